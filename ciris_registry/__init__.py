@@ -1,0 +1,55 @@
+"""A service registry whose providers and circuit breakers a whole fleet of processes shares."""
+
+__version__ = "0.1.0"
+
+from ciris_registry.breaker import CircuitBreaker
+from ciris_registry.breaker_config import CircuitBreakerConfig
+from ciris_registry.breaker_rules import CircuitState
+from ciris_registry.errors import (
+    CircuitBreakerError,
+    ClosedError,
+    DamagedStateError,
+    EmbeddedUnavailableError,
+    InvalidNameError,
+    LocationError,
+    RegistrationError,
+    RegistryError,
+    SettingsError,
+    StoreUnavailableError,
+)
+from ciris_registry.events import Event
+from ciris_registry.handle import BreakerHandle
+from ciris_registry.mocks import MockService
+from ciris_registry.provider import HealthCheckProtocol, ServiceProvider
+from ciris_registry.records import Priority, Registration, SelectionStrategy
+from ciris_registry.registry import ServiceRegistry, get_global_registry
+from ciris_registry.resolver import Explanation
+from ciris_registry.settings import RegistrySettings
+
+__all__ = [
+    "BreakerHandle",
+    "CircuitBreaker",
+    "CircuitBreakerConfig",
+    "CircuitBreakerError",
+    "CircuitState",
+    "ClosedError",
+    "DamagedStateError",
+    "EmbeddedUnavailableError",
+    "Event",
+    "Explanation",
+    "HealthCheckProtocol",
+    "InvalidNameError",
+    "LocationError",
+    "MockService",
+    "Priority",
+    "Registration",
+    "RegistrationError",
+    "RegistryError",
+    "RegistrySettings",
+    "SelectionStrategy",
+    "ServiceProvider",
+    "ServiceRegistry",
+    "SettingsError",
+    "StoreUnavailableError",
+    "get_global_registry",
+]

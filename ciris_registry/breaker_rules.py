@@ -1,0 +1,266 @@
+"""When a breaker opens, probes and closes, for one process.
+
+The same rules as ``lua/lib/rules.lua`` and the scripts that use it, on the same fields, so that a
+process can go by them alone and can foresee what Redis will answer. It refuses to know a clock:
+every method is told the time, in milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum, StrEnum
+from typing import Final, Literal, NamedTuple
+
+from ciris_registry.breaker_config import CircuitBreakerConfig, milliseconds
+
+BUCKETS: Final = 10
+"""The window is counted in this many parts, whatever the traffic."""
+
+Outcome = Literal["success", "failure", "returned"]
+
+ASKED: Final = "asked"
+"""In place of a permit: the caller has none, but was told that the breaker is available."""
+
+
+class CircuitState(Enum):
+    """The three states of a circuit breaker, as in the in-process CIRIS registry."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Verdict(StrEnum):
+    """The first word of what a breaker answers."""
+
+    ADMITTED = "admitted"
+    PERMIT = "permit"
+    REFUSED = "refused"
+    OPENED = "opened"
+    CLOSED = "closed"
+    COUNTED = "counted"
+    LATE = "late"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    CREATED = "created"
+    RESTORED = "restored"
+    MISSING = "missing"
+
+
+class Refusal(NamedTuple):
+    """Why nobody is admitted now, and the time when somebody might be; 0 if nobody knows."""
+
+    reason: Literal["open", "half_open", "cooling_down", "forced_open"]
+    retry_at: int
+
+
+class Admission(NamedTuple):
+    """The answer to one who asks for admission."""
+
+    verdict: Verdict
+    refusal: Refusal | None = None
+    permit: str = ""
+    deadline: int = 0
+
+
+@dataclass(slots=True)
+class BreakerState:
+    """A breaker's settings, state and counters; times are milliseconds of one clock."""
+
+    config: CircuitBreakerConfig
+    state: CircuitState = CircuitState.CLOSED
+    generation: int = 0
+    failure_count: int = 0
+    success_count: int = 0
+    openings: int = 0
+    opened_at: int = 0
+    retry_at: int = 0
+    decided_at: int = 0
+    last_failure_at: int = 0
+    cooldown_until: int = 0
+    override: Literal["", "open", "closed"] = ""
+    override_until: int = 0
+    override_reason: str = ""
+    override_by: str = ""
+    total_successes: int = 0
+    total_failures: int = 0
+    buckets: list[tuple[int, int, int]] = field(default_factory=lambda: [(0, 0, 0)] * BUCKETS)
+    permits: dict[str, int] = field(default_factory=dict[str, int])
+
+    def copy(self) -> BreakerState:
+        """An independent copy."""
+        return replace(self, buckets=list(self.buckets), permits=dict(self.permits))
+
+    def override_in_force(self, now: int) -> Literal["", "open", "closed"]:
+        """The operator's word, while it stands."""
+        stands = self.override_until == 0 or now < self.override_until
+        return self.override if stands else ""
+
+    def shown_state(self, now: int) -> CircuitState:
+        """The state as callers feel it: an override in force counts."""
+        override = self.override_in_force(now)
+        return CircuitState(override) if override else self.state
+
+    def refusal(self, now: int) -> Refusal | None:
+        """Why admission would be refused now; None if it would not. Changes nothing."""
+        override = self.override_in_force(now)
+        if override == "open":
+            return Refusal("forced_open", self.override_until)
+        if self.cooldown_until > now:
+            return Refusal("cooling_down", self.cooldown_until)
+        if override == "closed" or self.state is CircuitState.CLOSED:
+            return None
+        if self.state is CircuitState.OPEN and now < self.retry_at:
+            return Refusal("open", self.retry_at)
+        out = [deadline for deadline in self.permits.values() if deadline > now]
+        if len(out) >= self.config.half_open_max_calls:
+            return Refusal("half_open", min(out))
+        return None
+
+    def needs_permit(self, now: int) -> bool:
+        """Whether a call that is not refused would be a probe."""
+        return self.state is not CircuitState.CLOSED and not self.override_in_force(now)
+
+    def acquire(self, now: int, permit: str) -> Admission:
+        """Ask for admission; a probe gets ``permit``, as long as ``timeout_duration``."""
+        refusal = self.refusal(now)
+        if refusal is None or refusal.reason == "half_open":
+            out = self.permits.get(permit, 0)
+            if out > now:
+                return Admission(Verdict.PERMIT, None, permit, out)
+        if refusal is not None:
+            return Admission(Verdict.REFUSED, refusal)
+        if not self.needs_permit(now):
+            return Admission(Verdict.ADMITTED)
+        self.permits = {held: end for held, end in self.permits.items() if end > now}
+        deadline = now + milliseconds(self.config.timeout_duration)
+        self.permits[permit] = deadline
+        if self.state is CircuitState.OPEN:
+            self._decide(CircuitState.HALF_OPEN, now)
+        return Admission(Verdict.PERMIT, None, permit, deadline)
+
+    def record(
+        self, now: int, outcome: Outcome, permit: str = "", generation: int | None = None
+    ) -> Verdict:
+        """Count one outcome; the verdict says whether this very one made a transition."""
+        holds = permit not in {"", ASKED}
+        stands = not self.override_in_force(now)
+        current = stands and generation in {None, self.generation}
+        probe = False
+        if holds:
+            valid = self.permits.pop(permit, 0) > now
+            probe = current and valid and self.state is CircuitState.HALF_OPEN
+        elif permit == ASKED and current and self.state is not CircuitState.CLOSED:
+            probe = self.refusal(now) is None
+        counted = not holds and current and self.state is CircuitState.CLOSED
+        if outcome == "returned":
+            return Verdict.COUNTED if probe else Verdict.LATE
+        failed = outcome == "failure"
+        self.total_failures += failed
+        self.total_successes += not failed
+        if not probe and not counted:
+            return Verdict.LATE
+        if failed:
+            self.last_failure_at = now
+        return self._probed(now, failed=failed) if probe else self._counted(now, failed=failed)
+
+    def set_override(
+        self,
+        now: int,
+        override: Literal["", "open", "closed"],
+        reason: str = "",
+        by: str = "",
+        duration: int = 0,
+    ) -> Verdict:
+        """Put an operator's word over the breaker, or take it away (``""``)."""
+        if not override and not self.override:
+            return Verdict.UNCHANGED
+        self.override = override
+        self.override_reason = reason if override else ""
+        self.override_by = by if override else ""
+        self.override_until = now + duration if override and duration else 0
+        self.generation += 1
+        self.decided_at = now
+        self.permits.clear()
+        return Verdict.CHANGED
+
+    def reset(self, now: int) -> Verdict:
+        """Close it and forget what it counted, its cooldown and its override."""
+        self._close(now)
+        self.cooldown_until = 0
+        self.override = ""
+        self.override_reason = self.override_by = ""
+        self.override_until = 0
+        return Verdict.CHANGED
+
+    def cool_down(self, now: int, duration: int) -> Verdict:
+        """Leave the provider alone; of two deadlines the later one counts."""
+        deadline = now + duration
+        if deadline <= self.cooldown_until or deadline <= now:
+            return Verdict.UNCHANGED
+        self.cooldown_until = deadline
+        return Verdict.CHANGED
+
+    def _decide(self, state: CircuitState, now: int) -> None:
+        self.state = state
+        self.generation += 1
+        self.success_count = 0
+        self.decided_at = now
+
+    def _open(self, now: int) -> None:
+        config = self.config
+        first = milliseconds(config.recovery_timeout)
+        longest = max(milliseconds(config.max_recovery_timeout), first)
+        try:
+            wait = min(first * config.backoff_multiplier**self.openings, longest)
+        except OverflowError:
+            wait = longest
+        self._decide(CircuitState.OPEN, now)
+        self.openings += 1
+        self.opened_at = now
+        self.retry_at = now + int(wait)
+        self.permits.clear()
+
+    def _close(self, now: int) -> None:
+        self._decide(CircuitState.CLOSED, now)
+        self.failure_count = self.openings = self.retry_at = 0
+        self.buckets = [(0, 0, 0)] * BUCKETS
+        self.permits.clear()
+
+    def _probed(self, now: int, *, failed: bool) -> Verdict:
+        if self.state is CircuitState.OPEN:
+            self._decide(CircuitState.HALF_OPEN, now)
+        if failed:
+            self.failure_count += 1
+            self._open(now)
+            return Verdict.OPENED
+        self.success_count += 1
+        if self.success_count >= self.config.success_threshold:
+            self._close(now)
+            return Verdict.CLOSED
+        return Verdict.COUNTED
+
+    def _counted(self, now: int, *, failed: bool) -> Verdict:
+        self.failure_count = self.failure_count + 1 if failed else 0
+        calls, failures = self._tally(now, failed=failed)
+        rate = self.config.failure_rate_threshold
+        sick = (
+            rate is not None
+            and failures > 0
+            and calls >= self.config.minimum_calls
+            and failures / calls >= rate
+        )
+        if self.failure_count >= self.config.failure_threshold or sick:
+            self._open(now)
+            return Verdict.OPENED
+        return Verdict.COUNTED
+
+    def _tally(self, now: int, *, failed: bool) -> tuple[int, int]:
+        current = int(now // (milliseconds(self.config.window) / BUCKETS))
+        slot = current % BUCKETS
+        at, calls, failures = self.buckets[slot]
+        if at != current:
+            calls = failures = 0
+        self.buckets[slot] = (current, calls + 1, failures + failed)
+        live = [b for b in self.buckets if current - BUCKETS < b[0] <= current]
+        return sum(b[1] for b in live), sum(b[2] for b in live)

@@ -1,0 +1,98 @@
+"""The errors that callers of ciris_registry can catch."""
+
+from __future__ import annotations
+
+
+class RegistryError(Exception):
+    """The root of every error that this package raises on purpose."""
+
+
+class LocationError(RegistryError, ValueError):
+    """A URL that does not say where the state lives; ``reason`` says what to change.
+
+    The URL itself is never in it, because nobody can tell which part of a malformed one is a
+    password.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class EmbeddedUnavailableError(RegistryError):
+    """An ``embedded://`` server cannot be used.
+
+    ``reason`` says why and what to do, ``log`` is the end of the server's own log, if there is one.
+    """
+
+    def __init__(self, reason: str, log: str = "") -> None:
+        super().__init__(f"{reason}\n{log}" if log else reason)
+        self.reason = reason
+        self.log = log
+
+
+class InvalidNameError(RegistryError, ValueError):
+    """A name that cannot be one; ``kind`` says which sort, ``character`` what offends, if one does."""
+
+    def __init__(self, kind: str, name: str, character: str | None, problem: str) -> None:
+        super().__init__(f"{kind} {name!r} {problem}")
+        self.kind = kind
+        self.name = name
+        self.character = character
+
+
+class SettingsError(RegistryError, ValueError):
+    """Settings out of their bounds; ``problems`` lists every one of them."""
+
+    def __init__(self, what: str, problems: tuple[str, ...]) -> None:
+        super().__init__(f"{what}: {'; '.join(problems)}")
+        self.problems = problems
+
+
+class RegistrationError(RegistryError, ValueError):
+    """A registration that cannot be made; nothing was registered."""
+
+
+class StoreError(RegistryError):
+    """Redis answered with an error; ``location`` is its URL without credentials."""
+
+    def __init__(self, location: str, problem: str) -> None:
+        super().__init__(f"{location} cannot be used: {problem}")
+        self.location = location
+        self.problem = problem
+
+
+class StoreUnavailableError(StoreError):
+    """Redis could not be reached, and stayed away for as long as was waited."""
+
+
+class ClosedError(RegistryError):
+    """A registry was used after ``aclose()``; make a new one."""
+
+
+class CircuitBreakerError(RegistryError):
+    """A call was refused because the breaker does not let it through.
+
+    ``name`` is the breaker's, ``reason`` one of ``open``, ``half_open`` (its permits are out),
+    ``cooling_down`` and ``forced_open``; ``retry_after`` is the number of seconds until it might
+    let one through, ``None`` if nobody knows.
+    """
+
+    def __init__(self, name: str, reason: str = "open", retry_after: float | None = None) -> None:
+        # Programs match on this sentence of the in-process system.
+        super().__init__(f"Circuit breaker '{name}' is open, service unavailable")
+        self.name = name
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class DamagedStateError(RegistryError):
+    """Somebody wrote another type of value under one of the registry's keys."""
+
+    def __init__(self, service_type: str, problem: str) -> None:
+        super().__init__(
+            f"a key of service type {service_type!r} is damaged ({problem}); delete it with "
+            f"redis-cli, and the processes that live write it anew within a heartbeat"
+        )
+        self.service_type = service_type
+        self.problem = problem

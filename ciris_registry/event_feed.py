@@ -1,0 +1,59 @@
+"""Following the streams of a namespace."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ciris_registry.events import Event
+    from ciris_registry.outbox import Outbox
+    from ciris_registry.session import Session
+    from ciris_registry.store import Store
+
+BLOCK: int = 1000
+"""Milliseconds for which one read waits; then service types that are new are looked for."""
+
+
+class EventFeed:
+    """An async iterator over events, from the moment at which it was made."""
+
+    def __init__(self, session: Session, outbox: Outbox, service_type: str | None) -> None:
+        self._session = session
+        self._outbox = outbox
+        self._only = service_type
+        self._after: dict[str, str] = {}
+        self._ready: deque[Event] = deque()
+        self._placed = False
+        # In its place among the writes: what is registered next is an event, what was is not.
+        outbox.put("the beginning of an event feed", self._place)
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        store = await self._session.store()
+        if not self._placed:
+            await self._outbox.flush()
+        while not self._ready:
+            await self._look(store)
+        return self._ready.popleft()
+
+    async def _place(self, store: Store) -> None:
+        for service_type in await self._types(store):
+            self._after[service_type] = await store.last_event(service_type)
+        self._placed = True
+
+    async def _types(self, store: Store) -> list[str]:
+        return [self._only] if self._only is not None else await store.service_types()
+
+    async def _look(self, store: Store) -> None:
+        for service_type in await self._types(store):
+            self._after.setdefault(service_type, "0-0")
+        if not self._after:
+            return
+        for event in await store.events_after(self._after, BLOCK):
+            self._after[event.service_type] = event.id
+            self._ready.append(event)

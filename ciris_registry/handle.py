@@ -1,0 +1,302 @@
+"""The handle on one shared breaker: what the in-process breaker can do, for the whole fleet.
+
+Plain methods never wait: they act on what this process knows, and the write follows in order.
+Those that begin with ``a`` return when Redis has it, with the state after it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+from ciris_registry.breaker_config import CircuitBreakerConfig, milliseconds
+from ciris_registry.breaker_rules import ASKED, BreakerState, CircuitState, Outcome, Verdict
+from ciris_registry.errors import CircuitBreakerError, SettingsError
+from ciris_registry.permits import Held
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ciris_registry.breaker_rules import Admission
+    from ciris_registry.membership import Membership
+    from ciris_registry.mirror import Mirror
+    from ciris_registry.outbox import Outbox
+    from ciris_registry.permits import HeldPermits
+    from ciris_registry.session import Session
+    from ciris_registry.store import BreakerReply, Store
+
+
+class BreakerHandle:
+    """The shared breaker of one provider of one service type; see ``CircuitBreaker``."""
+
+    def __init__(  # noqa: PLR0913 # the parts of its registry
+        self,
+        name: str,
+        mirror: Mirror,
+        session: Session,
+        outbox: Outbox,
+        membership: Membership,
+        permits: HeldPermits,
+    ) -> None:
+        self.name = name
+        self.service_type = mirror.service_type
+        self._mirror = mirror
+        self._session = session
+        self._outbox = outbox
+        self._membership = membership
+        self._permits = permits
+        self._asked = -1
+
+    # Reading: changes nothing, here or in Redis
+
+    @property
+    def config(self) -> CircuitBreakerConfig:
+        """The settings, as far as they are known here."""
+        return self._known().config
+
+    @property
+    def state(self) -> CircuitState:
+        """The state as last seen; an override in force counts."""
+        return self._known().shown_state(self._mirror.now())
+
+    def is_available(self) -> bool:
+        """Whether a call would be admitted, as far as is known here."""
+        breaker = self._known()
+        available = breaker.refusal(self._mirror.now()) is None
+        if available:
+            self._asked = breaker.opened_at
+        return available
+
+    async def ais_available(self) -> bool:
+        """Whether a call would be admitted now."""
+        await self._fresh()
+        return self.is_available()
+
+    def get_stats(self) -> dict[str, Any]:
+        """Name, state and counters as last seen; ``last_failure_time`` in seconds of the epoch."""
+        breaker, now = self._known(), self._mirror.now()
+        stats: dict[str, Any] = {
+            "name": self.name,
+            "state": breaker.shown_state(now).value,
+            "failure_count": breaker.failure_count,
+            "success_count": breaker.success_count,
+            "last_failure_time": breaker.last_failure_at / 1000 or None,
+            "total_successes": breaker.total_successes,
+            "total_failures": breaker.total_failures,
+            "generation": breaker.generation,
+            "retry_after": None,
+            "override": None,
+        }
+        refusal = breaker.refusal(now)
+        if refusal is not None and refusal.retry_at:
+            stats["retry_after"] = max(0, refusal.retry_at - now) / 1000
+        if breaker.override_in_force(now):
+            until = breaker.override_until
+            stats["override"] = {
+                "state": breaker.override,
+                "reason": breaker.override_reason,
+                "by": breaker.override_by,
+                "until": until / 1000 if until else None,
+            }
+        return stats
+
+    async def aget_stats(self) -> dict[str, Any]:
+        """Name, state and counters as they are in Redis now."""
+        await self._fresh()
+        return self.get_stats()
+
+    # Admission
+
+    def check_and_raise(self) -> None:
+        """Raise if no call would be admitted, as far as is known here. Takes no permit.
+
+        Raises:
+            CircuitBreakerError: It would be refused.
+        """
+        if not self.is_available():
+            now = self._mirror.now()
+            raise self._refused(*(self._known().refusal(now) or ("open", 0)))
+
+    async def acheck_and_raise(self) -> None:
+        """Ask the fleet's breaker for admission.
+
+        Where that is a probe, the permit is this process's until its next outcome for the provider.
+
+        Raises:
+            CircuitBreakerError: It is refused; ``retry_after`` is in seconds.
+        """
+        store = await self._ready()
+        admission = await self.acquire(store, self._permits.new())
+        if admission.refusal is not None:
+            raise self._refused(*admission.refusal)
+        if admission.verdict is Verdict.PERMIT:
+            held = Held(admission.permit, admission.deadline)
+            self._permits.keep(self.service_type, self.name, held)
+
+    async def acquire(self, store: Store, permit: str) -> Admission:
+        """Ask with a permit of one's own making."""
+        admission, reply = await store.acquire(self.service_type, self.name, permit)
+        if admission.verdict is Verdict.MISSING:
+            await self._membership.configure(store, self.service_type, self.name)
+            admission, reply = await store.acquire(self.service_type, self.name, permit)
+        taken = (permit, admission.deadline) if admission.verdict is Verdict.PERMIT else None
+        self._mirror.learn(self.name, reply, taken)
+        return admission
+
+    # Outcomes
+
+    def record_success(self) -> None:
+        """Report that a call succeeded."""
+        self._report("success")
+
+    def record_failure(self) -> None:
+        """Report that a call failed."""
+        self._report("failure")
+
+    async def arecord_success(self) -> CircuitState:
+        """Report that a call succeeded; the state after it."""
+        return await self._areport("success")
+
+    async def arecord_failure(self) -> CircuitState:
+        """Report that a call failed; the state after it."""
+        return await self._areport("failure")
+
+    def give_back(self, permit: str) -> None:
+        """Neither success nor failure: the permit is free again."""
+        self._later("the return of a permit", lambda store: self.settle(store, "returned", permit))
+
+    async def settle(self, store: Store, outcome: Outcome, permit: str = "") -> BreakerReply:
+        """Record one outcome in Redis and take over what it answers."""
+        return await self._do(
+            store, lambda: store.record(self.service_type, self.name, outcome, permit)
+        )
+
+    # The operator's and the provider's word
+
+    def cool_down(self, seconds: float, reason: str = "") -> None:
+        """Leave the provider alone for ``seconds``; of two deadlines the later one counts."""
+        length = _duration(seconds)
+        self._act(lambda breaker, now: breaker.cool_down(now, length))
+        self._later("a cooldown", lambda store: self._cool_down(store, length, reason))
+
+    async def acool_down(self, seconds: float, reason: str = "") -> None:
+        """Leave the provider alone for ``seconds``, everywhere when this returns."""
+        await self._cool_down(await self._ready(), _duration(seconds), reason)
+
+    def force_open(self, reason: str = "", duration: float | None = None) -> None:
+        """Refuse every call of the fleet, for ``duration`` seconds or until it is cleared."""
+        self._force("open", reason, duration)
+
+    async def aforce_open(self, reason: str = "", duration: float | None = None) -> None:
+        """Refuse every call of the fleet, from when this returns."""
+        await self._override(await self._ready(), "open", reason, _duration(duration))
+
+    def force_close(self, reason: str = "", duration: float | None = None) -> None:
+        """Admit every call of the fleet, for ``duration`` seconds or until it is cleared."""
+        self._force("closed", reason, duration)
+
+    async def aforce_close(self, reason: str = "", duration: float | None = None) -> None:
+        """Admit every call of the fleet, from when this returns."""
+        await self._override(await self._ready(), "closed", reason, _duration(duration))
+
+    def clear_override(self) -> None:
+        """Take a forced state away; what the breaker had decided itself stands again."""
+        self._force("", "", None)
+
+    async def aclear_override(self) -> None:
+        """Take a forced state away, everywhere when this returns."""
+        await self._override(await self._ready(), "", "", 0)
+
+    def reset(self, reason: str = "") -> None:
+        """Close it and forget what it counted, its cooldown and its override; settings stay."""
+        self._act(lambda breaker, now: breaker.reset(now))
+        self._later("a reset", lambda store: self._reset(store, reason))
+
+    async def areset(self, reason: str = "") -> None:
+        """Close it everywhere when this returns."""
+        await self._reset(await self._ready(), reason)
+
+    def __repr__(self) -> str:
+        return f"BreakerHandle({self.service_type!r}, {self.name!r}, {self.state.value})"
+
+    def _known(self) -> BreakerState:
+        known = self._mirror.breaker(self.name)
+        if known is None:
+            known = BreakerState(self._membership.config_for(self.service_type, self.name)[0])
+            self._mirror.change(self._mirror.snapshot.with_breaker(self.name, known))
+        return known
+
+    def _refused(self, reason: str, retry_at: int) -> CircuitBreakerError:
+        left = max(0, retry_at - self._mirror.now()) / 1000 if retry_at else None
+        return CircuitBreakerError(self.name, reason, left)
+
+    async def _ready(self) -> Store:
+        store = await self._session.store()
+        await self._outbox.flush()
+        self._known()
+        return store
+
+    async def _fresh(self) -> None:
+        await self._ready()
+        await self._mirror.read_breaker(await self._session.store(), self.name)
+
+    def _permit(self) -> str:
+        permit = self._permits.take(self.service_type, self.name, self._mirror.now())
+        asked = self._asked == self._known().opened_at
+        return permit or (ASKED if asked else "")
+
+    def _report(self, outcome: Outcome) -> None:
+        permit = self._permit()
+        self._act(lambda breaker, now: breaker.record(now, outcome, permit))
+        self._later("an outcome", lambda store: self.settle(store, outcome, permit))
+
+    async def _areport(self, outcome: Outcome) -> CircuitState:
+        store = await self._ready()
+        await self.settle(store, outcome, self._permit())
+        return self.state
+
+    def _act(self, change: Callable[[BreakerState, int], object]) -> None:
+        """Foresee here what Redis will answer, so that the very next line sees it."""
+        breaker = self._known().copy()
+        change(breaker, self._mirror.now())
+        self._mirror.change(self._mirror.snapshot.with_breaker(self.name, breaker))
+
+    def _later(self, what: str, write: Callable[[Store], Awaitable[object]]) -> None:
+        self._outbox.put(f"{what} of {self.service_type} {self.name}", write)
+
+    def _force(self, override: Literal["", "open", "closed"], reason: str, duration: float | None) -> None:
+        length, by = _duration(duration), self._session.process
+        self._act(lambda breaker, now: breaker.set_override(now, override, reason, by, length))
+        self._later("an override", lambda store: self._override(store, override, reason, length))
+
+    async def _cool_down(self, store: Store, length: int, reason: str) -> BreakerReply:
+        return await self._do(
+            store, lambda: store.cool_down(self.service_type, self.name, length, reason)
+        )
+
+    async def _override(self, store: Store, override: str, reason: str, length: int) -> BreakerReply:
+        return await self._do(
+            store,
+            lambda: store.override(self.service_type, self.name, override, reason, "", length),
+        )
+
+    async def _reset(self, store: Store, reason: str) -> BreakerReply:
+        return await self._do(
+            store, lambda: store.reset(self.service_type, self.name, reason, "")
+        )
+
+    async def _do(self, store: Store, call: Callable[[], Awaitable[BreakerReply]]) -> BreakerReply:
+        reply = await call()
+        if reply.verdict is Verdict.MISSING:
+            await self._membership.configure(store, self.service_type, self.name)
+            reply = await call()
+        self._mirror.learn(self.name, reply)
+        return reply
+
+
+def _duration(seconds: float | None) -> int:
+    if seconds is None:
+        return 0
+    if isinstance(seconds, bool) or not (0 < seconds <= 10 * 365 * 86_400) or math.isnan(seconds):
+        raise SettingsError("a duration", (f"{seconds!r} is not seconds; use more than 0",))
+    return milliseconds(seconds)

@@ -1,0 +1,78 @@
+"""The heartbeat: renews this process's leases, and looks after what others left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from typing import TYPE_CHECKING
+
+from ciris_registry import __version__
+from ciris_registry.errors import RegistryError
+from ciris_registry.identity import host_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ciris_registry.membership import Membership
+    from ciris_registry.mirror import Mirror
+    from ciris_registry.settings import RegistrySettings
+    from ciris_registry.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Says again and again that this process is alive, for every service type that it uses."""
+
+    def __init__(
+        self,
+        settings: RegistrySettings,
+        membership: Membership,
+        mirrors: Mapping[str, Mirror],
+        tidy: Callable[[], None],
+    ) -> None:
+        self._every = settings.heartbeat_every
+        self._lease = settings.lease
+        self._membership = membership
+        self._mirrors = mirrors
+        self._tidy = tidy
+        self._outage = False
+
+    async def run(self, store: Store) -> None:
+        """Beat until cancelled; while Redis is away, at the same pace and with one log line."""
+        while True:
+            # Jitter keeps a fleet that was started at once from beating at once.
+            await asyncio.sleep(self._every * random.uniform(0.9, 1.0))  # noqa: S311 # no secret
+            try:
+                self._tidy()
+                await self.beat(store)
+            except RegistryError as error:
+                if not self._outage:
+                    _log.warning("no heartbeat until Redis is back: %s", error)
+                self._outage = True
+
+    async def start(self, store: Store) -> None:
+        """The first beat in an event loop."""
+        uptime = await store.uptime()
+        self._outage = self._outage or (uptime is not None and uptime < self._lease)
+        await self.beat(store)
+
+    async def beat(self, store: Store) -> None:
+        """Renew every lease, register again what was lost, and sweep away what has expired."""
+        if self._mirrors:
+            await store.renew_process(host_name(), os.getpid(), __version__, list(self._mirrors))
+        for service_type, mirror in list(self._mirrors.items()):
+            ids = list(self._membership.own(service_type))
+            names = mirror.snapshot.names()
+            renewed = await store.renew(service_type, ids, names, outage=self._outage)
+            known = mirror.snapshot.version[0]
+            if renewed.lost and known in {"", renewed.version[0]}:
+                await self._membership.rewrite(store, service_type, renewed.lost)
+            if renewed.expired or renewed.version != mirror.snapshot.version or renewed.lost:
+                snapshot, _, _ = await mirror.sync(store)
+                self._membership.notice(snapshot)
+        if self._outage:
+            _log.info("the heartbeat reaches Redis again")
+        self._outage = False

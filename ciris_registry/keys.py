@@ -1,0 +1,60 @@
+"""Every key name in Redis, and nothing else.
+
+All keys of one service type share a hash tag, so that whatever one script touches lies in one
+slot of a Redis Cluster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+PREFIX: Final = "ciris:v1"
+"""Begins every key; the number is the version of the layout."""
+
+
+@dataclass(frozen=True, slots=True)
+class TypeKeys:
+    """The keys of one service type of one namespace."""
+
+    registrations: str
+    members: str
+    cursors: str
+    events: str
+    meta: str
+    _root: str
+
+    @classmethod
+    def of(cls, namespace: str, service_type: str) -> TypeKeys:
+        """The keys of this service type; both names must have been checked."""
+        root = f"{PREFIX}:{{{namespace}/{service_type}}}"
+        return cls(
+            registrations=f"{root}:registrations",
+            members=f"{root}:members",
+            cursors=f"{root}:cursors",
+            events=f"{root}:events",
+            meta=f"{root}:meta",
+            _root=root,
+        )
+
+    def provider(self, registration_id: str) -> str:
+        """The hash of one registration."""
+        return f"{self._root}:provider:{registration_id}"
+
+    def breaker(self, name: str) -> str:
+        """The hash of one provider's breaker."""
+        return f"{self._root}:breaker:{name}"
+
+    def permits(self, name: str) -> str:
+        """The sorted set of permits of one provider's breaker."""
+        return f"{self._root}:permits:{name}"
+
+
+def types_key(namespace: str) -> str:
+    """The set of service types in use."""
+    return f"{PREFIX}:{{{namespace}}}:types"
+
+
+def process_key(namespace: str, process: str) -> str:
+    """The hash of one process."""
+    return f"{PREFIX}:{{{namespace}}}:process:{process}"

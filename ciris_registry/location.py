@@ -1,0 +1,294 @@
+"""Where the shared state lives: what a URL says, and how it may be shown.
+
+Owns the grammar of the URLs and the rule that credentials never leave them. It refuses to connect
+to anything: that is ``backend``'s work. What it shows of a URL is built from the parts that it
+understood, never cut out of the text, and its errors show nothing of it at all: in
+``redis://user:12/3@host`` nobody can say for certain where the password begins.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import quote, unquote, unquote_plus, urlencode
+
+from ciris_registry.errors import LocationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Scheme = Literal["memory", "embedded", "redis", "rediss", "unix"]
+
+EMBEDDED_SOCKET: Final = "valkey.sock"
+"""The file name of an embedded server's socket, inside its directory."""
+
+_SCHEMES: Final = (
+    "memory:// or memory://name, embedded:// or embedded:///directory, redis://host:port/db, "
+    "rediss://host:port/db, unix:///path/to/socket?db=0"
+)
+_ENCODE: Final = "a password that contains any of @ : / ? # % must be percent-encoded"
+_NOT_YET: Final = ("redis+cluster", "redis+sentinel")
+_LONGEST_SOCKET_PATH: Final = 103 if sys.platform == "darwin" else 107
+"""sockaddr_un holds 104 or 108 bytes, and the last one is a NUL."""
+
+_DEFAULT_PORT: Final = 6379
+_HIGHEST_PORT: Final = 65_535
+_HIGHEST_DB: Final = 2**31 - 1
+_MEMORY_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{0,200}")
+_HOST_NAME: Final = re.compile(r"[\w.-]{1,253}")
+_PARTS: Final = re.compile(r"(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?")
+_TLS: Final[Mapping[str, tuple[str, ...] | None]] = {
+    "ssl_ca_certs": None,
+    "ssl_cert_reqs": ("none", "optional", "required"),
+    "ssl_certfile": None,
+    "ssl_check_hostname": ("true", "false"),
+    "ssl_keyfile": None,
+}
+"""Query parameters of ``rediss://``, named as in redis-py, with the values that each may have."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Location:
+    """Where the shared state of a registry lives, parsed from a URL.
+
+    Only the fields that belong to ``scheme`` are set. ``repr`` and ``str`` show ``redacted``, so a
+    location may be logged; ``username`` and ``password`` are for the one who connects.
+    """
+
+    scheme: Scheme
+    name: str = ""
+    path: Path | None = None
+    host: str = ""
+    port: int = _DEFAULT_PORT
+    db: int = 0
+    username: str | None = None
+    password: str | None = None
+    tls: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, url: str) -> Location:
+        """Read ``url``; the forms are those that the error names.
+
+        Raises:
+            LocationError: the URL is none of these forms. The message holds no part of the URL.
+        """
+        scheme, separator, rest = url.strip().partition("://")
+        scheme = scheme.lower()
+        if not separator:
+            problem = "has no scheme" if url.strip() else "is empty"
+            raise LocationError(f"the URL of the shared state {problem}; it is one of {_SCHEMES}")
+        if scheme in _NOT_YET:
+            raise LocationError(
+                f"{scheme}:// is not supported yet; name one server with redis:// or rediss://"
+            )
+        read = _READERS.get(scheme)
+        if read is None:
+            raise LocationError(f"the scheme of the URL is not known; it is one of {_SCHEMES}")
+        return read(rest)
+
+    @property
+    def redacted(self) -> str:
+        """The URL, complete and in its plainest form, with ``***`` for user and password."""
+        credentials = ""
+        if self.username is not None or self.password is not None:
+            credentials = "***@" if self.password is None else "***:***@"
+        match self.scheme:
+            case "memory":
+                return f"memory://{self.name}"
+            case "embedded":
+                return f"embedded://{_shown(self.path)}"
+            case "unix":
+                return f"unix://{credentials}{_shown(self.path)}?db={self.db}"
+            case _:
+                host = f"[{self.host}]" if ":" in self.host else self.host
+                query = f"?{urlencode(self.tls, safe='/')}" if self.tls else ""
+                return f"{self.scheme}://{credentials}{host}:{self.port}/{self.db}{query}"
+
+    def __repr__(self) -> str:
+        return f"Location({self.redacted!r})"
+
+    def __str__(self) -> str:
+        return self.redacted
+
+
+def check_socket_path(path: Path) -> None:
+    """Raise LocationError if the system has no room for ``path`` as the name of a socket."""
+    length = len(os.fsencode(path))
+    if length > _LONGEST_SOCKET_PATH:
+        raise LocationError(
+            f"the path of the socket has {length} bytes and the system allows "
+            f"{_LONGEST_SOCKET_PATH}; choose a shorter directory"
+        )
+
+
+def _memory(rest: str) -> Location:
+    if not _MEMORY_NAME.fullmatch(rest):
+        raise LocationError(
+            "the name in memory://name may have up to 200 letters, digits and _ . - "
+            "and nothing may follow it"
+        )
+    return Location("memory", name=rest)
+
+
+def _embedded(rest: str) -> Location:
+    if not rest:
+        return Location("embedded")
+    authority, path, query = _split(rest)
+    if authority or query:
+        raise LocationError(
+            "embedded:// takes an absolute directory and nothing else: embedded:///directory, "
+            "with three slashes"
+        )
+    directory = _path(path)
+    check_socket_path(directory / EMBEDDED_SOCKET)
+    return Location("embedded", path=directory)
+
+
+def _unix(rest: str) -> Location:
+    authority, path, query = _split(rest)
+    userinfo, _, host = authority.rpartition("@")
+    if host or "@" in path:
+        raise LocationError(
+            f"unix:// takes the absolute path of a socket: unix:///path/to/socket, with three "
+            f"slashes and any @ in it as %40; {_ENCODE}"
+        )
+    socket = _path(path)
+    check_socket_path(socket)
+    parameters = _parameters(query, {"db", "username", "password"})
+    username, password = _credentials(userinfo, parameters)
+    return Location(
+        "unix",
+        path=socket,
+        db=_db(parameters.get("db", "0")),
+        username=username,
+        password=password,
+    )
+
+
+def _network(scheme: Literal["redis", "rediss"], rest: str) -> Location:
+    authority, path, query = _split(rest)
+    userinfo, _, address = authority.rpartition("@")
+    host, port = _address(address)
+    allowed = {"db", "username", "password"}
+    parameters = _parameters(query, allowed | _TLS.keys() if scheme == "rediss" else allowed)
+    db = path.removeprefix("/")
+    if db and "db" in parameters:
+        raise LocationError("the URL gives the db number twice, in its path and as ?db=")
+    username, password = _credentials(userinfo, parameters)
+    return Location(
+        scheme,
+        host=host,
+        port=port,
+        db=_db(parameters.get("db", db or "0")),
+        username=username,
+        password=password,
+        tls=_tls(parameters),
+    )
+
+
+def _split(rest: str) -> tuple[str, str, str]:
+    parts = _PARTS.fullmatch(rest)
+    if parts is None:
+        raise LocationError(f"the URL contains a # or a line break; {_ENCODE}")
+    return parts["authority"], parts["path"], parts["query"] or ""
+
+
+def _address(address: str) -> tuple[str, int]:
+    if address.startswith("["):
+        host, closed, port = address[1:].partition("]")
+        known = bool(closed) and _is_ipv6(host) and (not port or port.startswith(":"))
+        port = port.removeprefix(":")
+    else:
+        host, _, port = address.partition(":")
+        known = _HOST_NAME.fullmatch(host) is not None
+    if not host:
+        raise LocationError(f"the URL names no host: redis://host:port/db; {_ENCODE}")
+    if not known:
+        raise LocationError(f"the host in the URL is not a name or an address; {_ENCODE}")
+    number = _number(port or str(_DEFAULT_PORT), _HIGHEST_PORT)
+    if not number:
+        raise LocationError(f"the port in the URL is not a number from 1 to 65535; {_ENCODE}")
+    return host, number
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _number(text: str, highest: int) -> int | None:
+    """Decimal ``text`` as a number from 0 to ``highest``, else None."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(highest))):
+        return None
+    number = int(text)
+    return number if number <= highest else None
+
+
+def _db(text: str) -> int:
+    number = _number(text, _HIGHEST_DB)
+    if number is None:
+        raise LocationError(
+            f"the db number in the URL is not a whole number: redis://host:port/db; {_ENCODE}"
+        )
+    return number
+
+
+def _path(text: str) -> Path:
+    path = unquote(text, errors="surrogateescape")
+    if not path.startswith("/") or not path.strip("/"):
+        raise LocationError("the URL names no absolute path; it has three slashes: unix:///path")
+    if not path.isprintable():
+        raise LocationError("the path in the URL contains a control character or is not UTF-8")
+    return Path(path)
+
+
+def _parameters(query: str, allowed: set[str]) -> dict[str, str]:
+    parameters: dict[str, str] = {}
+    for part in filter(None, query.split("&")):
+        name, _, value = part.partition("=")
+        if name not in allowed or name in parameters:
+            raise LocationError(
+                f"the URL has a query parameter twice, or one that is not known here; known are "
+                f"{', '.join(sorted(allowed))}; {_ENCODE}, & too"
+            )
+        parameters[name] = unquote_plus(value)
+    return parameters
+
+
+def _credentials(userinfo: str, parameters: dict[str, str]) -> tuple[str | None, str | None]:
+    username, _, password = userinfo.partition(":")
+    return (
+        unquote(username) or parameters.get("username") or None,
+        unquote(password) or parameters.get("password") or None,
+    )
+
+
+def _tls(parameters: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    given = {name: value for name, value in sorted(parameters.items()) if name in _TLS}
+    for name, value in given.items():
+        choices = _TLS[name]
+        if choices is not None and value not in choices:
+            raise LocationError(f"{name} in the URL is none of {', '.join(choices)}")
+    return tuple(given.items())
+
+
+def _shown(path: Path | None) -> str:
+    return "" if path is None else quote(os.fsencode(path))
+
+
+_READERS: Final[Mapping[str, Callable[[str], Location]]] = {
+    "memory": _memory,
+    "embedded": _embedded,
+    "redis": partial(_network, "redis"),
+    "rediss": partial(_network, "rediss"),
+    "unix": _unix,
+}

@@ -1,0 +1,144 @@
+"""What this process has registered: desired state, which Redis is made to agree with.
+
+Owns the leases: registering, renewing, and registering again what Redis turns out to have lost.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+from ciris_registry.breaker_rules import Verdict
+from ciris_registry.readback import remembered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ciris_registry.breaker_config import CircuitBreakerConfig
+    from ciris_registry.records import Registration
+    from ciris_registry.snapshot import Snapshot
+    from ciris_registry.store import BreakerReply, Store
+
+_log = logging.getLogger(__name__)
+
+
+class Wanted(NamedTuple):
+    """A registration of this process, and the breaker settings that it named, if it did."""
+
+    registration: Registration
+    config: CircuitBreakerConfig | None
+
+
+class Membership:
+    """The registrations of one process."""
+
+    def __init__(self, default: CircuitBreakerConfig) -> None:
+        self._default = default
+        self._wanted: dict[str, dict[str, Wanted]] = {}
+        self._own: dict[str, dict[str, Registration]] = {}
+        self._warned: set[tuple[str, str]] = set()
+
+    def own(self, service_type: str) -> dict[str, Registration]:
+        """This process's registrations of a service type, by id; the dict stays the same one."""
+        return self._own.setdefault(service_type, {})
+
+    def all(self) -> Iterator[Registration]:
+        """Every registration of this process."""
+        for registrations in self._own.values():
+            yield from registrations.values()
+
+    def add(self, registration: Registration, config: CircuitBreakerConfig | None) -> None:
+        """Want a registration."""
+        service_type = registration.service_type
+        self.own(service_type)[registration.id] = registration
+        wanted = self._wanted.setdefault(service_type, {})
+        wanted[registration.id] = Wanted(registration, config)
+
+    def remove(self, registration: Registration) -> None:
+        """Want it no longer."""
+        self.own(registration.service_type).pop(registration.id, None)
+        self._wanted.get(registration.service_type, {}).pop(registration.id, None)
+        self._warned.discard((registration.service_type, registration.id))
+
+    def config_for(self, service_type: str, name: str) -> tuple[CircuitBreakerConfig, bool]:
+        """The settings that this process would give a breaker, and whether it was told them."""
+        for registration, config in self._wanted.get(service_type, {}).values():
+            if registration.name == name and config is not None:
+                return config, True
+        return self._default, False
+
+    async def write(self, store: Store, registration: Registration) -> None:
+        """Make Redis agree with one registration, and warn of whose settings it changed."""
+        wanted = self._wanted.get(registration.service_type, {}).get(registration.id)
+        if wanted is None:
+            return
+        answer = await store.register(registration)
+        config, explicit = self.config_for(registration.service_type, registration.name)
+        if explicit and wanted.config is None:
+            explicit = False
+        settled = await store.configure(
+            registration.service_type, registration.name, wanted.config or config, explicit=explicit
+        )
+        if answer.word == "changed" and answer.before_by != store.process:
+            self._warn(
+                registration, f"changed {_listed(answer.before)}, set by {answer.before_by}"
+            )
+        elif settled.verdict is Verdict.CHANGED:
+            self._warn(registration, "changed the settings of its breaker")
+
+    async def configure(self, store: Store, service_type: str, name: str) -> BreakerReply:
+        """Give a breaker that Redis does not have the settings that this process knows."""
+        config, explicit = self.config_for(service_type, name)
+        return await store.configure(service_type, name, config, explicit=explicit)
+
+    async def rewrite(self, store: Store, service_type: str, ids: tuple[str, ...]) -> None:
+        """Register again what Redis has lost."""
+        for registration_id in ids:
+            registration = self.own(service_type).get(registration_id)
+            if registration is not None:
+                await self.write(store, registration)
+
+    async def recover(self, store: Store, before: Snapshot) -> None:
+        """Redis has lost a service type: register anew, put back what the breakers were."""
+        service_type = before.service_type
+        _log.warning(
+            "Redis has lost service type %s; this process registers again",
+            service_type,
+            extra={"service_type": service_type},
+        )
+        for name, breaker in before.breakers.items():
+            if breaker.decided_at or breaker.cooldown_until:
+                await store.configure(service_type, name, breaker.config, explicit=False)
+                await store.restore(service_type, name, remembered(breaker))
+        await self.rewrite(store, service_type, tuple(self.own(service_type)))
+
+    def notice(self, snapshot: Snapshot) -> None:
+        """Warn, once, of registrations of this process that another one has changed."""
+        own = self._own.get(snapshot.service_type)
+        if not own:
+            return
+        for shared in snapshot.registrations:
+            mine = own.get(shared.id)
+            if mine is not None and shared.registered_by and mine.fields() != shared.fields():
+                self._warn(mine, f"was changed by {shared.registered_by}")
+
+    def _warn(self, registration: Registration, what: str) -> None:
+        key = (registration.service_type, registration.id)
+        if key not in self._warned:
+            self._warned.add(key)
+            _log.warning(
+                "registration %s of %s has conflicting settings: %s; the newest ones win",
+                registration.id,
+                registration.service_type,
+                what,
+                extra={"service_type": key[0], "registration": key[1]},
+            )
+
+
+def _listed(before: str) -> str:
+    try:
+        fields: Mapping[str, str] = json.loads(before)
+    except ValueError:
+        return before
+    return ", ".join(f"{name} (was {value})" for name, value in fields.items())

@@ -1,0 +1,90 @@
+"""Writes that synchronous methods leave behind, carried out in their order.
+
+A method that must not wait puts its write here; it reaches Redis in the background, and in any
+case before the next awaited call of the registry returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from ciris_registry.errors import RegistryError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ciris_registry.session import Session
+    from ciris_registry.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+class _Write(NamedTuple):
+    run: Callable[[Store], Awaitable[object]]
+    what: str
+
+
+class Outbox:
+    """The pending writes of one process."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._writes: deque[_Write] = deque()
+        self._draining: asyncio.Task[None] | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything has not reached Redis yet."""
+        return bool(self._writes)
+
+    def put(self, what: str, run: Callable[[Store], Awaitable[object]]) -> None:
+        """Leave a write behind; ``what`` names it in the log."""
+        self._writes.append(_Write(run, what))
+        if self._session.running():
+            self._drained()
+
+    async def flush(self) -> None:
+        """Wait until everything that is pending now has reached Redis.
+
+        Raises:
+            StoreUnavailableError: Redis is away; what is pending stays pending.
+        """
+        while self._writes:
+            await self._session.store()
+            await asyncio.shield(self._drained())
+
+    async def finish(self, patience: float) -> None:
+        """Carry out what is pending within ``patience`` seconds, or leave it."""
+        if self._writes:
+            await asyncio.wait({self._drained()}, timeout=patience)
+        if self._draining is not None and not self._draining.done():
+            self._draining.cancel()
+
+    def clear(self) -> None:
+        """Forget what is pending."""
+        self._writes.clear()
+
+    def _drained(self) -> asyncio.Task[None]:
+        task = self._draining
+        loop = asyncio.get_running_loop()
+        if task is None or task.done() or task.get_loop() is not loop:
+            task = self._draining = loop.create_task(self._drain())
+            # Nobody may be waiting: a failure is logged where it happens.
+            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return task
+
+    async def _drain(self) -> None:
+        store = await self._session.store()
+        while self._writes:
+            write = self._writes.popleft()
+            try:
+                await write.run(store)
+            except StoreUnavailableError as error:
+                self._writes.appendleft(write)
+                _log.warning("%s waits until Redis is back: %s", write.what, error)
+                raise
+            except RegistryError as error:
+                _log.error("%s failed: %s", write.what, error)  # noqa: TRY400 # it says it all

@@ -1,0 +1,41 @@
+"""The permits that this process holds, until an outcome settles them or their time is over."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from typing import NamedTuple
+
+
+class Held(NamedTuple):
+    """A permit, and the server's time at which it ends."""
+
+    permit: str
+    deadline: int
+
+
+class HeldPermits:
+    """The permits of one process, oldest first, by service type and provider."""
+
+    def __init__(self, process: str) -> None:
+        self._process = process
+        self._tokens = itertools.count(1)
+        self._held: dict[tuple[str, str], deque[Held]] = {}
+
+    def new(self) -> str:
+        """A permit that nobody has asked with before."""
+        return f"{self._process}|{next(self._tokens)}"
+
+    def keep(self, service_type: str, name: str, held: Held) -> None:
+        """Hold a permit until the next outcome of this provider."""
+        self._held.setdefault((service_type, name), deque()).append(held)
+
+    def take(self, service_type: str, name: str, now: int) -> str:
+        """The oldest permit that has not ended, else an empty string."""
+        held = self._held.get((service_type, name))
+        while held:
+            permit, deadline = held.popleft()
+            if deadline > now:
+                return permit
+        self._held.pop((service_type, name), None)
+        return ""

@@ -1,0 +1,114 @@
+"""Reading what Redis has of breakers and sorted sets, whoever may have damaged it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from ciris_registry.breaker_config import CircuitBreakerConfig
+from ciris_registry.breaker_rules import BUCKETS, BreakerState, CircuitState
+from ciris_registry.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+COUNTERS: Final = (
+    "generation",
+    "failure_count",
+    "success_count",
+    "openings",
+    "opened_at",
+    "retry_at",
+    "decided_at",
+    "last_failure_at",
+    "cooldown_until",
+    "override_until",
+    "total_successes",
+    "total_failures",
+)
+
+_BUCKET_PARTS: Final = 3
+
+
+def paired(flat: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """A flat ``field, value, …`` reply as pairs."""
+    return zip(flat[::2], flat[1::2], strict=False)
+
+
+def counters(flat: Sequence[Any]) -> dict[str, int]:
+    """A sorted set's ``member, score, …`` reply; scores as whole numbers."""
+    return {str(member): int(float(score)) for member, score in paired(flat) if _finite(score)}
+
+
+def parse_breaker(
+    fields: Mapping[str, str], permits: Mapping[str, int], default: CircuitBreakerConfig
+) -> tuple[BreakerState, list[str]]:
+    """A breaker as its hash has it, and what of it could not be read.
+
+    What is missing or damaged reads as a breaker that has seen nothing, as it does in Lua.
+    """
+    damaged: list[str] = []
+    config = default
+    if fields:
+        try:
+            config = CircuitBreakerConfig.parse(fields)
+        except SettingsError as error:
+            damaged += error.problems
+    breaker = BreakerState(config, permits=dict(permits))
+    damaged += update_breaker(breaker, fields)
+    for slot in range(BUCKETS):
+        breaker.buckets[slot] = _bucket(fields.get(f"bucket_{slot}", "0:0:0"))
+    return breaker, damaged
+
+
+def update_breaker(breaker: BreakerState, fields: Mapping[str, str]) -> list[str]:
+    """Write the state that a script answered over a breaker; the names of damaged fields."""
+    damaged: list[str] = []
+    for name in COUNTERS:
+        text = fields.get(name, "0")
+        try:
+            setattr(breaker, name, int(text))
+        except ValueError:
+            damaged.append(f"{name} is {text!r}")
+            setattr(breaker, name, 0)
+    state, override = fields.get("state", "closed"), fields.get("override", "")
+    try:
+        breaker.state = CircuitState(state)
+    except ValueError:
+        damaged.append(f"state is {state!r}")
+        breaker.state = CircuitState.CLOSED
+    if override in {"", "open", "closed"}:
+        breaker.override = cast("Any", override)
+    else:
+        damaged.append(f"override is {override!r}")
+        breaker.override = ""
+    breaker.override_reason = fields.get("override_reason", "")
+    breaker.override_by = fields.get("override_by", "")
+    return damaged
+
+
+def remembered(breaker: BreakerState) -> dict[str, str]:
+    """The state that another server can go on from: as OPEN, if it was being probed."""
+    state = breaker.state
+    return {
+        "state": "open" if state is CircuitState.HALF_OPEN else state.value,
+        "override": breaker.override,
+        "override_reason": breaker.override_reason,
+        "override_by": breaker.override_by,
+        **{
+            name: str(getattr(breaker, name))
+            for name in COUNTERS
+            if name not in {"decided_at", "success_count"}
+        },
+    }
+
+
+def _finite(score: object) -> bool:
+    text = str(score)
+    return text not in {"inf", "-inf", "nan"} and text.replace(".", "", 1).lstrip("-").isdigit()
+
+
+def _bucket(text: str) -> tuple[int, int, int]:
+    parts = text.split(":")
+    if len(parts) == _BUCKET_PARTS and all(part.isdigit() for part in parts):
+        return int(parts[0]), int(parts[1]), int(parts[2])
+    return 0, 0, 0

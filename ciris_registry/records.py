@@ -1,0 +1,209 @@
+"""What a registration says, and what of it stands in Redis.
+
+Owns the shape of registration records and the reading of records that anybody may have damaged.
+Nothing that comes out of Redis is imported, unpickled or executed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Json, ValidationError
+
+from ciris_registry.errors import RegistrationError
+from ciris_registry.names import EVERY_HANDLER, GLOBAL, fits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST_METADATA: Final = 64 * 1024
+"""Bytes of JSON that the metadata, or the capabilities, of one registration may have."""
+
+_GROUPS: Final = 2**31
+_E = TypeVar("_E", bound=Enum)
+
+
+class Priority(Enum):
+    """How early a provider is considered; lower values first."""
+
+    CRITICAL = 0
+    HIGH = 1
+    NORMAL = 2
+    LOW = 3
+    FALLBACK = 9
+
+
+class SelectionStrategy(Enum):
+    """How one group of providers is used: in order, or in turn."""
+
+    FALLBACK = "fallback"
+    ROUND_ROBIN = "round_robin"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One provider, registered for one handler, for every handler (``*``) or for all globally.
+
+    ``scope`` is the handler, ``*``, or the empty string for a global registration. ``order`` is
+    its place in the order of registration over the whole fleet.
+    """
+
+    service_type: str
+    name: str
+    scope: str
+    priority: Priority = Priority.NORMAL
+    priority_group: int = 0
+    strategy: SelectionStrategy = SelectionStrategy.FALLBACK
+    capabilities: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    order: float = 0.0
+    registered_by: str = field(default="", compare=False)
+    registered_at: int = field(default=0, compare=False)
+
+    @property
+    def id(self) -> str:
+        """The registration's identity among those of its service type."""
+        return self.name if self.scope == GLOBAL else f"{self.name}@{self.scope}"
+
+    def fields(self) -> dict[str, str]:
+        """What was registered, as the fields of a hash that a person can read."""
+        return {
+            "name": self.name,
+            "handler": self.scope or "global",
+            "priority": self.priority.name,
+            "priority_group": str(self.priority_group),
+            "strategy": self.strategy.value,
+            "capabilities": _json("capabilities", list(self.capabilities)),
+            "metadata": _json("metadata", self.metadata),
+        }
+
+
+def name_of(registration_id: str) -> str:
+    """The provider's name in a registration id."""
+    return registration_id.partition("@")[0]
+
+
+class _Record(BaseModel):
+    """A registration record as Redis has it: untrusted."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    priority: str
+    priority_group: int
+    strategy: SelectionStrategy
+    capabilities: Json[tuple[str, ...]]
+    metadata: Json[dict[str, Any]]
+    registered_by: str = ""
+    registered_at: int = 0
+
+
+def parse_registration(
+    service_type: str, registration_id: str, order: float, fields: Mapping[str, str]
+) -> Registration:
+    """Read a registration record.
+
+    Raises:
+        ValueError: The id or the record is damaged; it says what is wrong, in one line.
+    """
+    name, at, scope = registration_id.partition("@")
+    if not fits(name) or (at and scope != EVERY_HANDLER and not fits(scope)):
+        raise ValueError("its id is not a registration id")
+    if not fields:
+        raise ValueError("it has no record")
+    try:
+        record = _Record.model_validate(fields)
+        priority = Priority[record.priority]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{place}: {first['msg']}") from None
+    except KeyError:
+        raise ValueError(f"priority: {fields['priority']!r} is not a priority") from None
+    return Registration(
+        service_type=service_type,
+        name=name,
+        scope=scope,
+        priority=priority,
+        priority_group=record.priority_group,
+        strategy=record.strategy,
+        capabilities=record.capabilities,
+        metadata=record.metadata,
+        order=order,
+        registered_by=record.registered_by,
+        registered_at=record.registered_at,
+    )
+
+
+def member_of(kind: type[_E], value: object) -> _E:
+    """An enum's member, given as such, by its name or by its value.
+
+    Raises:
+        RegistrationError: There is no such member; it names those that there are.
+    """
+    if isinstance(value, kind):
+        return value
+    for member in kind:
+        if value in {member.name, member.value} and not isinstance(value, bool):
+            return member
+    known = ", ".join(member.name for member in kind)
+    raise RegistrationError(f"{value!r} is not a {kind.__name__}; use one of {known}")
+
+
+def checked_group(value: object) -> int:
+    """A priority group, checked.
+
+    Raises:
+        RegistrationError: Not a whole number of 32 bits.
+    """
+    if type(value) is not int or not -_GROUPS <= value < _GROUPS:
+        raise RegistrationError(f"priority_group is {value!r}; use a whole number of 32 bits")
+    return value
+
+
+def checked_capabilities(value: object) -> tuple[str, ...]:
+    """Capabilities, checked; nothing is none.
+
+    Raises:
+        RegistrationError: Not a collection of strings.
+    """
+    if value is None:
+        return ()
+    if isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value, key=str) if isinstance(value, set | frozenset) else value
+        listed = tuple(item.value if isinstance(item, Enum) else item for item in items)
+        if all(isinstance(item, str) for item in listed):
+            _json("capabilities", list(listed))
+            return listed
+    raise RegistrationError(f"capabilities are {value!r:.80}; use a list of strings")
+
+
+def checked_metadata(value: object) -> dict[str, Any]:
+    """Metadata as JSON would give it back, checked; nothing is an empty dict.
+
+    Raises:
+        RegistrationError: Not a dict of what JSON can hold, or larger than 64 KiB.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise RegistrationError(f"metadata is a {type(value).__name__}; use a dict")
+    copied: dict[str, Any] = json.loads(_json("metadata", value))
+    return copied
+
+
+def _json(what: str, value: object) -> str:
+    try:
+        text = json.dumps(
+            value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), sort_keys=True
+        )
+        size = len(text.encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RegistrationError(f"{what} cannot be written as JSON: {error}") from None
+    if size > MOST_METADATA:
+        raise RegistrationError(
+            f"{what} has {size} bytes as JSON; the most is {MOST_METADATA} (64 KiB)"
+        )
+    return text

@@ -1,0 +1,588 @@
+"""The registry of one agent process: what programs call.
+
+Owns the public signatures and puts the parts together. It knows neither Lua nor key names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+from ciris_registry.backend import Backend
+from ciris_registry.bindings import Bindings
+from ciris_registry.breaker_config import CircuitBreakerConfig
+from ciris_registry.errors import RegistrationError
+from ciris_registry.event_feed import BLOCK, EventFeed
+from ciris_registry.handle import BreakerHandle
+from ciris_registry.health_checks import health_check_of, is_healthy
+from ciris_registry.heartbeat import Heartbeat
+from ciris_registry.identity import Namer, Naming, new_process_id
+from ciris_registry.info import provider_info
+from ciris_registry.location import Location
+from ciris_registry.membership import Membership
+from ciris_registry.mirror import Mirror
+from ciris_registry.mocks import MockService
+from ciris_registry.names import (
+    GLOBAL,
+    handler_name,
+    namespace_name,
+    provider_name,
+    service_type_name,
+)
+from ciris_registry.outbox import Outbox
+from ciris_registry.permits import HeldPermits
+from ciris_registry.offers import Offer, Terms
+from ciris_registry.records import (
+    Priority,
+    Registration,
+    SelectionStrategy,
+    checked_capabilities,
+)
+from ciris_registry.resolver import Explanation, Resolver
+from ciris_registry.selection import Request
+from ciris_registry.session import Session
+from ciris_registry.settings import RegistrySettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from enum import Enum
+
+    from ciris_registry.store import Store
+
+_log = logging.getLogger(__name__)
+
+DEFAULT_REQUIRED = ("communication", "memory", "audit", "llm")
+"""The service types that ``wait_ready`` waits for if it is not told any."""
+
+_UNWRITTEN = 2.0**52
+"""The order of registrations that Redis has not given one yet: behind all others."""
+
+_FLUSH_AT_THE_END = 0.2
+
+
+class ServiceRegistry:
+    """Finds services for one agent process, and shares providers and breakers with the fleet.
+
+    ``url`` says where the shared state lives (default ``$CIRIS_REGISTRY_URL``, else ``memory://``,
+    which shares nothing); two namespaces on one server never see each other. Everything else is
+    the in-process CIRIS registry's surface.
+    """
+
+    def __init__(  # noqa: PLR0913 # the public surface
+        self,
+        required_services: Iterable[str | Enum] | None = None,
+        *,
+        url: str | None = None,
+        namespace: str = "default",
+        naming: Naming = "private",
+        allow_mock_services: bool = False,
+        mock_services: Mapping[str, object] | None = None,
+        settings: RegistrySettings | None = None,
+    ) -> None:
+        if naming not in {"private", "by_class"}:
+            raise RegistrationError(f"naming is {naming!r}; use 'private' or 'by_class'")
+        required = DEFAULT_REQUIRED if required_services is None else required_services
+        self.required_services = [service_type_name(one) for one in required]
+        self.namespace = namespace_name(namespace)
+        self.settings = settings or RegistrySettings()
+        self.process_id = new_process_id()
+        self.allow_mock_services = allow_mock_services
+        self._mocks = {
+            service_type_name(one): mock for one, mock in (mock_services or {}).items()
+        }
+        location = Location.parse(url or os.environ.get("CIRIS_REGISTRY_URL") or "memory://")
+        self._session = Session(
+            Backend(location), self.namespace, self.process_id, self.settings
+        )
+        self._session.on_start = self._started
+        self._session.on_end = partial(self._finish, _FLUSH_AT_THE_END)
+        self._outbox = Outbox(self._session)
+        self._namer = Namer(naming)
+        self._bindings = Bindings()
+        self._membership = Membership(self.settings.breaker)
+        self._permits = HeldPermits(self.process_id)
+        self._mirrors: dict[str, Mirror] = {}
+        self._handles: dict[tuple[str, str], BreakerHandle] = {}
+        self._heartbeat = Heartbeat(self.settings, self._membership, self._mirrors, self._tidy)
+        self._resolver = Resolver(
+            self._session,
+            self._outbox,
+            self._bindings,
+            self._permits,
+            self._mirror,
+            self._handle,
+        )
+        self._unwritten = 0
+        self._wakers: set[asyncio.Event] = set()
+
+    # Life
+
+    async def start(self) -> Self:
+        """Connect, and register what was registered before; the first awaited call does it too."""
+        await self.flush()
+        return self
+
+    async def aclose(self) -> None:
+        """Write what is pending, leave the fleet, end the background tasks. May be called twice."""
+        if self._session.closed:
+            return
+        try:
+            for registration in list(self._membership.all()):
+                self._leave(registration)
+            if self._outbox.pending:
+                await self.flush()
+        finally:
+            await self._session.aclose()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"ServiceRegistry({self._session.location!r}, namespace={self.namespace!r})"
+
+    # Registering
+
+    def register(  # noqa: PLR0913 # the signature of the in-process registry
+        self,
+        handler: str,
+        service_type: str | Enum,
+        provider: object = None,
+        priority: Priority = Priority.NORMAL,
+        capabilities: Sequence[str] | None = None,
+        circuit_breaker_config: CircuitBreakerConfig | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        priority_group: int = 0,
+        strategy: SelectionStrategy = SelectionStrategy.FALLBACK,
+        *,
+        name: str | None = None,
+        factory: Callable[[Registration], object] | None = None,
+        weak: bool = False,
+    ) -> str:
+        """Register a provider for one handler, or for every handler (``"*"``).
+
+        Does no I/O: the very next line sees it here, and it reaches Redis before the next awaited
+        call of this registry returns. The same name and handler from another process joins that
+        registration and shares its breaker; the newest settings win.
+
+        Args:
+            handler: The component that will ask, or ``*``.
+            service_type: What the provider does; a string or a string enum's member.
+            provider: The instance, which stays alive with the registration.
+            priority: Lower values are considered first.
+            capabilities: What requests may require, each a string.
+            circuit_breaker_config: The settings of its breaker, for the whole fleet.
+            metadata: Anything that JSON can hold, at most 64 KiB.
+            priority_group: Lower groups are exhausted first.
+            strategy: How its group is used: in order, or in turn.
+            name: The provider's identity in the fleet. Without it, the instance's ``service_name``,
+                else a name that no other process has.
+            factory: Makes the instance on first use, from the registration; instead of ``provider``.
+            weak: Hold the instance by a weak reference; when it dies, the registration goes.
+
+        Returns:
+            The provider's name.
+
+        Raises:
+            InvalidNameError: A name with characters that keys cannot have.
+            RegistrationError: Anything else that is not as described; nothing was registered.
+        """
+        terms = Terms.checked(
+            priority, capabilities, metadata, priority_group, strategy, circuit_breaker_config
+        )
+        offer = Offer(provider, factory, name, weak=weak)
+        return self._register(handler_name(handler), service_type, offer, terms)
+
+    def register_global(  # noqa: PLR0913 # the signature of the in-process registry
+        self,
+        service_type: str | Enum,
+        provider: object = None,
+        priority: Priority = Priority.NORMAL,
+        capabilities: Sequence[str] | None = None,
+        circuit_breaker_config: CircuitBreakerConfig | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        priority_group: int = 0,
+        strategy: SelectionStrategy = SelectionStrategy.FALLBACK,
+        *,
+        name: str | None = None,
+        factory: Callable[[Registration], object] | None = None,
+        weak: bool = False,
+    ) -> str:
+        """Register a provider for all who fall back to global ones; see ``register``."""
+        terms = Terms.checked(
+            priority, capabilities, metadata, priority_group, strategy, circuit_breaker_config
+        )
+        return self._register(GLOBAL, service_type, Offer(provider, factory, name, weak=weak), terms)
+
+    def bind(
+        self,
+        target: str | Enum,
+        instance: object = None,
+        *,
+        factory: Callable[[Registration], object] | None = None,
+    ) -> None:
+        """Say how this process uses providers that others registered, without registering any.
+
+        ``target`` is a provider's name or a service type; ``factory`` makes one instance for each
+        provider, from its registration, on first use.
+
+        Raises:
+            InvalidNameError: Neither can be called so.
+            RegistrationError: Not exactly one of instance and factory was given.
+        """
+        offer = Offer(instance, factory, None, weak=False)
+        self._bindings.bind_word(provider_name(target), offer.binding())
+        self._wake()
+
+    def unregister(self, provider_name: str) -> bool:
+        """End this process's membership in all registrations of a provider.
+
+        The registration goes with its last member; the breaker stays.
+
+        Returns:
+            Whether this process had registered it.
+        """
+        own = [one for one in self._membership.all() if one.name == provider_name]
+        for registration in own:
+            self._leave(registration)
+        return bool(own)
+
+    async def aunregister(self, provider_name: str) -> bool:
+        """``unregister``, and the fleet knows when this returns."""
+        found = self.unregister(provider_name)
+        await self.flush()
+        return found
+
+    def clear_all(self) -> None:
+        """Unregister everything that this process registered, and forget its bindings."""
+        for registration in list(self._membership.all()):
+            self._leave(registration)
+        self._bindings.clear()
+
+    async def aclear_all(self) -> None:
+        """``clear_all``, and the fleet knows when this returns."""
+        self.clear_all()
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Wait until everything that synchronous methods left behind has reached Redis.
+
+        Raises:
+            StoreUnavailableError: Redis is away; nothing is lost by that.
+        """
+        await self._session.store()
+        self._tidy()
+        await self._outbox.flush()
+
+    # Resolving
+
+    async def get_service(
+        self,
+        handler: str,
+        service_type: str | Enum,
+        required_capabilities: Sequence[str] | None = None,
+        fallback_to_global: bool = True,  # noqa: FBT001, FBT002 # the seed's signature
+    ) -> Any:  # noqa: ANN401 # a program's object
+        """The best instance that can be used now, or None.
+
+        One script call if nothing has changed; one more where a probe needs a permit.
+
+        Raises:
+            InvalidNameError: The handler or service type cannot be one.
+            StoreUnavailableError: Redis stayed away for ``settings.patience`` seconds.
+        """
+        request = _request(handler, service_type, required_capabilities, fallback_to_global)
+        return await self._resolver.resolve(request)
+
+    async def get_service_with_fallback(
+        self,
+        handler: str,
+        service_type: str | Enum,
+        required_capabilities: Sequence[str] | None = None,
+        fallback_to_global: bool = True,  # noqa: FBT001, FBT002 # as get_service
+    ) -> Any:  # noqa: ANN401 # a program's object
+        """As ``get_service``; where that has none and mock services are allowed, a mock."""
+        service = await self.get_service(
+            handler, service_type, required_capabilities, fallback_to_global
+        )
+        if service is not None or not self.allow_mock_services:
+            return service
+        kind = service_type_name(service_type)
+        return self._mocks[kind] if kind in self._mocks else MockService(kind)
+
+    async def explain(
+        self,
+        handler: str,
+        service_type: str | Enum,
+        required_capabilities: Sequence[str] | None = None,
+        fallback_to_global: bool = True,  # noqa: FBT001, FBT002 # as get_service
+    ) -> list[Explanation]:
+        """What ``get_service`` would do with each registration, and why.
+
+        It asks no health check, takes no permit and moves no round robin.
+        """
+        request = _request(handler, service_type, required_capabilities, fallback_to_global)
+        return await self._resolver.explain(request)
+
+    async def wait_ready(
+        self,
+        timeout: float = 30.0,  # noqa: ASYNC109 # the seed's signature
+        service_types: Iterable[str | Enum] | None = None,
+    ) -> bool:
+        """Wait until this process can use a provider of each service type.
+
+        Returns at once if it can; wakes on the event that completes them.
+
+        Returns:
+            False if ``timeout`` seconds were not enough.
+        """
+        wanted = (
+            self.required_services
+            if service_types is None
+            else [service_type_name(one) for one in service_types]
+        )
+        if self._outbox.pending:
+            await self.flush()
+        if not self._missing(wanted):
+            return True
+        try:
+            async with asyncio.timeout(timeout):
+                await self._until_ready(wanted)
+        except TimeoutError:
+            _log.warning(
+                "not ready after %s s: no provider that this process can use of %s",
+                timeout,
+                ", ".join(self._missing(wanted)),
+            )
+            return False
+        return True
+
+    # Looking
+
+    def get_provider_info(
+        self, handler: str | None = None, service_type: str | Enum | None = None
+    ) -> dict[str, Any]:
+        """Registrations and breakers as last seen, keyed as in the in-process registry."""
+        kind = None if service_type is None else service_type_name(service_type)
+        snapshots = [mirror.snapshot for mirror in self._mirrors.values()]
+        return provider_info(snapshots, self._handle, handler, kind)
+
+    async def aget_provider_info(
+        self, handler: str | None = None, service_type: str | Enum | None = None
+    ) -> dict[str, Any]:
+        """``get_provider_info`` as it is in Redis now, of all service types of the fleet."""
+        await self.refresh(service_type)
+        return self.get_provider_info(handler, service_type)
+
+    def get_services_by_type(self, service_type: str | Enum) -> list[Any]:
+        """The instances of a service type that are there in this process, each once."""
+        snapshot = self._mirror(service_type_name(service_type)).snapshot
+        found: list[Any] = []
+        for registration in snapshot.registrations:
+            instance = self._bindings.instance(registration)
+            if instance is not None and not any(one is instance for one in found):
+                found.append(instance)
+        return found
+
+    async def health_check_all(self) -> dict[str, bool]:
+        """Ask every instance of this process that has ``is_healthy``, all at once.
+
+        Records nothing. Keys are ``handler.service_type.name``, with ``global`` for global ones.
+        """
+        keys: list[str] = []
+        answers: list[Any] = []
+        for service_type, mirror in self._mirrors.items():
+            for one in mirror.snapshot.registrations:
+                instance = self._bindings.instance(one)
+                check = health_check_of(instance) if instance is not None else None
+                if check is not None:
+                    limit = self._handle(service_type, one.name).config.timeout_duration
+                    keys.append(f"{one.scope or 'global'}.{service_type}.{one.name}")
+                    answers.append(is_healthy(check, limit))
+        return dict(zip(keys, await asyncio.gather(*answers), strict=True))
+
+    async def refresh(self, service_type: str | Enum | None = None) -> None:
+        """Read the shared state anew, counters too: of one service type, or of all in use."""
+        store = await self._session.store()
+        await self.flush()
+        kinds = (
+            {*self._mirrors, *await store.service_types()}
+            if service_type is None
+            else {service_type_name(service_type)}
+        )
+        for kind in sorted(kinds):
+            await self._mirror(kind).reload(store)
+
+    def events(self, service_type: str | Enum | None = None) -> EventFeed:
+        """What changes from now on, of one service type or of all: ``async for``."""
+        kind = None if service_type is None else service_type_name(service_type)
+        return EventFeed(self._session, self._outbox, kind)
+
+    # Breakers
+
+    def breaker(self, service_type: str | Enum, name: str) -> BreakerHandle:
+        """The handle on one provider's shared breaker, registered or not."""
+        return self._handle(service_type_name(service_type), provider_name(name))
+
+    def reset_circuit_breakers(self) -> None:
+        """Reset the breakers of all providers that this process knows, for the whole fleet."""
+        for service_type, mirror in self._mirrors.items():
+            for name in mirror.snapshot.names():
+                self._handle(service_type, name).reset("reset_circuit_breakers")
+
+    async def areset_circuit_breakers(self) -> None:
+        """``reset_circuit_breakers``, and the fleet knows when this returns."""
+        self.reset_circuit_breakers()
+        await self.flush()
+
+    # Inside
+
+    def _register(
+        self, scope: str, service_type: str | Enum, offer: Offer, terms: Terms
+    ) -> str:
+        kind = service_type_name(service_type)
+        binding = offer.binding()
+        name, warning = self._namer.name(kind, binding.subject(), offer.name, binding.subject)
+        if warning:
+            _log.warning(warning)
+        self._unwritten += 1
+        registration = terms.registration(kind, name, scope, _UNWRITTEN + self._unwritten)
+        binding.on_death = partial(self._bindings.note_death, kind, registration.id)
+        self._bindings.bind(registration, binding)
+        self._membership.add(registration, terms.config)
+        mirror = self._mirror(kind)
+        mirror.change(mirror.snapshot.with_registration(registration))
+        self._outbox.put(
+            f"the registration of {kind} {registration.id}",
+            partial(self._membership.write, registration=registration),
+        )
+        self._wake()
+        return name
+
+    def _leave(self, registration: Registration) -> None:
+        kind, own_id = registration.service_type, registration.id
+        self._membership.remove(registration)
+        self._bindings.unbind(kind, own_id)
+        if not any(one.name == registration.name for one in self._membership.own(kind).values()):
+            self._namer.release(kind, registration.name)
+        mirror = self._mirror(kind)
+        if not set(mirror.snapshot.members.get(own_id, ())) - {self.process_id}:
+            mirror.change(mirror.snapshot.without(own_id))
+        self._outbox.put(
+            f"leaving {kind} {own_id}", lambda store: store.unregister(registration)
+        )
+
+    def _tidy(self) -> None:
+        """Leave the registrations whose weakly held instances have died."""
+        for kind, registration_id in self._bindings.take_dead():
+            registration = self._membership.own(kind).get(registration_id)
+            if registration is not None:
+                self._leave(registration)
+
+    def _mirror(self, service_type: str) -> Mirror:
+        mirror = self._mirrors.get(service_type)
+        if mirror is None:
+            mirror = self._mirrors[service_type] = Mirror(
+                self._session,
+                service_type,
+                self._membership.own(service_type),
+                self.settings.breaker,
+                self._membership.recover,
+            )
+        return mirror
+
+    def _handle(self, service_type: str, name: str) -> BreakerHandle:
+        handle = self._handles.get((service_type, name))
+        if handle is None:
+            handle = self._handles[service_type, name] = BreakerHandle(
+                name,
+                self._mirror(service_type),
+                self._session,
+                self._outbox,
+                self._membership,
+                self._permits,
+            )
+        return handle
+
+    def _wake(self) -> None:
+        for waker in self._wakers:
+            waker.set()
+
+    def _missing(self, wanted: Iterable[str]) -> list[str]:
+        return [
+            one
+            for one in wanted
+            if not any(map(self._bindings.has, self._mirror(one).snapshot.registrations))
+        ]
+
+    async def _until_ready(self, wanted: Sequence[str]) -> None:
+        store = await self._session.store()
+        waker = asyncio.Event()
+        self._wakers.add(waker)
+        try:
+            after = {one: await store.last_event(one) for one in wanted}
+            while True:
+                waker.clear()
+                for one in self._missing(wanted):
+                    await self._mirror(one).sync(store)
+                if not self._missing(wanted):
+                    return
+                await _first(waker.wait(), self._next_events(store, after))
+        finally:
+            self._wakers.discard(waker)
+
+    async def _next_events(self, store: Store, after: dict[str, str]) -> None:
+        for event in await store.events_after(after, BLOCK):
+            after[event.service_type] = event.id
+
+    async def _started(self, store: Store) -> None:
+        if not self._outbox.pending:
+            await self._heartbeat.start(store)
+        self._session.spawn(self._heartbeat.run(store))
+
+    async def _finish(self, patience: float) -> None:
+        await self._outbox.finish(patience)
+
+
+def _request(
+    handler: str,
+    service_type: str | Enum,
+    required_capabilities: Sequence[str] | None,
+    fallback_to_global: bool,  # noqa: FBT001 # passed through
+) -> Request:
+    return Request(
+        handler_name(handler),
+        service_type_name(service_type),
+        frozenset(checked_capabilities(required_capabilities)),
+        fallback_to_global,
+    )
+
+
+async def _first(*works: Coroutine[Any, Any, object]) -> None:
+    """Wait for the first of them, and end the others."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+_global: ServiceRegistry | None = None
+
+
+def get_global_registry() -> ServiceRegistry:
+    """The registry that this process shares among its parts, made on first use."""
+    global _global  # noqa: PLW0603 # that is what it is
+    if _global is None:
+        _global = ServiceRegistry()
+    return _global

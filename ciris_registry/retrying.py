@@ -1,0 +1,52 @@
+"""How often, and how long, a command to Redis is tried again.
+
+redis-py's own retries are off: it cannot know which commands may be sent twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception,
+    stop_after_delay,
+    wait_exponential_jitter,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_R = TypeVar("_R")
+
+UNREACHABLE: Final = (RedisConnectionError, RedisTimeoutError, OSError)
+"""What redis-py raises when Redis is away."""
+
+
+def never_sent(error: BaseException) -> bool:
+    """Whether the connection was refused, so that Redis has seen nothing of the command."""
+    context = error.__cause__ or error.__context__
+    return isinstance(context, ConnectionRefusedError | FileNotFoundError)
+
+
+async def persistently(
+    attempt: Callable[[], Awaitable[_R]], *, patience: float, repeatable: bool
+) -> _R:
+    """Try again for ``patience`` seconds, at growing, jittered intervals.
+
+    What is not ``repeatable`` is tried again only if Redis cannot have seen it.
+
+    Raises:
+        redis.exceptions.RedisError: What the last attempt raised.
+    """
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(
+            lambda error: isinstance(error, UNREACHABLE) and (repeatable or never_sent(error))
+        ),
+        stop=stop_after_delay(patience),
+        wait=wait_exponential_jitter(initial=0.01, max=0.5, jitter=0.05),
+        reraise=True,
+    )
+    return await retrying(attempt)

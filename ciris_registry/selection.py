@@ -1,0 +1,149 @@
+"""Who may serve a request, in which order, and why each other one may not.
+
+A pure function of a snapshot, a request and a time: no I/O, no clock, no randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from ciris_registry.names import EVERY_HANDLER, GLOBAL
+from ciris_registry.records import Registration, SelectionStrategy
+
+if TYPE_CHECKING:
+    from ciris_registry.breaker_rules import BreakerState
+    from ciris_registry.snapshot import Snapshot
+
+_T = TypeVar("_T")
+
+NOT_BOUND: Final = "no binding here: this process has no instance and no factory for it"
+NOT_GLOBAL: Final = "a global registration, and the request does not fall back to them"
+
+
+class Request(NamedTuple):
+    """What a caller asks for."""
+
+    handler: str
+    service_type: str
+    capabilities: frozenset[str] = frozenset()
+    fallback_to_global: bool = True
+
+
+class Left(NamedTuple):
+    """A provider that was left out, and why; ``retry_at`` is 0 if no time changes it."""
+
+    registration: Registration
+    reason: str
+    retry_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Providers of one rank.
+
+    They are tried in order, or, where there is a ``cursor``, in an order that its position
+    rotates. ``shared`` says whether that position is the fleet's: a process that can use only a
+    part of what others can rotates by itself.
+    """
+
+    candidates: tuple[Registration, ...]
+    cursor: str = ""
+    shared: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The tiers of a request, first to last, and everybody who was left out."""
+
+    tiers: tuple[Tier, ...]
+    left: tuple[Left, ...]
+
+    @property
+    def cursor(self) -> str:
+        """The fleet's cursor that this request will move; empty if it needs none."""
+        first = self.tiers[0] if self.tiers else None
+        return first.cursor if first is not None and first.shared else ""
+
+
+def walk(
+    snapshot: Snapshot, request: Request, bound: Callable[[Registration], bool], now: int
+) -> Walk:
+    """Go through a service type's registrations as a resolve does; ``now`` is the server's time."""
+    tiers: list[Tier] = []
+    left: list[Left] = []
+    for scope in (request.handler, EVERY_HANDLER, GLOBAL):
+        mine = [one for one in snapshot.registrations if one.scope == scope]
+        if scope == GLOBAL and not request.fallback_to_global:
+            left += [Left(one, NOT_GLOBAL) for one in mine]
+            continue
+        for _, group in groupby(mine, key=lambda one: one.priority_group):
+            members = list(group)
+            in_turn = members[0].strategy is SelectionStrategy.ROUND_ROBIN
+            if in_turn:
+                for _, equals in groupby(members, key=lambda one: one.priority):
+                    tier = _rotating(list(equals), request, snapshot.breakers, bound, now, left)
+                    tiers += [tier] if tier.candidates else []
+            else:
+                usable = _usable(members, request, snapshot.breakers, bound, now, left)
+                tiers += [Tier(tuple(usable))] if usable else []
+    return Walk(tuple(tiers), tuple(left))
+
+
+def rotated(candidates: Sequence[_T], position: int) -> Iterator[_T]:
+    """All candidates, beginning with the one whose turn it is.
+
+    Who comes second turns as well, among those left, and so on: whatever one candidate cannot
+    take is spread evenly over the others, instead of falling to its neighbour.
+    """
+    remaining = list(candidates)
+    while remaining:
+        position, index = divmod(position, len(remaining))
+        yield remaining.pop(index)
+
+
+def _rotating(  # noqa: PLR0913 # what a walk knows
+    equals: Sequence[Registration],
+    request: Request,
+    breakers: Mapping[str, BreakerState],
+    bound: Callable[[Registration], bool],
+    now: int,
+    left: list[Left],
+) -> Tier:
+    usable = _usable(equals, request, breakers, bound, now, left)
+    capable = [one for one in equals if request.capabilities.issubset(one.capabilities)]
+    if len(capable) < 2 or not usable:  # noqa: PLR2004 # nothing to turn
+        return Tier(tuple(usable))
+    first = equals[0]
+    cursor = f"{first.scope}|{first.priority_group}|{first.priority.value}"
+    if len(capable) < len(equals):
+        # Requests for different capabilities turn among different providers: on one cursor, two
+        # that alternate would each meet the same provider for ever.
+        cursor += "|" + ",".join(sorted(request.capabilities))
+    return Tier(tuple(usable), cursor, shared=all(bound(one) for one in capable))
+
+
+def _usable(  # noqa: PLR0913 # what a walk knows
+    registrations: Sequence[Registration],
+    request: Request,
+    breakers: Mapping[str, BreakerState],
+    bound: Callable[[Registration], bool],
+    now: int,
+    left: list[Left],
+) -> list[Registration]:
+    usable: list[Registration] = []
+    for one in registrations:
+        lacking = request.capabilities.difference(one.capabilities)
+        breaker = breakers.get(one.name)
+        refusal = breaker.refusal(now) if breaker is not None else None
+        if lacking:
+            left.append(Left(one, f"lacks {', '.join(sorted(lacking))}"))
+        elif not bound(one):
+            left.append(Left(one, NOT_BOUND))
+        elif refusal is not None and refusal.reason != "half_open":
+            left.append(Left(one, refusal.reason, refusal.retry_at))
+        else:
+            usable.append(one)
+    return usable

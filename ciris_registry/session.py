@@ -1,0 +1,131 @@
+"""The tie between a registry and its event loop: one client, and the tasks that belong to it.
+
+A registry may be used from several loops in turn; each gets a client and tasks of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+from ciris_registry.errors import ClosedError
+from ciris_registry.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from ciris_registry.backend import Backend
+    from ciris_registry.settings import RegistrySettings
+
+_log = logging.getLogger(__name__)
+
+
+class Session:
+    """Gives out the store of the running event loop, and owns that loop's background tasks."""
+
+    def __init__(
+        self, backend: Backend, namespace: str, process: str, settings: RegistrySettings
+    ) -> None:
+        self.process = process
+        self.on_start: Callable[[Store], Awaitable[None]] | None = None
+        self.on_end: Callable[[], Awaitable[None]] | None = None
+        self._backend = backend
+        self._namespace = namespace
+        self._settings = settings
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting: asyncio.Lock | None = None
+        self._store: Store | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    @property
+    def location(self) -> str:
+        """Where the state lives, without credentials."""
+        return self._backend.location.redacted
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``aclose`` was called."""
+        return self._closed
+
+    async def store(self) -> Store:
+        """The store of the running loop, connected to on first use.
+
+        Raises:
+            ClosedError: The registry is closed.
+            EmbeddedUnavailableError: The embedded server cannot be started.
+        """
+        if self._store is not None and self._loop is asyncio.get_running_loop():
+            return self._store
+        return await self._start()
+
+    def running(self) -> bool:
+        """Whether this is the loop that the session belongs to, and it has been started."""
+        try:
+            return self._store is not None and self._loop is asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run something in the background, until ``aclose`` or the loop's end."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def aclose(self) -> None:
+        """End the tasks and close the connections."""
+        self._closed = True
+        if self._loop is asyncio.get_running_loop():
+            own = {task for task in self._tasks if task is not asyncio.current_task()}
+            for task in own:
+                task.cancel()
+            await asyncio.gather(*own, return_exceptions=True)
+        self._store = None
+        self._backend.release()
+
+    async def _start(self) -> Store:
+        if self._closed:
+            raise ClosedError("the registry is closed; make a new one")
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # Whatever belonged to the loop before this one ended with it.
+            self._tasks.clear()
+            self._store = None
+            self._loop, self._starting = loop, asyncio.Lock()
+        assert self._starting is not None  # noqa: S101 # set together with the loop
+        async with self._starting:
+            if self._store is None:
+                client = await self._backend.client()
+                store = Store(
+                    client, self.location, self._namespace, self.process, self._settings
+                )
+                keeper = self.spawn(self._keep(store))
+                try:
+                    if self.on_start is not None:
+                        await self.on_start(store)
+                except BaseException:
+                    keeper.cancel()
+                    raise
+                self._store = store
+        return self._store
+
+    async def _keep(self, store: Store) -> None:
+        """Close the store when the loop ends, or ``aclose`` is called, whichever is first."""
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            if self._store is store:
+                if self.on_end is not None:
+                    await self.on_end()
+                self._store = None
+            await store.aclose()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        with contextlib.suppress(asyncio.CancelledError):
+            error = task.exception()
+            if error is not None:
+                _log.error("a background task of the registry failed", exc_info=error)

@@ -1,0 +1,61 @@
+"""Every knob of a registry that is not an argument of its own, validated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ciris_registry.breaker_config import CircuitBreakerConfig
+from ciris_registry.errors import SettingsError
+
+
+class RegistrySettings(BaseModel):
+    """The settings of one registry. Durations are in seconds.
+
+    Raises:
+        SettingsError: Anything unknown or out of its bounds; it names all of them.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
+    )
+
+    lease: float = Field(default=15.0, ge=0.05, le=86_400)
+    """How long this process counts as alive after its last heartbeat."""
+
+    heartbeat: float | None = Field(default=None, ge=0.01, le=86_400)
+    """Time between heartbeats; a third of the lease if not given."""
+
+    retention: float = Field(default=3600.0, ge=1, le=30 * 86_400)
+    """How long a breaker outlives its last registration, so that a restart does not close it."""
+
+    mass_expiry_share: float = Field(default=0.5, ge=0, le=1)
+    """If more than this share of the leases ended while Redis was away, they are kept for once."""
+
+    patience: float = Field(default=5.0, ge=0, le=3600)
+    """How long a call tries again before it gives up on Redis."""
+
+    breaker: CircuitBreakerConfig = CircuitBreakerConfig()
+    """The settings of breakers whose registration names none."""
+
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401 # pydantic's own signature
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            problems = tuple(
+                f"{'.'.join(str(part) for part in one['loc']) or 'settings'}: {one['msg']}"
+                for one in error.errors(include_url=False, include_input=False)
+            )
+            raise SettingsError("registry settings", problems) from None
+
+    @model_validator(mode="after")
+    def _beats_within_the_lease(self) -> RegistrySettings:
+        if self.heartbeat is not None and self.heartbeat > self.lease / 2:
+            raise ValueError("the heartbeat must come at least twice within a lease")
+        return self
+
+    @property
+    def heartbeat_every(self) -> float:
+        """Seconds between two heartbeats."""
+        return self.lease / 3 if self.heartbeat is None else self.heartbeat

@@ -1,0 +1,132 @@
+"""One process's copy of the shared state of one service type: immutable, and what it means.
+
+It refuses to be changed: what happens makes a new one.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ciris_registry.readback import parse_breaker
+from ciris_registry.records import Registration, name_of, parse_registration
+from ciris_registry.store import NOTHING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ciris_registry.breaker_config import CircuitBreakerConfig
+    from ciris_registry.breaker_rules import BreakerState
+    from ciris_registry.store import Loaded, Version
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a process knows of one service type.
+
+    ``registrations`` stand in the order in which they are considered within one scope: by group,
+    priority and order of registration. ``members`` are processes with their lease's deadline, by
+    registration id; ``""`` lists the processes that are present at all.
+    """
+
+    service_type: str
+    version: Version = NOTHING
+    registrations: tuple[Registration, ...] = ()
+    breakers: Mapping[str, BreakerState] = field(default_factory=dict[str, "BreakerState"])
+    members: Mapping[str, Mapping[str, int]] = field(
+        default_factory=dict[str, "Mapping[str, int]"]
+    )
+    damaged: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_loaded(  # what was loaded, and how to read it
+        cls,
+        service_type: str,
+        version: Version,
+        orders: Mapping[str, float],
+        loaded: Loaded,
+        default: CircuitBreakerConfig,
+        known_damage: frozenset[str] = frozenset(),
+    ) -> Snapshot:
+        """Read what was loaded; a damaged record is left out and logged once."""
+        damaged: dict[str, str] = {}
+        registrations: list[Registration] = []
+        for registration_id, order in orders.items():
+            try:
+                fields = loaded.records.get(registration_id, {})
+                if set(fields) == {"damaged"}:
+                    raise ValueError(fields["damaged"])  # noqa: TRY301 # one place says so
+                registrations.append(
+                    parse_registration(service_type, registration_id, order, fields)
+                )
+            except ValueError as error:
+                damaged[f"registration {registration_id}"] = str(error)
+        members: dict[str, dict[str, int]] = {}
+        for member, deadline in loaded.members.items():
+            registration_id, _, process = member.rpartition("|")
+            members.setdefault(registration_id, {})[process] = deadline
+        alive = members.get("", {})
+        breakers: dict[str, BreakerState] = {}
+        for name, fields in loaded.breakers.items():
+            permits = {
+                permit: min(deadline, alive.get(permit.rpartition("|")[0], 0))
+                for permit, deadline in loaded.permits[name].items()
+            }
+            breakers[name], problems = parse_breaker(fields, permits, default)
+            if problems:
+                damaged[f"breaker {name}"] = "; ".join(problems)
+        for what, problem in damaged.items():
+            if what not in known_damage:
+                _log.warning(
+                    "%s of service type %s is damaged and left out: %s",
+                    what,
+                    service_type,
+                    problem,
+                    extra={"service_type": service_type, "record": what},
+                )
+        return cls(
+            service_type,
+            version,
+            _sorted(registrations),
+            breakers,
+            members,
+            frozenset(damaged),
+        )
+
+    def with_own(self, own: Mapping[str, Registration]) -> Snapshot:
+        """The same, with this process's registrations that Redis does not have (yet)."""
+        there = {one.id for one in self.registrations}
+        missing = [one for one in own.values() if one.id not in there]
+        if not missing:
+            return self
+        return replace(self, registrations=_sorted([*self.registrations, *missing]))
+
+    def with_registration(self, registration: Registration) -> Snapshot:
+        """The same, with this registration added, or in the place of its predecessor."""
+        others = [one for one in self.registrations if one.id != registration.id]
+        return replace(self, registrations=_sorted([*others, registration]))
+
+    def without(self, registration_id: str) -> Snapshot:
+        """The same, without this registration."""
+        others = tuple(one for one in self.registrations if one.id != registration_id)
+        return replace(self, registrations=others)
+
+    def with_breaker(self, name: str, breaker: BreakerState) -> Snapshot:
+        """The same, with this breaker in the place of its predecessor."""
+        return replace(self, breakers={**self.breakers, name: breaker})
+
+    def names(self) -> list[str]:
+        """The names of the providers, each once."""
+        return list(dict.fromkeys(name_of(one.id) for one in self.registrations))
+
+
+def _sorted(registrations: Iterable[Registration]) -> tuple[Registration, ...]:
+    return tuple(
+        sorted(
+            registrations,
+            key=lambda one: (one.priority_group, one.priority.value, one.order, one.id),
+        )
+    )

@@ -1,0 +1,78 @@
+-- breaker_acquire: asks for admission to a provider; in HALF_OPEN that is a leased permit.
+--
+-- KEYS[1]  breaker   the breaker's hash
+-- KEYS[2]  permits   permit -> deadline
+-- KEYS[3]  members   registration|process -> lease deadline
+-- KEYS[4]  events    the service type's stream
+-- KEYS[5]  meta      the service type's revision
+-- ARGV[1]  provider  its name
+-- ARGV[2]  process   the asking process
+-- ARGV[3]  permit    process|token, made by the asker; asking again with it gives the same permit
+-- ARGV[4]  lease_ms  how long the process promises to be alive
+-- Returns  {"admitted", now, field, value, …}     closed: no permit needed
+--          {"permit", now, deadline, field, …}    a trial call may be made until the deadline
+--          {"refused", now, reason, retry_at, field, …}  retry_at 0: nobody knows
+--          {"missing"}                            configure the breaker first
+-- Events   breaker_half_opened
+local clock = require("lib.clock")
+local breaker = require("lib.breaker")
+local rules = require("lib.rules")
+local permits = require("lib.permits")
+local journal = require("lib.journal")
+
+local now = clock.now()
+local b = breaker.load(KEYS[1])
+if not b then
+  return { "missing" }
+end
+
+local function reply(word, ...)
+  local full = breaker.reply(word, b, now)
+  for i, extra in ipairs({ ... }) do
+    table.insert(full, 2 + i, extra)
+  end
+  return full
+end
+
+local function refused(reason, retry_at)
+  return reply("refused", reason, string.format("%.0f", retry_at))
+end
+
+local override = breaker.override(b, now)
+if override == "open" then
+  return refused("forced_open", b.override_until)
+elseif b.cooldown_until > now then
+  return refused("cooling_down", b.cooldown_until)
+elseif override == "closed" or b.state == "closed" then
+  return reply("admitted")
+elseif b.state == "open" and now < b.retry_at then
+  return refused("open", b.retry_at)
+end
+
+local deadline = redis.call("ZSCORE", KEYS[2], ARGV[3])
+if deadline and tonumber(deadline) > now then
+  return reply("permit", deadline)
+end
+local count, soonest, dead = permits.out(KEYS[2], KEYS[3], now)
+if count >= b.half_open_max_calls then
+  return refused("half_open", soonest)
+end
+
+deadline = now + b.timeout_duration_ms
+local presence = "|" .. ARGV[2]
+local lease = tonumber(redis.call("ZSCORE", KEYS[3], presence) or 0)
+if lease < now + tonumber(ARGV[4]) then
+  redis.call("ZADD", KEYS[3], string.format("%.0f", now + tonumber(ARGV[4])), presence)
+end
+permits.grant(KEYS[2], ARGV[3], deadline, dead, b.timeout_duration_ms + b.retention_ms)
+if b.state == "open" then
+  rules.half_open(b, now)
+  local reason = "its recovery time is over"
+  journal.event(KEYS[4], "breaker_half_opened", ARGV[1], ARGV[2], reason)
+  journal.bump(KEYS[5], now)
+end
+breaker.save(KEYS[1], b, now)
+for _, key in ipairs({ KEYS[3], KEYS[4], KEYS[5] }) do
+  journal.keep(key, b.retention_ms)
+end
+return reply("permit", string.format("%.0f", deadline))

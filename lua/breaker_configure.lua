@@ -1,0 +1,65 @@
+-- breaker_configure: gives a breaker its settings, which all processes obey; its state stays.
+--
+-- KEYS[1]   breaker   the breaker's hash
+-- KEYS[2]   permits   permit -> deadline
+-- KEYS[3]   events    the service type's stream
+-- KEYS[4]   meta      the service type's revision
+-- ARGV[1]   provider  its name
+-- ARGV[2]   process   whose settings these are
+-- ARGV[3]   mode      "explicit": the newest settings win; "default": only where there are none
+-- ARGV[4..] settings  field, value, …: every setting of the breaker
+-- Returns   {"created", now, field, value, …}    there were none that could be read
+--           {"changed", now, field, value, …}    others stood there before
+--           {"unchanged", now, field, value, …}
+-- Events    breaker_settings_changed
+local clock = require("lib.clock")
+local breaker = require("lib.breaker")
+local rules = require("lib.rules")
+local journal = require("lib.journal")
+
+local key = KEYS[1]
+local now = clock.now()
+
+if not breaker.load(key) then
+  if type(redis.pcall("HLEN", key)) ~= "number" then
+    redis.call("DEL", key)
+  end
+  redis.call("HSET", key, unpack(ARGV, 4))
+  local b = breaker.load(key)
+  if not b then
+    return redis.error_reply("INVALID the settings of a breaker are positive numbers")
+  end
+  breaker.complete(b)
+  rules.forget(b)
+  breaker.save(key, b, now)
+  journal.bump(KEYS[4], now)
+  journal.keep(KEYS[4], b.retention_ms)
+  return breaker.reply("created", b, now)
+end
+
+local changed = {}
+if ARGV[3] == "explicit" then
+  for i = 4, #ARGV, 2 do
+    if redis.call("HGET", key, ARGV[i]) ~= ARGV[i + 1] then
+      changed[#changed + 1] = ARGV[i]
+    end
+  end
+end
+if #changed > 0 then
+  redis.call("HSET", key, unpack(ARGV, 4))
+  redis.call("DEL", KEYS[2])
+end
+
+local b = breaker.load(key)
+if #changed > 0 then
+  b.generation = b.generation + 1
+  rules.forget(b)
+  local details = { "settings", table.concat(changed, " ") }
+  local reason = "registered with other settings"
+  journal.event(KEYS[3], "breaker_settings_changed", ARGV[1], ARGV[2], reason, details)
+  journal.bump(KEYS[4], now)
+  journal.keep(KEYS[3], b.retention_ms)
+  journal.keep(KEYS[4], b.retention_ms)
+end
+breaker.save(key, b, now)
+return breaker.reply(#changed > 0 and "changed" or "unchanged", b, now)

@@ -1,0 +1,35 @@
+-- breaker_cool_down: leaves a provider alone for a while, because it said so; not a failure.
+--
+-- KEYS[1]  breaker      the breaker's hash
+-- KEYS[2]  events       the service type's stream
+-- KEYS[3]  meta         the service type's revision
+-- ARGV[1]  provider     its name
+-- ARGV[2]  process      the process that was told
+-- ARGV[3]  duration_ms  from now; of two deadlines the later one counts
+-- ARGV[4]  reason       what the provider said
+-- Returns  {"changed", now, field, value, …}
+--          {"unchanged", now, field, value, …}  it already cools down for longer
+--          {"missing"}                          configure the breaker first
+-- Events   breaker_cooling_down
+local clock = require("lib.clock")
+local breaker = require("lib.breaker")
+local journal = require("lib.journal")
+
+local now = clock.now()
+local b = breaker.load(KEYS[1])
+if not b then
+  return { "missing" }
+end
+local deadline = now + tonumber(ARGV[3])
+if deadline <= b.cooldown_until or deadline <= now then
+  return breaker.reply("unchanged", b, now)
+end
+
+b.cooldown_until = deadline
+local details = { "until", string.format("%.0f", deadline) }
+journal.event(KEYS[2], "breaker_cooling_down", ARGV[1], ARGV[2], ARGV[4], details)
+journal.bump(KEYS[3], now)
+journal.keep(KEYS[2], b.retention_ms)
+journal.keep(KEYS[3], b.retention_ms)
+breaker.save(KEYS[1], b, now)
+return breaker.reply("changed", b, now)

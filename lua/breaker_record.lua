@@ -1,0 +1,91 @@
+-- breaker_record: counts one outcome of one provider and makes the transition that it causes.
+--
+-- KEYS[1]  breaker     the breaker's hash
+-- KEYS[2]  permits     permit -> deadline
+-- KEYS[3]  members     registration|process -> lease deadline
+-- KEYS[4]  events      the service type's stream
+-- KEYS[5]  meta        the service type's revision
+-- ARGV[1]  provider    its name
+-- ARGV[2]  process     the reporting process
+-- ARGV[3]  outcome     "success" | "failure" | "returned" (neither: the permit goes back)
+-- ARGV[4]  permit      the permit of this call; "asked": none, but the caller was told that the
+--                      breaker is available, so that this outcome may be the probe; "": none
+-- ARGV[5]  generation  the generation that admitted the call; "": not known
+-- Returns  {"opened" | "closed", now, field, value, …}  this very call made the transition
+--          {"counted", now, field, value, …}
+--          {"late", now, field, value, …}               counted in the totals, nothing else
+--          {"missing"}                                  configure the breaker first
+-- Events   breaker_opened, breaker_half_opened, breaker_closed
+local clock = require("lib.clock")
+local breaker = require("lib.breaker")
+local rules = require("lib.rules")
+local permits = require("lib.permits")
+local journal = require("lib.journal")
+
+local WORDS = { breaker_opened = "opened", breaker_closed = "closed" }
+
+local provider, process, outcome, permit = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local now = clock.now()
+local b = breaker.load(KEYS[1])
+if not b then
+  return { "missing" }
+end
+
+local holds = permit ~= "" and permit ~= "asked"
+local current = ARGV[5] == "" or tonumber(ARGV[5]) == b.generation
+local stands = breaker.override(b, now) == ""
+local probing = b.state == "half_open" or (b.state == "open" and now >= b.retry_at)
+local counted, probe = false, false
+if holds then
+  probe = stands and current and b.state == "half_open" and permits.valid(KEYS[2], permit, now)
+elseif permit == "asked" and stands and current and probing and b.cooldown_until <= now then
+  probe = permits.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls
+end
+if not holds then
+  counted = stands and current and b.state == "closed"
+end
+
+if holds then
+  redis.call("ZREM", KEYS[2], permit)
+end
+if outcome == "returned" then
+  return breaker.reply(probe and "counted" or "late", b, now)
+end
+
+local kind, reason
+local total = outcome == "success" and "total_successes" or "total_failures"
+b[total] = b[total] + 1
+if (counted or probe) and outcome == "failure" then
+  b.last_failure_at = now
+end
+if probe then
+  if b.state == "open" then
+    rules.half_open(b, now)
+    local why = "its recovery time is over"
+    journal.event(KEYS[4], "breaker_half_opened", provider, process, why)
+    journal.bump(KEYS[5], now)
+  end
+  kind, reason = rules.probed(b, now, outcome)
+elseif counted then
+  local failed = outcome == "failure" and 1 or 0
+  if failed == 1 then
+    b.failure_count = b.failure_count + 1
+  elseif b.failure_count > 0 then
+    b.failure_count = 0
+  end
+  reason = rules.trips(b, rules.tally(b, now, failed))
+  if reason then
+    kind = "breaker_opened"
+    rules.open(b, now)
+  end
+end
+
+if kind then
+  redis.call("DEL", KEYS[2])
+  journal.event(KEYS[4], kind, provider, process, reason)
+  journal.bump(KEYS[5], now)
+  journal.keep(KEYS[4], b.retention_ms)
+  journal.keep(KEYS[5], b.retention_ms)
+end
+breaker.save(KEYS[1], b, now)
+return breaker.reply(WORDS[kind] or ((counted or probe) and "counted" or "late"), b, now)

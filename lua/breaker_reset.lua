@@ -1,0 +1,37 @@
+-- breaker_reset: closes a breaker and forgets what it counted, its cooldown and its override.
+--
+-- KEYS[1]  breaker   the breaker's hash
+-- KEYS[2]  permits   permit -> deadline
+-- KEYS[3]  events    the service type's stream
+-- KEYS[4]  meta      the service type's revision
+-- ARGV[1]  provider  its name
+-- ARGV[2]  actor     who says so
+-- ARGV[3]  reason    why
+-- Returns  {"changed", now, field, value, …}
+--          {"missing"}  there is nothing to reset
+-- Events   breaker_reset
+local clock = require("lib.clock")
+local breaker = require("lib.breaker")
+local rules = require("lib.rules")
+local journal = require("lib.journal")
+
+local now = clock.now()
+local b = breaker.load(KEYS[1])
+if not b then
+  return { "missing" }
+end
+
+local details = { "was", b.state }
+rules.close(b, now)
+b.cooldown_until = 0
+b.override = ""
+b.override_reason = ""
+b.override_by = ""
+b.override_until = 0
+redis.call("DEL", KEYS[2])
+journal.event(KEYS[3], "breaker_reset", ARGV[1], ARGV[2], ARGV[3], details)
+journal.bump(KEYS[4], now)
+journal.keep(KEYS[3], b.retention_ms)
+journal.keep(KEYS[4], b.retention_ms)
+breaker.save(KEYS[1], b, now)
+return breaker.reply("changed", b, now)

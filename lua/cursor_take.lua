@@ -1,0 +1,15 @@
+-- cursor_take: takes the next positions of one round robin.
+--
+-- KEYS[1]  cursors       round-robin positions
+-- ARGV[1]  cursor        handler|group|priority
+-- ARGV[2]  steps         how many positions; 0: only look
+-- ARGV[3]  retention_ms  how long a cursor outlives its last use
+-- Returns  {"taken", position}  the first of them
+local cursor = require("lib.cursor")
+local journal = require("lib.journal")
+
+local position = cursor.take(KEYS[1], ARGV[1], ARGV[2])
+if ARGV[2] ~= "0" then
+  journal.keep(KEYS[1], tonumber(ARGV[3]))
+end
+return { "taken", position }

@@ -1,0 +1,126 @@
+-- What a breaker's hash means: its fields, how it is read, written and shown.
+local breaker = {}
+
+local function words(line)
+  local list = {}
+  for word in string.gmatch(line, "%S+") do
+    list[#list + 1] = word
+  end
+  return list
+end
+
+-- Settings have no defaults here: a breaker without them is configured by its owner first.
+local SETTINGS = words(
+  "failure_threshold recovery_timeout_ms success_threshold timeout_duration_ms retention_ms "
+    .. "half_open_max_calls window_ms minimum_calls backoff_multiplier max_recovery_timeout_ms"
+)
+
+local COUNTERS = words(
+  "generation failure_count success_count openings opened_at retry_at decided_at "
+    .. "last_failure_at cooldown_until override_until total_successes total_failures"
+)
+
+local WORDS = words("state override override_reason override_by")
+
+local STATES = { closed = true, open = true, half_open = true }
+local OVERRIDES = { open = true, closed = true }
+
+local function finite(value)
+  local number = tonumber(value)
+  if number and number == number and number > -math.huge and number < math.huge then
+    return number
+  end
+  return nil
+end
+
+local function written(value)
+  return type(value) == "number" and string.format("%.0f", value) or value
+end
+
+-- A table that remembers which of its fields were assigned, so that only those are written.
+local function tracked(values)
+  return setmetatable({}, {
+    __index = values,
+    __newindex = function(self, field, value)
+      values[field] = value
+      getmetatable(self).changed[field] = true
+    end,
+    changed = {},
+  })
+end
+
+-- The breaker, or nil where there is none or its settings cannot be read. What else is
+-- missing or damaged reads as a breaker that has seen nothing.
+function breaker.load(key)
+  local flat = redis.pcall("HGETALL", key)
+  if flat.err then
+    return nil
+  end
+  local values = {}
+  for i = 1, #flat, 2 do
+    values[flat[i]] = flat[i + 1]
+  end
+  for _, field in ipairs(SETTINGS) do
+    values[field] = finite(values[field])
+    if not values[field] or values[field] <= 0 then
+      return nil
+    end
+  end
+  for _, field in ipairs(COUNTERS) do
+    values[field] = finite(values[field]) or 0
+  end
+  for _, field in ipairs(WORDS) do
+    values[field] = values[field] or ""
+  end
+  values.failure_rate_threshold = finite(values.failure_rate_threshold)
+  values.state = STATES[values.state] and values.state or "closed"
+  values.override = OVERRIDES[values.override] and values.override or ""
+  return tracked(values)
+end
+
+-- Marks the whole state for writing: a hash has the same fields from its first day.
+function breaker.complete(b)
+  for _, fields in ipairs({ WORDS, COUNTERS }) do
+    for _, field in ipairs(fields) do
+      b[field] = b[field]
+    end
+  end
+end
+
+-- Writes what was assigned, and keeps the hash as long as it can matter.
+function breaker.save(key, b, now)
+  local flat = {}
+  for field in pairs(getmetatable(b).changed) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = written(b[field])
+  end
+  if #flat > 0 then
+    redis.call("HSET", key, unpack(flat))
+  end
+  if b.override ~= "" and b.override_until == 0 then
+    redis.call("PERSIST", key)
+  else
+    local last = math.max(b.retry_at, b.cooldown_until, b.override_until, now)
+    redis.call("PEXPIRE", key, written(last - now + b.retention_ms))
+  end
+end
+
+-- "open" or "closed" while an operator's word stands, else "".
+function breaker.override(b, now)
+  local stands = b.override_until == 0 or now < b.override_until
+  return stands and b.override or ""
+end
+
+-- The reply of every breaker script: a word, the server's time, the state as field, value, ….
+function breaker.reply(word, b, now)
+  local reply = { word, written(now) }
+  for _, fields in ipairs({ WORDS, COUNTERS }) do
+    for _, field in ipairs(fields) do
+      reply[#reply + 1] = field
+      reply[#reply + 1] = written(b[field])
+    end
+  end
+  return reply
+end
+
+return breaker

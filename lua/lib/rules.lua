@@ -1,0 +1,95 @@
+-- When a breaker opens, probes and closes. The same rules, for one process, are in breaker.py.
+local rules = {}
+
+local BUCKETS = 10
+
+local function bucket(b, slot)
+  local index, calls, failures = string.match(b["bucket_" .. slot] or "", "^(%d+):(%d+):(%d+)$")
+  return tonumber(index) or 0, tonumber(calls) or 0, tonumber(failures) or 0
+end
+
+-- Counts one outcome in the window; its calls and failures, this one included.
+function rules.tally(b, now, failed)
+  local current = math.floor(now / (b.window_ms / BUCKETS))
+  local slot = current % BUCKETS
+  local index, calls, failures = bucket(b, slot)
+  if index ~= current then
+    calls, failures = 0, 0
+  end
+  calls, failures = calls + 1, failures + failed
+  b["bucket_" .. slot] = string.format("%.0f:%.0f:%.0f", current, calls, failures)
+  for other = 0, BUCKETS - 1 do
+    local at, more_calls, more_failures = bucket(b, other)
+    if other ~= slot and at > current - BUCKETS and at <= current then
+      calls, failures = calls + more_calls, failures + more_failures
+    end
+  end
+  return calls, failures
+end
+
+-- Why a closed breaker must open now, or nil.
+function rules.trips(b, calls, failures)
+  if b.failure_count >= b.failure_threshold then
+    return string.format("%.0f failures in a row", b.failure_count)
+  end
+  local rate = b.failure_rate_threshold
+  if rate and failures > 0 and calls >= b.minimum_calls and failures / calls >= rate then
+    return string.format("%.0f of %.0f calls failed within the window", failures, calls)
+  end
+  return nil
+end
+
+local function decide(b, state, now)
+  b.state = state
+  b.generation = b.generation + 1
+  b.success_count = 0
+  b.decided_at = now
+end
+
+-- Each opening in a row without a close between lasts longer, if there is a multiplier.
+function rules.open(b, now)
+  local longest = math.max(b.max_recovery_timeout_ms, b.recovery_timeout_ms)
+  local wait = math.min(b.recovery_timeout_ms * b.backoff_multiplier ^ b.openings, longest)
+  decide(b, "open", now)
+  b.openings = b.openings + 1
+  b.opened_at = now
+  b.retry_at = now + math.floor(wait)
+end
+
+function rules.half_open(b, now)
+  decide(b, "half_open", now)
+end
+
+-- An empty window.
+function rules.forget(b)
+  for slot = 0, BUCKETS - 1 do
+    b["bucket_" .. slot] = "0:0:0"
+  end
+end
+
+-- Closed with nothing counted: what a breaker is after recovery and after a reset.
+function rules.close(b, now)
+  decide(b, "closed", now)
+  b.failure_count = 0
+  b.openings = 0
+  b.retry_at = 0
+  rules.forget(b)
+end
+
+-- A probe's outcome; the event's kind if it made a transition, with the reason.
+function rules.probed(b, now, outcome)
+  if outcome == "failure" then
+    b.failure_count = b.failure_count + 1
+    rules.open(b, now)
+    return "breaker_opened", "the probe failed"
+  end
+  b.success_count = b.success_count + 1
+  if b.success_count >= b.success_threshold then
+    local reason = string.format("%.0f probes succeeded", b.success_count)
+    rules.close(b, now)
+    return "breaker_closed", reason
+  end
+  return nil
+end
+
+return rules

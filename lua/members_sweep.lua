@@ -1,0 +1,74 @@
+-- members_sweep: removes members whose lease has expired, and registrations without members.
+--
+-- KEYS[1]   registrations  registration id -> order of registration
+-- KEYS[2]   members        registration|process -> lease deadline
+-- KEYS[3]   events         the service type's stream
+-- KEYS[4]   meta           the service type's revision
+-- KEYS[5..] providers      provider:<id> of each id, in their order
+-- ARGV[1]   process        the process that looks
+-- ARGV[2]   lease_ms       how much longer suspicious expiries are kept
+-- ARGV[3]   share          more than this share expired at once after an outage is suspicious
+-- ARGV[4..] ids            registrations that may be removed
+-- Returns   {"swept", id, …}  removed; what is not in ids stays for the next call
+--           {"more", id, …}   these would have to be in ids too; the others are removed
+--           {"kept"}          suspicious: everything stays for one more lease
+-- Events    member_expired, provider_expired, members_kept
+local clock = require("lib.clock")
+local journal = require("lib.journal")
+
+local process, lease, share = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local now = clock.now()
+local expired = redis.call("ZRANGEBYSCORE", KEYS[2], "-inf", string.format("%.0f", now))
+local all = redis.call("ZCARD", KEYS[2])
+local suspect_until = tonumber(redis.call("HGET", KEYS[4], "suspect_until") or 0) or 0
+
+if now < suspect_until and #expired > share * all then
+  local deadline = string.format("%.0f", now + lease)
+  for _, member in ipairs(expired) do
+    redis.call("ZADD", KEYS[2], deadline, member)
+  end
+  redis.call("HDEL", KEYS[4], "suspect_until")
+  local reason = string.format("%d of %d leases expired while Redis was away", #expired, all)
+  journal.event(KEYS[3], "members_kept", "", process, reason)
+  return { "kept" }
+end
+
+local alive = {}
+for _, member in ipairs(redis.call("ZRANGE", KEYS[2], 0, -1)) do
+  local id = string.match(member, "^(.*)|") or ""
+  alive[id] = (alive[id] or 0) + 1
+end
+local provider_of = {}
+for i = 4, #ARGV do
+  provider_of[ARGV[i]] = KEYS[i + 1]
+end
+
+local removed, unknown = {}, {}
+for _, member in ipairs(expired) do
+  local id, holder = string.match(member, "^(.*)|(.*)$")
+  id = id or ""
+  if id ~= "" and alive[id] == 1 and not provider_of[id] then
+    unknown[#unknown + 1] = id
+  else
+    redis.call("ZREM", KEYS[2], member)
+    alive[id] = alive[id] - 1
+    if id ~= "" then
+      local name, details = string.match(id, "^[^@]+"), { "id", id, "process", holder }
+      journal.event(KEYS[3], "member_expired", name, process, "its lease ended", details)
+      if alive[id] == 0 then
+        redis.call("ZREM", KEYS[1], id)
+        redis.call("DEL", provider_of[id])
+        local reason = "its last member's lease ended"
+        journal.event(KEYS[3], "provider_expired", name, process, reason, { "id", id })
+        removed[#removed + 1] = id
+      end
+    end
+  end
+end
+if #removed > 0 then
+  journal.bump(KEYS[4], now)
+end
+if #unknown > 0 then
+  return { "more", unpack(unknown) }
+end
+return { "swept", unpack(removed) }

@@ -1,0 +1,23 @@
+-- process_renew: a process says who it is, and which service types it uses.
+--
+-- KEYS[1]   process       its hash
+-- KEYS[2]   types         service types in use
+-- ARGV[1]   lease_ms      how long it promises to be alive
+-- ARGV[2]   retention_ms  how long the list of service types outlives the last lease
+-- ARGV[3]   host          where it runs
+-- ARGV[4]   pid           its process id there
+-- ARGV[5]   version       of ciris_registry
+-- ARGV[6..] used          its service types
+-- Returns   {"renewed", now}
+local clock = require("lib.clock")
+local journal = require("lib.journal")
+
+local now = string.format("%.0f", clock.now())
+redis.call("HSET", KEYS[1], "host", ARGV[3], "pid", ARGV[4], "version", ARGV[5])
+redis.call("HSETNX", KEYS[1], "started", now)
+redis.call("PEXPIRE", KEYS[1], ARGV[1])
+if #ARGV > 5 then
+  redis.call("SADD", KEYS[2], unpack(ARGV, 6))
+  journal.keep(KEYS[2], tonumber(ARGV[1]) + tonumber(ARGV[2]))
+end
+return { "renewed", now }

@@ -1,0 +1,82 @@
+-- provider_register: writes one registration and makes a process its member.
+--
+-- KEYS[1]   registrations  registration id -> order of registration
+-- KEYS[2]   provider       the registration record
+-- KEYS[3]   members        registration|process -> lease deadline
+-- KEYS[4]   events         the service type's stream
+-- KEYS[5]   meta           the service type's revision
+-- ARGV[1]   id             the registration id
+-- ARGV[2]   name           the provider's name
+-- ARGV[3]   process        the registering process
+-- ARGV[4]   lease_ms       how long it promises to be alive
+-- ARGV[5]   retention_ms   how long the data outlives the last lease
+-- ARGV[6..] record         field, value, …: what was registered
+-- Returns   {"registered", deadline}          a new registration
+--           {"joined", deadline}              one more member of the same registration
+--           {"changed", deadline, before, by, field, …}  the record differed: these fields are now as
+--                                         registered here; before them, as JSON; who wrote them
+-- Events    provider_registered, provider_changed, member_joined
+local clock = require("lib.clock")
+local journal = require("lib.journal")
+
+local id, name, process = ARGV[1], ARGV[2], ARGV[3]
+local lease, retention = tonumber(ARGV[4]), tonumber(ARGV[5])
+local now = clock.now()
+local listed = redis.call("ZSCORE", KEYS[1], id)
+local flat = redis.pcall("HGETALL", KEYS[2])
+local readable = not flat.err
+local record = {}
+if readable then
+  for i = 1, #flat, 2 do
+    record[flat[i]] = flat[i + 1]
+  end
+end
+
+local changed, before = {}, {}
+for i = 6, #ARGV, 2 do
+  if record[ARGV[i]] ~= ARGV[i + 1] then
+    changed[#changed + 1] = ARGV[i]
+    before[ARGV[i]] = record[ARGV[i]] or ""
+  end
+end
+local fresh = not listed or not readable or #flat == 0
+local joins = not redis.call("ZSCORE", KEYS[3], id .. "|" .. process)
+
+if not readable then
+  redis.call("DEL", KEYS[2])
+end
+if not listed then
+  local order = redis.call("HINCRBY", KEYS[5], "registered", 1)
+  redis.call("ZADD", KEYS[1], order, id)
+end
+if fresh or #changed > 0 then
+  redis.call("HSET", KEYS[2], unpack(ARGV, 6))
+  local at = string.format("%.0f", now)
+  redis.call("HSET", KEYS[2], "registered_by", process, "registered_at", at)
+  journal.bump(KEYS[5], now)
+end
+local deadline = string.format("%.0f", now + lease)
+redis.call("ZADD", KEYS[3], deadline, id .. "|" .. process, deadline, "|" .. process)
+if fresh then
+  journal.event(KEYS[4], "provider_registered", name, process, "", { "id", id })
+elseif #changed > 0 then
+  local fields = table.concat(changed, " ")
+  local details = { "id", id, "fields", fields, "before", cjson.encode(before) }
+  details[#details + 1] = "before_by"
+  details[#details + 1] = record.registered_by or ""
+  local reason = "registered with other settings"
+  journal.event(KEYS[4], "provider_changed", name, process, reason, details)
+elseif joins then
+  journal.event(KEYS[4], "member_joined", name, process, "", { "id", id })
+end
+for _, key in ipairs(KEYS) do
+  journal.keep(key, lease + retention)
+end
+
+if fresh then
+  return { "registered", deadline }
+elseif #changed > 0 then
+  local by = record.registered_by or ""
+  return { "changed", deadline, cjson.encode(before), by, unpack(changed) }
+end
+return { "joined", deadline }

@@ -1,0 +1,51 @@
+-- provider_renew: a heartbeat: renews the leases of all of a process's registrations.
+--
+-- KEYS[1]   registrations  registration id -> order of registration
+-- KEYS[2]   members        registration|process -> lease deadline
+-- KEYS[3]   events         the service type's stream
+-- KEYS[4]   cursors        round-robin positions
+-- KEYS[5]   meta           the service type's revision
+-- KEYS[6..] hashes         provider:<id> of each id, in their order; then the breakers to keep
+-- ARGV[1]   process        the living process
+-- ARGV[2]   lease_ms       how long it promises to be alive
+-- ARGV[3]   retention_ms   how long the data outlives the last lease
+-- ARGV[4]   outage         "1": Redis was away, or has just started; expiries are suspicious
+-- ARGV[5..] ids            its registrations
+-- Returns   {"renewed", now, epoch, revision, expired, id, …}  how many leases have expired;
+--                          the ids that Redis has lost and that must be registered again
+local clock = require("lib.clock")
+local journal = require("lib.journal")
+
+local process, lease, retention = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local now = clock.now()
+local deadline = string.format("%.0f", now + lease)
+local version = journal.version(KEYS[5])
+local lost, kept = {}, { deadline, "|" .. process }
+for i = 5, #ARGV do
+  local id = ARGV[i]
+  local there = redis.call("ZSCORE", KEYS[1], id) and redis.call("EXISTS", KEYS[i + 1]) == 1
+  if there and redis.call("ZSCORE", KEYS[2], id .. "|" .. process) then
+    kept[#kept + 1] = deadline
+    kept[#kept + 1] = id .. "|" .. process
+  else
+    lost[#lost + 1] = id
+  end
+end
+
+redis.call("ZADD", KEYS[2], unpack(kept))
+if ARGV[4] == "1" and version[1] ~= "" then
+  redis.call("HSET", KEYS[5], "suspect_until", deadline)
+end
+for i, key in ipairs(KEYS) do
+  -- A breaker under an override without an end has no expiry and must not get one.
+  if i <= 5 or redis.call("PTTL", key) ~= -1 then
+    journal.keep(key, lease + retention)
+  end
+end
+local expired = redis.call("ZCOUNT", KEYS[2], "-inf", string.format("%.0f", now))
+local counts = string.format("%.0f", expired)
+local reply = { "renewed", string.format("%.0f", now), version[1], version[2], counts }
+for _, id in ipairs(lost) do
+  reply[#reply + 1] = id
+end
+return reply

@@ -1,0 +1,33 @@
+-- provider_unregister: ends one process's membership; the last one takes the registration along.
+--
+-- KEYS[1]  registrations  registration id -> order of registration
+-- KEYS[2]  provider       the registration record
+-- KEYS[3]  members        registration|process -> lease deadline
+-- KEYS[4]  events         the service type's stream
+-- KEYS[5]  meta           the service type's revision
+-- ARGV[1]  id             the registration id
+-- ARGV[2]  name           the provider's name
+-- ARGV[3]  process        the leaving process
+-- Returns  {"removed"}    the registration is gone
+--          {"left"}       others still are members
+--          {"absent"}     it was no member
+-- Events   provider_unregistered, member_left
+local clock = require("lib.clock")
+local journal = require("lib.journal")
+
+local id, name, process = ARGV[1], ARGV[2], ARGV[3]
+if redis.call("ZREM", KEYS[3], id .. "|" .. process) == 0 then
+  return { "absent" }
+end
+local prefix = id .. "|"
+for _, member in ipairs(redis.call("ZRANGE", KEYS[3], 0, -1)) do
+  if string.sub(member, 1, #prefix) == prefix then
+    journal.event(KEYS[4], "member_left", name, process, "", { "id", id })
+    return { "left" }
+  end
+end
+redis.call("ZREM", KEYS[1], id)
+redis.call("DEL", KEYS[2])
+journal.event(KEYS[4], "provider_unregistered", name, process, "", { "id", id })
+journal.bump(KEYS[5], clock.now())
+return { "removed" }

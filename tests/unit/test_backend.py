@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from redis.exceptions import RedisError
+
+from ciris_registry.backend import CONNECT_TIMEOUT, SOCKET_TIMEOUT, Backend
+from ciris_registry.location import Location
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+def backend(url: str) -> Backend:
+    return Backend(Location.parse(url))
+
+
+def options_of(client: Redis) -> dict[str, Any]:
+    options: dict[str, Any] = client.connection_pool.connection_kwargs
+    return options
+
+
+def connection_of(client: Redis) -> Any:  # noqa: ANN401 # what redis-py makes of the options
+    return client.connection_pool.connection_class(**options_of(client))
+
+
+async def put(where: Backend, value: str) -> None:
+    async with await where.client() as client:
+        await client.set("key", value)
+
+
+async def seen(where: Backend) -> object:
+    async with await where.client() as client:
+        return await client.get("key")
+
+
+async def test_two_backends_of_memory_share_nothing() -> None:
+    one, other = backend("memory://"), backend("memory://")
+
+    await put(one, "mine")
+
+    assert await seen(one) == "mine"
+    assert await seen(other) is None
+
+
+async def test_backends_of_one_memory_name_share_everything() -> None:
+    await put(backend("memory://shared-by-test"), "ours")
+
+    assert await seen(backend("memory://shared-by-test")) == "ours"
+    assert await seen(backend("memory://other-name")) is None
+
+
+def test_what_memory_holds_outlives_an_event_loop() -> None:
+    where = backend("memory://")
+
+    asyncio.run(put(where, "kept"))
+
+    assert asyncio.run(seen(where)) == "kept"
+
+
+async def test_memory_runs_lua_and_knows_its_time() -> None:
+    async with await backend("memory://").client() as client:
+        seconds, _ = await client.eval("return redis.call('TIME')", 0)
+
+    assert int(seconds) > 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://me:SECRET@db",
+        "rediss://me:SECRET@db?ssl_cert_reqs=none",
+        "unix://me:SECRET@/run/none.sock",
+    ],
+)
+async def test_clients_know_the_password_but_do_not_show_it(url: str) -> None:
+    where = backend(url)
+    async with await where.client() as client:
+        assert options_of(client)["password"] == "SECRET"
+        for thing in (
+            where,
+            client,
+            client.connection_pool,
+            connection_of(client),
+        ):
+            assert "SECRET" not in repr(thing)
+            assert "SECRET" not in str(thing)
+
+
+async def test_every_client_has_our_timeouts_and_leaves_retrying_to_the_store() -> None:
+    async with await backend("redis://db").client() as client:
+        options = options_of(client)
+
+    assert options["socket_connect_timeout"] == CONNECT_TIMEOUT
+    assert options["socket_timeout"] == SOCKET_TIMEOUT
+    assert options["retry"]._retries == 0
+    assert options["decode_responses"] is True
+    assert options["client_name"] == "ciris-registry"
+
+
+@pytest.mark.parametrize(
+    ("query", "checked"),
+    [("", True), ("?ssl_cert_reqs=none", False), ("?ssl_check_hostname=false", False)],
+)
+async def test_tls_checks_the_name_in_the_certificate_unless_told_not_to(
+    query: str, checked: bool
+) -> None:
+    async with await backend(f"rediss://db{query}").client() as client:
+        connection = connection_of(client)
+
+    assert connection.check_hostname is checked
+
+
+async def test_a_server_that_is_not_there_is_reported_at_once_and_without_the_password() -> None:
+    async with await backend("redis://me:SECRET@127.0.0.1:1").client() as client:
+        async with asyncio.timeout(0.5):
+            with pytest.raises(RedisError) as caught:
+                await client.ping()
+
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_program_with_a_server_of_its_own_never_loads_fakeredis() -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from ciris_registry.backend import Backend\n"
+        "from ciris_registry.location import Location\n"
+        "asyncio.run(Backend(Location.parse('redis://db')).client())\n"
+        "sys.exit('fakeredis' in sys.modules or 'lupa' in sys.modules)\n"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ciris_registry.errors import LocationError, RegistryError
+from ciris_registry.location import Location
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("memory://", Location("memory")),
+        ("memory://fleet-1", Location("memory", name="fleet-1")),
+        ("embedded://", Location("embedded")),
+        ("embedded:///var/tmp/fleet", Location("embedded", path=Path("/var/tmp/fleet"))),  # noqa: S108
+        ("embedded:///srv/my%20fleet", Location("embedded", path=Path("/srv/my fleet"))),
+        ("redis://db", Location("redis", host="db")),
+        ("redis://db/", Location("redis", host="db")),
+        ("  REDIS://db:6380/2\n", Location("redis", host="db", port=6380, db=2)),
+        ("redis://db?db=2", Location("redis", host="db", db=2)),
+        ("redis://[::1]:6380", Location("redis", host="::1", port=6380)),
+        ("redis://[::1]", Location("redis", host="::1")),
+        ("redis://:pw@db", Location("redis", host="db", password="pw")),
+        ("redis://me:pw@db", Location("redis", host="db", username="me", password="pw")),
+        ("redis://me@db", Location("redis", host="db", username="me")),
+        ("redis://:@db", Location("redis", host="db")),
+        (
+            "redis://me:p%40%2F%3A%25@db",
+            Location("redis", host="db", username="me", password="p@/:%"),
+        ),
+        ("redis://me:p@s:s@db", Location("redis", host="db", username="me", password="p@s:s")),
+        (
+            "redis://db?username=me&password=p%26+w",
+            Location("redis", host="db", username="me", password="p& w"),
+        ),
+        ("rediss://db:1/3", Location("rediss", host="db", port=1, db=3)),
+        (
+            "rediss://db?ssl_cert_reqs=none&ssl_ca_certs=/etc/ca.pem",
+            Location(
+                "rediss",
+                host="db",
+                tls=(("ssl_ca_certs", "/etc/ca.pem"), ("ssl_cert_reqs", "none")),
+            ),
+        ),
+        ("unix:///run/redis.sock", Location("unix", path=Path("/run/redis.sock"))),
+        (
+            "unix://me:pw@/run/redis.sock?db=4",
+            Location("unix", path=Path("/run/redis.sock"), db=4, username="me", password="pw"),
+        ),
+    ],
+)
+def test_each_form_of_url_says_where_the_state_lives(url: str, expected: Location) -> None:
+    assert Location.parse(url) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("", "the URL of the shared state is empty"),
+        ("   ", "is empty"),
+        ("localhost:6379", "has no scheme"),
+        ("memory:", "has no scheme"),
+        ("http://db", "scheme of the URL is not known"),
+        ("redis+cluster://db", r"redis\+cluster:// is not supported yet"),
+        ("redis+sentinel://db", r"redis\+sentinel:// is not supported yet"),
+        ("memory://a/b", "name in memory://name"),
+        ("memory://a?db=1", "name in memory://name"),
+        ("embedded://relative/dir", "absolute directory"),
+        ("embedded:///dir?db=1", "absolute directory"),
+        ("embedded:///", "names no absolute path"),
+        ("embedded:///a%00b", "control character"),
+        ("embedded:///a%ffb", "not UTF-8"),
+        ("embedded:///" + "d" * 100, "choose a shorter directory"),
+        ("unix:///" + "d" * 110, "choose a shorter directory"),
+        ("unix://", "names no absolute path"),
+        ("unix://run/redis.sock", "three slashes"),
+        ("redis://", "names no host"),
+        ("redis://:6379", "names no host"),
+        ("redis:///0", "names no host"),
+        ("redis://me:pw@", "names no host"),
+        ("redis://d b", "not a name or an address"),
+        ("redis://[::1", "not a name or an address"),
+        ("redis://[::x]:1", "not a name or an address"),
+        ("redis://[::1]6379", "not a name or an address"),
+        ("redis://db:0", "port in the URL"),
+        ("redis://db:65536", "port in the URL"),
+        ("redis://db:six", "port in the URL"),
+        ("redis://db:-1", "port in the URL"),
+        ("redis://db:" + "9" * 5000, "port in the URL"),
+        ("redis://db/one", "db number"),
+        ("redis://db/-1", "db number"),
+        ("redis://db/1.5", "db number"),
+        ("redis://db/1/2", "db number"),
+        ("redis://db/4294967296", "db number"),
+        ("redis://db?db=x", "db number"),
+        ("redis://db/1?db=2", "twice"),
+        ("redis://db?db=1&db=2", "twice"),
+        ("redis://db?socket_timeout=5", "known are db, password, username"),
+        ("redis://db?ssl_cert_reqs=none", "known are db, password, username"),
+        ("rediss://db?ssl_cert_reqs=maybe", "none, optional, required"),
+        ("redis://db#0", "contains a #"),
+    ],
+)
+def test_a_url_that_cannot_be_used_gets_one_clear_error(url: str, advice: str) -> None:
+    with pytest.raises(LocationError, match=advice) as caught:
+        Location.parse(url)
+
+    assert isinstance(caught.value, RegistryError)
+    assert isinstance(caught.value, ValueError)
+    assert str(caught.value) == caught.value.reason
+    assert "\n" not in caught.value.reason
+
+
+def test_an_unknown_scheme_is_answered_with_those_that_exist() -> None:
+    with pytest.raises(LocationError) as caught:
+        Location.parse("reddis://db")
+
+    for scheme in ("memory://", "embedded://", "redis://", "rediss://", "unix://"):
+        assert scheme in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("memory://", "memory://"),
+        ("memory://a", "memory://a"),
+        ("embedded://", "embedded://"),
+        ("embedded:///srv/my%20fleet", "embedded:///srv/my%20fleet"),
+        ("redis://db", "redis://db:6379/0"),
+        ("redis://me@db", "redis://***@db:6379/0"),
+        ("redis://:pw@db:1/2", "redis://***:***@db:1/2"),
+        ("redis://db?password=pw", "redis://***:***@db:6379/0"),
+        ("rediss://[::1]/1?ssl_ca_certs=/ca", "rediss://[::1]:6379/1?ssl_ca_certs=/ca"),
+        ("unix://me:pw@/run/r.sock?db=1", "unix://***:***@/run/r.sock?db=1"),
+    ],
+)
+def test_a_location_shows_everything_but_user_and_password(url: str, shown: str) -> None:
+    location = Location.parse(url)
+
+    assert location.redacted == str(location) == f"{location}" == shown
+    assert repr(location) == f"Location({shown!r})"
+
+
+ODD = "@:/?#%&=[] \\\n+;,ü\ud800"
+FORMS = (
+    "redis://{user}:{password}@db/0",
+    "rediss://{user}:{password}@db:6379/0",
+    "redis://:{password}@[::1]:1",
+    "redis://{user}:{password}@db:bad",
+    "redis://{user}:{password}@db/bad",
+    "redis://{user}:{password}@",
+    "redis://{user}:{password}@db?unknown={password}",
+    "redis://db?username={user}&password={password}",
+    "redis://db/x?username={user}&password={password}",
+    "unix://{user}:{password}@/run/redis.sock",
+    "unix:///run/redis.sock?password={password}",
+    "unix://:{password}@relative",
+    "redis+cluster://{user}:{password}@db",
+    "http://{user}:{password}@db",
+    "memory://{user}:{password}@db",
+    "embedded://{user}:{password}@/srv",
+    "{user}:{password}@db",
+)
+
+
+def everything_said_about(url: str) -> str:
+    """All that parsing ``url`` shows: the location, or the error with all it came from."""
+    error: BaseException | None = None
+    try:
+        location = Location.parse(url)
+    except LocationError as caught:
+        error = caught
+    else:
+        return f"{location} {location!r} {location.redacted}"
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    return "".join(traceback.format_exception(error)) + repr(error) + repr(error.__dict__)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("encode", [str, lambda text: quote(text, safe="", errors="replace")])
+def test_no_password_shows_however_odd_it_is(form: str, encode: type[str]) -> None:
+    for odd in ODD:
+        user = encode(f"USER{odd}USER")
+        password = encode(f"SECRET{odd}12{odd}SECRET")
+
+        said = everything_said_about(form.format(user=user, password=password))
+
+        assert "USER" not in said
+        assert "SECRET" not in said
+
+
+@given(
+    form=st.sampled_from(FORMS),
+    pieces=st.lists(st.sampled_from([*ODD, "1", "x", "//", "://", "%4", "%40"]), max_size=6),
+)
+@example(form=FORMS[0], pieces=["1", "/", "1", "?", "1", "@", "1"])
+def test_no_piece_of_a_password_shows(form: str, pieces: list[str]) -> None:
+    password = "SECRET" + "SECRET".join(pieces)
+
+    assert "SECRET" not in everything_said_about(form.format(user="USER", password=password))
+
+
+@given(st.text(max_size=60), st.sampled_from(["", "redis", "rediss", "unix", "embedded", "memory"]))
+def test_any_text_is_a_location_or_a_location_error(text: str, scheme: str) -> None:
+    everything_said_about(f"{scheme}://{text}")
