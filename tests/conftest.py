@@ -1,0 +1,81 @@
+"""One set of fixtures for every test: where the state lives, on an imitation and on a real server.
+
+The real server is ``CIRIS_TEST_REDIS_URL`` (its database is emptied), else a private Valkey.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+from ciris_registry import RegistrySettings, ServiceRegistry
+from ciris_registry.embedded import EmbeddedServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+
+@pytest.fixture(scope="session")
+def private_server() -> Iterator[str]:
+    """The URL of a real server that belongs to this test process alone."""
+    directory = Path(tempfile.mkdtemp(prefix="ciris-test-"))
+    server = EmbeddedServer(directory / "server")
+    try:
+        yield f"unix://{server.acquire()}"
+    finally:
+        server.release()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def real_server(request: pytest.FixtureRequest) -> str:
+    """The URL of the real server under test."""
+    url = os.environ.get("CIRIS_TEST_REDIS_URL")
+    return url or str(request.getfixturevalue("private_server"))
+
+
+@pytest.fixture
+def real_url(real_server: str) -> Iterator[str]:
+    """A real server with an empty database; afterwards, every key left must expire."""
+    with redis.Redis.from_url(real_server, decode_responses=True) as client:
+        client.flushdb()
+        yield real_server
+        immortal = [key for key in client.scan_iter() if client.ttl(key) < 0]
+    assert not immortal, f"these keys never expire: {immortal}"
+
+
+@pytest.fixture(params=["memory", "real"])
+def url(request: pytest.FixtureRequest) -> str:
+    """Where the state lives; a test that uses it runs on both."""
+    if request.param == "real":
+        return str(request.getfixturevalue("real_url"))
+    return f"memory://test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+async def new_registry(url: str) -> AsyncIterator[Callable[..., ServiceRegistry]]:
+    """Makes registries that share one state, and closes them."""
+    made: list[ServiceRegistry] = []
+
+    def new(**options: Any) -> ServiceRegistry:
+        settings = options.pop("settings", None) or RegistrySettings(patience=1.0)
+        registry = ServiceRegistry(**{"url": url, "settings": settings, **options})
+        made.append(registry)
+        return registry
+
+    yield new
+    for registry in made:
+        await registry.aclose()
+
+
+@pytest.fixture
+def registry(new_registry: Callable[..., ServiceRegistry]) -> ServiceRegistry:
+    """One registry."""
+    return new_registry()

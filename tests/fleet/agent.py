@@ -1,0 +1,154 @@
+"""Agent processes: real operating-system processes that a test tells what to do.
+
+``Agent.run`` sends the body of an async function, in which ``registry`` is the process's own
+``ServiceRegistry``; what it returns comes back as JSON. Names that it declares ``global`` stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAIN = """
+import asyncio, json, sys, textwrap, time
+import ciris_registry
+from ciris_registry import *
+
+class Client:
+    def __init__(self, name="client"):
+        self.name = name
+
+async def main():
+    options = json.loads(sys.argv[1])
+    settings = options.pop("settings", {})
+    scope = dict(vars(ciris_registry), asyncio=asyncio, time=time, Client=Client)
+    scope["registry"] = ServiceRegistry(settings=RegistrySettings(**settings), **options)
+    reader = asyncio.StreamReader(limit=2**24)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    print(json.dumps({"ready": scope["registry"].process_id}), flush=True)
+    while line := await reader.readline():
+        body = json.loads(line)
+        code = "async def work():\\n" + textwrap.indent(body, "    ")
+        try:
+            exec(code, scope)
+            answer = {"result": await scope["work"]()}
+        except BaseException as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+    await scope["registry"].aclose()
+
+asyncio.run(main())
+"""
+
+
+class AgentError(AssertionError):
+    """What an agent process raised."""
+
+
+class Agent:
+    """One agent process."""
+
+    def __init__(self, url: str, *, env: Mapping[str, str] | None = None, **options: Any) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _MAIN, json.dumps({"url": url, **options})],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(env or {})},
+        )
+        self.pid = self._process.pid
+        self._process_id: str | None = None
+
+    @property
+    def process_id(self) -> str:
+        """The id of its registry."""
+        if self._process_id is None:
+            self._process_id = str(self._read()["ready"])
+        return self._process_id
+
+    def run(self, body: str) -> Any:
+        """Run the body of an async function there, and return what it returns."""
+        self.begin(body)
+        return self.end()
+
+    def begin(self, body: str) -> None:
+        """Begin to run it, and do not wait."""
+        assert self.process_id
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(textwrap.dedent(body).strip()) + "\n")
+        self._process.stdin.flush()
+
+    def end(self) -> Any:
+        """Wait for what was begun."""
+        answer = self._read()
+        if "error" in answer:
+            raise AgentError(answer["error"])
+        return answer["result"]
+
+    async def arun(self, body: str) -> Any:
+        """``run``, without blocking the event loop."""
+        return await asyncio.to_thread(self.run, body)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it as ``kill -9`` does."""
+        self.signal(signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> int:
+        """Let it close its registry and end; its exit code."""
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            self._process.stdin.close()
+        code = self._process.wait(timeout=20)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return code
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, f"the agent process {self.pid} ended with {self._process.poll()}"
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+class Fleet:
+    """Several agent processes; they are gone when the block ends."""
+
+    def __init__(self, url: str, size: int, **options: Any) -> None:
+        self.agents = [Agent(url, **options) for _ in range(size)]
+
+    def __enter__(self) -> Self:
+        for agent in self.agents:
+            assert agent.process_id
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for agent in self.agents:
+            if agent._process.poll() is None:
+                agent.signal(signal.SIGCONT)
+                agent.close()
+            else:
+                for pipe in (agent._process.stdin, agent._process.stdout):
+                    if pipe is not None:
+                        pipe.close()
+
+    def all(self, body: str) -> list[Any]:
+        """Run the same in every process, at once."""
+        for agent in self.agents:
+            agent.begin(body)
+        return [agent.end() for agent in self.agents]
