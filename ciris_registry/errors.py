@@ -62,6 +62,17 @@ class StoreError(RegistryError):
         self.problem = problem
 
 
+class DamagedStateError(StoreError):
+    """Somebody wrote another type of value under one of the registry's keys."""
+
+    def __init__(self, location: str, problem: str) -> None:
+        super().__init__(
+            location,
+            f"a key is damaged ({problem}); delete it with redis-cli, and the processes that live "
+            f"write it anew within a heartbeat",
+        )
+
+
 class StoreUnavailableError(StoreError):
     """Redis could not be reached, and stayed away for as long as was waited."""
 
@@ -84,15 +95,3 @@ class CircuitBreakerError(RegistryError):
         self.name = name
         self.reason = reason
         self.retry_after = retry_after
-
-
-class DamagedStateError(RegistryError):
-    """Somebody wrote another type of value under one of the registry's keys."""
-
-    def __init__(self, service_type: str, problem: str) -> None:
-        super().__init__(
-            f"a key of service type {service_type!r} is damaged ({problem}); delete it with "
-            f"redis-cli, and the processes that live write it anew within a heartbeat"
-        )
-        self.service_type = service_type
-        self.problem = problem

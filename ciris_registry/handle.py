@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ciris_registry.outbox import Outbox
     from ciris_registry.permits import HeldPermits
     from ciris_registry.session import Session
-    from ciris_registry.store import BreakerReply, Store
+    from ciris_registry.replies import BreakerReply
+    from ciris_registry.store import Store
 
 
 class BreakerHandle:

@@ -7,10 +7,15 @@ slot of a Redis Cluster.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PREFIX: Final = "ciris:v1"
 """Begins every key; the number is the version of the layout."""
+
+_OF_A_SUBJECT: Final = frozenset({"provider", "breaker", "permits"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,16 @@ class TypeKeys:
             meta=f"{root}:meta",
             _root=root,
         )
+
+    def slots(self, names: Iterable[str], subject: str = "") -> dict[str, str]:
+        """The keys for the slots of a script that are called as they are here.
+
+        ``subject`` is the registration id for ``provider``, the name for ``breaker``, ``permits``.
+        """
+        return {
+            slot: getattr(self, slot)(subject) if slot in _OF_A_SUBJECT else getattr(self, slot)
+            for slot in names
+        }
 
     def provider(self, registration_id: str) -> str:
         """The hash of one registration."""

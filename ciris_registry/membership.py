@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.records import Registration
     from ciris_registry.snapshot import Snapshot
-    from ciris_registry.store import BreakerReply, Store
+    from ciris_registry.replies import BreakerReply
+    from ciris_registry.store import Store
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ciris_registry.errors import RegistryError
 from ciris_registry.readback import parse_breaker, update_breaker
 from ciris_registry.snapshot import Snapshot
-from ciris_registry.store import NOTHING
+from ciris_registry.replies import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ciris_registry.breaker_rules import BreakerState
     from ciris_registry.records import Registration
     from ciris_registry.session import Session
-    from ciris_registry.store import BreakerReply, Store, Version
+    from ciris_registry.replies import BreakerReply, Version
+    from ciris_registry.store import Store
 
     Recover = Callable[[Store, Snapshot], Awaitable[None]]
 

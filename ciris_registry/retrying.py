@@ -32,21 +32,25 @@ def never_sent(error: BaseException) -> bool:
 
 
 async def persistently(
-    attempt: Callable[[], Awaitable[_R]], *, patience: float, repeatable: bool
+    call: Callable[[], Awaitable[_R]], *, patience: float, repeatable: bool, after: Exception
 ) -> _R:
-    """Try again for ``patience`` seconds, at growing, jittered intervals.
+    """Try again for ``patience`` seconds, at growing, jittered intervals, ``after`` a failure.
 
     What is not ``repeatable`` is tried again only if Redis cannot have seen it.
 
     Raises:
         redis.exceptions.RedisError: What the last attempt raised.
     """
+
+    def again(error: BaseException) -> bool:
+        return isinstance(error, UNREACHABLE) and (repeatable or never_sent(error))
+
+    if patience <= 0 or not again(after):
+        raise after
     retrying = AsyncRetrying(
-        retry=retry_if_exception(
-            lambda error: isinstance(error, UNREACHABLE) and (repeatable or never_sent(error))
-        ),
+        retry=retry_if_exception(again),
         stop=stop_after_delay(patience),
         wait=wait_exponential_jitter(initial=0.01, max=0.5, jitter=0.05),
         reraise=True,
     )
-    return await retrying(attempt)
+    return await retrying(call)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from ciris_registry.readback import parse_breaker
 from ciris_registry.records import Registration, name_of, parse_registration
-from ciris_registry.store import NOTHING
+from ciris_registry.replies import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.breaker_rules import BreakerState
-    from ciris_registry.store import Loaded, Version
+    from ciris_registry.replies import Loaded, Version
 
 _log = logging.getLogger(__name__)
 

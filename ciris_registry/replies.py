@@ -1,0 +1,59 @@
+"""What the scripts answer, as the store hands it on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from ciris_registry.breaker_rules import Verdict
+
+Version = tuple[str, str]
+"""Epoch and revision of a service type's data, as Redis has them; compared for equality only."""
+
+NOTHING: Final[Version] = ("", "0")
+"""The version of a service type that Redis knows nothing of."""
+
+
+class Synced(NamedTuple):
+    """Whether a copy is still true, by the server's clock ``now``, and the positions taken."""
+
+    now: int
+    expired: int
+    positions: list[int]
+    changed: tuple[Version, dict[str, float]] | None = None
+
+
+class Loaded(NamedTuple):
+    """One service type as Redis has it: fields by registration id, breaker and permits by name."""
+
+    now: int
+    members: dict[str, int]
+    records: dict[str, dict[str, str]]
+    breakers: dict[str, dict[str, str]]
+    permits: dict[str, dict[str, int]]
+
+
+class Registered(NamedTuple):
+    """How a registration ended: ``registered``, ``joined`` or ``changed``, and what it changed."""
+
+    word: str
+    before: str = ""
+    before_by: str = ""
+    fields: tuple[str, ...] = ()
+
+
+class Renewed(NamedTuple):
+    """What a heartbeat found: the version, how many leases have expired, and what is lost."""
+
+    now: int
+    version: Version
+    expired: int
+    lost: tuple[str, ...]
+
+
+class BreakerReply(NamedTuple):
+    """A breaker script's answer: its verdict, and the breaker's state after it."""
+
+    verdict: Verdict
+    now: int
+    fields: Mapping[str, str]

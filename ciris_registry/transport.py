@@ -1,0 +1,99 @@
+"""Sending scripts and commands to Redis, and what is done when that fails.
+
+Owns NOSCRIPT, trying again, and turning redis-py's errors into this package's. It refuses to know
+what any script means.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from redis.exceptions import NoScriptError, RedisError
+
+from ciris_registry.errors import DamagedStateError, StoreError, StoreUnavailableError
+from ciris_registry.retrying import UNREACHABLE, persistently
+from ciris_registry.scripts import load_scripts
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from redis.asyncio import Redis
+
+    from ciris_registry.scripts import Script
+
+_R = TypeVar("_R")
+
+
+class Transport:
+    """One client, which belongs to one event loop.
+
+    What finds Redis away is tried again for ``patience`` seconds. A script that the server has
+    forgotten is sent again in full, unnoticed.
+    """
+
+    def __init__(self, client: Redis, location: str, patience: float) -> None:
+        self.scripts: Mapping[str, Script] = load_scripts()
+        self._client = client
+        self._location = location
+        self._patience = patience
+
+    async def run(
+        self,
+        script: Script,
+        keys: Mapping[str, str | Sequence[str]],
+        args: Mapping[str, str | int | Sequence[str | int]],
+        *,
+        repeatable: bool = True,
+    ) -> list[Any]:
+        """Call a script by slot names; its reply.
+
+        What is not ``repeatable`` is sent a second time only if Redis has seen nothing of it.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+            StoreError: Redis refuses.
+        """
+        numkeys, values = script.arrange(keys, args)
+        execute = self._client.execute_command
+
+        async def call() -> list[Any]:
+            try:
+                reply = await execute("EVALSHA", script.sha, numkeys, *values)
+            except NoScriptError:
+                reply = await execute("EVAL", script.text, numkeys, *values)
+            return cast("list[Any]", reply)
+
+        return await self.attempt(call, repeatable=repeatable)
+
+    async def command(self, call: Callable[[Redis], Awaitable[Any]]) -> Any:  # noqa: ANN401 # Any ends in the store
+        """Send one of redis-py's own commands."""
+        return await self.attempt(lambda: call(self._client))
+
+    async def attempt(
+        self, call: Callable[[], Awaitable[_R]], *, repeatable: bool = True
+    ) -> _R:
+        """The first try without any ado; what it takes to go on only if that failed."""
+        try:
+            return await call()
+        except UNREACHABLE as error:
+            failure: Exception = error
+        except RedisError as error:
+            raise self._explained(error) from None
+        try:
+            return await persistently(
+                call, patience=self._patience, repeatable=repeatable, after=failure
+            )
+        except (RedisError, OSError) as error:
+            raise self._explained(error) from None
+
+    async def aclose(self) -> None:
+        """Close the client's connections."""
+        await self._client.aclose()
+
+    def _explained(self, error: Exception) -> Exception:
+        text = str(error) or type(error).__name__
+        if "WRONGTYPE" in text:
+            return DamagedStateError(self._location, text)
+        if isinstance(error, UNREACHABLE):
+            return StoreUnavailableError(self._location, text)
+        return StoreError(self._location, text)
