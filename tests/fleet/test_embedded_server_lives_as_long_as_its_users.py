@@ -23,8 +23,17 @@ from tests.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-USER = """
-import sys
+# These tests start dozens of processes. Each loads only the modules that it needs, for a package
+# without its __init__ is there ten times as fast.
+QUICKLY = f"""
+import sys, types
+package = sys.modules["ciris_registry"] = types.ModuleType("ciris_registry")
+package.__path__ = [{str(Path(keeper.__file__).parent)!r}]
+"""
+
+USER = (
+    QUICKLY
+    + """
 from pathlib import Path
 from ciris_registry.embedded import EmbeddedServer
 server = EmbeddedServer(Path(sys.argv[1]))
@@ -35,9 +44,11 @@ for line in sys.stdin:
         server.release()
         print("released", flush=True)
 """
+)
 
-CHURN = """
-import sys
+CHURN = (
+    QUICKLY
+    + """
 from pathlib import Path
 import redis
 from ciris_registry.embedded import EmbeddedServer
@@ -47,9 +58,12 @@ for _ in range(12):
         assert client.incr("key") > 0
     server.release()
 """
+)
 
-FORKING = """
-import os, sys
+FORKING = (
+    QUICKLY
+    + """
+import os
 from pathlib import Path
 from ciris_registry.embedded import EmbeddedServer
 EmbeddedServer(Path(sys.argv[1])).acquire()
@@ -60,6 +74,7 @@ else:
     os.close(1)
     sys.stdin.readline()
 """
+)
 
 
 class User:
