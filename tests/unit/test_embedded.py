@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 def parent() -> Iterator[Path]:
     """A directory short enough for a socket, which a failed start leaves empty."""
     directory = Path(tempfile.mkdtemp(prefix="ciris-test-"))
-    yield directory
-    wait_until(lambda: not list(directory.iterdir()))
-    directory.rmdir()
+    try:
+        yield directory
+        wait_until(lambda: not list(directory.iterdir()))
+    finally:
+        shutil.rmtree(directory)
 
 
 def refusal(directory: Path) -> str:
