@@ -82,7 +82,7 @@ class Binding:
             made = cast("Callable[[Registration], object]", self._factory)(registration)
             if inspect.isawaitable(made):
                 made = await made
-        except Exception as error:  # noqa: BLE001 # whatever a program's factory raises
+        except Exception as error:  # noqa: BLE001 # a program's factory may raise anything
             if not self._complained:
                 _log.warning(
                     "the factory of %s failed; it is passed over: %r",
@@ -154,7 +154,7 @@ class Bindings:
         """Whether this process can use a provider."""
         return self.find(registration) is not None
 
-    def instance(self, registration: Registration) -> Any:  # noqa: ANN401 # a program's object
+    def instance(self, registration: Registration) -> Any:  # a program's object
         """The instance that is there now, if one is."""
         binding = self.find(registration)
         return binding.instance if binding is not None else None

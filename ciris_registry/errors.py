@@ -32,7 +32,7 @@ class EmbeddedUnavailableError(RegistryError):
 
 
 class InvalidNameError(RegistryError, ValueError):
-    """A name that cannot be one; ``kind`` says which sort, ``character`` what offends, if one does."""
+    """A name that cannot be one; ``kind`` says which sort, ``character`` what offends, if any."""
 
     def __init__(self, kind: str, name: str, character: str | None, problem: str) -> None:
         super().__init__(f"{kind} {name!r} {problem}")

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from ciris_registry.mirror import Mirror
     from ciris_registry.outbox import Outbox
     from ciris_registry.permits import HeldPermits
-    from ciris_registry.session import Session
     from ciris_registry.replies import BreakerReply
+    from ciris_registry.session import Session
     from ciris_registry.store import Store
 
 
 class BreakerHandle:
     """The shared breaker of one provider of one service type; see ``CircuitBreaker``."""
 
-    def __init__(  # noqa: PLR0913 # the parts of its registry
+    def __init__(  # the parts of its registry
         self,
         name: str,
         mirror: Mirror,
@@ -265,7 +265,9 @@ class BreakerHandle:
     def _later(self, what: str, write: Callable[[Store], Awaitable[object]]) -> None:
         self._outbox.put(f"{what} of {self.service_type} {self.name}", write)
 
-    def _force(self, override: Literal["", "open", "closed"], reason: str, duration: float | None) -> None:
+    def _force(
+        self, override: Literal["", "open", "closed"], reason: str, duration: float | None
+    ) -> None:
         length, by = _duration(duration), self._session.process
         self._act(lambda breaker, now: breaker.set_override(now, override, reason, by, length))
         self._later("an override", lambda store: self._override(store, override, reason, length))
@@ -275,16 +277,16 @@ class BreakerHandle:
             store, lambda: store.cool_down(self.service_type, self.name, length, reason)
         )
 
-    async def _override(self, store: Store, override: str, reason: str, length: int) -> BreakerReply:
+    async def _override(
+        self, store: Store, override: str, reason: str, length: int
+    ) -> BreakerReply:
         return await self._do(
             store,
             lambda: store.override(self.service_type, self.name, override, reason, "", length),
         )
 
     async def _reset(self, store: Store, reason: str) -> BreakerReply:
-        return await self._do(
-            store, lambda: store.reset(self.service_type, self.name, reason, "")
-        )
+        return await self._do(store, lambda: store.reset(self.service_type, self.name, reason, ""))
 
     async def _do(self, store: Store, call: Callable[[], Awaitable[BreakerReply]]) -> BreakerReply:
         reply = await call()

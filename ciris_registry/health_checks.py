@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from ciris_registry.session import Session
+
 _NONE: Final = object()
 
 
@@ -16,12 +18,12 @@ def health_check_of(instance: object) -> Callable[[], object] | None:
     """The instance's ``is_healthy``, or None if it has none."""
     try:
         check: Any = getattr(instance, "is_healthy", _NONE)
-    except Exception:  # noqa: BLE001 # a program's property may raise anything
+    except Exception:  # noqa: BLE001 # a program may raise anything
         return lambda: False
     return None if check is _NONE else check
 
 
-async def is_healthy(check: Callable[[], object], timeout: float) -> bool:  # noqa: ASYNC109
+async def is_healthy(check: Callable[[], object], timeout: float) -> bool:
     """Whether the check answers something true within ``timeout`` seconds.
 
     An exception, a timeout and an answer that cannot be awaited all count as no.
@@ -32,21 +34,22 @@ async def is_healthy(check: Callable[[], object], timeout: float) -> bool:  # no
             return False
         async with asyncio.timeout(timeout):
             return bool(await answer)
-    except Exception:  # noqa: BLE001 # whatever it raises, it is not healthy
+    except Exception:  # noqa: BLE001 # a program may raise anything
         return False
 
 
 class HealthChecks:
     """Runs one check at a time for each provider; others wait for its answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._running: dict[tuple[str, str], asyncio.Task[bool]] = {}
 
     async def ask(
         self,
         key: tuple[str, str],
         check: Callable[[], object],
-        timeout: float,  # noqa: ASYNC109 # the breaker's timeout_duration
+        timeout: float,  # the breaker's timeout_duration
         failed: Callable[[], Awaitable[object]] | None,
     ) -> bool:
         """The answer of the check that runs for ``key``, or of a new one.
@@ -56,7 +59,7 @@ class HealthChecks:
         """
         task = self._running.get(key)
         if task is None or task.get_loop() is not asyncio.get_running_loop():
-            task = asyncio.create_task(self._run(check, timeout, failed))
+            task = self._session.spawn(self._run(check, timeout, failed))
             self._running[key] = task
             task.add_done_callback(lambda ended: self._forget(key, ended))
         return await asyncio.shield(task)
@@ -64,7 +67,7 @@ class HealthChecks:
     async def _run(
         self,
         check: Callable[[], object],
-        timeout: float,  # noqa: ASYNC109 # the breaker's timeout_duration
+        timeout: float,  # the breaker's timeout_duration
         failed: Callable[[], Awaitable[object]] | None,
     ) -> bool:
         healthy = await is_healthy(check, timeout)

@@ -44,7 +44,7 @@ class Heartbeat:
         """Beat until cancelled; while Redis is away, at the same pace and with one log line."""
         while True:
             # Jitter keeps a fleet that was started at once from beating at once.
-            await asyncio.sleep(self._every * random.uniform(0.9, 1.0))  # noqa: S311 # no secret
+            await asyncio.sleep(self._every * random.uniform(0.9, 1.0))  # noqa: S311 # no secret  # no secret
             try:
                 self._tidy()
                 await self.beat(store)

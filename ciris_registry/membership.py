@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.records import Registration
-    from ciris_registry.snapshot import Snapshot
     from ciris_registry.replies import BreakerReply
+    from ciris_registry.snapshot import Snapshot
     from ciris_registry.store import Store
 
 _log = logging.getLogger(__name__)
@@ -82,9 +82,7 @@ class Membership:
             registration.service_type, registration.name, wanted.config or config, explicit=explicit
         )
         if answer.word == "changed" and answer.before_by != store.process:
-            self._warn(
-                registration, f"changed {_listed(answer.before)}, set by {answer.before_by}"
-            )
+            self._warn(registration, f"changed {_listed(answer.before)}, set by {answer.before_by}")
         elif settled.verdict is Verdict.CHANGED:
             self._warn(registration, "changed the settings of its breaker")
 

@@ -13,20 +13,17 @@ from typing import TYPE_CHECKING
 
 from ciris_registry.errors import RegistryError
 from ciris_registry.readback import parse_breaker, update_breaker
-from ciris_registry.snapshot import Snapshot
 from ciris_registry.replies import NOTHING
+from ciris_registry.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-
     from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.breaker_rules import BreakerState
+    from ciris_registry.membership import Membership
     from ciris_registry.records import Registration
-    from ciris_registry.session import Session
     from ciris_registry.replies import BreakerReply, Version
+    from ciris_registry.session import Session
     from ciris_registry.store import Store
-
-    Recover = Callable[[Store, Snapshot], Awaitable[None]]
 
 
 class _Batch:
@@ -58,16 +55,14 @@ class Mirror:
         self,
         session: Session,
         service_type: str,
-        own: Mapping[str, Registration],
+        membership: Membership,
         default: CircuitBreakerConfig,
-        recover: Recover,
     ) -> None:
         self.service_type = service_type
         self.snapshot = Snapshot(service_type)
         self._session = session
-        self._own = own
+        self._membership = membership
         self._default = default
-        self._recover = recover
         self._ahead = int(time.time() * 1000) - _monotonic()
         self._forming: _Batch | None = None
         self._running: _Batch | None = None
@@ -118,6 +113,12 @@ class Mirror:
     def change(self, snapshot: Snapshot) -> None:
         """Put what this process has just done over what it knew."""
         self.snapshot = snapshot
+
+    def forget(self, registration: Registration) -> None:
+        """This process has left a registration; it goes from here, unless others are members."""
+        members = self.snapshot.members.get(registration.id, {})
+        if not set(members) - {self._session.process}:
+            self.change(self.snapshot.without(registration.id))
 
     def breaker(self, name: str) -> BreakerState | None:
         """A breaker as far as it is known here."""
@@ -170,7 +171,7 @@ class Mirror:
         if before.version[0] not in {"", version[0]}:
             # Redis lost everything: what this process knows of it goes back first.
             self.snapshot = self._with_version(NOTHING)
-            await self._recover(store, before)
+            await self._membership.recover(store, before)
             return False
         names = list(dict.fromkeys(one.partition("@")[0] for one in orders))
         loaded = await store.load(self.service_type, version, list(orders), names)
@@ -178,7 +179,7 @@ class Mirror:
             return False
         self.snapshot = Snapshot.from_loaded(
             self.service_type, version, orders, loaded, self._default, before.damaged
-        ).with_own(self._own)
+        ).with_own(self._membership.own(self.service_type))
         return True
 
     def _with_version(self, version: Version) -> Snapshot:

@@ -36,7 +36,7 @@ class Offer:
         """The way to the instance.
 
         Raises:
-            RegistrationError: Not exactly one of provider and factory, or one that cannot be held so.
+            RegistrationError: Not exactly one of the two, or one that cannot be held so.
         """
         if (self.provider is None) == (self.factory is None):
             raise RegistrationError("give either a provider or a factory")
@@ -65,7 +65,7 @@ class Terms:
     config: CircuitBreakerConfig | None
 
     @classmethod
-    def checked(  # noqa: PLR0913 # the arguments of register
+    def checked(  # the arguments of register
         cls,
         priority: object,
         capabilities: object,

@@ -87,4 +87,4 @@ class Outbox:
                 _log.warning("%s waits until Redis is back: %s", write.what, error)
                 raise
             except RegistryError as error:
-                _log.error("%s failed: %s", write.what, error)  # noqa: TRY400 # it says it all
+                _log.error("%s failed: %s", write.what, error)  # it says it all

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Json, ValidationError
 
 from ciris_registry.errors import RegistrationError
-from ciris_registry.names import EVERY_HANDLER, GLOBAL, fits
+from ciris_registry.names import EVERY_HANDLER, GLOBAL, fits, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 MOST_METADATA: Final = 64 * 1024
 """Bytes of JSON that the metadata, or the capabilities, of one registration may have."""
@@ -172,11 +172,14 @@ def checked_capabilities(value: object) -> tuple[str, ...]:
     if value is None:
         return ()
     if isinstance(value, list | tuple | set | frozenset):
-        items = sorted(value, key=str) if isinstance(value, set | frozenset) else value
-        listed = tuple(item.value if isinstance(item, Enum) else item for item in items)
-        if all(isinstance(item, str) for item in listed):
-            _json("capabilities", list(listed))
-            return listed
+        given = cast("Collection[object]", value)
+        listed = [plain(item) for item in given]
+        if isinstance(value, set | frozenset):
+            listed.sort(key=str)
+        names = tuple(item for item in listed if isinstance(item, str))
+        if len(names) == len(given):
+            _json("capabilities", names)
+            return names
     raise RegistrationError(f"capabilities are {value!r:.80}; use a list of strings")
 
 
@@ -190,7 +193,7 @@ def checked_metadata(value: object) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise RegistrationError(f"metadata is a {type(value).__name__}; use a dict")
-    copied: dict[str, Any] = json.loads(_json("metadata", value))
+    copied: dict[str, Any] = json.loads(_json("metadata", cast("object", value)))
     return copied
 
 

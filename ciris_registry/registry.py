@@ -12,18 +12,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from ciris_registry.backend import Backend
-from ciris_registry.bindings import Bindings
-from ciris_registry.breaker_config import CircuitBreakerConfig
-from ciris_registry.errors import RegistrationError
-from ciris_registry.event_feed import BLOCK, EventFeed
-from ciris_registry.handle import BreakerHandle
+from ciris_registry.errors import RegistrationError, StoreUnavailableError
+from ciris_registry.event_feed import EventFeed
 from ciris_registry.health_checks import health_check_of, is_healthy
 from ciris_registry.heartbeat import Heartbeat
-from ciris_registry.identity import Namer, Naming, new_process_id
+from ciris_registry.identity import Naming, new_process_id
 from ciris_registry.info import provider_info
 from ciris_registry.location import Location
 from ciris_registry.membership import Membership
-from ciris_registry.mirror import Mirror
 from ciris_registry.mocks import MockService
 from ciris_registry.names import (
     GLOBAL,
@@ -32,24 +28,28 @@ from ciris_registry.names import (
     provider_name,
     service_type_name,
 )
-from ciris_registry.outbox import Outbox
-from ciris_registry.permits import HeldPermits
 from ciris_registry.offers import Offer, Terms
+from ciris_registry.outbox import Outbox
+from ciris_registry.readiness import Readiness
 from ciris_registry.records import (
     Priority,
     Registration,
     SelectionStrategy,
     checked_capabilities,
 )
+from ciris_registry.registrar import Registrar
 from ciris_registry.resolver import Explanation, Resolver
 from ciris_registry.selection import Request
 from ciris_registry.session import Session
 from ciris_registry.settings import RegistrySettings
+from ciris_registry.views import Views
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from enum import Enum
 
+    from ciris_registry.breaker_config import CircuitBreakerConfig
+    from ciris_registry.handle import BreakerHandle
     from ciris_registry.store import Store
 
 _log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class ServiceRegistry:
     the in-process CIRIS registry's surface.
     """
 
-    def __init__(  # noqa: PLR0913 # the public surface
+    def __init__(  # the public surface
         self,
         required_services: Iterable[str | Enum] | None = None,
         *,
@@ -90,33 +90,22 @@ class ServiceRegistry:
         self.settings = settings or RegistrySettings()
         self.process_id = new_process_id()
         self.allow_mock_services = allow_mock_services
-        self._mocks = {
-            service_type_name(one): mock for one, mock in (mock_services or {}).items()
-        }
+        self._mocks = {service_type_name(one): mock for one, mock in (mock_services or {}).items()}
         location = Location.parse(url or os.environ.get("CIRIS_REGISTRY_URL") or "memory://")
-        self._session = Session(
-            Backend(location), self.namespace, self.process_id, self.settings
-        )
+        self._session = Session(Backend(location), self.namespace, self.process_id, self.settings)
         self._session.on_start = self._started
-        self._session.on_end = partial(self._finish, _FLUSH_AT_THE_END)
         self._outbox = Outbox(self._session)
-        self._namer = Namer(naming)
-        self._bindings = Bindings()
+        self._session.on_end = partial(self._outbox.finish, _FLUSH_AT_THE_END)
         self._membership = Membership(self.settings.breaker)
-        self._permits = HeldPermits(self.process_id)
-        self._mirrors: dict[str, Mirror] = {}
-        self._handles: dict[tuple[str, str], BreakerHandle] = {}
-        self._heartbeat = Heartbeat(self.settings, self._membership, self._mirrors, self._tidy)
-        self._resolver = Resolver(
-            self._session,
-            self._outbox,
-            self._bindings,
-            self._permits,
-            self._mirror,
-            self._handle,
+        self._views = Views(self._session, self._outbox, self._membership, self.settings.breaker)
+        self._registrar = Registrar(naming, self._outbox, self._membership, self._views)
+        self._bindings = self._registrar.bindings
+        self._readiness = Readiness(self._session, self._bindings, self._views)
+        self._registrar.on_change = self._readiness.wake
+        self._resolver = Resolver(self._session, self._outbox, self._bindings, self._views)
+        self._heartbeat = Heartbeat(
+            self.settings, self._membership, self._views.mirrors, self._registrar.tidy
         )
-        self._unwritten = 0
-        self._wakers: set[asyncio.Event] = set()
 
     # Life
 
@@ -130,10 +119,11 @@ class ServiceRegistry:
         if self._session.closed:
             return
         try:
-            for registration in list(self._membership.all()):
-                self._leave(registration)
+            self._registrar.leave(self._membership.all())
             if self._outbox.pending:
                 await self.flush()
+        except StoreUnavailableError as error:
+            _log.warning("closed without saying so to the fleet; the leases run out: %s", error)
         finally:
             await self._session.aclose()
 
@@ -151,7 +141,7 @@ class ServiceRegistry:
 
     # Registering
 
-    def register(  # noqa: PLR0913 # the signature of the in-process registry
+    def register(  # the signature of the in-process registry
         self,
         handler: str,
         service_type: str | Enum,
@@ -185,7 +175,7 @@ class ServiceRegistry:
             strategy: How its group is used: in order, or in turn.
             name: The provider's identity in the fleet. Without it, the instance's ``service_name``,
                 else a name that no other process has.
-            factory: Makes the instance on first use, from the registration; instead of ``provider``.
+            factory: In place of ``provider``: makes it on first use, from the registration.
             weak: Hold the instance by a weak reference; when it dies, the registration goes.
 
         Returns:
@@ -199,9 +189,11 @@ class ServiceRegistry:
             priority, capabilities, metadata, priority_group, strategy, circuit_breaker_config
         )
         offer = Offer(provider, factory, name, weak=weak)
-        return self._register(handler_name(handler), service_type, offer, terms)
+        return self._registrar.register(
+            handler_name(handler), service_type_name(service_type), offer, terms
+        )
 
-    def register_global(  # noqa: PLR0913 # the signature of the in-process registry
+    def register_global(  # the signature of the in-process registry
         self,
         service_type: str | Enum,
         provider: object = None,
@@ -220,7 +212,8 @@ class ServiceRegistry:
         terms = Terms.checked(
             priority, capabilities, metadata, priority_group, strategy, circuit_breaker_config
         )
-        return self._register(GLOBAL, service_type, Offer(provider, factory, name, weak=weak), terms)
+        offer = Offer(provider, factory, name, weak=weak)
+        return self._registrar.register(GLOBAL, service_type_name(service_type), offer, terms)
 
     def bind(
         self,
@@ -239,8 +232,7 @@ class ServiceRegistry:
             RegistrationError: Not exactly one of instance and factory was given.
         """
         offer = Offer(instance, factory, None, weak=False)
-        self._bindings.bind_word(provider_name(target), offer.binding())
-        self._wake()
+        self._registrar.bind(provider_name(target), offer)
 
     def unregister(self, provider_name: str) -> bool:
         """End this process's membership in all registrations of a provider.
@@ -250,10 +242,9 @@ class ServiceRegistry:
         Returns:
             Whether this process had registered it.
         """
-        own = [one for one in self._membership.all() if one.name == provider_name]
-        for registration in own:
-            self._leave(registration)
-        return bool(own)
+        return self._registrar.leave(
+            one for one in self._membership.all() if one.name == provider_name
+        )
 
     async def aunregister(self, provider_name: str) -> bool:
         """``unregister``, and the fleet knows when this returns."""
@@ -263,8 +254,7 @@ class ServiceRegistry:
 
     def clear_all(self) -> None:
         """Unregister everything that this process registered, and forget its bindings."""
-        for registration in list(self._membership.all()):
-            self._leave(registration)
+        self._registrar.leave(self._membership.all())
         self._bindings.clear()
 
     async def aclear_all(self) -> None:
@@ -279,7 +269,7 @@ class ServiceRegistry:
             StoreUnavailableError: Redis is away; nothing is lost by that.
         """
         await self._session.store()
-        self._tidy()
+        self._registrar.tidy()
         await self._outbox.flush()
 
     # Resolving
@@ -289,8 +279,8 @@ class ServiceRegistry:
         handler: str,
         service_type: str | Enum,
         required_capabilities: Sequence[str] | None = None,
-        fallback_to_global: bool = True,  # noqa: FBT001, FBT002 # the seed's signature
-    ) -> Any:  # noqa: ANN401 # a program's object
+        fallback_to_global: bool = True,  # the seed's signature
+    ) -> Any:  # a program's object
         """The best instance that can be used now, or None.
 
         One script call if nothing has changed; one more where a probe needs a permit.
@@ -307,8 +297,8 @@ class ServiceRegistry:
         handler: str,
         service_type: str | Enum,
         required_capabilities: Sequence[str] | None = None,
-        fallback_to_global: bool = True,  # noqa: FBT001, FBT002 # as get_service
-    ) -> Any:  # noqa: ANN401 # a program's object
+        fallback_to_global: bool = True,  # as get_service
+    ) -> Any:  # a program's object
         """As ``get_service``; where that has none and mock services are allowed, a mock."""
         service = await self.get_service(
             handler, service_type, required_capabilities, fallback_to_global
@@ -323,7 +313,7 @@ class ServiceRegistry:
         handler: str,
         service_type: str | Enum,
         required_capabilities: Sequence[str] | None = None,
-        fallback_to_global: bool = True,  # noqa: FBT001, FBT002 # as get_service
+        fallback_to_global: bool = True,  # as get_service
     ) -> list[Explanation]:
         """What ``get_service`` would do with each registration, and why.
 
@@ -334,7 +324,7 @@ class ServiceRegistry:
 
     async def wait_ready(
         self,
-        timeout: float = 30.0,  # noqa: ASYNC109 # the seed's signature
+        timeout: float = 30.0,  # the seed's signature
         service_types: Iterable[str | Enum] | None = None,
     ) -> bool:
         """Wait until this process can use a provider of each service type.
@@ -351,16 +341,16 @@ class ServiceRegistry:
         )
         if self._outbox.pending:
             await self.flush()
-        if not self._missing(wanted):
+        if not self._readiness.missing(wanted):
             return True
         try:
             async with asyncio.timeout(timeout):
-                await self._until_ready(wanted)
+                await self._readiness.wait(wanted)
         except TimeoutError:
             _log.warning(
                 "not ready after %s s: no provider that this process can use of %s",
                 timeout,
-                ", ".join(self._missing(wanted)),
+                ", ".join(self._readiness.missing(wanted)),
             )
             return False
         return True
@@ -372,8 +362,8 @@ class ServiceRegistry:
     ) -> dict[str, Any]:
         """Registrations and breakers as last seen, keyed as in the in-process registry."""
         kind = None if service_type is None else service_type_name(service_type)
-        snapshots = [mirror.snapshot for mirror in self._mirrors.values()]
-        return provider_info(snapshots, self._handle, handler, kind)
+        snapshots = [mirror.snapshot for mirror in self._views.mirrors.values()]
+        return provider_info(snapshots, self._views.handle, handler, kind)
 
     async def aget_provider_info(
         self, handler: str | None = None, service_type: str | Enum | None = None
@@ -384,7 +374,7 @@ class ServiceRegistry:
 
     def get_services_by_type(self, service_type: str | Enum) -> list[Any]:
         """The instances of a service type that are there in this process, each once."""
-        snapshot = self._mirror(service_type_name(service_type)).snapshot
+        snapshot = self._views.mirror(service_type_name(service_type)).snapshot
         found: list[Any] = []
         for registration in snapshot.registrations:
             instance = self._bindings.instance(registration)
@@ -399,12 +389,12 @@ class ServiceRegistry:
         """
         keys: list[str] = []
         answers: list[Any] = []
-        for service_type, mirror in self._mirrors.items():
+        for service_type, mirror in self._views.mirrors.items():
             for one in mirror.snapshot.registrations:
                 instance = self._bindings.instance(one)
                 check = health_check_of(instance) if instance is not None else None
                 if check is not None:
-                    limit = self._handle(service_type, one.name).config.timeout_duration
+                    limit = self._views.handle(service_type, one.name).config.timeout_duration
                     keys.append(f"{one.scope or 'global'}.{service_type}.{one.name}")
                     answers.append(is_healthy(check, limit))
         return dict(zip(keys, await asyncio.gather(*answers), strict=True))
@@ -414,12 +404,12 @@ class ServiceRegistry:
         store = await self._session.store()
         await self.flush()
         kinds = (
-            {*self._mirrors, *await store.service_types()}
+            {*self._views.mirrors, *await store.service_types()}
             if service_type is None
             else {service_type_name(service_type)}
         )
         for kind in sorted(kinds):
-            await self._mirror(kind).reload(store)
+            await self._views.mirror(kind).reload(store)
 
     def events(self, service_type: str | Enum | None = None) -> EventFeed:
         """What changes from now on, of one service type or of all: ``async for``."""
@@ -430,133 +420,30 @@ class ServiceRegistry:
 
     def breaker(self, service_type: str | Enum, name: str) -> BreakerHandle:
         """The handle on one provider's shared breaker, registered or not."""
-        return self._handle(service_type_name(service_type), provider_name(name))
+        return self._views.handle(service_type_name(service_type), provider_name(name))
 
     def reset_circuit_breakers(self) -> None:
         """Reset the breakers of all providers that this process knows, for the whole fleet."""
-        for service_type, mirror in self._mirrors.items():
+        for service_type, mirror in self._views.mirrors.items():
             for name in mirror.snapshot.names():
-                self._handle(service_type, name).reset("reset_circuit_breakers")
+                self._views.handle(service_type, name).reset("reset_circuit_breakers")
 
     async def areset_circuit_breakers(self) -> None:
         """``reset_circuit_breakers``, and the fleet knows when this returns."""
         self.reset_circuit_breakers()
         await self.flush()
 
-    # Inside
-
-    def _register(
-        self, scope: str, service_type: str | Enum, offer: Offer, terms: Terms
-    ) -> str:
-        kind = service_type_name(service_type)
-        binding = offer.binding()
-        name, warning = self._namer.name(kind, binding.subject(), offer.name, binding.subject)
-        if warning:
-            _log.warning(warning)
-        self._unwritten += 1
-        registration = terms.registration(kind, name, scope, _UNWRITTEN + self._unwritten)
-        binding.on_death = partial(self._bindings.note_death, kind, registration.id)
-        self._bindings.bind(registration, binding)
-        self._membership.add(registration, terms.config)
-        mirror = self._mirror(kind)
-        mirror.change(mirror.snapshot.with_registration(registration))
-        self._outbox.put(
-            f"the registration of {kind} {registration.id}",
-            partial(self._membership.write, registration=registration),
-        )
-        self._wake()
-        return name
-
-    def _leave(self, registration: Registration) -> None:
-        kind, own_id = registration.service_type, registration.id
-        self._membership.remove(registration)
-        self._bindings.unbind(kind, own_id)
-        if not any(one.name == registration.name for one in self._membership.own(kind).values()):
-            self._namer.release(kind, registration.name)
-        mirror = self._mirror(kind)
-        if not set(mirror.snapshot.members.get(own_id, ())) - {self.process_id}:
-            mirror.change(mirror.snapshot.without(own_id))
-        self._outbox.put(
-            f"leaving {kind} {own_id}", lambda store: store.unregister(registration)
-        )
-
-    def _tidy(self) -> None:
-        """Leave the registrations whose weakly held instances have died."""
-        for kind, registration_id in self._bindings.take_dead():
-            registration = self._membership.own(kind).get(registration_id)
-            if registration is not None:
-                self._leave(registration)
-
-    def _mirror(self, service_type: str) -> Mirror:
-        mirror = self._mirrors.get(service_type)
-        if mirror is None:
-            mirror = self._mirrors[service_type] = Mirror(
-                self._session,
-                service_type,
-                self._membership.own(service_type),
-                self.settings.breaker,
-                self._membership.recover,
-            )
-        return mirror
-
-    def _handle(self, service_type: str, name: str) -> BreakerHandle:
-        handle = self._handles.get((service_type, name))
-        if handle is None:
-            handle = self._handles[service_type, name] = BreakerHandle(
-                name,
-                self._mirror(service_type),
-                self._session,
-                self._outbox,
-                self._membership,
-                self._permits,
-            )
-        return handle
-
-    def _wake(self) -> None:
-        for waker in self._wakers:
-            waker.set()
-
-    def _missing(self, wanted: Iterable[str]) -> list[str]:
-        return [
-            one
-            for one in wanted
-            if not any(map(self._bindings.has, self._mirror(one).snapshot.registrations))
-        ]
-
-    async def _until_ready(self, wanted: Sequence[str]) -> None:
-        store = await self._session.store()
-        waker = asyncio.Event()
-        self._wakers.add(waker)
-        try:
-            after = {one: await store.last_event(one) for one in wanted}
-            while True:
-                waker.clear()
-                for one in self._missing(wanted):
-                    await self._mirror(one).sync(store)
-                if not self._missing(wanted):
-                    return
-                await _first(waker.wait(), self._next_events(store, after))
-        finally:
-            self._wakers.discard(waker)
-
-    async def _next_events(self, store: Store, after: dict[str, str]) -> None:
-        for event in await store.events_after(after, BLOCK):
-            after[event.service_type] = event.id
-
     async def _started(self, store: Store) -> None:
         if not self._outbox.pending:
             await self._heartbeat.start(store)
         self._session.spawn(self._heartbeat.run(store))
-
-    async def _finish(self, patience: float) -> None:
-        await self._outbox.finish(patience)
 
 
 def _request(
     handler: str,
     service_type: str | Enum,
     required_capabilities: Sequence[str] | None,
-    fallback_to_global: bool,  # noqa: FBT001 # passed through
+    fallback_to_global: bool,  # passed through
 ) -> Request:
     return Request(
         handler_name(handler),
@@ -564,17 +451,6 @@ def _request(
         frozenset(checked_capabilities(required_capabilities)),
         fallback_to_global,
     )
-
-
-async def _first(*works: Coroutine[Any, Any, object]) -> None:
-    """Wait for the first of them, and end the others."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 _global: ServiceRegistry | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ciris_registry.breaker_rules import Verdict
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ciris_registry.breaker_rules import Verdict
 
 Version = tuple[str, str]
 """Epoch and revision of a service type's data, as Redis has them; compared for equality only."""

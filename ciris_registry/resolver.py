@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ciris_registry.breaker_rules import Verdict
 from ciris_registry.health_checks import HealthChecks, health_check_of
-from ciris_registry.permits import Held, HeldPermits
+from ciris_registry.permits import Held
 from ciris_registry.selection import Request, Walk, rotated, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ciris_registry.bindings import Bindings
-    from ciris_registry.handle import BreakerHandle
     from ciris_registry.mirror import Mirror
     from ciris_registry.outbox import Outbox
     from ciris_registry.records import Registration
     from ciris_registry.selection import Tier
     from ciris_registry.session import Session
     from ciris_registry.store import Store
+    from ciris_registry.views import Views
 
 _log = logging.getLogger(__name__)
 
@@ -45,31 +45,27 @@ class Explanation(NamedTuple):
 class Resolver:
     """Resolves requests to instances of this process."""
 
-    def __init__(  # noqa: PLR0913 # the parts of its registry
+    def __init__(  # the parts of its registry
         self,
         session: Session,
         outbox: Outbox,
         bindings: Bindings,
-        permits: HeldPermits,
-        mirror_of: Callable[[str], Mirror],
-        handle_of: Callable[[str, str], BreakerHandle],
+        views: Views,
     ) -> None:
         self._session = session
         self._outbox = outbox
         self._bindings = bindings
-        self._permits = permits
-        self._mirror_of = mirror_of
-        self._handle_of = handle_of
-        self._checks = HealthChecks()
+        self._views = views
+        self._checks = HealthChecks(session)
         self._cursors: dict[Request, str] = {}
         self._turns: dict[tuple[str, str], itertools.count[int]] = {}
 
-    async def resolve(self, request: Request) -> Any:  # noqa: ANN401 # a program's object
+    async def resolve(self, request: Request) -> Any:  # a program's object
         """The instance that serves the request now, or None."""
         store = await self._session.store()
         if self._outbox.pending:
             await self._outbox.flush()
-        mirror = self._mirror_of(request.service_type)
+        mirror = self._views.mirror(request.service_type)
         # Which cursor this request moves hardly ever changes, so the sync takes the step along.
         taken = self._cursors.get(request, "")
         snapshot, now, position = await mirror.sync(store, taken)
@@ -86,7 +82,7 @@ class Resolver:
         """What ``resolve`` would do now with each registration; moves no cursor, asks no check."""
         store = await self._session.store()
         await self._outbox.flush()
-        mirror = self._mirror_of(request.service_type)
+        mirror = self._views.mirror(request.service_type)
         snapshot, now, _ = await mirror.sync(store)
         plan = walk(snapshot, request, self._bindings.has, now)
         told: list[Explanation] = []
@@ -119,9 +115,7 @@ class Resolver:
         if not tier.cursor:
             return tier.candidates
         if not tier.shared:
-            turns = self._turns.setdefault(
-                (request.service_type, tier.cursor), itertools.count()
-            )
+            turns = self._turns.setdefault((request.service_type, tier.cursor), itertools.count())
             position = next(turns)
         elif tier.cursor != taken:
             position = await store.take(request.service_type, tier.cursor, 1)
@@ -129,7 +123,7 @@ class Resolver:
 
     async def _admitted(
         self, store: Store, mirror: Mirror, registration: Registration, now: int
-    ) -> Any:  # noqa: ANN401 # a program's object
+    ) -> Any:  # a program's object
         """The candidate's instance if it may be called now, else None."""
         binding = self._bindings.find(registration)
         if binding is None:
@@ -137,8 +131,8 @@ class Resolver:
         breaker = mirror.snapshot.breakers.get(registration.name)
         permit: Held | None = None
         if breaker is not None and breaker.needs_permit(now):
-            handle = self._handle_of(registration.service_type, registration.name)
-            asked = self._permits.new()
+            handle = self._views.handle(registration.service_type, registration.name)
+            asked = self._views.permits.new()
             try:
                 admission = await handle.acquire(store, asked)
             except BaseException:
@@ -156,16 +150,18 @@ class Resolver:
             return instance if await self._healthy(store, registration, check, permit) else None
         except BaseException:
             if permit is not None:
-                self._handle_of(registration.service_type, registration.name).give_back(
+                self._views.handle(registration.service_type, registration.name).give_back(
                     permit.permit
                 )
             raise
 
-    def _handed_out(self, registration: Registration, instance: object, permit: Held | None) -> Any:  # noqa: ANN401
+    def _handed_out(self, registration: Registration, instance: object, permit: Held | None) -> Any:
         if permit is not None and instance is not None:
-            self._permits.keep(registration.service_type, registration.name, permit)
+            self._views.permits.keep(registration.service_type, registration.name, permit)
         elif permit is not None:
-            self._handle_of(registration.service_type, registration.name).give_back(permit.permit)
+            self._views.handle(registration.service_type, registration.name).give_back(
+                permit.permit
+            )
         return instance
 
     async def _healthy(
@@ -175,7 +171,7 @@ class Resolver:
         check: Callable[[], object],
         permit: Held | None,
     ) -> bool:
-        handle = self._handle_of(registration.service_type, registration.name)
+        handle = self._views.handle(registration.service_type, registration.name)
         healthy = await self._checks.ask(
             (registration.service_type, registration.id),
             check,

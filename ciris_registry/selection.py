@@ -5,7 +5,6 @@ A pure function of a snapshot, a request and a time: no I/O, no clock, no random
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
@@ -14,6 +13,8 @@ from ciris_registry.names import EVERY_HANDLER, GLOBAL
 from ciris_registry.records import Registration, SelectionStrategy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
     from ciris_registry.breaker_rules import BreakerState
     from ciris_registry.snapshot import Snapshot
 
@@ -104,7 +105,7 @@ def rotated(candidates: Sequence[_T], position: int) -> Iterator[_T]:
         yield remaining.pop(index)
 
 
-def _rotating(  # noqa: PLR0913 # what a walk knows
+def _rotating(  # what a walk knows
     equals: Sequence[Registration],
     request: Request,
     breakers: Mapping[str, BreakerState],
@@ -114,7 +115,7 @@ def _rotating(  # noqa: PLR0913 # what a walk knows
 ) -> Tier:
     usable = _usable(equals, request, breakers, bound, now, left)
     capable = [one for one in equals if request.capabilities.issubset(one.capabilities)]
-    if len(capable) < 2 or not usable:  # noqa: PLR2004 # nothing to turn
+    if len(capable) == 1 or not usable:
         return Tier(tuple(usable))
     first = equals[0]
     cursor = f"{first.scope}|{first.priority_group}|{first.priority.value}"
@@ -125,7 +126,7 @@ def _rotating(  # noqa: PLR0913 # what a walk knows
     return Tier(tuple(usable), cursor, shared=all(bound(one) for one in capable))
 
 
-def _usable(  # noqa: PLR0913 # what a walk knows
+def _usable(  # what a walk knows
     registrations: Sequence[Registration],
     request: Request,
     breakers: Mapping[str, BreakerState],

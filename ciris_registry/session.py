@@ -95,13 +95,11 @@ class Session:
             self._tasks.clear()
             self._store = None
             self._loop, self._starting = loop, asyncio.Lock()
-        assert self._starting is not None  # noqa: S101 # set together with the loop
+        assert self._starting is not None  # noqa: S101  # set together with the loop
         async with self._starting:
             if self._store is None:
                 client = await self._backend.client()
-                store = Store(
-                    client, self.location, self._namespace, self.process, self._settings
-                )
+                store = Store(client, self._backend, self._namespace, self.process, self._settings)
                 keeper = self.spawn(self._keep(store))
                 try:
                     if self.on_start is not None:

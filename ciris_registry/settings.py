@@ -39,7 +39,7 @@ class RegistrySettings(BaseModel):
     breaker: CircuitBreakerConfig = CircuitBreakerConfig()
     """The settings of breakers whose registration names none."""
 
-    def __init__(self, **values: Any) -> None:  # noqa: ANN401 # pydantic's own signature
+    def __init__(self, **values: Any) -> None:  # pydantic's own signature
         try:
             super().__init__(**values)
         except ValidationError as error:

@@ -36,9 +36,7 @@ class Snapshot:
     version: Version = NOTHING
     registrations: tuple[Registration, ...] = ()
     breakers: Mapping[str, BreakerState] = field(default_factory=dict[str, "BreakerState"])
-    members: Mapping[str, Mapping[str, int]] = field(
-        default_factory=dict[str, "Mapping[str, int]"]
-    )
+    members: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, "Mapping[str, int]"])
     damaged: frozenset[str] = frozenset()
 
     @classmethod
@@ -57,8 +55,6 @@ class Snapshot:
         for registration_id, order in orders.items():
             try:
                 fields = loaded.records.get(registration_id, {})
-                if set(fields) == {"damaged"}:
-                    raise ValueError(fields["damaged"])  # noqa: TRY301 # one place says so
                 registrations.append(
                     parse_registration(service_type, registration_id, order, fields)
                 )

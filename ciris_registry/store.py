@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
+    from ciris_registry.backend import Backend
     from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.records import Registration
     from ciris_registry.settings import RegistrySettings
@@ -30,11 +31,18 @@ class Store:
     """The shared state of one namespace."""
 
     def __init__(
-        self, client: Redis, location: str, namespace: str, process: str, settings: RegistrySettings
+        self,
+        client: Redis,
+        backend: Backend,
+        namespace: str,
+        process: str,
+        settings: RegistrySettings,
     ) -> None:
         self.process = process
         self.namespace = namespace
-        self._transport = Transport(client, location, settings.patience)
+        self._transport = Transport(
+            client, backend.location.redacted, settings.patience, backend.revive
+        )
         self._keys: dict[str, TypeKeys] = {}
         self._lease = round(settings.lease * 1000)
         self._retention = round(settings.retention * 1000)
@@ -124,7 +132,7 @@ class Store:
             "process": process_key(self.namespace, self.process),
             "types": types_key(self.namespace),
         }
-        args = {
+        args: dict[str, str | int | Sequence[str | int]] = {
             "lease_ms": self._lease,
             "retention_ms": self._retention,
             "host": host,
@@ -330,7 +338,8 @@ class Store:
 
         async def ask(redis: Redis) -> int | None:
             try:
-                return int((await redis.info("server"))["uptime_in_seconds"])
+                said: Any = await redis.info("server")  # pyright: ignore[reportUnknownMemberType]
+                return int(said["uptime_in_seconds"])
             except (ResponseError, KeyError):
                 return None
 
@@ -365,7 +374,7 @@ class Store:
         repeatable: bool = True,
         **args: str | int | Sequence[str | int],
     ) -> list[Any]:
-        """Call a script; its keys are those of the service type, and ``tail`` where it is variadic."""
+        """Call a script; its keys are the service type's, and ``tail`` where they are variadic."""
         script = self._transport.scripts[name]
         names = script.keys if tail is None else script.keys[:-1]
         keys: dict[str, str | Sequence[str]] = {**self.keys(service_type).slots(names, subject)}

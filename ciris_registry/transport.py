@@ -31,11 +31,18 @@ class Transport:
     forgotten is sent again in full, unnoticed.
     """
 
-    def __init__(self, client: Redis, location: str, patience: float) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        location: str,
+        patience: float,
+        revive: Callable[[], Awaitable[None]],
+    ) -> None:
         self.scripts: Mapping[str, Script] = load_scripts()
         self._client = client
         self._location = location
         self._patience = patience
+        self._revive = revive
 
     async def run(
         self,
@@ -54,7 +61,9 @@ class Transport:
             StoreError: Redis refuses.
         """
         numkeys, values = script.arrange(keys, args)
-        execute = self._client.execute_command
+        # redis-py leaves this one method without types.
+        client = cast("Any", self._client)
+        execute: Callable[..., Awaitable[Any]] = client.execute_command
 
         async def call() -> list[Any]:
             try:
@@ -65,13 +74,13 @@ class Transport:
 
         return await self.attempt(call, repeatable=repeatable)
 
-    async def command(self, call: Callable[[Redis], Awaitable[Any]]) -> Any:  # noqa: ANN401 # Any ends in the store
+    async def command(
+        self, call: Callable[[Redis], Awaitable[Any]]
+    ) -> Any:  # Any ends in the store
         """Send one of redis-py's own commands."""
         return await self.attempt(lambda: call(self._client))
 
-    async def attempt(
-        self, call: Callable[[], Awaitable[_R]], *, repeatable: bool = True
-    ) -> _R:
+    async def attempt(self, call: Callable[[], Awaitable[_R]], *, repeatable: bool = True) -> _R:
         """The first try without any ado; what it takes to go on only if that failed."""
         try:
             return await call()
@@ -80,6 +89,7 @@ class Transport:
         except RedisError as error:
             raise self._explained(error) from None
         try:
+            await self._revive()
             return await persistently(
                 call, patience=self._patience, repeatable=repeatable, after=failure
             )

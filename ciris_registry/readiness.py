@@ -1,0 +1,75 @@
+"""Waiting until this process can use a provider of each service type: woken, never polling."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ciris_registry.event_feed import BLOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable, Sequence
+
+    from ciris_registry.bindings import Bindings
+    from ciris_registry.session import Session
+    from ciris_registry.store import Store
+    from ciris_registry.views import Views
+
+
+class Readiness:
+    """What is missing, and the wait for it."""
+
+    def __init__(self, session: Session, bindings: Bindings, views: Views) -> None:
+        self._session = session
+        self._bindings = bindings
+        self._views = views
+        self._wakers: set[asyncio.Event] = set()
+
+    def wake(self) -> None:
+        """Something was registered or bound in this process."""
+        for waker in self._wakers:
+            waker.set()
+
+    def missing(self, wanted: Iterable[str]) -> list[str]:
+        """The service types of which nothing is known that this process can use."""
+        return [
+            one
+            for one in wanted
+            if not any(map(self._bindings.has, self._views.mirror(one).snapshot.registrations))
+        ]
+
+    async def wait(self, wanted: Sequence[str]) -> None:
+        """Return as soon as nothing is missing."""
+        store = await self._session.store()
+        waker = asyncio.Event()
+        self._wakers.add(waker)
+        try:
+            # From before the first look, so that nothing can happen between the two.
+            after = {one: await store.last_event(one) for one in wanted}
+            while True:
+                waker.clear()
+                for one in self.missing(wanted):
+                    await self._views.mirror(one).sync(store)
+                if not self.missing(wanted):
+                    return
+                await _first(waker.wait(), _next_events(store, after))
+        finally:
+            self._wakers.discard(waker)
+
+
+async def _next_events(store: Store, after: dict[str, str]) -> None:
+    for event in await store.events_after(after, BLOCK):
+        after[event.service_type] = event.id
+
+
+async def _first(*works: Coroutine[Any, Any, object]) -> None:
+    """Wait for the first of them, and end the others."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        await task
