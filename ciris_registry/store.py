@@ -333,6 +333,19 @@ class Store:
         key = process_key(self.namespace, process)
         return dict(await self._transport.command(lambda redis: redis.hgetall(key)))
 
+    async def process_infos(self, processes: Iterable[str]) -> list[dict[str, str]]:
+        """As ``process_info``, of many in one round trip; a damaged one is empty."""
+        keys = [process_key(self.namespace, one) for one in processes]
+
+        async def ask(redis: Redis) -> list[Any]:
+            pipeline = redis.pipeline(transaction=False)
+            for key in keys:
+                pipeline.hgetall(key)
+            return await pipeline.execute(raise_on_error=False)
+
+        found = await self._transport.command(ask) if keys else []
+        return [one if isinstance(one, dict) else {} for one in found]
+
     async def uptime(self) -> int | None:
         """Seconds since the server started; None where it does not say."""
 
@@ -351,6 +364,12 @@ class Store:
         key = self.keys(service_type).events
         entries = await self._transport.command(lambda redis: redis.xrevrange(key, count=1))
         return str(entries[0][0]) if entries else "0-0"
+
+    async def latest_events(self, service_type: str, count: int) -> list[Event]:
+        """The newest ``count`` events, the oldest of them first."""
+        key = self.keys(service_type).events
+        entries = await self._transport.command(lambda redis: redis.xrevrange(key, count=count))
+        return [Event.parse(service_type, one, fields) for one, fields in reversed(entries)]
 
     async def events_after(self, after: Mapping[str, str], block: int) -> list[Event]:
         """Events behind the given id of each service type; waits up to ``block`` milliseconds."""
