@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciris_registry.errors import RegistryError
 from ciris_registry.readback import parse_breaker, update_breaker
+from ciris_registry.records import name_of
 from ciris_registry.replies import NOTHING
 from ciris_registry.snapshot import Snapshot
 
@@ -99,7 +101,8 @@ class Mirror:
 
     async def reload(self, store: Store) -> Snapshot:
         """Read everything again, counters too, whether the version has changed or not."""
-        self.snapshot = self._with_version(NOTHING)
+        # The same epoch: what tells a new life of the data from the old one must not be lost.
+        self.snapshot = replace(self.snapshot, version=(self.snapshot.version[0], ""))
         snapshot, _, _ = await self.sync(store)
         return snapshot
 
@@ -170,10 +173,10 @@ class Mirror:
         before = self.snapshot
         if before.version[0] not in {"", version[0]}:
             # Redis lost everything: what this process knows of it goes back first.
-            self.snapshot = self._with_version(NOTHING)
             await self._membership.recover(store, before)
+            self.snapshot = replace(self.snapshot, version=NOTHING)
             return False
-        names = list(dict.fromkeys(one.partition("@")[0] for one in orders))
+        names = list(dict.fromkeys([*map(name_of, orders), *before.breakers]))
         loaded = await store.load(self.service_type, version, list(orders), names)
         if loaded is None:
             return False
@@ -181,12 +184,6 @@ class Mirror:
             self.service_type, version, orders, loaded, self._default, before.damaged
         ).with_own(self._membership.own(self.service_type))
         return True
-
-    def _with_version(self, version: Version) -> Snapshot:
-        known = self.snapshot
-        return Snapshot(
-            known.service_type, version, known.registrations, known.breakers, known.members
-        )
 
 
 def _monotonic() -> int:

@@ -94,11 +94,7 @@ def remembered(breaker: BreakerState) -> dict[str, str]:
         "override": breaker.override,
         "override_reason": breaker.override_reason,
         "override_by": breaker.override_by,
-        **{
-            name: str(getattr(breaker, name))
-            for name in COUNTERS
-            if name not in {"decided_at", "success_count"}
-        },
+        **{name: str(getattr(breaker, name)) for name in COUNTERS if name != "success_count"},
     }
 
 

@@ -53,6 +53,7 @@ class Registrar:
         self._membership.add(registration, terms.config)
         mirror = self._views.mirror(service_type)
         mirror.change(mirror.snapshot.with_registration(registration))
+        self._compare_strategy(registration)
         self._outbox.put(
             f"the registration of {service_type} {registration.id}",
             partial(self._membership.write, registration=registration),
@@ -78,6 +79,28 @@ class Registrar:
             registration = self._membership.own(service_type).get(registration_id)
             if registration is not None:
                 self._leave(registration)
+
+    def _compare_strategy(self, registration: Registration) -> None:
+        """A group has one strategy, its first member's: say so to the one that differs."""
+        kind, scope, group = (
+            registration.service_type,
+            registration.scope,
+            registration.priority_group,
+        )
+        for first in self._views.mirror(kind).snapshot.registrations:
+            if (first.scope, first.priority_group) == (scope, group):
+                if first.strategy is not registration.strategy:
+                    _log.warning(
+                        "%s of %s asks for %s, but group %s of %s goes by its first member, %s: %s",
+                        registration.name,
+                        kind,
+                        registration.strategy.value,
+                        group,
+                        scope or "the global registrations",
+                        first.name,
+                        first.strategy.value,
+                    )
+                return
 
     def _leave(self, registration: Registration) -> None:
         service_type = registration.service_type

@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ciris_registry.breaker_rules import Verdict
+from ciris_registry.errors import DamagedStateError
 from ciris_registry.health_checks import HealthChecks, health_check_of
 from ciris_registry.permits import Held
 from ciris_registry.selection import Request, Walk, rotated, walk
@@ -57,6 +58,7 @@ class Resolver:
         self._bindings = bindings
         self._views = views
         self._checks = HealthChecks(session)
+        self._damaged: set[str] = set()
         self._cursors: dict[Request, str] = {}
         self._turns: dict[tuple[str, str], itertools.count[int]] = {}
 
@@ -73,7 +75,11 @@ class Resolver:
         self._remember(request, plan)
         for tier in plan.tiers:
             for registration in await self._in_order(store, request, tier, taken, position):
-                instance = await self._admitted(store, mirror, registration, now)
+                try:
+                    instance = await self._admitted(store, mirror, registration, now)
+                except DamagedStateError as error:
+                    self._complain(registration, error)
+                    continue
                 if instance is not None:
                     return instance
         return None
@@ -102,6 +108,11 @@ class Resolver:
             wait = max(0, retry_at - now) / 1000 if retry_at else None
             told.append(Explanation(one.name, one.scope or "global", "left out", reason, wait))
         return told
+
+    def _complain(self, registration: Registration, error: DamagedStateError) -> None:
+        if registration.name not in self._damaged:
+            self._damaged.add(registration.name)
+            _log.warning("%s is passed over: %s", registration.name, error)
 
     def _remember(self, request: Request, plan: Walk) -> None:
         if self._cursors.get(request, "") != plan.cursor:

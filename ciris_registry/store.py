@@ -337,13 +337,13 @@ class Store:
         """As ``process_info``, of many in one round trip; a damaged one is empty."""
         keys = [process_key(self.namespace, one) for one in processes]
 
-        async def ask(redis: Redis) -> list[Any]:
+        async def ask(redis: Redis) -> list[dict[str, str] | Exception]:
             pipeline = redis.pipeline(transaction=False)
             for key in keys:
                 pipeline.hgetall(key)
             return await pipeline.execute(raise_on_error=False)
 
-        found = await self._transport.command(ask) if keys else []
+        found: list[dict[str, str] | Exception] = await self._transport.command(ask) if keys else []
         return [one if isinstance(one, dict) else {} for one in found]
 
     async def uptime(self) -> int | None:

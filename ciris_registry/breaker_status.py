@@ -1,0 +1,135 @@
+"""What an operator is told of one breaker: as plain data, and in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ciris_registry.breaker_config import milliseconds
+from ciris_registry.breaker_rules import BUCKETS
+from ciris_registry.durations import shown_duration
+
+if TYPE_CHECKING:
+    from ciris_registry.breaker_rules import BreakerState
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideStatus:
+    """An override in force; ``left`` is in seconds, None if it stands until it is cleared."""
+
+    state: str
+    reason: str
+    by: str
+    until: int | None
+    left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerStatus:
+    """One breaker at one moment.
+
+    ``state`` is what the breaker decided itself, ``refused`` why a call would be refused now, if it
+    would. Points in time are milliseconds of the server's clock, lengths of time are seconds.
+    """
+
+    name: str
+    registered: bool
+    state: str
+    refused: str | None
+    retry_after: float | None
+    failure_count: int
+    failure_threshold: int
+    success_count: int
+    success_threshold: int
+    permits_out: int
+    half_open_max_calls: int
+    window_calls: int
+    window_failures: int
+    total_successes: int
+    total_failures: int
+    openings: int
+    generation: int
+    opened_at: int | None
+    last_failure_at: int | None
+    cooldown_left: float | None
+    override: OverrideStatus | None
+
+    @classmethod
+    def of(cls, name: str, breaker: BreakerState, now: int, *, registered: bool) -> BreakerStatus:
+        """What this breaker is at ``now``, milliseconds of the server's clock."""
+        refusal = breaker.refusal(now)
+        calls, failures = _window(breaker, now)
+        return cls(
+            name=name,
+            registered=registered,
+            state=breaker.state.value,
+            refused=refusal.reason if refusal else None,
+            retry_after=_left(refusal.retry_at, now) if refusal else None,
+            failure_count=breaker.failure_count,
+            failure_threshold=breaker.config.failure_threshold,
+            success_count=breaker.success_count,
+            success_threshold=breaker.config.success_threshold,
+            permits_out=sum(deadline > now for deadline in breaker.permits.values()),
+            half_open_max_calls=breaker.config.half_open_max_calls,
+            window_calls=calls,
+            window_failures=failures,
+            total_successes=breaker.total_successes,
+            total_failures=breaker.total_failures,
+            openings=breaker.openings,
+            generation=breaker.generation,
+            opened_at=breaker.opened_at or None,
+            last_failure_at=breaker.last_failure_at or None,
+            cooldown_left=_left(breaker.cooldown_until, now) or None,
+            override=_override(breaker, now),
+        )
+
+    @property
+    def in_words(self) -> str:
+        """Its state in a few words: what callers feel first, what lies below it in brackets."""
+        own = self._own_words()
+        if self.override is not None:
+            felt = f"forced {self.override.state}, {_ending(self.override.left)}"
+        elif self.cooldown_left is not None:
+            felt = f"cooling down, {_ending(self.cooldown_left)}"
+        else:
+            return own
+        return felt if own == "closed" else f"{felt} (itself {own})"
+
+    def _own_words(self) -> str:
+        if self.state == "open":
+            if self.refused == "open" and self.retry_after is not None:
+                return f"open, retry in {shown_duration(self.retry_after * 1000)}"
+            return "open" if self.refused else "open, the next call is a probe"
+        if self.state == "half_open":
+            permits = "permit" if self.permits_out == 1 else "permits"
+            return f"half open, {self.permits_out} {permits} out"
+        return "closed"
+
+
+def _ending(left: float | None) -> str:
+    return "until it is cleared" if left is None else f"{shown_duration(left * 1000)} left"
+
+
+def _left(deadline: int, now: int) -> float | None:
+    """Seconds until then; None if there is no such time."""
+    return max(0, deadline - now) / 1000 if deadline else None
+
+
+def _override(breaker: BreakerState, now: int) -> OverrideStatus | None:
+    state = breaker.override_in_force(now)
+    if not state:
+        return None
+    return OverrideStatus(
+        state=state,
+        reason=breaker.override_reason,
+        by=breaker.override_by,
+        until=breaker.override_until or None,
+        left=_left(breaker.override_until, now),
+    )
+
+
+def _window(breaker: BreakerState, now: int) -> tuple[int, int]:
+    """Calls and failures of those parts of the window that still count."""
+    current = int(now // (milliseconds(breaker.config.window) / BUCKETS))
+    live = [part for part in breaker.buckets if current - BUCKETS < part[0] <= current]
+    return sum(part[1] for part in live), sum(part[2] for part in live)

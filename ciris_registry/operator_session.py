@@ -1,0 +1,71 @@
+"""An operator's connection to the shared state, for the length of one command.
+
+It is no process of the fleet: it joins nothing, has no lease and sweeps nothing away.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from typing import TYPE_CHECKING
+
+from ciris_registry.backend import Backend
+from ciris_registry.errors import LocationError
+from ciris_registry.identity import host_name
+from ciris_registry.location import Location
+from ciris_registry.names import namespace_name
+from ciris_registry.settings import RegistrySettings
+from ciris_registry.store import Store
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_PATIENCE = 1.0
+
+
+class OperatorSession:
+    """``async with`` gives the store of one namespace.
+
+    Raises:
+        LocationError: The URL is wrong, or names a state that no other process can see.
+        InvalidNameError: The namespace cannot be one.
+    """
+
+    def __init__(self, url: str | None, namespace: str) -> None:
+        location = Location.parse(url or "memory://")
+        if location.scheme == "memory":
+            raise LocationError(
+                "memory://, which is also what no URL means, is private to each process: say where "
+                "the fleet's state is with --url redis://host:6379/0 or in CIRIS_REGISTRY_URL"
+            )
+        self.location = location.redacted
+        self._namespace = namespace_name(namespace)
+        self._backend = Backend(location)
+        self._store: Store | None = None
+
+    async def __aenter__(self) -> Store:
+        client = await self._backend.client()
+        settings = RegistrySettings(patience=_PATIENCE)
+        self._store = Store(client, self._backend, self._namespace, operator_name(), settings)
+        return self._store
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if self._store is not None:
+                await self._store.aclose()
+        finally:
+            self._backend.release()
+
+
+def operator_name() -> str:
+    """``user@host`` of whoever runs this command."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        user = f"uid{os.getuid()}"
+    return f"{user}@{host_name()}"
