@@ -71,8 +71,7 @@ class Heartbeat:
             if renewed.lost and known in {"", renewed.version[0]}:
                 await self._membership.rewrite(store, service_type, renewed.lost)
             if renewed.expired or renewed.version != mirror.snapshot.version or renewed.lost:
-                snapshot, _, _ = await mirror.sync(store)
-                self._membership.notice(snapshot)
+                await mirror.sync(store)
         if self._outage:
             _log.info("the heartbeat reaches Redis again")
         self._outage = False

@@ -180,9 +180,11 @@ class Mirror:
         loaded = await store.load(self.service_type, version, list(orders), names)
         if loaded is None:
             return False
-        self.snapshot = Snapshot.from_loaded(
+        read = Snapshot.from_loaded(
             self.service_type, version, orders, loaded, self._default, before.damaged
-        ).with_own(self._membership.own(self.service_type))
+        )
+        self._membership.notice(read)
+        self.snapshot = read.with_own(self._membership.own(self.service_type))
         return True
 
 

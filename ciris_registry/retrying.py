@@ -13,7 +13,8 @@ from tenacity import (
     AsyncRetrying,
     retry_if_exception,
     stop_after_delay,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ async def persistently(
     retrying = AsyncRetrying(
         retry=retry_if_exception(again),
         stop=stop_after_delay(patience),
-        wait=wait_exponential_jitter(initial=0.01, max=0.5, jitter=0.05),
+        wait=wait_exponential(multiplier=0.01, max=0.5) + wait_random(0, 0.05),
         reraise=True,
     )
     return await retrying(call)

@@ -57,14 +57,14 @@ class Agent:
         self._views: dict[str, str] = {}
         self._feed = self._registry.events(SERVICE)
 
-    async def live(self, orders: asyncio.StreamReader) -> None:
+    async def live(self, words: asyncio.Queue[bytes]) -> None:
         """Join the fleet, work from the first word until the second, and leave it."""
         async with self._registry:
             following = asyncio.create_task(self._follow())
             Ready(process=self._registry.process_id).send()
-            await _word(orders)
+            await words.get()
             working = asyncio.create_task(self._work())
-            await _word(orders)
+            await words.get()
             for task in (working, following):
                 task.cancel()
             await asyncio.gather(working, following, return_exceptions=True)
@@ -140,9 +140,10 @@ class Agent:
                 View(provider=name, state=state).send()
 
 
-async def _word(orders: asyncio.StreamReader) -> None:
-    if not await orders.readline():
-        os._exit(1)  # the parent is gone, and with it the server: there is nobody to tell
+async def _listen(orders: asyncio.StreamReader, words: asyncio.Queue[bytes]) -> None:
+    while line := await orders.readline():
+        words.put_nowait(line)
+    os._exit(1)  # the parent is gone, and with it the server: there is nobody to tell
 
 
 async def main() -> None:
@@ -151,8 +152,10 @@ async def main() -> None:
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(orders), sys.stdin
     )
-    if line := await orders.readline():
-        await Agent(Orders.model_validate_json(line)).live(orders)
+    words = asyncio.Queue[bytes]()
+    listening = asyncio.create_task(_listen(orders, words))
+    await Agent(Orders.model_validate_json(await words.get())).live(words)
+    listening.cancel()
 
 
 if __name__ == "__main__":

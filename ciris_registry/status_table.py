@@ -1,0 +1,162 @@
+"""The status of a namespace as tables on a terminal.
+
+Below each service type its registrations stand in the order in which a resolve looks at them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from ciris_registry.shown_text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from ciris_registry.breaker_status import BreakerStatus
+    from ciris_registry.status import Damage, Member, RegistrationStatus, Status, TypeStatus
+
+_MOST_MEMBERS: Final = 12
+"""Processes that one cell names; the others are counted."""
+
+
+def render(status: Status) -> Iterator[RenderableType]:
+    """What to print, from top to bottom."""
+    for damage in status.damaged:
+        yield _damage_line(damage)
+    if not status.service_types:
+        yield Text(
+            f"Nothing is registered in namespace {status.namespace!r} of {status.location}. "
+            "Providers appear here as soon as a process registers one; if some should be there, "
+            "look at --url and --namespace."
+        )
+    for one in status.service_types:
+        yield from _type(one, status)
+
+
+def _type(one: TypeStatus, status: Status) -> Iterator[RenderableType]:
+    if not (one.registrations or one.breakers or one.damaged):
+        known = ", ".join(status.in_use) or "none"
+        yield Text(
+            f"Nothing is known of service type {one.service_type!r} in namespace "
+            f"{status.namespace!r}; in use: {known}."
+        )
+        return
+    providers = len({each.name for each in one.registrations})
+    processes = len({member.process for each in one.registrations for member in each.members})
+    heading = Text(printable(one.service_type), style="bold")
+    heading.append(
+        f"  {_count(providers, 'provider')}, {_count(processes, 'process', 'es')}", style="not bold"
+    )
+    yield heading
+    if one.registrations:
+        yield _registrations(one.registrations)
+    if one.breakers:
+        yield _breakers(one.breakers)
+    for damage in one.damaged:
+        yield _damage_line(damage)
+    yield Text()
+
+
+def _registrations(registrations: Iterable[RegistrationStatus]) -> Table:
+    table = _table("PROVIDER", "HANDLER", "PRIORITY", "GROUP", "STRATEGY", "CAPABILITIES", "MEMBERS")
+    table.columns[3].justify = "right"
+    for one in registrations:
+        table.add_row(
+            Text(printable(one.name), style="" if one.members else "dim"),
+            Text(printable(one.handler)),
+            one.priority.lower(),
+            str(one.priority_group),
+            one.strategy.replace("_", " "),
+            Text(printable(", ".join(one.capabilities)) or "-"),
+            _members(one.members),
+        )
+    return table
+
+
+def _members(members: Sequence[Member]) -> Text:
+    if not members:
+        return Text("none alive", style="yellow")
+    shown = [
+        printable(f"{one.host}:{one.pid}" if one.host and one.pid else one.process)
+        for one in members[:_MOST_MEMBERS]
+    ]
+    if len(members) > _MOST_MEMBERS:
+        shown.append(f"and {len(members) - _MOST_MEMBERS} more")
+    return Text("\n".join(shown))
+
+
+def _breakers(breakers: Iterable[BreakerStatus]) -> Table:
+    table = _table("BREAKER", "STATE", "STREAK", "WINDOW", "SUCCESSES", "FAILURES")
+    for column in table.columns[2:]:
+        column.justify = "right"
+        column.no_wrap = True
+    for one in breakers:
+        name = Text(printable(one.name))
+        if not one.registered:
+            name.append("\nnot registered", style="dim")
+        state = Text(one.in_words, style=_style(one))
+        for line in _below(one):
+            state.append(f"\n{line}", style="not bold default")
+        table.add_row(
+            name,
+            state,
+            f"{one.failure_count}/{one.failure_threshold}",
+            f"{one.window_failures}/{one.window_calls}",
+            str(one.total_successes),
+            str(one.total_failures),
+        )
+    return table
+
+
+def _below(one: BreakerStatus) -> Iterator[str]:
+    """What a breaker's state needs to be understood."""
+    if one.override is not None:
+        yield f"by {printable(one.override.by)}: {printable(one.override.reason) or 'no reason'}"
+        if one.override.until is not None:
+            yield f"until {_clock(one.override.until)}"
+    elif one.state == "half_open":
+        yield f"{one.success_count} of {one.success_threshold} probes succeeded"
+    elif one.state == "open" and one.opened_at is not None:
+        times = "" if one.openings <= 1 else f", {one.openings} times in a row"
+        yield f"since {_clock(one.opened_at)}{times}"
+
+
+def _style(one: BreakerStatus) -> str:
+    if one.override is not None:
+        return "bold magenta"
+    if one.state == "closed":
+        return "green" if one.cooldown_left is None else "yellow"
+    return "bold red" if one.refused == "open" else "bold yellow"
+
+
+def _damage_line(damage: Damage) -> Text:
+    text = Text("  damaged: ", style="bold red")
+    return text.append(printable(f"{damage.record}: {damage.problem}"), style="not bold default")
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, pad_edge=True, padding=(0, 2, 0, 0), header_style="dim")
+    table.title_justify = "left"
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    return table
+
+
+def _count(number: int, noun: str, ending: str = "s") -> str:
+    return f"{number} {noun}{'' if number == 1 else ending}"
+
+
+def _clock(milliseconds: int) -> str:
+    """The local time of day, with the date if that is another one."""
+    try:
+        moment = datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone()
+    except (OverflowError, ValueError, OSError):
+        return str(milliseconds)
+    today = datetime.now(UTC).astimezone().date()
+    return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M:%S")
