@@ -100,9 +100,10 @@ class Binding:
 
 
 class Bindings:
-    """All bindings of one process."""
+    """All bindings of one process; ``version`` tells when they have changed."""
 
     def __init__(self) -> None:
+        self.version = 0
         self._by_registration: dict[tuple[str, str], Binding] = {}
         self._by_word: dict[str, Binding] = {}
         self._derived: dict[tuple[str, str], Binding] = {}
@@ -110,15 +111,18 @@ class Bindings:
 
     def bind(self, registration: Registration, binding: Binding) -> None:
         """Bind one registration."""
+        self.version += 1
         self._by_registration[registration.service_type, registration.id] = binding
 
     def bind_word(self, word: str, binding: Binding) -> None:
         """Bind every provider of this name or of this service type."""
+        self.version += 1
         self._by_word[word] = binding
         self._derived.clear()
 
     def note_death(self, service_type: str, registration_id: str) -> None:
         """A weakly held instance is gone. Safe wherever garbage is collected."""
+        self.version += 1
         self._dead.append((service_type, registration_id))
 
     def take_dead(self) -> Iterator[tuple[str, str]]:
@@ -131,10 +135,12 @@ class Bindings:
 
     def unbind(self, service_type: str, registration_id: str) -> None:
         """Forget one registration's binding."""
+        self.version += 1
         self._by_registration.pop((service_type, registration_id), None)
 
     def clear(self) -> None:
         """Forget everything."""
+        self.version += 1
         self._by_registration.clear()
         self._by_word.clear()
         self._derived.clear()

@@ -117,6 +117,11 @@ class BreakerState:
             return Refusal("half_open", min(out))
         return None
 
+    def changes_at(self, now: int) -> int:
+        """The next moment at which time alone changes who is admitted; 0 if there is none."""
+        times = [self.override_until, self.cooldown_until, self.retry_at, *self.permits.values()]
+        return min((time for time in times if time > now), default=0)
+
     def needs_permit(self, now: int) -> bool:
         """Whether a call that is not refused would be a probe."""
         return self.state is not CircuitState.CLOSED and not self.override_in_force(now)

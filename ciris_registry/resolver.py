@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ciris_registry.breaker_rules import Verdict
 from ciris_registry.errors import DamagedStateError
@@ -25,12 +25,20 @@ if TYPE_CHECKING:
     from ciris_registry.records import Registration
     from ciris_registry.selection import Tier
     from ciris_registry.session import Session
+    from ciris_registry.snapshot import Snapshot
     from ciris_registry.store import Store
     from ciris_registry.views import Views
 
 _log = logging.getLogger(__name__)
 
-_MOST_HINTS = 10_000
+_MOST_PLANS: Final = 10_000
+"""Programs may make up handler names; what is remembered of them has an end."""
+
+
+class _Plan(NamedTuple):
+    snapshot: Snapshot
+    bindings: int
+    walk: Walk
 
 
 class Explanation(NamedTuple):
@@ -59,7 +67,7 @@ class Resolver:
         self._views = views
         self._checks = HealthChecks(session)
         self._damaged: set[str] = set()
-        self._cursors: dict[Request, str] = {}
+        self._plans: dict[Request, _Plan] = {}
         self._turns: dict[tuple[str, str], itertools.count[int]] = {}
 
     async def resolve(self, request: Request) -> Any:  # a program's object
@@ -69,10 +77,10 @@ class Resolver:
             await self._outbox.flush()
         mirror = self._views.mirror(request.service_type)
         # Which cursor this request moves hardly ever changes, so the sync takes the step along.
-        taken = self._cursors.get(request, "")
+        planned = self._plans.get(request)
+        taken = planned.walk.cursor if planned is not None else ""
         snapshot, now, position = await mirror.sync(store, taken)
-        plan = walk(snapshot, request, self._bindings.has, now)
-        self._remember(request, plan)
+        plan = self._plan(request, snapshot, now)
         for tier in plan.tiers:
             for registration in await self._in_order(store, request, tier, taken, position):
                 try:
@@ -114,11 +122,20 @@ class Resolver:
             self._damaged.add(registration.name)
             _log.warning("%s is passed over: %s", registration.name, error)
 
-    def _remember(self, request: Request, plan: Walk) -> None:
-        if self._cursors.get(request, "") != plan.cursor:
-            if len(self._cursors) >= _MOST_HINTS:
-                self._cursors.clear()
-            self._cursors[request] = plan.cursor
+    def _plan(self, request: Request, snapshot: Snapshot, now: int) -> Walk:
+        """The walk of a request, made anew only if something that it rests on has changed."""
+        plan = self._plans.get(request)
+        if (
+            plan is None
+            or plan.snapshot is not snapshot
+            or plan.bindings != self._bindings.version
+            or not plan.walk.holds(now)
+        ):
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            walked = walk(snapshot, request, self._bindings.has, now)
+            plan = self._plans[request] = _Plan(snapshot, self._bindings.version, walked)
+        return plan.walk
 
     async def _in_order(
         self, store: Store, request: Request, tier: Tier, taken: str, position: int

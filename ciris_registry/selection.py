@@ -61,6 +61,12 @@ class Walk:
 
     tiers: tuple[Tier, ...]
     left: tuple[Left, ...]
+    since: int = 0
+    until: int = 0
+
+    def holds(self, now: int) -> bool:
+        """Whether time has not changed anything since it was made."""
+        return self.since <= now and (not self.until or now < self.until)
 
     @property
     def cursor(self) -> str:
@@ -90,7 +96,9 @@ def walk(
             else:
                 usable = _usable(members, request, snapshot.breakers, bound, now, left)
                 tiers += [Tier(tuple(usable))] if usable else []
-    return Walk(tuple(tiers), tuple(left))
+    changes = [breaker.changes_at(now) for breaker in snapshot.breakers.values()]
+    until = min((time for time in changes if time), default=0)
+    return Walk(tuple(tiers), tuple(left), now, until)
 
 
 def rotated(candidates: Sequence[_T], position: int) -> Iterator[_T]:
