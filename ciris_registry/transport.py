@@ -78,7 +78,12 @@ class Transport:
         self, call: Callable[[Redis], Awaitable[Any]]
     ) -> Any:  # Any ends in the store
         """Send one of redis-py's own commands."""
-        return await self.attempt(lambda: call(self._client))
+
+        # tenacity awaits what a coroutine function returns, and not what a lambda does.
+        async def send() -> Any:
+            return await call(self._client)
+
+        return await self.attempt(send)
 
     async def attempt(self, call: Callable[[], Awaitable[_R]], *, repeatable: bool = True) -> _R:
         """The first try without any ado; what it takes to go on only if that failed."""
