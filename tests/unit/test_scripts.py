@@ -137,7 +137,7 @@ def test_a_variadic_tail_can_be_empty(sample: Script) -> None:
         ({"breaker": "b", "hashes": []}, {"outcome": "o", "steps": 1}, "takes a sequence", (), ()),
     ],
 )
-def test_a_wrong_slot_is_an_error_that_names_it(  # noqa: PLR0917 # one table of cases
+def test_a_wrong_slot_is_an_error_that_names_it(
     sample: Script,
     keys: dict[str, str | list[str]],
     args: dict[str, str | int | list[str | int]],
