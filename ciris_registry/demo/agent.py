@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import random
 import sys
 import time
 from typing import TYPE_CHECKING, Final
@@ -42,9 +43,7 @@ class Agent:
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
         self._registry = ServiceRegistry(url=orders.url, namespace=orders.namespace)
-        self._clients = {
-            name: Client(port, orders.name) for name, port in orders.upstreams.items()
-        }
+        self._clients = {name: Client(port, orders.name) for name, port in orders.upstreams.items()}
         for name, client in self._clients.items():
             self._registry.register_global(
                 SERVICE,
@@ -79,7 +78,8 @@ class Agent:
                 if len(calls) < _MOST_CALLS:
                     calls.add(task := asyncio.create_task(self._guarded(self._call(prompt))))
                     task.add_done_callback(calls.discard)
-                due += self._orders.every
+                # Not in step with the other agents, as real ones are not.
+                due += self._orders.every * random.uniform(0.5, 1.5)  # noqa: S311 # no secret
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
         finally:
             await asyncio.gather(*calls)

@@ -13,14 +13,19 @@ import threading
 import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal, cast
+
+from pydantic import TypeAdapter
 
 from ciris_registry.demo.messages import Ready, Request
 
-CHAT_TAKES: Final = 0.04
-HEALTH_TAKES: Final = 0.015
-"""Seconds. Nothing takes no time: what can overlap shall do so."""
+CHAT_TAKES: Final = 0.12
+HEALTH_TAKES: Final = 0.03
+DOWN_TAKES: Final = 0.25
+"""Seconds. A server that is about to break down is slow to say so, and what can overlap shall."""
 
+_OBJECT: Final[TypeAdapter[dict[str, Any]]] = TypeAdapter(dict[str, Any])
+_GOOD: Final = 200
 _MOST_BYTES: Final = 1 << 20
 
 
@@ -52,15 +57,15 @@ class Handler(BaseHTTPRequestHandler):
         "POST /v1/chat/completions": "chat",
     }
 
-    def do_GET(self) -> None:  # noqa: N802 # as http.server names it
+    def do_GET(self) -> None:  # as http.server names it
         """Answer a GET."""
         self._serve()
 
-    def do_POST(self) -> None:  # noqa: N802 # as http.server names it
+    def do_POST(self) -> None:  # as http.server names it
         """Answer a POST."""
         self._serve()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 # as in the parent
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 # as in the parent
         """Nothing: the parent is told in its own way."""
 
     def _serve(self) -> None:
@@ -68,11 +73,9 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         try:
             length = int(self.headers.get("Content-Length") or 0)
-            content = json.loads(self.rfile.read(min(length, _MOST_BYTES)) or b"{}")
-            if not isinstance(content, dict):
-                raise TypeError("not an object")  # noqa: TRY301 # answered like any other bad body
-        except (ValueError, TypeError) as error:
-            self._reply(400, _error("invalid_request_error", f"the body is no JSON object: {error}"))
+            content = _OBJECT.validate_json(self.rfile.read(min(length, _MOST_BYTES)) or b"{}")
+        except ValueError:
+            self._reply(400, _error("invalid_request_error", "the body is no JSON object"))
             return
         match self.routes.get(f"{self.command} {self.path}"):
             case "chat":
@@ -96,8 +99,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         status = self.server.status["chat"]  # decided when it arrives, not when it is answered
         time.sleep(CHAT_TAKES)
-        prompt = str(messages[-1])  # pyright: ignore[reportUnknownArgumentType] # anything
-        good = status == 200  # noqa: PLR2004 # HTTP's word for good
+        prompt = str(cast("list[object]", messages)[-1])
+        good = status == _GOOD
         body = (
             _completion(self.server.name, str(content["model"]), prompt)
             if good
@@ -108,11 +111,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def _health(self, arrived: float) -> None:
         status = self.server.status["health"]
-        time.sleep(HEALTH_TAKES)
+        time.sleep(HEALTH_TAKES if status == _GOOD else DOWN_TAKES)
         self._tell("health", arrived, status)
-        self._reply(status, {"status": "ok" if status == 200 else "down"})  # noqa: PLR2004 # as above
+        self._reply(status, {"status": "ok" if status == _GOOD else "down"})
 
-    def _tell(self, what: Any, arrived: float, status: int) -> None:  # noqa: ANN401 # checked there
+    def _tell(self, what: Literal["chat", "health"], arrived: float, status: int) -> None:
         request = Request(
             what=what,
             agent=self.headers.get("X-Demo-Agent", ""),
@@ -123,7 +126,8 @@ class Handler(BaseHTTPRequestHandler):
         )
         with self.server.lock:
             self.server.counts[f"{what} {status}"] += 1
-            request.send()
+            if request.agent:  # not a spectator's
+                request.send()
 
     def _reply(self, status: int, body: dict[str, Any]) -> None:
         content = json.dumps(body).encode()

@@ -50,7 +50,7 @@ def judge(ledger: Ledger) -> list[Check]:
 
 
 def _opening(ledger: Ledger) -> Check:
-    claim = f"Failure {BREAKER.failure_threshold}, counted over all, opens it"
+    claim = f"The fleet's {BREAKER.failure_threshold}th failure opens it"
     openings = ledger.openings
     if len(openings) != 1:
         return Check(held=False, claim=claim, figure=f"opened {len(openings)} times")
@@ -61,8 +61,10 @@ def _opening(ledger: Ledger) -> Check:
     streak = sum(not call.good and call.reporting > last_good for call in before)
     # The report that opened it is settled after the opening, so it is not among these.
     held = streak < BREAKER.failure_threshold
-    extra = _failed(ledger) - BREAKER.failure_threshold
-    figure = f"{opening.reason}; {_calls(max(0, extra))} more in flight"
+    # Whoever had asked before the opening was on the way.
+    failed = sum(_failed(one) and one.asked <= opening.start + _TICK for one in _requests(ledger))
+    extra = max(0, failed - BREAKER.failure_threshold)
+    figure = f"{opening.reason}, {extra} more in flight"
     if not held:
         figure = f"{streak + 1} failures in a row"
     return Check(held=held, claim=claim, figure=figure)
@@ -75,7 +77,7 @@ def _refusal(ledger: Ledger) -> Check:
     living = ledger.living
     latest = max(refused.values(), default=0.0)
     held = bool(refused) and set(living) <= refused.keys() and latest < SOON
-    figure = f"by {len(refused)} of {len(living)} processes within {latest * 1000:.1f} ms"
+    figure = f"by {len(refused)} of {len(living)} processes within {latest * 1000:.0f} ms"
     return Check(held=held, claim=claim, figure=figure)
 
 
@@ -97,10 +99,15 @@ def _silence(ledger: Ledger) -> Check:
 def _probes(ledger: Ledger) -> Check:
     probes = [one for period in _over(ledger, "half_open") for one in _asked_in(ledger, period)]
     most = max((_at_once(probes, one.arrived) for one in probes), default=0)
+    elsewhere = sum(
+        call.provider != ledger.bad and period.holds(call.asked)
+        for _, call in ledger.calls
+        for period in _over(ledger, "half_open")
+    )
     return Check(
         held=most == BREAKER.half_open_max_calls,
         claim="One probe at a time in the fleet",
-        figure=f"{len(probes)} probes, at most {most} at one time",
+        figure=f"{len(probes)} probes, {most} at a time; {elsewhere} calls elsewhere",
     )
 
 
@@ -146,7 +153,7 @@ def _closing(ledger: Ledger) -> Check:
     if len(closed) != 1 or not ledger.recovered:
         return Check(held=False, claim=claim, figure=f"closed {len(closed)} times")
     after = closed[0].start - ledger.recovered
-    figure = f"{closed[0].reason}, {after:.1f} s after the recovery"
+    figure = f"{closed[0].reason}, {after:.1f} s after recovery"
     return Check(held=after > 0, claim=claim, figure=figure)
 
 
@@ -154,17 +161,17 @@ def _failures(ledger: Ledger) -> Check:
     opening = next(iter(ledger.openings), None)
     failed = [call for _, call in ledger.calls if not call.good]
     late = sum(opening is None or call.asked > opening.start + _TICK for call in failed)
-    when = f"{late} of them after it had opened" if late else "all chosen before it opened"
+    when = f"{late} of them after it had opened" if late else "chosen before it opened"
     return Check(
         held=not late,
-        claim="Callers see no other failures",
-        figure=f"{len(failed)} of {len(ledger.calls)} calls failed, {when}",
+        claim="Callers see no other failure",
+        figure=f"{len(failed)} of {len(ledger.calls)} calls, {when}",
     )
 
 
 def _served(ledger: Ledger) -> Check:
     unserved = len(ledger.unserved)
-    figure = f"{len(ledger.calls)} of {len(ledger.calls) + unserved} requests got a provider"
+    figure = f"{len(ledger.calls)} of {len(ledger.calls) + unserved} callers got one"
     if unserved:
         figure += f": {ledger.unserved[0][1].why}"
     return Check(
@@ -193,7 +200,7 @@ def _books(ledger: Ledger) -> Check:
     return Check(
         held=sent == got or (bool(ledger.lost) and sent <= got),
         claim="The books agree",
-        figure=f"{sent} calls sent by agents, {got} got by upstreams",
+        figure=f"{sent} calls sent, {got} received",
     )
 
 
@@ -201,9 +208,9 @@ def _requests(ledger: Ledger) -> list[Request]:
     return [request for who, request in ledger.requests if who == ledger.bad]
 
 
-def _failed(ledger: Ledger) -> int:
-    """The calls that the bad upstream answered with an error."""
-    return sum(one.what == "chat" and one.status != _GOOD for one in _requests(ledger))
+def _failed(request: Request) -> bool:
+    """Whether this is a call that was answered with an error."""
+    return request.what == "chat" and request.status != _GOOD
 
 
 def _over(ledger: Ledger, state: str) -> list[Period]:
@@ -213,9 +220,7 @@ def _over(ledger: Ledger, state: str) -> list[Period]:
 
 def _asked_in(ledger: Ledger, period: Period) -> list[Request]:
     """The health checks that arrived in a period; while HALF_OPEN, they are the probes."""
-    return [
-        one for one in _requests(ledger) if one.what == "health" and period.holds(one.arrived)
-    ]
+    return [one for one in _requests(ledger) if one.what == "health" and period.holds(one.arrived)]
 
 
 def _at_once(requests: Sequence[Request], moment: float) -> int:

@@ -1,0 +1,181 @@
+"""What a spectator sees while the demo runs: a table drawn in place, or lines of text."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ciris_registry.demo.agent import BREAKER
+
+if TYPE_CHECKING:
+    from ciris_registry.demo.ledger import Ledger
+
+_LINES: Final = 16
+_ROWS: Final = 8
+"""What the table takes of the terminal's height."""
+
+_BAR: Final = 7
+_FULL: Final = 28.0
+"""Calls a second that fill a bar."""
+
+_STYLES: Final = {"closed": "green", "open": "bold red", "half_open": "bold yellow"}
+
+
+class Screen(Protocol):
+    """Where the demo shows itself."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        ...
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the terminal as it was."""
+        ...
+
+    def say(self, text: str, style: str = "", at: float = 0.0) -> None:
+        """Show that something has happened, now unless a moment is given."""
+        ...
+
+    def tick(self) -> None:
+        """Show how things stand; to be called ten times a second."""
+        ...
+
+
+def new_screen(console: Console, ledger: Ledger, *, plain: bool) -> Screen:
+    """The one that fits where the output goes."""
+    fancy = console.is_terminal and not console.is_dumb_terminal and not plain
+    return LiveScreen(console, ledger) if fancy else PlainScreen(console, ledger)
+
+
+class PlainScreen:
+    """A line for what happens, and one a second for how things stand."""
+
+    def __init__(self, console: Console, ledger: Ledger) -> None:
+        self._console = console
+        self._ledger = ledger
+        self._next = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def say(self, text: str, style: str = "", at: float = 0.0) -> None:
+        """Write a line."""
+        line = Text(f"{_seconds(self._ledger, at):5.2f} s  ").append(text, style)
+        self._console.print(line, soft_wrap=True)
+
+    def tick(self) -> None:
+        """Write a line, once a second."""
+        ledger, now = self._ledger, time.monotonic()
+        if not ledger.started or now < self._next:
+            return
+        first, self._next = not self._next, now + 1
+        if first:
+            return
+        rates = "  ".join(f"{name} {_rate(ledger, name):2d}" for name in ledger.providers)
+        views = Counter(_view(ledger, who, ledger.bad) for who in ledger.living)
+        seen = ", ".join(f"{state} in {count}" for state, count in views.most_common())
+        self.say(f"         calls/s: {rates}   {ledger.bad} {seen}", "dim")
+
+
+class LiveScreen:
+    """A table of the providers, drawn in place, with what has happened last below it."""
+
+    def __init__(self, console: Console, ledger: Ledger) -> None:
+        self._console = console
+        self._ledger = ledger
+        self._lines = deque[Text](maxlen=_LINES)
+        self._live = Live(
+            self._picture(), console=console, auto_refresh=False, vertical_overflow="crop"
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tick()
+        self._live.stop()
+
+    def say(self, text: str, style: str = "", at: float = 0.0) -> None:
+        """Add a line below the table."""
+        self._lines.append(Text(f"{_seconds(self._ledger, at):5.2f} s  ").append(text, style))
+        self.tick()
+
+    def tick(self) -> None:
+        """Draw it anew."""
+        self._live.update(self._picture(), refresh=True)
+
+    def _picture(self) -> Group:
+        ledger = self._ledger
+        table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
+        table.add_column("provider", style="bold", width=8)
+        table.add_column("breaker", width=14)
+        table.add_column("as agents see it", width=16)
+        table.add_column("calls", justify="right", width=5)
+        table.add_column("failed", justify="right", width=6)
+        table.add_column("last second", width=11)
+        for name in ledger.providers:
+            calls = [call for _, call in ledger.calls if call.provider == name]
+            failed = sum(not call.good for call in calls)
+            rate = _rate(ledger, name)
+            table.add_row(
+                name,
+                _breaker(ledger, name),
+                _views(ledger, name),
+                str(len(calls)),
+                Text(str(failed), "red" if failed else "dim"),
+                Text(f"{rate:3d} ").append("█" * min(_BAR, round(rate / _FULL * _BAR)), "blue"),
+            )
+        room = min(_LINES, max(1, self._console.height - _ROWS))
+        return Group(table, *list(self._lines)[-room:])
+
+
+def _breaker(ledger: Ledger, name: str) -> Text:
+    """The state by the event stream, which is the fleet's."""
+    periods = ledger.periods() if name == ledger.bad else []
+    state = periods[-1].state if periods else "closed"
+    words = state.upper()
+    if state == "open":
+        left = periods[-1].start + BREAKER.recovery_timeout - time.monotonic()
+        words += f" for {left:.1f} s" if left > 0 else ", may probe"
+    return Text(words, _STYLES[state])
+
+
+def _views(ledger: Ledger, name: str) -> Text:
+    text = Text()
+    for who in ledger.agents:
+        if who in ledger.lost:
+            text.append("x", "dim")
+        else:
+            state = _view(ledger, who, name)
+            text.append({"closed": "●", "open": "○", "half_open": "◐"}[state], _STYLES[state])
+    return text
+
+
+def _view(ledger: Ledger, who: str, name: str) -> str:
+    return ledger.views.get((who, name), "closed")
+
+
+def _rate(ledger: Ledger, name: str) -> int:
+    """Calls that ended within the last second."""
+    since, count = time.monotonic() - 1.0, 0
+    for _, call in reversed(ledger.calls):
+        if call.settled < since - 1.0:
+            break
+        count += call.provider == name and call.settled >= since
+    return count
+
+
+def _seconds(ledger: Ledger, at: float) -> float:
+    """Seconds after the first call."""
+    return (at or time.monotonic()) - ledger.started if ledger.started else 0.0
