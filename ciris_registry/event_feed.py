@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,7 @@ class EventFeed:
         for service_type in await self._types(store):
             self._after.setdefault(service_type, "0-0")
         if not self._after:
+            await asyncio.sleep(BLOCK / 10_000)
             return
         for event in await store.events_after(self._after, BLOCK):
             self._after[event.service_type] = event.id

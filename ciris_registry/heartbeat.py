@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 from typing import TYPE_CHECKING
 
-from ciris_registry import __version__
 from ciris_registry.errors import RegistryError
-from ciris_registry.identity import host_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +41,7 @@ class Heartbeat:
         """Beat until cancelled; while Redis is away, at the same pace and with one log line."""
         while True:
             # Jitter keeps a fleet that was started at once from beating at once.
-            await asyncio.sleep(self._every * random.uniform(0.9, 1.0))  # noqa: S311 # no secret  # no secret
+            await asyncio.sleep(self._every * random.uniform(0.9, 1.0))  # noqa: S311 # no secret
             try:
                 self._tidy()
                 await self.beat(store)
@@ -62,7 +59,7 @@ class Heartbeat:
     async def beat(self, store: Store) -> None:
         """Renew every lease, register again what was lost, and sweep away what has expired."""
         if self._mirrors:
-            await store.renew_process(host_name(), os.getpid(), __version__, list(self._mirrors))
+            await self._membership.announce(store, list(self._mirrors), again=True)
         for service_type, mirror in list(self._mirrors.items()):
             ids = list(self._membership.own(service_type))
             names = mirror.snapshot.names()

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from ciris_registry import __version__
 from ciris_registry.breaker_rules import Verdict
+from ciris_registry.identity import host_name
 from ciris_registry.readback import remembered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.records import Registration
@@ -38,6 +41,7 @@ class Membership:
         self._default = default
         self._wanted: dict[str, dict[str, Wanted]] = {}
         self._own: dict[str, dict[str, Registration]] = {}
+        self._announced: set[str] = set()
         self._warned: set[tuple[str, str]] = set()
 
     def own(self, service_type: str) -> dict[str, Registration]:
@@ -74,6 +78,7 @@ class Membership:
         wanted = self._wanted.get(registration.service_type, {}).get(registration.id)
         if wanted is None:
             return
+        await self.announce(store, [registration.service_type])
         answer = await store.register(registration)
         config, explicit = self.config_for(registration.service_type, registration.name)
         if explicit and wanted.config is None:
@@ -88,8 +93,17 @@ class Membership:
 
     async def configure(self, store: Store, service_type: str, name: str) -> BreakerReply:
         """Give a breaker that Redis does not have the settings that this process knows."""
+        await self.announce(store, [service_type])
         config, explicit = self.config_for(service_type, name)
         return await store.configure(service_type, name, config, explicit=explicit)
+
+    async def announce(
+        self, store: Store, service_types: Sequence[str], *, again: bool = False
+    ) -> None:
+        """Say who this process is and what it uses, where that is news, or ``again``."""
+        if again or not self._announced.issuperset(service_types):
+            self._announced.update(service_types)
+            await store.renew_process(host_name(), os.getpid(), __version__, service_types)
 
     async def rewrite(self, store: Store, service_type: str, ids: tuple[str, ...]) -> None:
         """Register again what Redis has lost."""
@@ -101,6 +115,7 @@ class Membership:
     async def recover(self, store: Store, before: Snapshot) -> None:
         """Redis has lost a service type: register anew, put back what the breakers were."""
         service_type = before.service_type
+        self._announced.clear()
         _log.warning(
             "Redis has lost service type %s; this process registers again",
             service_type,

@@ -6,6 +6,7 @@ what any script means.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from redis.exceptions import NoScriptError, RedisError
@@ -88,7 +89,7 @@ class Transport:
     async def attempt(self, call: Callable[[], Awaitable[_R]], *, repeatable: bool = True) -> _R:
         """The first try without any ado; what it takes to go on only if that failed."""
         try:
-            return await call()
+            return await _cancellable(call)
         except UNREACHABLE as error:
             failure: Exception = error
         except RedisError as error:
@@ -96,7 +97,10 @@ class Transport:
         try:
             await self._revive()
             return await persistently(
-                call, patience=self._patience, repeatable=repeatable, after=failure
+                lambda: _cancellable(call),
+                patience=self._patience,
+                repeatable=repeatable,
+                after=failure,
             )
         except (RedisError, OSError) as error:
             raise self._explained(error) from None
@@ -112,3 +116,16 @@ class Transport:
         if isinstance(error, UNREACHABLE):
             return StoreUnavailableError(self._location, text)
         return StoreError(self._location, text)
+
+
+async def _cancellable(call: Callable[[], Awaitable[_R]]) -> _R:
+    """Await a call without losing a cancellation.
+
+    Under Python 3.11, redis-py's ``asyncio.wait_for`` drops one that comes together with the reply.
+    """
+    task = cast("asyncio.Task[object]", asyncio.current_task())
+    before = task.cancelling()
+    result = await call()
+    if task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
