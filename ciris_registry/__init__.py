@@ -15,6 +15,7 @@ from ciris_registry.errors import (
     RegistrationError,
     RegistryError,
     SettingsError,
+    StoreError,
     StoreUnavailableError,
 )
 from ciris_registry.events import Event
@@ -50,6 +51,7 @@ __all__ = [
     "ServiceProvider",
     "ServiceRegistry",
     "SettingsError",
+    "StoreError",
     "StoreUnavailableError",
     "get_global_registry",
 ]

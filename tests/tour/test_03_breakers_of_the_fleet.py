@@ -144,9 +144,7 @@ async def test_a_health_check_that_says_no_is_a_failure_and_the_next_one_serves(
     registry: ServiceRegistry,
 ) -> None:
     ill, spare = Checked(answer=False), Client()
-    registry.register(
-        "h", "llm", ill, Priority.HIGH, name="ill", circuit_breaker_config=QUICK
-    )
+    registry.register("h", "llm", ill, Priority.HIGH, name="ill", circuit_breaker_config=QUICK)
     registry.register("h", "llm", spare)
     assert await registry.get_service("h", "llm") is spare
     assert registry.breaker("llm", "ill").get_stats()["failure_count"] == 1

@@ -1,0 +1,230 @@
+"""Bad input gets one clear error that says what to do, and loses nothing."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+from ciris_registry import (
+    CircuitBreakerConfig,
+    InvalidNameError,
+    LocationError,
+    Priority,
+    RegistrationError,
+    RegistrySettings,
+    ServiceRegistry,
+    SettingsError,
+    StoreError,
+    StoreUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    New = Callable[..., ServiceRegistry]
+
+
+class Client:
+    """A provider."""
+
+
+BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"handler": "a b"}, InvalidNameError, r"handler 'a b' contains ' '; use letters, digits and"),
+    ({"handler": ""}, InvalidNameError, "has 0 characters; use 1 to 200"),
+    ({"handler": None}, InvalidNameError, "is a NoneType; use a string"),
+    ({"handler": "a@b"}, InvalidNameError, "contains '@'"),
+    ({"service_type": "l/m"}, InvalidNameError, "service type 'l/m' contains '/'"),
+    ({"service_type": "lm{}"}, InvalidNameError, "contains '{'"),
+    ({"service_type": 7}, InvalidNameError, "is a int; use a string or a string enum"),
+    ({"name": "ü"}, InvalidNameError, "provider name 'ü' contains 'ü'"),
+    ({"name": "x" * 201}, InvalidNameError, "has 201 characters"),
+    ({"priority": 5}, RegistrationError, "5 is not a Priority; use one of CRITICAL, HIGH, NOR"),
+    ({"priority": "URGENT"}, RegistrationError, "'URGENT' is not a Priority"),
+    ({"strategy": "random"}, RegistrationError, "use one of FALLBACK, ROUND_ROBIN"),
+    ({"priority_group": 1.5}, RegistrationError, "priority_group is 1.5; use a whole number"),
+    ({"capabilities": "chat"}, RegistrationError, "capabilities are 'chat'; use a list of str"),
+    ({"capabilities": [1]}, RegistrationError, "use a list of strings"),
+    ({"metadata": {"a": object()}}, RegistrationError, "metadata cannot be written as JSON"),
+    ({"metadata": {"a": math.nan}}, RegistrationError, "metadata cannot be written as JSON"),
+    ({"metadata": {"a": "x" * 70_000}}, RegistrationError, r"the most is 65536 \(64 KiB\)"),
+    ({"metadata": ["a"]}, RegistrationError, "metadata is a list; use a dict"),
+    ({"provider": None}, RegistrationError, "give either a provider or a factory"),
+    ({"factory": lambda _: None}, RegistrationError, "give either a provider or a factory"),
+    ({"provider": None, "factory": 3}, RegistrationError, "the factory is a int; use a callable"),
+    ({"provider": 3, "weak": True}, RegistrationError, "register it without weak=True"),
+    ({"circuit_breaker_config": {}}, RegistrationError, "is a dict; use a CircuitBreakerConfig"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "message"), BAD)
+async def test_a_bad_registration_says_what_to_do_and_registers_nothing(
+    registry: ServiceRegistry, change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    good = {"handler": "h", "service_type": "llm", "provider": Client()}
+    registry.register(**good, name="good")
+    with pytest.raises(error, match=message):
+        registry.register(**{**good, **change})
+    info = await registry.aget_provider_info()
+    assert [one["name"] for one in info["handlers"]["h"]["llm"]] == ["good"]
+
+
+def test_a_member_may_be_given_by_name_or_value() -> None:
+    registry = ServiceRegistry(url="memory://")
+    registry.register("h", "llm", Client(), priority="HIGH")  # type: ignore[arg-type]
+    registry.register("h", "llm", Client(), priority=9)  # type: ignore[arg-type]
+    listed = registry.get_provider_info()["handlers"]["h"]["llm"]
+    assert [one["priority"] for one in listed] == [Priority.HIGH.name, Priority.FALLBACK.name]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"failure_threshold": 0},
+        {"failure_threshold": 2.5},
+        {"failure_threshold": True},
+        {"recovery_timeout": -1.0},
+        {"recovery_timeout": math.nan},
+        {"recovery_timeout": math.inf},
+        {"recovery_timeout": "60"},
+        {"success_threshold": -3},
+        {"timeout_duration": 0},
+        {"half_open_max_calls": 0},
+        {"failure_rate_threshold": 0.0},
+        {"failure_rate_threshold": 1.1},
+        {"window": 0},
+        {"minimum_calls": 0},
+        {"backoff_multiplier": 0.5},
+        {"max_recovery_timeout": -1},
+    ],
+)
+def test_breaker_settings_out_of_bounds_are_named(values: dict[str, Any]) -> None:
+    [name] = values
+    with pytest.raises(SettingsError, match=f"circuit breaker settings: {name} is .*; use "):
+        CircuitBreakerConfig(**values)
+
+
+def test_all_problems_of_breaker_settings_are_told_at_once() -> None:
+    with pytest.raises(SettingsError) as wrong:
+        CircuitBreakerConfig(failure_threshold=0, window=-1, backoff_multiplier=math.nan)
+    assert len(wrong.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"lease": -1},
+        {"lease": math.nan},
+        {"lease": "long"},
+        {"lease": 3.0, "heartbeat": 2.0},
+        {"retention": 0},
+        {"patience": -0.1},
+        {"mass_expiry_share": 2},
+        {"colour": "red"},
+        {"breaker": 3},
+    ],
+)
+def test_registry_settings_out_of_bounds_are_named(values: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="^registry settings: "):
+        RegistrySettings(**values)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, True])
+async def test_a_duration_is_more_than_nothing(registry: ServiceRegistry, seconds: float) -> None:
+    breaker = registry.breaker("llm", "a")
+    for method in (breaker.cool_down, lambda value: breaker.force_open("", value)):
+        with pytest.raises(SettingsError, match="is not seconds; use more than 0"):
+            method(seconds)
+
+
+@pytest.mark.parametrize("url", ["http://host", "nonsense", "redis+cluster://host"])
+def test_an_unknown_url_is_refused(url: str) -> None:
+    with pytest.raises(LocationError, match="redis://"):
+        ServiceRegistry(url=url)
+
+
+@pytest.mark.parametrize("namespace", ["a b", "", "a/b", "{a}"])
+def test_a_namespace_that_cannot_be_one_is_refused(namespace: str) -> None:
+    with pytest.raises(InvalidNameError):
+        ServiceRegistry(url="memory://", namespace=namespace)
+
+
+async def test_credentials_never_reach_errors_logs_or_reprs(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    url = "redis://someone:s3cr3t-word@127.0.0.1:1/0"
+    registry = ServiceRegistry(url=url, settings=RegistrySettings(patience=0))
+    registry.register("h", "llm", Client())
+    with caplog.at_level(logging.DEBUG), pytest.raises(StoreUnavailableError) as away:
+        await registry.get_service("h", "llm")
+    await registry.aclose()
+    told = [repr(registry), str(away.value), repr(away.value), repr(vars(away.value)), caplog.text]
+    error: BaseException | None = away.value
+    while error is not None:
+        told.append(repr(error))
+        error = error.__cause__ or error.__context__
+    assert not [text for text in told if "s3cr3t" in text or "someone" in text]
+    assert "127.0.0.1:1" in str(away.value)
+
+
+async def test_a_damaged_record_is_left_out_and_everything_else_works(
+    new_registry: New, real_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = new_registry(url=real_url)
+    names = [f"p{i}" for i in range(8)]
+    for name in names:
+        one.register("h", "llm", Client(), name=name)
+    await one.flush()
+    prefix = "ciris:v1:{default/llm}"
+    with redis.Redis.from_url(real_url) as raw:
+        raw.hset(f"{prefix}:provider:p0@h", "priority", "URGENT")
+        raw.hset(f"{prefix}:provider:p1@h", "metadata", "{not json")
+        raw.hdel(f"{prefix}:provider:p2@h", "capabilities")
+        raw.delete(f"{prefix}:provider:p3@h")
+        raw.set(f"{prefix}:provider:p4@h", "a string", ex=60)
+        raw.hset(f"{prefix}:provider:p5@h", "priority_group", b"\xff\xfe")
+        raw.hset(f"{prefix}:breaker:p6", mapping={"state": "ajar", "failure_count": "many"})
+        raw.zadd(f"{prefix}:registrations", {"no such|thing": 0})
+        raw.hincrby(f"{prefix}:meta", "revision", 1)
+    other = new_registry(url=real_url)
+    spare = Client()
+    other.bind("llm", spare)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert await other.get_service("h", "llm") is spare
+    info = other.get_provider_info()
+    assert [one["name"] for one in info["handlers"]["h"]["llm"]] == ["p6", "p7"]
+    lines = [record.message for record in caplog.records if "is damaged" in record.message]
+    assert len(lines) == 8, lines
+    with redis.Redis.from_url(real_url) as raw:
+        raw.zrem(f"{prefix}:registrations", "no such|thing")
+
+
+async def test_a_damaged_breaker_is_mended_by_its_next_use(
+    new_registry: New, real_url: str
+) -> None:
+    registry = new_registry(url=real_url)
+    name = registry.register("h", "llm", Client(), name="a")
+    await registry.flush()
+    with redis.Redis.from_url(real_url) as raw:
+        raw.delete("ciris:v1:{default/llm}:breaker:a")
+        raw.set("ciris:v1:{default/llm}:breaker:a", "x")
+    for _ in range(5):
+        await registry.breaker("llm", name).arecord_failure()
+    assert await registry.get_service("h", "llm") is None
+
+
+async def test_a_damaged_index_is_one_clear_error(new_registry: New, real_url: str) -> None:
+    registry = new_registry(url=real_url)
+    registry.register("h", "llm", Client(), name="a")
+    await registry.flush()
+    with redis.Redis.from_url(real_url) as raw:
+        raw.delete("ciris:v1:{default/llm}:members")
+        raw.set("ciris:v1:{default/llm}:members", "x", ex=60)
+        with pytest.raises(StoreError, match="delete it with redis-cli"):
+            await registry.get_service("h", "llm")
+        raw.delete("ciris:v1:{default/llm}:members")
+    assert await registry.get_service("h", "llm") is not None
