@@ -99,7 +99,7 @@ class BreakerStatus:
         if self.state == "open":
             if self.refused == "open" and self.retry_after is not None:
                 return f"open, retry in {shown_duration(self.retry_after * 1000)}"
-            return "open" if self.refused else "open, the next call is a probe"
+            return "open" if self.refused else "open, next call probes"
         if self.state == "half_open":
             permits = "permit" if self.permits_out == 1 else "permits"
             return f"half open, {self.permits_out} {permits} out"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+import typer
+
+from ciris_registry.local_time import date_and_time, time_of_day
 from ciris_registry.shown_text import printable
 
 if TYPE_CHECKING:
@@ -38,30 +40,24 @@ def as_json(event: Event) -> str:
     )
 
 
-def as_line(event: Event) -> tuple[str, str, str, str | None]:
-    """What stands before the kind, the kind, what stands behind it, and the kind's colour."""
+def as_line(event: Event) -> str:
+    """When, what, which provider, why, by whom; the kind is coloured."""
     words = [f"{event.service_type}/{event.provider}" if event.provider else event.service_type]
     if event.reason:
         words.append(f" {event.reason}")
-    words += [f" {name}={text}" for name, text in event.details.items() if _tells(event, name)]
+    words += [f" {name}={_detail(name, text)}" for name, text in _telling(event)]
     if event.by:
         words.append(f" by {event.by}")
     kind = printable(event.kind or "?").ljust(_WIDEST)
-    return f"{shown_time(event.at)}  ", kind, "  " + printable(" ".join(words)), _COLOURS.get(event.kind)
+    styled = typer.style(kind, fg=_COLOURS.get(event.kind))
+    return f"{date_and_time(event.at)}  {styled}  {printable(' '.join(words))}"
 
 
-def shown_time(milliseconds: int) -> str:
-    """Local date and time to the millisecond."""
-    try:
-        moment = datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone()
-    except (OverflowError, ValueError, OSError):  # an entry that somebody wrote by hand
-        return str(milliseconds)
-    return moment.isoformat(sep=" ", timespec="milliseconds")[:23]
+def _telling(event: Event) -> list[tuple[str, str]]:
+    """The details that say what the line does not say yet."""
+    silent = {("id", event.provider), ("until", "0")}
+    return [detail for detail in event.details.items() if detail not in silent]
 
 
-def _tells(event: Event, detail: str) -> bool:
-    """Whether this detail says something that the line does not say yet."""
-    return not (
-        (detail == "id" and event.details[detail] == event.provider)
-        or (detail == "until" and event.details[detail] == "0")
-    )
+def _detail(name: str, text: str) -> str:
+    return time_of_day(int(text)) if name == "until" and text.isdecimal() else text

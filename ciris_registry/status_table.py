@@ -5,12 +5,12 @@ Below each service type its registrations stand in the order in which a resolve 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 from rich.text import Text
 
+from ciris_registry.local_time import time_of_day
 from ciris_registry.shown_text import printable
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ciris_registry.status import Damage, Member, RegistrationStatus, Status, TypeStatus
 
 _MOST_MEMBERS: Final = 12
-"""Processes that one cell names; the others are counted."""
+"""Processes that are named in one place; the others are counted."""
 
 
 def render(status: Status) -> Iterator[RenderableType]:
@@ -48,14 +48,17 @@ def _type(one: TypeStatus, status: Status) -> Iterator[RenderableType]:
         )
         return
     providers = len({each.name for each in one.registrations})
-    processes = len({member.process for each in one.registrations for member in each.members})
+    processes = {member.process: member for each in one.registrations for member in each.members}
     heading = Text(printable(one.service_type), style="bold")
-    heading.append(
-        f"  {_count(providers, 'provider')}, {_count(processes, 'process', 'es')}", style="not bold"
-    )
+    counted = f"{_count(providers, 'provider')}, {_count(len(processes), 'process', 'es')}"
+    heading.append(f"  {counted}", style="not bold")
+    if processes:
+        listed = sorted(processes.values(), key=lambda member: (member.host, member.pid or 0))
+        heading.append(f": {'; '.join(_shown(listed))}", style="not bold")
     yield heading
     if one.registrations:
-        yield _registrations(one.registrations)
+        yield _registrations(one.registrations, len(processes))
+        yield Text()
     if one.breakers:
         yield _breakers(one.breakers)
     for damage in one.damaged:
@@ -63,36 +66,48 @@ def _type(one: TypeStatus, status: Status) -> Iterator[RenderableType]:
     yield Text()
 
 
-def _registrations(registrations: Iterable[RegistrationStatus]) -> Table:
-    table = _table("PROVIDER", "HANDLER", "PRIORITY", "GROUP", "STRATEGY", "CAPABILITIES", "MEMBERS")
-    table.columns[3].justify = "right"
+def _registrations(registrations: Iterable[RegistrationStatus], processes: int) -> Table:
+    table = _table("PROVIDER, CAPABILITIES", "HANDLER", "PRIORITY", "STRATEGY", "MEMBERS")
+    table.columns[3].no_wrap = True
     for one in registrations:
+        name = Text(printable(one.name), style="" if one.members else "dim")
+        if one.capabilities:
+            name.append(f"\n  {printable(', '.join(one.capabilities))}", style="dim")
+        group = f", group {one.priority_group}" if one.priority_group else ""
         table.add_row(
-            Text(printable(one.name), style="" if one.members else "dim"),
+            name,
             Text(printable(one.handler)),
-            one.priority.lower(),
-            str(one.priority_group),
+            f"{one.priority.lower()}{group}",
             one.strategy.replace("_", " "),
-            Text(printable(", ".join(one.capabilities)) or "-"),
-            _members(one.members),
+            _members(one.members, processes),
         )
     return table
 
 
-def _members(members: Sequence[Member]) -> Text:
+def _members(members: Sequence[Member], processes: int) -> Text:
+    """Which processes: most often it is all of those that the heading names."""
     if not members:
         return Text("none alive", style="yellow")
-    shown = [
-        printable(f"{one.host}:{one.pid}" if one.host and one.pid else one.process)
-        for one in members[:_MOST_MEMBERS]
-    ]
-    if len(members) > _MOST_MEMBERS:
-        shown.append(f"and {len(members) - _MOST_MEMBERS} more")
-    return Text("\n".join(shown))
+    if len(members) == processes > 1:
+        return Text(f"all {processes}")
+    return Text("\n".join(_shown(members)))
+
+
+def _shown(members: Sequence[Member]) -> list[str]:
+    """``host:pid pid ...`` for each host."""
+    hosts: dict[str, str] = {}
+    for one in members[:_MOST_MEMBERS]:
+        if one.host and one.pid is not None:
+            line = hosts.get(one.host)
+            hosts[one.host] = f"{line} {one.pid}" if line else f"{one.host}:{one.pid}"
+        else:
+            hosts[one.process] = one.process
+    more = len(members) - _MOST_MEMBERS
+    return [*map(printable, hosts.values()), *([f"and {more} more"] if more > 0 else [])]
 
 
 def _breakers(breakers: Iterable[BreakerStatus]) -> Table:
-    table = _table("BREAKER", "STATE", "STREAK", "WINDOW", "SUCCESSES", "FAILURES")
+    table = _table("BREAKER", "STATE", "STREAK", "WINDOW", "OK", "FAILED")
     for column in table.columns[2:]:
         column.justify = "right"
         column.no_wrap = True
@@ -118,13 +133,11 @@ def _below(one: BreakerStatus) -> Iterator[str]:
     """What a breaker's state needs to be understood."""
     if one.override is not None:
         yield f"by {printable(one.override.by)}: {printable(one.override.reason) or 'no reason'}"
-        if one.override.until is not None:
-            yield f"until {_clock(one.override.until)}"
     elif one.state == "half_open":
         yield f"{one.success_count} of {one.success_threshold} probes succeeded"
     elif one.state == "open" and one.opened_at is not None:
         times = "" if one.openings <= 1 else f", {one.openings} times in a row"
-        yield f"since {_clock(one.opened_at)}{times}"
+        yield f"since {time_of_day(one.opened_at)}{times}"
 
 
 def _style(one: BreakerStatus) -> str:
@@ -150,13 +163,3 @@ def _table(*headers: str) -> Table:
 
 def _count(number: int, noun: str, ending: str = "s") -> str:
     return f"{number} {noun}{'' if number == 1 else ending}"
-
-
-def _clock(milliseconds: int) -> str:
-    """The local time of day, with the date if that is another one."""
-    try:
-        moment = datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone()
-    except (OverflowError, ValueError, OSError):
-        return str(milliseconds)
-    today = datetime.now(UTC).astimezone().date()
-    return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,80 @@
+"""What every command needs: the options that say where the state lives, and how errors end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from ciris_registry.errors import EmbeddedUnavailableError, RegistryError
+from ciris_registry.shown_text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from ciris_registry.operator_session import OperatorSession
+    from ciris_registry.store import Store
+
+_T = TypeVar("_T")
+
+FAILED = 2
+"""The exit code of a command that could not do what it was told."""
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help="Where the state lives; or CIRIS_REGISTRY_URL."),
+]
+Namespace = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace", metavar="NAME", help='Whose state; or CIRIS_REGISTRY_NAMESPACE, "default".'
+    ),
+]
+
+
+def fail(error: Exception | str) -> NoReturn:
+    """End the command with one line on stderr."""
+    text = error.reason if isinstance(error, EmbeddedUnavailableError) else str(error)
+    typer.echo(f"ciris-registry: {printable(' '.join(text.split()))}", err=True)
+    raise typer.Exit(FAILED)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Target:
+    """The state that a command is about. The URL may hold a password, so this has no repr."""
+
+    url: str | None
+    namespace: str | None
+
+    @classmethod
+    def of(cls, context: typer.Context, url: str | None, namespace: str | None) -> Target:
+        """What was said behind the command, else before it, else in the environment."""
+        before = context.find_object(Target) or cls(None, None)
+        return cls(
+            url or before.url or os.environ.get("CIRIS_REGISTRY_URL"),
+            namespace or before.namespace or os.environ.get("CIRIS_REGISTRY_NAMESPACE"),
+        )
+
+    def run(self, work: Callable[[Store, str], Coroutine[Any, Any, _T]]) -> _T:
+        """Do something with the store of this state and the URL that may be shown.
+
+        An error of the URL or of Redis ends the command.
+        """
+        # Not every command needs a connection.
+        from ciris_registry.operator_session import OperatorSession  # noqa: PLC0415
+
+        try:
+            session = OperatorSession(self.url, self.namespace or "default")
+            return asyncio.run(_with_store(session, work))
+        except RegistryError as error:
+            fail(error)
+
+
+async def _with_store(
+    session: OperatorSession, work: Callable[[Store, str], Coroutine[Any, Any, _T]]
+) -> _T:
+    async with session as store:
+        return await work(store, session.location)
