@@ -79,17 +79,17 @@ class Transport:
         self, call: Callable[[Redis], Awaitable[Any]]
     ) -> Any:  # Any ends in the store
         """Send one of redis-py's own commands."""
-
-        # tenacity awaits what a coroutine function returns, and not what a lambda does.
-        async def send() -> Any:
-            return await call(self._client)
-
-        return await self.attempt(send)
+        return await self.attempt(lambda: call(self._client))
 
     async def attempt(self, call: Callable[[], Awaitable[_R]], *, repeatable: bool = True) -> _R:
         """The first try without any ado; what it takes to go on only if that failed."""
-        try:
+
+        # tenacity awaits what a coroutine function returns, and not what a lambda does.
+        async def once() -> _R:
             return await _cancellable(call)
+
+        try:
+            return await once()
         except UNREACHABLE as error:
             failure: Exception = error
         except RedisError as error:
@@ -97,7 +97,7 @@ class Transport:
         try:
             await self._revive()
             return await persistently(
-                lambda: _cancellable(call),
+                once,
                 patience=self._patience,
                 repeatable=repeatable,
                 after=failure,

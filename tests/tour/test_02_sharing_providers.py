@@ -9,12 +9,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import AsyncMock, MagicMock
 
-import pytest
-
 from ciris_registry import CircuitBreakerConfig, Priority, Registration, ServiceRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
     New = Callable[..., ServiceRegistry]
 

@@ -164,7 +164,7 @@ async def test_a_service_with_a_health_check_of_its_own(registry: ServiceRegistr
 
     custom = CustomService()
     assert isinstance(custom, HealthCheckProtocol)
-    registry.register(
+    name = registry.register(
         handler="TestHandler",
         service_type="llm",
         provider=custom,
@@ -173,9 +173,7 @@ async def test_a_service_with_a_health_check_of_its_own(registry: ServiceRegistr
     )
     service = await registry.get_service("TestHandler", "llm")
     assert await service.complete("hello") == "HELLO"
-    assert await registry.health_check_all() == {
-        f"TestHandler.llm.{registry.get_provider_info()['handlers']['TestHandler']['llm'][0]['name']}": True
-    }
+    assert await registry.health_check_all() == {f"TestHandler.llm.{name}": True}
 
 
 async def test_a_runtime_that_fills_its_registry_and_starts(new_registry: New) -> None:

@@ -24,7 +24,7 @@ def options_of(client: Redis) -> dict[str, Any]:
     return options
 
 
-def connection_of(client: Redis) -> Any:  # noqa: ANN401 # what redis-py makes of the options
+def connection_of(client: Redis) -> Any:  # what redis-py makes of the options
     return client.connection_pool.connection_class(**options_of(client))
 
 

@@ -103,7 +103,7 @@ def test_a_member_may_be_given_by_name_or_value() -> None:
 )
 def test_breaker_settings_out_of_bounds_are_named(values: dict[str, Any]) -> None:
     [name] = values
-    with pytest.raises(SettingsError, match=f"circuit breaker settings: {name} is .*; use "):
+    with pytest.raises(SettingsError, match=rf"circuit breaker settings: {name} is .*; use "):
         CircuitBreakerConfig(**values)
 
 

@@ -1,0 +1,210 @@
+"""What ``ciris-registry status`` tells an operator."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis.asyncio
+
+from ciris_registry import (
+    CircuitBreakerConfig,
+    Priority,
+    RegistrySettings,
+    SelectionStrategy,
+    ServiceRegistry,
+)
+from ciris_registry.identity import host_name
+from tests.unit.cli_run import ciris
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+KEYS = "ciris:v1:{default/llm}"
+
+
+@pytest.fixture
+async def registry(real_url: str) -> AsyncIterator[ServiceRegistry]:
+    async with ServiceRegistry(url=real_url, settings=RegistrySettings(patience=1.0)) as registry:
+        yield registry
+
+
+@pytest.fixture
+async def client(real_url: str) -> AsyncIterator[redis.asyncio.Redis]:
+    async with redis.asyncio.Redis.from_url(real_url, decode_responses=True) as client:
+        yield client
+
+
+async def status(url: str, *words: str) -> dict[str, Any]:
+    result = await ciris("status", "--json", *words, url=url)
+    assert result.exit_code == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+async def llm(url: str) -> dict[str, Any]:
+    (found,) = (await status(url, "--type", "llm"))["service_types"]
+    assert isinstance(found, dict)
+    return found
+
+
+async def words_of(registry: ServiceRegistry, url: str) -> str:
+    """The line of the one breaker there is."""
+    await registry.flush()
+    result = await ciris("status", url=url)
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("BREAKER"))
+    return " ".join(" ".join(lines[start + 1 :]).split())
+
+
+async def test_an_empty_namespace_says_where_to_look(real_url: str) -> None:
+    result = await ciris("status", "--namespace", "blue", url=real_url)
+    assert result.exit_code == 0
+    assert "Nothing is registered in namespace 'blue'" in result.stdout
+    assert (await status(real_url))["service_types"] == []
+
+
+async def test_a_service_type_that_nobody_uses_is_told_with_those_in_use(
+    registry: ServiceRegistry, real_url: str
+) -> None:
+    registry.register_global("llm", object(), name="one")
+    await registry.flush()
+    result = await ciris("status", "--type", "lllm", url=real_url)
+    assert "Nothing is known of service type 'lllm'" in result.stdout
+    assert "in use: llm" in result.stdout
+
+
+async def test_registrations_stand_in_the_order_of_a_resolve(
+    registry: ServiceRegistry, real_url: str
+) -> None:
+    registry.register_global("llm", object(), Priority.LOW, name="low")
+    registry.register_global("llm", object(), Priority.HIGH, ["chat", "tools"], name="high")
+    registry.register_global(
+        "llm",
+        object(),
+        priority_group=-1,
+        strategy=SelectionStrategy.ROUND_ROBIN,
+        metadata={"model": "m"},
+        name="first-group",
+    )
+    registry.register("*", "llm", object(), name="everybody")
+    registry.register("thinker", "llm", object(), name="own")
+    await registry.flush()
+    found = (await llm(real_url))["registrations"]
+    assert [one["name"] for one in found] == ["own", "everybody", "first-group", "high", "low"]
+    assert [one["handler"] for one in found][:3] == ["thinker", "*", "global"]
+    assert found[3]["capabilities"] == ["chat", "tools"]
+    assert found[2] == {
+        "id": "first-group",
+        "name": "first-group",
+        "handler": "global",
+        "priority": "NORMAL",
+        "priority_group": -1,
+        "strategy": "round_robin",
+        "capabilities": [],
+        "metadata": {"model": "m"},
+        "registered_by": registry.process_id,
+        "registered_at": found[2]["registered_at"],
+        "members": [
+            {
+                "process": registry.process_id,
+                "host": host_name(),
+                "pid": os.getpid(),
+                "lease_left": pytest.approx(15, abs=5),
+            }
+        ],
+    }
+    table = (await ciris("status", url=real_url, columns=80)).stdout
+    assert f"llm  5 providers, 1 process: {host_name()}:{os.getpid()}" in table
+    assert "normal, group -1" in table
+    assert "round robin" in table
+    assert "chat, tools" in table
+    assert all(len(line) <= 80 for line in table.splitlines())
+
+
+async def test_json_has_the_same_keys_whatever_state_a_breaker_is_in(
+    registry: ServiceRegistry, real_url: str
+) -> None:
+    registry.register_global("llm", object(), name="one")
+    await registry.flush()
+    seen: list[dict[str, Any]] = [await status(real_url)]
+    handle = registry.breaker("llm", "one")
+    for change in (handle.record_failure, lambda: handle.force_open("why", 5), handle.reset):
+        change()
+        await registry.flush()
+        seen.append(await status(real_url))
+    assert {tuple(found) for found in seen} == {
+        ("location", "namespace", "in_use", "service_types", "damaged")
+    }
+    assert {tuple(found["service_types"][0]) for found in seen} == {
+        ("service_type", "time", "registrations", "breakers", "damaged")
+    }
+    assert {tuple(found["service_types"][0]["breakers"][0]) for found in seen} == {
+        (
+            "name",
+            "registered",
+            "state",
+            "refused",
+            "retry_after",
+            "failure_count",
+            "failure_threshold",
+            "success_count",
+            "success_threshold",
+            "permits_out",
+            "half_open_max_calls",
+            "window_calls",
+            "window_failures",
+            "total_successes",
+            "total_failures",
+            "openings",
+            "generation",
+            "opened_at",
+            "last_failure_at",
+            "cooldown_left",
+            "override",
+        )
+    }
+    override = seen[2]["service_types"][0]["breakers"][0]["override"]
+    assert set(override) == {"state", "reason", "by", "until", "left"}
+    assert (override["state"], override["reason"]) == ("open", "why")
+
+
+async def test_a_breaker_is_told_in_words(registry: ServiceRegistry, real_url: str) -> None:
+    quick = CircuitBreakerConfig(failure_threshold=2, recovery_timeout=0.2, success_threshold=2)
+    registry.register_global("llm", object(), name="one", circuit_breaker_config=quick)
+    handle = registry.breaker("llm", "one")
+    assert await words_of(registry, real_url) == "one closed 0/2 0/0 0 0"
+    handle.record_success()
+    handle.record_failure()
+    assert await words_of(registry, real_url) == "one closed 1/2 1/2 1 1"
+    handle.record_failure()
+    await handle.acool_down(30, "429")
+    assert "one cooling down, 30 s left (itself open" in await words_of(registry, real_url)
+    handle.reset()
+    await handle.aforce_open("deploying", 600)
+    told = await words_of(registry, real_url)
+    assert "forced open, 10 m left" in told
+    assert f"by {registry.process_id}: deploying" in told
+    await handle.aforce_close()
+    assert "forced closed, until it is cleared" in await words_of(registry, real_url)
+    await handle.areset()
+    handle.record_failure()
+    handle.record_failure()
+    await handle.acheck_and_raise_until_admitted() if False else None
+
+
+async def test_nothing_is_changed_by_looking(
+    registry: ServiceRegistry, client: redis.asyncio.Redis, real_url: str
+) -> None:
+    registry.register_global("llm", object(), name="one")
+    await registry.flush()
+    await client.zadd(f"{KEYS}:members", {"one|gone-1-abc": 1, "|gone-1-abc": 1})
+    before = {key: await client.dump(key) for key in await client.keys()}
+    assert (await ciris("status", url=real_url)).exit_code == 0
+    found = await llm(real_url)
+    assert [one["process"] for one in found["registrations"][0]["members"]] == [registry.process_id]
+    assert {key: await client.dump(key) for key in await client.keys()}.keys() == before.keys()
+    assert await client.zscore(f"{KEYS}:members", "one|gone-1-abc") == 1

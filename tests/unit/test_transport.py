@@ -1,0 +1,91 @@
+"""Sending to Redis, and what is done when that fails."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from ciris_registry.errors import StoreError, StoreUnavailableError
+from ciris_registry.transport import Transport
+
+
+async def nothing() -> None:
+    """Revive nobody."""
+
+
+def transport(patience: float = 1.0) -> Transport:
+    return Transport(Redis(port=1), "redis://example:1/0", patience, nothing)
+
+
+async def test_a_cancellation_that_comes_together_with_the_reply_is_not_lost() -> None:
+    async def swallowing() -> str:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return "a reply"
+        return ""
+
+    task = asyncio.create_task(transport().attempt(swallowing))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize(("repeatable", "attempts"), [(True, 3), (False, 1)])
+async def test_only_what_may_be_sent_twice_is_sent_twice(repeatable: bool, attempts: int) -> None:
+    sent = 0
+
+    async def flaky() -> str:
+        nonlocal sent
+        sent += 1
+        if sent < 3:
+            raise RedisConnectionError("Connection closed by server.")
+        return "done"
+
+    if repeatable:
+        assert await transport().attempt(flaky, repeatable=True) == "done"
+    else:
+        with pytest.raises(StoreUnavailableError, match="Connection closed by server"):
+            await transport().attempt(flaky, repeatable=False)
+    assert sent == attempts
+
+
+async def test_what_was_refused_a_connection_was_never_sent_and_is_tried_again() -> None:
+    sent = 0
+
+    async def refused() -> str:
+        nonlocal sent
+        sent += 1
+        if sent < 3:
+            raise RedisConnectionError("refused") from ConnectionRefusedError()
+        return "done"
+
+    assert await transport().attempt(refused, repeatable=False) == "done"
+
+
+async def test_patience_has_an_end() -> None:
+    async def away() -> Any:
+        raise RedisConnectionError("gone")
+
+    with pytest.raises(StoreUnavailableError, match="redis://example:1/0 cannot be used: gone"):
+        await transport(patience=0.1).attempt(away)
+
+
+async def test_an_error_of_redis_is_not_tried_again() -> None:
+    from redis.exceptions import OutOfMemoryError
+
+    sent = 0
+
+    async def full() -> Any:
+        nonlocal sent
+        sent += 1
+        raise OutOfMemoryError("command not allowed when used memory > 'maxmemory'")
+
+    with pytest.raises(StoreError, match="maxmemory"):
+        await transport().attempt(full)
+    assert sent == 1
