@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -87,7 +87,7 @@ async def test_round_robin_takes_turns_within_one_priority_and_respects_priority
     registry: ServiceRegistry,
 ) -> None:
     first, second, later = Client(), Client(), Client()
-    options = {"strategy": SelectionStrategy.ROUND_ROBIN}
+    options: Any = {"strategy": SelectionStrategy.ROUND_ROBIN}
     registry.register("h", "llm", first, **options)
     registry.register("h", "llm", second, **options)
     registry.register("h", "llm", later, priority=Priority.LOW, **options)

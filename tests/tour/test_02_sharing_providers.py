@@ -98,7 +98,12 @@ async def test_a_process_uses_what_others_registered_through_a_binding(new_regis
         "no binding here: this process has no instance and no factory for it"
     }
     made: list[Registration] = []
-    other.bind("llm", factory=lambda record: made.append(record) or SimpleNamespace(of=record.name))
+
+    def make(record: Registration) -> SimpleNamespace:
+        made.append(record)
+        return SimpleNamespace(of=record.name)
+
+    other.bind("llm", factory=make)
     assert (await other.get_service("h", "llm")).of == "a"
     assert (await other.get_service("h", "llm")).of == "a"
     assert [(one.name, one.metadata) for one in made] == [("a", {"url": "http://a"})]

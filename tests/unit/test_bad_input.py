@@ -64,7 +64,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
 async def test_a_bad_registration_says_what_to_do_and_registers_nothing(
     registry: ServiceRegistry, change: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    good = {"handler": "h", "service_type": "llm", "provider": Client()}
+    good: dict[str, Any] = {"handler": "h", "service_type": "llm", "provider": Client()}
     registry.register(**good, name="good")
     with pytest.raises(error, match=message):
         registry.register(**{**good, **change})
@@ -128,7 +128,7 @@ def test_all_problems_of_breaker_settings_are_told_at_once() -> None:
     ],
 )
 def test_registry_settings_out_of_bounds_are_named(values: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError, match="^registry settings: "):
+    with pytest.raises(SettingsError, match=r"^registry settings: "):
         RegistrySettings(**values)
 
 

@@ -18,6 +18,7 @@ from ciris_registry import (
 )
 from ciris_registry.identity import host_name
 from tests.unit.cli_run import ciris
+from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -190,21 +191,169 @@ async def test_a_breaker_is_told_in_words(registry: ServiceRegistry, real_url: s
     assert f"by {registry.process_id}: deploying" in told
     await handle.aforce_close()
     assert "forced closed, until it is cleared" in await words_of(registry, real_url)
-    await handle.areset()
-    handle.record_failure()
-    handle.record_failure()
-    await handle.acheck_and_raise_until_admitted() if False else None
 
 
-async def test_nothing_is_changed_by_looking(
+async def test_an_open_breaker_is_told_until_its_probes_have_succeeded(
+    registry: ServiceRegistry, real_url: str
+) -> None:
+    quick = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=1.5, success_threshold=2)
+    registry.register_global("llm", object(), name="one", circuit_breaker_config=quick)
+    handle = registry.breaker("llm", "one")
+    await handle.arecord_failure()
+    assert "one open, retry in 2 s 1/1 1/1 0 1 since" in await words_of(registry, real_url)
+
+    async def is_probed() -> bool:
+        return "one open, next call probes" in await words_of(registry, real_url)
+
+    await async_wait_until(is_probed)
+    (found,) = (await llm(real_url))["breakers"]
+    assert (found["state"], found["refused"], found["retry_after"]) == ("open", None, None)
+    await handle.acheck_and_raise()
+    told = await words_of(registry, real_url)
+    assert "one half open, 1 permit out" in told
+    assert "0 of 2 probes succeeded" in told
+    await handle.arecord_success()
+    told = await words_of(registry, real_url)
+    assert "one half open, 0 permits out" in told
+    assert "1 of 2 probes succeeded" in told
+    await handle.acheck_and_raise()
+    await handle.arecord_success()
+    assert (await words_of(registry, real_url)).startswith("one closed")
+
+
+async def test_nothing_is_changed_by_looking(registry: ServiceRegistry, real_url: str) -> None:
+    registry.register_global("llm", object(), name="one")
+    await registry.flush()
+    async with redis.asyncio.Redis.from_url(real_url) as client:
+        await client.zadd(f"{KEYS}:members", {"one|gone-1-abc": 1, "|gone-1-abc": 1})
+        before = {key: await client.dump(key) for key in await client.keys()}
+        (found,) = (await llm(real_url))["registrations"]
+        assert [one["process"] for one in found["members"]] == [registry.process_id]
+        assert {key: await client.dump(key) for key in await client.keys()} == before
+
+
+async def test_members_that_are_not_everywhere_are_named(
+    registry: ServiceRegistry, real_url: str
+) -> None:
+    async with ServiceRegistry(url=real_url) as other:
+        registry.register_global("llm", object(), name="shared")
+        other.register_global("llm", object(), name="shared")
+        other.register_global("llm", object(), name="private")
+        await registry.flush()
+        await other.flush()
+        lines = (await ciris("status", url=real_url)).stdout.splitlines()
+    assert lines[0].startswith("llm  2 providers, 2 processes: ")
+    assert any(line.startswith("shared") and "all 2" in line for line in lines)
+    here = f"{host_name()}:{os.getpid()}"
+    assert any(line.startswith("private") and line.endswith(here) for line in map(str.strip, lines))
+
+
+async def test_a_registration_whose_processes_are_all_gone_says_so(
     registry: ServiceRegistry, client: redis.asyncio.Redis, real_url: str
 ) -> None:
     registry.register_global("llm", object(), name="one")
     await registry.flush()
-    await client.zadd(f"{KEYS}:members", {"one|gone-1-abc": 1, "|gone-1-abc": 1})
-    before = {key: await client.dump(key) for key in await client.keys()}
-    assert (await ciris("status", url=real_url)).exit_code == 0
+    for member in await client.zrange(f"{KEYS}:members", 0, -1):
+        await client.zadd(f"{KEYS}:members", {member: 1})
+    assert (await llm(real_url))["registrations"][0]["members"] == []
+    assert "none alive" in (await ciris("status", url=real_url)).stdout
+
+
+async def test_the_breaker_of_a_provider_that_is_gone_is_still_shown(
+    registry: ServiceRegistry, real_url: str
+) -> None:
+    registry.register_global("llm", object(), name="one")
+    await registry.breaker("llm", "one").aforce_open("broken", 60)
+    await registry.aunregister("one")
     found = await llm(real_url)
-    assert [one["process"] for one in found["registrations"][0]["members"]] == [registry.process_id]
-    assert {key: await client.dump(key) for key in await client.keys()}.keys() == before.keys()
-    assert await client.zscore(f"{KEYS}:members", "one|gone-1-abc") == 1
+    assert found["registrations"] == []
+    assert (found["breakers"][0]["name"], found["breakers"][0]["registered"]) == ("one", False)
+    told = await words_of(registry, real_url)
+    assert "forced open" in told
+    assert "not registered" in told
+
+
+async def test_a_process_without_a_readable_record_is_shown_by_its_id(
+    registry: ServiceRegistry, client: redis.asyncio.Redis, real_url: str
+) -> None:
+    registry.register_global("llm", object(), name="one")
+    await registry.flush()
+    key = f"ciris:v1:{{default}}:process:{registry.process_id}"
+    await client.delete(key)
+    await client.set(key, "not a hash", ex=60)
+    (found,) = (await llm(real_url))["registrations"]
+    assert [(one["host"], one["pid"]) for one in found["members"]] == [("", None)]
+    assert registry.process_id in (await ciris("status", url=real_url)).stdout
+
+
+@pytest.mark.parametrize(
+    ("key", "fields", "told"),
+    [
+        ("provider:bad", {"priority": "URGENT"}, "registration bad: "),
+        ("provider:bad", None, "registration bad: WRONGTYPE"),
+        ("breaker:bad", {"state": "ajar"}, "breaker bad: state is 'ajar'"),
+        ("breaker:bad", {"failure_threshold": "many"}, "breaker bad: invalid literal for int()"),
+        ("breaker:bad", None, "breaker bad: WRONGTYPE"),
+        ("permits:bad", None, "permits of bad: "),
+        ("events", None, "the event stream: WRONGTYPE"),
+        ("members", None, "the list of registrations or members: WRONGTYPE"),
+        ("registrations", None, "the list of registrations or members: WRONGTYPE"),
+        ("meta", None, "the list of registrations or members: WRONGTYPE"),
+    ],
+)
+async def test_a_damaged_record_is_a_line_and_the_rest_is_shown(
+    key: str,
+    fields: dict[str, str] | None,
+    told: str,
+    real_url: str,
+    client: redis.asyncio.Redis,
+) -> None:
+    registry = ServiceRegistry(url=real_url)
+    registry.register_global("llm", object(), name="bad")
+    registry.register_global("llm", object(), name="good")
+    registry.register_global("memory", object(), name="elsewhere")
+    opened = CircuitBreakerConfig(failure_threshold=1)
+    registry.register_global("llm", object(), name="bad", circuit_breaker_config=opened)
+    registry.breaker("llm", "bad").record_failure()
+    await registry.flush()
+    if fields is None:
+        await client.delete(f"{KEYS}:{key}")
+        await client.set(f"{KEYS}:{key}", "no such type", ex=60)
+    else:
+        await client.hset(f"{KEYS}:{key}", mapping=fields)
+    result = await ciris("status", url=real_url, columns=200)
+    found = await status(real_url)
+    await client.delete(f"{KEYS}:{key}")
+    await registry.aclose()
+    assert result.exit_code == 0
+    assert f"damaged: {told}" in result.stdout
+    assert not result.stderr
+    assert "elsewhere" in result.stdout
+    assert ("good" in result.stdout) is (key not in {"members", "registrations", "meta"})
+    assert any(damage["record"] in told for damage in found["service_types"][0]["damaged"])
+
+
+async def test_a_service_type_that_cannot_be_one_is_a_line(
+    registry: ServiceRegistry, client: redis.asyncio.Redis, real_url: str
+) -> None:
+    registry.register_global("llm", object(), name="one")
+    await registry.flush()
+    await client.sadd("ciris:v1:{default}:types", "l}m")
+    result = await ciris("status", url=real_url)
+    assert "damaged: service type 'l}m'" in result.stdout
+    assert "one" in result.stdout
+
+
+async def test_what_stands_in_redis_cannot_steer_the_terminal(
+    registry: ServiceRegistry, client: redis.asyncio.Redis, real_url: str
+) -> None:
+    registry.register_global(
+        "llm", object(), name="one", capabilities=["[red]\x1b[2J", "two\nlines"]
+    )
+    await registry.breaker("llm", "one").aforce_open("\x1b]0;title\x07", 60)
+    await client.hset(f"ciris:v1:{{default}}:process:{registry.process_id}", "host", "a\x1b[31mb")
+    for words in (["status"], ["events"], ["status", "--json"], ["events", "--json"]):
+        printed = (await ciris(*words, url=real_url)).stdout
+        assert "\x1b" not in printed
+        assert "\x07" not in printed
+        assert words != ["status"] or "[red]\\x1b[2J, two\\nlines" in printed
