@@ -19,50 +19,59 @@ local journal = require("lib.journal")
 local process, lease, share = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = clock.now()
 local expired = redis.call("ZRANGEBYSCORE", KEYS[2], "-inf", string.format("%.0f", now))
-local all = redis.call("ZCARD", KEYS[2])
+local everybody = redis.call("ZRANGE", KEYS[2], 0, -1)
 local suspect_until = tonumber(redis.call("HGET", KEYS[4], "suspect_until") or 0) or 0
 
-if now < suspect_until and #expired > share * all then
+if now < suspect_until and #expired > share * #everybody then
   local deadline = string.format("%.0f", now + lease)
   for _, member in ipairs(expired) do
     redis.call("ZADD", KEYS[2], deadline, member)
   end
   redis.call("HDEL", KEYS[4], "suspect_until")
-  local reason = string.format("%d of %d leases expired while Redis was away", #expired, all)
-  journal.event(KEYS[3], "members_kept", "", process, reason)
+  local counts = string.format("%d of %d leases", #expired, #everybody)
+  journal.event(KEYS[3], "members_kept", "", process, counts .. " expired while Redis was away")
   return { "kept" }
 end
 
-local alive = {}
-for _, member in ipairs(redis.call("ZRANGE", KEYS[2], 0, -1)) do
+local members_of, provider_of = {}, {}
+for _, member in ipairs(everybody) do
   local id = string.match(member, "^(.*)|") or ""
-  alive[id] = (alive[id] or 0) + 1
+  members_of[id] = (members_of[id] or 0) + 1
 end
-local provider_of = {}
 for i = 4, #ARGV do
   provider_of[ARGV[i]] = KEYS[i + 1]
 end
 
 local removed, unknown = {}, {}
+
+local function remove_registration(id, name)
+  redis.call("ZREM", KEYS[1], id)
+  redis.call("DEL", provider_of[id])
+  local reason = "its last member's lease ended"
+  journal.event(KEYS[3], "provider_expired", name, process, reason, { "id", id })
+  removed[#removed + 1] = id
+end
+
+local function remove_member(member, id, holder)
+  redis.call("ZREM", KEYS[2], member)
+  members_of[id] = members_of[id] - 1
+  if id == "" then
+    return
+  end
+  local name, details = string.match(id, "^[^@]+"), { "id", id, "process", holder }
+  journal.event(KEYS[3], "member_expired", name, process, "its lease ended", details)
+  if members_of[id] == 0 then
+    remove_registration(id, name)
+  end
+end
+
 for _, member in ipairs(expired) do
   local id, holder = string.match(member, "^(.*)|(.*)$")
   id = id or ""
-  if id ~= "" and alive[id] == 1 and not provider_of[id] then
+  if id ~= "" and members_of[id] == 1 and not provider_of[id] then
     unknown[#unknown + 1] = id
   else
-    redis.call("ZREM", KEYS[2], member)
-    alive[id] = alive[id] - 1
-    if id ~= "" then
-      local name, details = string.match(id, "^[^@]+"), { "id", id, "process", holder }
-      journal.event(KEYS[3], "member_expired", name, process, "its lease ended", details)
-      if alive[id] == 0 then
-        redis.call("ZREM", KEYS[1], id)
-        redis.call("DEL", provider_of[id])
-        local reason = "its last member's lease ended"
-        journal.event(KEYS[3], "provider_expired", name, process, reason, { "id", id })
-        removed[#removed + 1] = id
-      end
-    end
+    remove_member(member, id, holder)
   end
 end
 if #removed > 0 then

@@ -11,10 +11,10 @@
 -- ARGV[4]   lease_ms       how long it promises to be alive
 -- ARGV[5]   retention_ms   how long the data outlives the last lease
 -- ARGV[6..] record         field, value, …: what was registered
--- Returns   {"registered", deadline}          a new registration
---           {"joined", deadline}              one more member of the same registration
---           {"changed", deadline, before, by, field, …}  the record differed: these fields are now as
---                                         registered here; before them, as JSON; who wrote them
+-- Returns   {"registered", deadline}  a new registration
+--           {"joined", deadline}      one more member of the same registration
+--           {"changed", deadline, before, by, field, …}  the record differed: these fields are
+--                          now as registered here; before them, as JSON; who wrote them
 -- Events    provider_registered, provider_changed, member_joined
 local clock = require("lib.clock")
 local journal = require("lib.journal")
@@ -22,61 +22,69 @@ local journal = require("lib.journal")
 local id, name, process = ARGV[1], ARGV[2], ARGV[3]
 local lease, retention = tonumber(ARGV[4]), tonumber(ARGV[5])
 local now = clock.now()
-local listed = redis.call("ZSCORE", KEYS[1], id)
-local flat = redis.pcall("HGETALL", KEYS[2])
-local readable = not flat.err
-local record = {}
-if readable then
+
+-- The record that is there, or nil where there is none that can be read.
+local function read()
+  local flat = redis.pcall("HGETALL", KEYS[2])
+  if flat.err then
+    redis.call("DEL", KEYS[2])
+    return nil
+  end
+  local record = {}
   for i = 1, #flat, 2 do
     record[flat[i]] = flat[i + 1]
   end
+  return #flat > 0 and record or nil
 end
 
-local changed, before = {}, {}
-for i = 6, #ARGV, 2 do
-  if record[ARGV[i]] ~= ARGV[i + 1] then
-    changed[#changed + 1] = ARGV[i]
-    before[ARGV[i]] = record[ARGV[i]] or ""
+local function differences(record)
+  local changed, before = {}, {}
+  for i = 6, #ARGV, 2 do
+    if record[ARGV[i]] ~= ARGV[i + 1] then
+      changed[#changed + 1] = ARGV[i]
+      before[ARGV[i]] = record[ARGV[i]] or ""
+    end
   end
+  return changed, before
 end
-local fresh = not listed or not readable or #flat == 0
-local joins = not redis.call("ZSCORE", KEYS[3], id .. "|" .. process)
 
-if not readable then
-  redis.call("DEL", KEYS[2])
-end
-if not listed then
-  local order = redis.call("HINCRBY", KEYS[5], "registered", 1)
-  redis.call("ZADD", KEYS[1], order, id)
-end
-if fresh or #changed > 0 then
+local function write()
   redis.call("HSET", KEYS[2], unpack(ARGV, 6))
   local at = string.format("%.0f", now)
   redis.call("HSET", KEYS[2], "registered_by", process, "registered_at", at)
   journal.bump(KEYS[5], now)
 end
+
+local listed = redis.call("ZSCORE", KEYS[1], id)
+local joins = not redis.call("ZSCORE", KEYS[3], id .. "|" .. process)
+local record = read()
 local deadline = string.format("%.0f", now + lease)
-redis.call("ZADD", KEYS[3], deadline, id .. "|" .. process, deadline, "|" .. process)
-if fresh then
-  journal.event(KEYS[4], "provider_registered", name, process, "", { "id", id })
-elseif #changed > 0 then
-  local fields = table.concat(changed, " ")
-  local details = { "id", id, "fields", fields, "before", cjson.encode(before) }
-  details[#details + 1] = "before_by"
-  details[#details + 1] = record.registered_by or ""
-  local reason = "registered with other settings"
-  journal.event(KEYS[4], "provider_changed", name, process, reason, details)
-elseif joins then
-  journal.event(KEYS[4], "member_joined", name, process, "", { "id", id })
+local reply = { "joined", deadline }
+
+if not listed then
+  redis.call("ZADD", KEYS[1], redis.call("HINCRBY", KEYS[5], "registered", 1), id)
 end
+if not listed or not record then
+  write()
+  journal.event(KEYS[4], "provider_registered", name, process, "", { "id", id })
+  reply[1] = "registered"
+else
+  local changed, before = differences(record)
+  local by = record.registered_by or ""
+  if #changed > 0 then
+    write()
+    local was = cjson.encode(before)
+    local details =
+      { "id", id, "fields", table.concat(changed, " "), "before", was, "before_by", by }
+    local reason = "registered with other settings"
+    journal.event(KEYS[4], "provider_changed", name, process, reason, details)
+    reply = { "changed", deadline, was, by, unpack(changed) }
+  elseif joins then
+    journal.event(KEYS[4], "member_joined", name, process, "", { "id", id })
+  end
+end
+redis.call("ZADD", KEYS[3], deadline, id .. "|" .. process, deadline, "|" .. process)
 for _, key in ipairs(KEYS) do
   journal.keep(key, lease + retention)
 end
-
-if fresh then
-  return { "registered", deadline }
-elseif #changed > 0 then
-  local by = record.registered_by or ""
-  return { "changed", deadline, cjson.encode(before), by, unpack(changed) }
-end
-return { "joined", deadline }
+return reply

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]   meta      the service type's revision
 -- KEYS[2]   members   registration|process -> lease deadline
--- KEYS[3..] hashes    provider:<id> of each id; then, of each name, breaker:<name> and permits:<name>
+-- KEYS[3..] hashes    provider:<id> of each id; then breaker:<n> and permits:<n> of each name
 -- ARGV[1]   epoch     that the list of ids and names was read at
 -- ARGV[2]   revision  that the list of ids and names was read at
 -- ARGV[3]   ids       how many of the hashes are providers
