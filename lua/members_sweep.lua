@@ -22,7 +22,7 @@ local expired = redis.call("ZRANGEBYSCORE", KEYS[2], "-inf", string.format("%.0f
 local everybody = redis.call("ZRANGE", KEYS[2], 0, -1)
 local suspect_until = tonumber(redis.call("HGET", KEYS[4], "suspect_until") or 0) or 0
 
-if now < suspect_until and #expired > share * #everybody then
+local function keep_all()
   local deadline = string.format("%.0f", now + lease)
   for _, member in ipairs(expired) do
     redis.call("ZADD", KEYS[2], deadline, member)
@@ -30,6 +30,10 @@ if now < suspect_until and #expired > share * #everybody then
   redis.call("HDEL", KEYS[4], "suspect_until")
   local counts = string.format("%d of %d leases", #expired, #everybody)
   journal.event(KEYS[3], "members_kept", "", process, counts .. " expired while Redis was away")
+end
+
+if now < suspect_until and #expired > share * #everybody then
+  keep_all()
   return { "kept" }
 end
 
@@ -38,8 +42,8 @@ for _, member in ipairs(everybody) do
   local id = string.match(member, "^(.*)|") or ""
   members_of[id] = (members_of[id] or 0) + 1
 end
-for i = 4, #ARGV do
-  provider_of[ARGV[i]] = KEYS[i + 1]
+for i = 5, #KEYS do
+  provider_of[ARGV[i - 1]] = KEYS[i]
 end
 
 local removed, unknown = {}, {}
