@@ -1,7 +1,5 @@
 """A service registry whose providers and circuit breakers a whole fleet of processes shares."""
 
-__version__ = "0.1.0"
-
 from ciris_registry.breaker import CircuitBreaker
 from ciris_registry.breaker_config import CircuitBreakerConfig
 from ciris_registry.breaker_rules import CircuitState
@@ -26,6 +24,7 @@ from ciris_registry.records import Priority, Registration, SelectionStrategy
 from ciris_registry.registry import ServiceRegistry, get_global_registry
 from ciris_registry.resolver import Explanation
 from ciris_registry.settings import RegistrySettings
+from ciris_registry.version import __version__
 
 __all__ = [
     "BreakerHandle",
@@ -53,5 +52,6 @@ __all__ = [
     "SettingsError",
     "StoreError",
     "StoreUnavailableError",
+    "__version__",
     "get_global_registry",
 ]

@@ -10,10 +10,10 @@ import logging
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from ciris_registry import __version__
 from ciris_registry.breaker_rules import Verdict
 from ciris_registry.identity import host_name
 from ciris_registry.readback import remembered
+from ciris_registry.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
