@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ciris_registry.breaker_config import milliseconds
-from ciris_registry.breaker_rules import BUCKETS
+from ciris_registry.breaker_rules import BUCKETS, CircuitState
 from ciris_registry.durations import shown_duration
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class BreakerStatus:
     """One breaker at one moment.
 
     ``state`` is what the breaker decided itself, ``refused`` why a call would be refused now, if it
-    would. Points in time are milliseconds of the server's clock, lengths of time are seconds.
+    would; ``recovery_left`` is how long an open one waits for its next probe, whatever stands over
+    it. Points in time are milliseconds of the server's clock, lengths of time are seconds.
     """
 
     name: str
@@ -50,6 +51,7 @@ class BreakerStatus:
     openings: int
     generation: int
     opened_at: int | None
+    recovery_left: float | None
     last_failure_at: int | None
     cooldown_left: float | None
     override: OverrideStatus | None
@@ -78,6 +80,9 @@ class BreakerStatus:
             openings=breaker.openings,
             generation=breaker.generation,
             opened_at=breaker.opened_at or None,
+            recovery_left=_left(breaker.retry_at, now)
+            if breaker.state is CircuitState.OPEN
+            else None,
             last_failure_at=breaker.last_failure_at or None,
             cooldown_left=_left(breaker.cooldown_until, now) or None,
             override=_override(breaker, now),
@@ -97,9 +102,9 @@ class BreakerStatus:
 
     def _own_words(self) -> str:
         if self.state == "open":
-            if self.refused == "open" and self.retry_after is not None:
-                return f"open, retry in {shown_duration(self.retry_after * 1000)}"
-            return "open" if self.refused else "open, next call probes"
+            if self.recovery_left:
+                return f"open, retry in {shown_duration(self.recovery_left * 1000)}"
+            return "open, next call probes"
         if self.state == "half_open":
             permits = "permit" if self.permits_out == 1 else "permits"
             return f"half open, {self.permits_out} {permits} out"

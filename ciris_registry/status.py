@@ -124,14 +124,17 @@ async def read_type(store: Store, service_type: str, also: Iterable[str] = ()) -
         events = await store.latest_events(service_type, _EVENTS_LOOKED_AT)
         extra.update(one.provider for one in events if fits(one.provider))
     except DamagedStateError as error:
-        damaged.append(Damage("the event stream", error.problem))
+        damaged.append(Damage("the key events", error.problem))
     try:
         orders, loaded = await _load(store, service_type, extra)
     except DamagedStateError as error:
-        damaged.append(Damage("the list of registrations or members", error.problem))
+        damaged.append(Damage("one of the keys registrations, members and meta", error.problem))
         return TypeStatus(service_type, 0, (), (), tuple(damaged))
     registrations = _registrations(service_type, orders, loaded, damaged)
-    breakers = _breakers(loaded, {name_of(one) for one in orders}, damaged)
+    breakers = list(_breakers(loaded, {name_of(one) for one in orders}, damaged))
+    for one in breakers:
+        if one.state != "closed" and not one.permits_out:
+            await _check_permits(store, service_type, one.name, damaged)
     members = await _members(store, loaded)
     return TypeStatus(
         service_type,
@@ -203,6 +206,14 @@ def _breakers(
             damaged.append(Damage(f"breaker {name}", "; ".join(problems)))
         if fields:
             yield BreakerStatus.of(name, breaker, loaded.now, registered=name in registered)
+
+
+async def _check_permits(store: Store, service_type: str, name: str, damaged: list[Damage]) -> None:
+    """A set of permits that cannot be read looks as if none were out."""
+    try:
+        await store.read_breaker(service_type, name)
+    except DamagedStateError as error:
+        damaged.append(Damage(f"permits {name}", error.problem))
 
 
 async def _members(store: Store, loaded: Loaded) -> dict[str, list[Member]]:

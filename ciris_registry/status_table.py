@@ -51,7 +51,8 @@ def _type(one: TypeStatus, status: Status) -> Iterator[RenderableType]:
     processes = {member.process: member for each in one.registrations for member in each.members}
     heading = Text(printable(one.service_type), style="bold")
     counted = f"{_count(providers, 'provider')}, {_count(len(processes), 'process', 'es')}"
-    heading.append(f"  {counted}", style="not bold")
+    if one.registrations or one.breakers:
+        heading.append(f"  {counted}", style="not bold")
     if processes:
         listed = sorted(processes.values(), key=lambda member: (member.host, member.pid or 0))
         heading.append(f": {'; '.join(_shown(listed))}", style="not bold")

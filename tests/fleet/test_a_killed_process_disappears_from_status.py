@@ -1,0 +1,80 @@
+"""A process killed with -9 is gone from ``ciris-registry status`` within a lease."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+from tests.fleet.agent import Agent, Fleet
+from tests.waiting import wait_until
+
+LEASE = 3.0
+HEARTBEAT = 0.5
+
+REGISTER = """
+    registry.register_global("llm", Client(), name="shared")
+    registry.register_global("llm", Client(), name=f"own-{registry.process_id}")
+    await registry.flush()
+"""
+
+
+def llm(url: str) -> dict[str, Any]:
+    """The service type as ``ciris-registry status --json`` has it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ciris_registry", "status", "--json", "--type", "llm"],
+        env={**os.environ, "CIRIS_REGISTRY_URL": url},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)["service_types"][0]
+    return found
+
+
+def members(url: str, name: str) -> set[int]:
+    """Which processes offer a provider."""
+    return {
+        member["pid"]
+        for one in llm(url)["registrations"]
+        if one["name"] == name
+        for member in one["members"]
+    }
+
+
+def test_a_killed_process_disappears_and_its_shared_provider_stays(real_url: str) -> None:
+    settings = {"lease": LEASE, "heartbeat": HEARTBEAT}
+    with Fleet(real_url, 2, settings=settings) as fleet:
+        stays, dies = fleet.agents
+        fleet.all(REGISTER)
+        assert members(real_url, "shared") == {stays.pid, dies.pid}
+        assert members(real_url, f"own-{dies.process_id}") == {dies.pid}
+
+        dies.kill()
+        killed = time.monotonic()
+        wait_until(lambda: members(real_url, "shared") == {stays.pid}, timeout=20)
+        told = llm(real_url)
+        assert time.monotonic() - killed < LEASE + 3, "a lease, and the time to start a command"
+        assert all(
+            member["pid"] != dies.pid for one in told["registrations"] for member in one["members"]
+        )
+
+
+def test_the_breaker_is_shown_after_the_last_member_died(real_url: str) -> None:
+    settings = {"lease": 0.5, "heartbeat": 0.1}
+    agent = Agent(real_url, settings=settings)
+    agent.run(REGISTER)
+    agent.run("""
+        for _ in range(5):
+            registry.breaker("llm", "shared").record_failure()
+        await registry.flush()
+    """)
+    agent.kill()
+    agent.close()
+    wait_until(lambda: not members(real_url, "shared"), timeout=20)
+    shared = next(one for one in llm(real_url)["breakers"] if one["name"] == "shared")
+    assert (shared["state"], shared["refused"]) == ("open", "open")

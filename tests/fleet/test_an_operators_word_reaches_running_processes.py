@@ -1,0 +1,96 @@
+"""What an operator says on the command line is felt by agent processes that run already."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from queue import Queue
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from tests.fleet.agent import Fleet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REGISTER = """
+    registry.register_global("llm", Client(), name="shared")
+    await registry.flush()
+"""
+FOUND = 'return await registry.get_service("thinker", "llm") is not None'
+
+
+def command(url: str, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ciris_registry", *words],
+        env={**os.environ, "CIRIS_REGISTRY_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(url: str, *words: str) -> str:
+    with command(url, *words) as process:
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    return out
+
+
+def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
+    """Its lines as they come; each within ten seconds."""
+    lines: Queue[str] = Queue()
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.put(line)
+
+    Thread(target=read, daemon=True).start()
+    while True:
+        yield lines.get(timeout=10)
+
+
+def test_a_forced_breaker_is_felt_by_every_process(real_url: str) -> None:
+    with Fleet(real_url, 2) as fleet:
+        fleet.all(REGISTER)
+        assert fleet.all(FOUND) == [True, True]
+        run(real_url, "breaker", "open", "llm", "shared", "--reason", "deploying", "--for", "5m")
+        assert fleet.all(FOUND) == [False, False]
+        assert (
+            fleet.all("""
+            try:
+                await registry.breaker("llm", "shared").acheck_and_raise()
+            except CircuitBreakerError as error:
+                return error.reason
+        """)
+            == ["forced_open"] * 2
+        )
+        run(real_url, "breaker", "clear", "llm", "shared")
+        assert fleet.all(FOUND) == [True, True]
+
+
+def test_events_are_followed_live_until_ctrl_c(real_url: str) -> None:
+    with Fleet(real_url, 1) as fleet:
+        fleet.all(REGISTER)
+        follower = command(real_url, "events", "--follow")
+        with follower:
+            try:
+                lines = lines_of(follower)
+                assert "provider_registered" in next(lines)
+                fleet.all("""
+                    for _ in range(5):
+                        registry.breaker("llm", "shared").record_failure()
+                    registry.register_global("memory", Client(), name="new-type")
+                    await registry.flush()
+                """)
+                opened = next(lines)
+                assert "breaker_opened" in opened
+                assert "llm/shared  5 failures in a row" in opened
+                assert "memory/new-type" in next(lines)
+            finally:
+                follower.send_signal(signal.SIGINT)
+            _, err = follower.communicate(timeout=10)
+            assert (follower.returncode, err) == (0, "")
