@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -56,7 +56,7 @@ def events(
             tell(event)
         for damaged, problem in tail.damaged.items():
             _note(f"the events of {damaged} cannot be read: {problem}")
-        while follow:
+        if follow:
             await _follow(tail, tell)
         if not newest and not as_json:
             _note("nothing has happened here yet")
@@ -66,14 +66,19 @@ def events(
         target.run(work)
 
 
-async def _follow(tail: EventTail, tell: Callable[[Event], None]) -> None:
-    """Until Redis is away; then wait, and return to be called again."""
-    try:
-        async for event in tail.follow():
-            tell(event)
-    except StoreUnavailableError as error:
-        _note(f"{error}; trying again")
-        await asyncio.sleep(_AGAIN)
+async def _follow(tail: EventTail, tell: Callable[[Event], None]) -> NoReturn:
+    """Without end; that Redis is away is said once."""
+    away = False
+    while True:
+        try:
+            async for event in tail.follow():
+                away = False
+                tell(event)
+        except StoreUnavailableError as error:
+            if not away:
+                _note(f"{str(error).rstrip('.')}; trying again")
+            away = True
+            await asyncio.sleep(_AGAIN)
 
 
 def _note(text: str) -> None:
