@@ -166,10 +166,12 @@ class BreakerHandle:
         """Neither success nor failure: the permit is free again."""
         self._later("the return of a permit", lambda store: self.settle(store, "returned", permit))
 
-    async def settle(self, store: Store, outcome: Outcome, permit: str = "") -> BreakerReply:
+    async def settle(
+        self, store: Store, outcome: Outcome, permit: str = "", generation: int | None = None
+    ) -> BreakerReply:
         """Record one outcome in Redis and take over what it answers."""
         return await self._do(
-            store, lambda: store.record(self.service_type, self.name, outcome, permit)
+            store, lambda: store.record(self.service_type, self.name, outcome, permit, generation)
         )
 
     # The operator's and the provider's word
@@ -241,19 +243,22 @@ class BreakerHandle:
         await self._ready()
         await self._mirror.read_breaker(await self._session.store(), self.name)
 
-    def _permit(self) -> str:
+    def _claim(self) -> tuple[str, int | None]:
+        """What the next outcome settles: a permit, or what ``is_available`` said, or nothing."""
         permit = self._permits.take(self.service_type, self.name, self._mirror.now())
-        asked = self._asked == self._known().opened_at
-        return permit or (ASKED if asked else "")
+        known = self._known()
+        if not permit and self._asked == known.opened_at:
+            return ASKED, known.generation
+        return permit, None
 
     def _report(self, outcome: Outcome) -> None:
-        permit = self._permit()
-        self._act(lambda breaker, now: breaker.record(now, outcome, permit))
-        self._later("an outcome", lambda store: self.settle(store, outcome, permit))
+        permit, generation = self._claim()
+        self._act(lambda breaker, now: breaker.record(now, outcome, permit, generation))
+        self._later("an outcome", lambda store: self.settle(store, outcome, permit, generation))
 
     async def _areport(self, outcome: Outcome) -> CircuitState:
         store = await self._ready()
-        await self.settle(store, outcome, self._permit())
+        await self.settle(store, outcome, *self._claim())
         return self.state
 
     def _act(self, change: Callable[[BreakerState, int], object]) -> None:

@@ -50,11 +50,12 @@ class Heartbeat:
                     _log.warning("no heartbeat until Redis is back: %s", error)
                 self._outage = True
 
-    async def start(self, store: Store) -> None:
-        """The first beat in an event loop."""
+    async def start(self, store: Store, *, unwritten: bool) -> None:
+        """The first beat in an event loop; what is ``unwritten`` yet needs none."""
         uptime = await store.uptime()
         self._outage = self._outage or (uptime is not None and uptime < self._lease)
-        await self.beat(store)
+        if not unwritten:
+            await self.beat(store)
 
     async def beat(self, store: Store) -> None:
         """Renew every lease, register again what was lost, and sweep away what has expired."""
@@ -67,6 +68,7 @@ class Heartbeat:
             known = mirror.snapshot.version[0]
             if renewed.lost and known in {"", renewed.version[0]}:
                 await self._membership.rewrite(store, service_type, renewed.lost)
+            self._membership.note_renewal()
             if renewed.expired or renewed.version != mirror.snapshot.version or renewed.lost:
                 await mirror.sync(store)
         if self._outage:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciris_registry.breaker_rules import Verdict
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.records import Registration
     from ciris_registry.replies import BreakerReply
+    from ciris_registry.settings import RegistrySettings
     from ciris_registry.snapshot import Snapshot
     from ciris_registry.store import Store
 
@@ -37,12 +40,25 @@ class Wanted(NamedTuple):
 class Membership:
     """The registrations of one process."""
 
-    def __init__(self, default: CircuitBreakerConfig) -> None:
-        self._default = default
+    def __init__(self, settings: RegistrySettings) -> None:
+        self._default = settings.breaker
+        self._half_lease = settings.lease / 2
+        self._renewed_at = -math.inf
         self._wanted: dict[str, dict[str, Wanted]] = {}
         self._own: dict[str, dict[str, Registration]] = {}
         self._announced: set[str] = set()
         self._warned: set[tuple[str, str]] = set()
+
+    def note_renewal(self) -> None:
+        """Every lease of this process has just been renewed."""
+        self._renewed_at = time.monotonic()
+
+    def renewed_lately(self) -> bool:
+        """Whether Redis was there within half a lease, so that others could renew theirs too.
+
+        Otherwise it is not for this process to call anybody dead before its next heartbeat.
+        """
+        return time.monotonic() - self._renewed_at < self._half_lease
 
     def own(self, service_type: str) -> dict[str, Registration]:
         """This process's registrations of a service type, by id; the dict stays the same one."""

@@ -96,7 +96,7 @@ class ServiceRegistry:
         self._session.on_start = self._started
         self._outbox = Outbox(self._session)
         self._session.on_end = partial(self._outbox.finish, _FLUSH_AT_THE_END)
-        self._membership = Membership(self.settings.breaker)
+        self._membership = Membership(self.settings)
         self._views = Views(self._session, self._outbox, self._membership, self.settings.breaker)
         self._registrar = Registrar(naming, self._outbox, self._membership, self._views)
         self._bindings = self._registrar.bindings
@@ -434,8 +434,7 @@ class ServiceRegistry:
         await self.flush()
 
     async def _started(self, store: Store) -> None:
-        if not self._outbox.pending:
-            await self._heartbeat.start(store)
+        await self._heartbeat.start(store, unwritten=self._outbox.pending)
         self._session.spawn(self._heartbeat.run(store))
 
 

@@ -2,6 +2,7 @@
 local journal = {}
 
 local STREAM_LENGTH = "1000"
+local AN_HOUR = 3600000
 
 -- Keeps a key for at least this long; one with a longer life is left alone.
 function journal.keep(key, milliseconds)
@@ -18,12 +19,14 @@ function journal.event(stream, kind, provider, actor, reason, details)
     entry[#entry + 1] = item
   end
   redis.call("XADD", stream, "MAXLEN", "~", STREAM_LENGTH, "*", unpack(entry))
+  journal.keep(stream, AN_HOUR)
 end
 
 -- The next revision. The epoch tells a new life of the data (after a flush) from the old one.
 function journal.bump(meta, now)
   redis.call("HSETNX", meta, "epoch", string.format("%.0f", now))
   redis.call("HINCRBY", meta, "revision", 1)
+  journal.keep(meta, AN_HOUR)
 end
 
 -- {epoch, revision}, as text; {"", "0"} where there is no data.
