@@ -79,12 +79,19 @@ class Outbox:
     async def _drain(self) -> None:
         store = await self._session.store()
         while self._writes:
-            write = self._writes.popleft()
+            write = self._writes[0]  # pending until it is done
             try:
                 await write.run(store)
             except StoreUnavailableError as error:
-                self._writes.appendleft(write)
                 _log.warning("%s waits until Redis is back: %s", write.what, error)
                 raise
             except RegistryError as error:
                 _log.error("%s failed: %s", write.what, error)  # it says it all
+            except BaseException:
+                self._forget(write)
+                raise
+            self._forget(write)
+
+    def _forget(self, write: _Write) -> None:
+        if self._writes and self._writes[0] is write:  # not if all were cleared meanwhile
+            self._writes.popleft()

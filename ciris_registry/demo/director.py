@@ -79,15 +79,20 @@ class Director:
         return 0 if all(check.held for check in checks) else BROKEN
 
     async def _play(self) -> None:
+        await self._stage.start_server()
         count = len(self._plan.names)
-        self._console.print(
-            f"One embedded Valkey server, {len(PROVIDERS)} upstreams, {count} agent processes.",
-            style="bold",
-        )
-        await self._stage.open()
-        self._tell_how_to_look_in()
-        with self._screen:
-            await Story(self._plan, self._ledger, self._stage, self._screen, self._enough).play()
+        try:
+            self._console.print(
+                f"One embedded Valkey server, {len(PROVIDERS)} upstreams, {count} agent processes.",
+                style="bold",
+            )
+            await self._stage.open()
+            self._tell_how_to_look_in()
+            story = Story(self._plan, self._ledger, self._stage, self._screen, self._enough)
+            with self._screen:
+                await story.play()
+        except SystemExit:  # rich's answer to a pipe that was closed
+            raise DemoError("nobody reads its output any more") from None
 
     def _tell_how_to_look_in(self) -> None:
         lines = (

@@ -60,14 +60,21 @@ class Stage:
         """Where the shared state lies."""
         return f"unix://{self.server.socket_path}"
 
+    async def start_server(self) -> None:
+        """Start the server.
+
+        Raises:
+            EmbeddedUnavailableError: It is not installed or does not start.
+        """
+        await asyncio.to_thread(self.server.acquire)
+
     async def open(self) -> None:
-        """Start everything; all of it is ready when this returns.
+        """Start everything else; all of it is ready when this returns.
 
         Raises:
             DemoError: Something did not start.
-            RegistryError: The server did not.
+            RegistryError: The server has gone.
         """
-        await asyncio.to_thread(self.server.acquire)
         self._observer = ServiceRegistry(url=self.url, namespace=NAMESPACE)
         feed = self._observer.events(SERVICE)
         await self._observer.flush()  # the feed begins here

@@ -116,7 +116,7 @@ def _loaded_by(*words: str, url: str = "") -> set[str]:
 
 async def test_commands_load_only_what_they_need(real_url: str) -> None:
     lua = await asyncio.to_thread(_loaded_by, "lua", "list")
-    assert not lua & {"fakeredis", "rich", "ciris_registry.status", "ciris_registry.demo"}
+    assert not lua & {"fakeredis", "rich", "ciris_registry.cli.fleet_status", "ciris_registry.demo"}
     status = await asyncio.to_thread(_loaded_by, "status", "--json", url=real_url)
-    assert "ciris_registry.status" in status
+    assert "ciris_registry.cli.fleet_status" in status
     assert not status & {"fakeredis", "rich", "ciris_registry.demo"}

@@ -8,7 +8,7 @@ import pytest
 import redis.asyncio
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
-from ciris_registry.operator_session import operator_name
+from ciris_registry.cli.operator_session import operator_name
 from tests.unit.cli_run import ciris
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from ciris_registry import __version__, cli_breaker, cli_events, cli_lua, cli_status
-from ciris_registry.cli_target import Namespace, Target, Url
+from ciris_registry.cli import breaker, events, lua, status
+from ciris_registry.cli.target import Namespace, Target, Url
+from ciris_registry.version import __version__
 
 app = typer.Typer(
     name="ciris-registry",
@@ -20,10 +21,10 @@ app = typer.Typer(
     # A traceback of rich shows local variables, and with them the URL's password.
     pretty_exceptions_enable=False,
 )
-app.command("status")(cli_status.status)
-app.add_typer(cli_breaker.app, name="breaker")
-app.command("events")(cli_events.events)
-app.add_typer(cli_lua.app, name="lua")
+app.command("status")(status.status)
+app.add_typer(breaker.app, name="breaker")
+app.command("events")(events.events)
+app.add_typer(lua.app, name="lua")
 
 
 def _show_version(wanted: bool) -> None:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ciris_registry.breaker_rules import Verdict
-from ciris_registry.cli_target import Namespace, Target, Url, fail
-from ciris_registry.durations import parse_duration
+from ciris_registry.cli.durations import parse_duration
+from ciris_registry.cli.shown_text import printable
+from ciris_registry.cli.target import Namespace, Target, Url, fail
 from ciris_registry.names import provider_name, service_type_name
-from ciris_registry.shown_text import printable
 
 if TYPE_CHECKING:
-    from ciris_registry.breaker_status import BreakerStatus
+    from ciris_registry.cli.breaker_status import BreakerStatus
+    from ciris_registry.cli.fleet_status import TypeStatus
     from ciris_registry.replies import BreakerReply
-    from ciris_registry.status import TypeStatus
     from ciris_registry.store import Store
 
 app = typer.Typer(
@@ -137,7 +137,7 @@ def _say(
     """Say the word, and print in one line what was and what is."""
 
     async def work(store: Store, _: str) -> str:
-        from ciris_registry.status import read_type  # noqa: PLC0415 # lua and demo need none of it
+        from ciris_registry.cli.fleet_status import read_type  # noqa: PLC0415 # lua and demo need none of it
 
         kind = service_type_name(service_type)
         before = await read_type(store, kind, [provider_name(name)])

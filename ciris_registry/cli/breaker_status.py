@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ciris_registry.breaker_config import milliseconds
 from ciris_registry.breaker_rules import BUCKETS, CircuitState
-from ciris_registry.durations import shown_duration
+from ciris_registry.cli.durations import shown_duration
 
 if TYPE_CHECKING:
     from ciris_registry.breaker_rules import BreakerState

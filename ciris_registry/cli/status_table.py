@@ -10,16 +10,22 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
-from ciris_registry.local_time import time_of_day
-from ciris_registry.shown_text import printable
+from ciris_registry.cli.local_time import time_of_day
+from ciris_registry.cli.shown_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import RenderableType
 
-    from ciris_registry.breaker_status import BreakerStatus
-    from ciris_registry.status import Damage, Member, RegistrationStatus, Status, TypeStatus
+    from ciris_registry.cli.breaker_status import BreakerStatus
+    from ciris_registry.cli.fleet_status import (
+        Damage,
+        Member,
+        RegistrationStatus,
+        Status,
+        TypeStatus,
+    )
 
 _MOST_MEMBERS: Final = 12
 """Processes that are named in one place; the others are counted."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ciris_registry.cli_target import fail
+from ciris_registry.cli.target import fail
 from ciris_registry.errors import RegistryError
 from ciris_registry.scripts import load_scripts
 

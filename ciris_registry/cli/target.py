@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from ciris_registry.cli.shown_text import printable
 from ciris_registry.errors import EmbeddedUnavailableError, RegistryError
-from ciris_registry.shown_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from ciris_registry.operator_session import OperatorSession
+    from ciris_registry.cli.operator_session import OperatorSession
     from ciris_registry.store import Store
 
 _T = TypeVar("_T")
@@ -64,7 +64,7 @@ class Target:
         An error of the URL or of Redis ends the command.
         """
         # Not every command needs a connection.
-        from ciris_registry.operator_session import OperatorSession  # noqa: PLC0415
+        from ciris_registry.cli.operator_session import OperatorSession  # noqa: PLC0415
 
         try:
             session = OperatorSession(self.url, self.namespace or "default")

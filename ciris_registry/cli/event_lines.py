@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from ciris_registry.local_time import date_and_time, time_of_day
-from ciris_registry.shown_text import printable
+from ciris_registry.cli.local_time import date_and_time, time_of_day
+from ciris_registry.cli.shown_text import printable
 
 if TYPE_CHECKING:
     from ciris_registry.events import Event

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ciris_registry.breaker_config import CircuitBreakerConfig
-from ciris_registry.breaker_status import BreakerStatus
+from ciris_registry.cli.breaker_status import BreakerStatus
 from ciris_registry.errors import DamagedStateError, InvalidNameError
 from ciris_registry.names import EVERY_HANDLER, GLOBAL, fits, service_type_name
 from ciris_registry.readback import parse_breaker

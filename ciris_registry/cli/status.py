@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ciris_registry.cli_target import Namespace, Target, Url
+from ciris_registry.cli.target import Namespace, Target, Url
 from ciris_registry.names import service_type_name
 
 if TYPE_CHECKING:
-    from ciris_registry.status import Status
+    from ciris_registry.cli.fleet_status import Status
     from ciris_registry.store import Store
 
 _PIPED_WIDTH: Final = 200
@@ -40,7 +40,7 @@ def status(
     """
 
     async def gather(store: Store, location: str) -> Status:
-        from ciris_registry.status import read_status  # noqa: PLC0415 # only here
+        from ciris_registry.cli.fleet_status import read_status  # noqa: PLC0415 # only here
 
         only = None if service_type is None else service_type_name(service_type)
         return await read_status(store, location, only)
@@ -55,7 +55,7 @@ def status(
 def _print(found: Status) -> None:
     from rich.console import Console  # noqa: PLC0415 # JSON needs none of it
 
-    from ciris_registry.status_table import render  # noqa: PLC0415 # as above
+    from ciris_registry.cli.status_table import render  # noqa: PLC0415 # as above
 
     known = sys.stdout.isatty() or "COLUMNS" in os.environ
     console = Console(width=None if known else _PIPED_WIDTH, highlight=False)

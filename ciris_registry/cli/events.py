@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ciris_registry.cli_target import Namespace, Target, Url
+from ciris_registry.cli.shown_text import printable
+from ciris_registry.cli.target import Namespace, Target, Url
 from ciris_registry.errors import StoreUnavailableError
 from ciris_registry.names import service_type_name
-from ciris_registry.shown_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ciris_registry.event_tail import EventTail
+    from ciris_registry.cli.event_tail import EventTail
     from ciris_registry.events import Event
     from ciris_registry.store import Store
 
@@ -40,7 +40,7 @@ def events(
     namespace: Namespace = None,
 ) -> None:
     """Show what changed, by whom and why, in the order of time."""
-    from ciris_registry import event_lines  # noqa: PLC0415 # only here
+    from ciris_registry.cli import event_lines  # noqa: PLC0415 # only here
 
     show = event_lines.as_json if as_json else event_lines.as_line
 
@@ -48,7 +48,7 @@ def events(
         typer.echo(show(event))
 
     async def work(store: Store, _: str) -> None:
-        from ciris_registry.event_tail import EventTail  # noqa: PLC0415 # only here
+        from ciris_registry.cli.event_tail import EventTail  # noqa: PLC0415 # only here
 
         tail = EventTail(store, None if service_type is None else service_type_name(service_type))
         newest = await tail.last(last)
