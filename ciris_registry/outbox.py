@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 class _Write(NamedTuple):
     run: Callable[[Store], Awaitable[object]]
     what: str
+    repeatable: bool
 
 
 class Outbox:
@@ -40,9 +41,18 @@ class Outbox:
         """Whether anything has not reached Redis yet."""
         return bool(self._writes)
 
-    def put(self, what: str, run: Callable[[Store], Awaitable[object]]) -> None:
-        """Leave a write behind; ``what`` names it in the log."""
-        self._writes.append(_Write(run, what))
+    def put(
+        self,
+        what: str,
+        run: Callable[[Store], Awaitable[object]],
+        *,
+        repeatable: bool = True,
+    ) -> None:
+        """Leave a write behind; ``what`` names it in the log.
+
+        One that is not ``repeatable`` is dropped if the event loop ends while it is on its way.
+        """
+        self._writes.append(_Write(run, what, repeatable))
         if self._session.running():
             self._drained()
 
@@ -58,8 +68,15 @@ class Outbox:
 
     async def finish(self, patience: float) -> None:
         """Carry out what is pending within ``patience`` seconds, or leave it."""
-        if self._writes:
-            await asyncio.wait({self._drained()}, timeout=patience)
+        try:
+            async with asyncio.timeout(patience):
+                # The end of the loop has cancelled the drain that was on its way: begin another.
+                while self._writes:
+                    await asyncio.wait({self._drained()})
+                    if self._draining is not None and not self._draining.cancelled():
+                        break
+        except TimeoutError:
+            _log.warning("%s writes are left undone at the end of the loop", len(self._writes))
         if self._draining is not None and not self._draining.done():
             self._draining.cancel()
 
@@ -77,6 +94,8 @@ class Outbox:
         return task
 
     async def _drain(self) -> None:
+        # A program that ends right after it left a write must not end in the middle of it.
+        await asyncio.sleep(0)
         store = await self._session.store()
         while self._writes:
             write = self._writes[0]  # pending until it is done
@@ -88,7 +107,8 @@ class Outbox:
             except RegistryError as error:
                 _log.error("%s failed: %s", write.what, error)  # it says it all
             except BaseException:
-                self._forget(write)
+                if not write.repeatable:
+                    self._forget(write)
                 raise
             self._forget(write)
 
