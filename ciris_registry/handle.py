@@ -254,7 +254,11 @@ class BreakerHandle:
     def _report(self, outcome: Outcome) -> None:
         permit, generation = self._claim()
         self._act(lambda breaker, now: breaker.record(now, outcome, permit, generation))
-        self._later("an outcome", lambda store: self.settle(store, outcome, permit, generation))
+        self._outbox.put(
+            f"an outcome of {self.service_type} {self.name}",
+            lambda store: self.settle(store, outcome, permit, generation),
+            repeatable=False,
+        )
 
     async def _areport(self, outcome: Outcome) -> CircuitState:
         store = await self._ready()
