@@ -121,11 +121,13 @@ class Transport:
 async def _cancellable(call: Callable[[], Awaitable[_R]]) -> _R:
     """Await a call without losing a cancellation.
 
-    Under Python 3.11, redis-py's ``asyncio.wait_for`` drops one that comes together with the reply.
+    Under Python 3.11, redis-py's ``asyncio.wait_for`` drops one that comes together with the end of
+    sending. The call then goes on, and may fail, as whoever cancelled it closes its connection.
     """
     task = cast("asyncio.Task[object]", asyncio.current_task())
     before = task.cancelling()
-    result = await call()
-    if task.cancelling() > before:
-        raise asyncio.CancelledError
-    return result
+    try:
+        return await call()
+    finally:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError

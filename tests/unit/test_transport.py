@@ -36,6 +36,21 @@ async def test_a_cancellation_that_comes_together_with_the_reply_is_not_lost() -
         await task
 
 
+async def test_a_cancellation_that_was_dropped_before_the_call_failed_is_not_lost() -> None:
+    async def swallowing() -> str:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise RedisConnectionError("the client is closed") from None
+        return ""
+
+    task = asyncio.create_task(transport().attempt(swallowing))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 @pytest.mark.parametrize(("repeatable", "attempts"), [(True, 3), (False, 1)])
 async def test_only_what_may_be_sent_twice_is_sent_twice(repeatable: bool, attempts: int) -> None:
     sent = 0
