@@ -49,8 +49,8 @@ elseif b.state == "open" and now < b.retry_at then
   return refused("open", b.retry_at)
 end
 
-local deadline = redis.call("ZSCORE", KEYS[2], ARGV[3])
-if deadline and tonumber(deadline) > now then
+local deadline = permits.held(KEYS[2], KEYS[3], ARGV[3], now)
+if deadline then
   return reply("permit", deadline)
 end
 local count, soonest, dead = permits.out(KEYS[2], KEYS[3], now)

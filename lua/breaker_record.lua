@@ -37,7 +37,8 @@ local stands = breaker.override(b, now) == ""
 local probing = b.state == "half_open" or (b.state == "open" and now >= b.retry_at)
 local counted, probe = false, false
 if holds then
-  probe = stands and current and b.state == "half_open" and permits.valid(KEYS[2], permit, now)
+  local held = permits.held(KEYS[2], KEYS[3], permit, now)
+  probe = stands and current and b.state == "half_open" and held
 elseif permit == "asked" and stands and current and probing and b.cooldown_until <= now then
   probe = permits.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls
 end
@@ -52,6 +53,13 @@ if outcome == "returned" then
   return breaker.reply(probe and "counted" or "late", b, now)
 end
 
+local function tell(kind, reason)
+  journal.event(KEYS[4], kind, provider, process, reason)
+  journal.bump(KEYS[5], now)
+  journal.keep(KEYS[4], b.retention_ms)
+  journal.keep(KEYS[5], b.retention_ms)
+end
+
 local kind, reason
 local total = outcome == "success" and "total_successes" or "total_failures"
 b[total] = b[total] + 1
@@ -61,9 +69,7 @@ end
 if probe then
   if b.state == "open" then
     rules.half_open(b, now)
-    local why = "its recovery time is over"
-    journal.event(KEYS[4], "breaker_half_opened", provider, process, why)
-    journal.bump(KEYS[5], now)
+    tell("breaker_half_opened", "its recovery time is over")
   end
   kind, reason = rules.probed(b, now, outcome)
 elseif counted then
@@ -82,10 +88,7 @@ end
 
 if kind then
   redis.call("DEL", KEYS[2])
-  journal.event(KEYS[4], kind, provider, process, reason)
-  journal.bump(KEYS[5], now)
-  journal.keep(KEYS[4], b.retention_ms)
-  journal.keep(KEYS[5], b.retention_ms)
+  tell(kind, reason)
 end
 breaker.save(KEYS[1], b, now)
 return breaker.reply(WORDS[kind] or ((counted or probe) and "counted" or "late"), b, now)

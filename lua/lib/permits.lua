@@ -1,30 +1,36 @@
 -- The leased rights to make a trial call. A permit is written process|token.
 local permits = {}
 
--- How many permits are out, when the next of them ends, and which are dead: past their
--- deadline, or held by a process whose lease has ended.
+-- When it is free again: at its deadline, or when its holder's lease ends.
+local function ends(members, permit, deadline)
+  local holder = string.match(permit, "^(.*)|") or ""
+  local lease = tonumber(redis.call("ZSCORE", members, "|" .. holder) or 0)
+  return math.min(deadline, lease)
+end
+
+-- How many permits are out, when the next of them ends, and which are dead.
 function permits.out(key, members, now)
   local listed = redis.call("ZRANGE", key, 0, -1, "WITHSCORES")
   local count, soonest, dead = 0, nil, {}
   for i = 1, #listed, 2 do
-    local permit, deadline = listed[i], tonumber(listed[i + 1])
-    local holder = string.match(permit, "^(.*)|") or ""
-    local lease = tonumber(redis.call("ZSCORE", members, "|" .. holder) or 0)
-    if deadline > now and lease > now then
+    local over = ends(members, listed[i], tonumber(listed[i + 1]))
+    if over > now then
       count = count + 1
-      local ends = math.min(deadline, lease)
-      soonest = math.min(soonest or ends, ends)
+      soonest = math.min(soonest or over, over)
     else
-      dead[#dead + 1] = permit
+      dead[#dead + 1] = listed[i]
     end
   end
   return count, soonest, dead
 end
 
--- Whether this permit is still its holder's.
-function permits.valid(key, permit, now)
+-- The deadline of this permit while it is its holder's, else nil.
+function permits.held(key, members, permit, now)
   local deadline = redis.call("ZSCORE", key, permit)
-  return deadline and tonumber(deadline) > now
+  if deadline and ends(members, permit, tonumber(deadline)) > now then
+    return deadline
+  end
+  return nil
 end
 
 function permits.grant(key, permit, deadline, dead, keep)
