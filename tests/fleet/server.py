@@ -1,0 +1,49 @@
+"""A real server of a test's own, which it may kill, stop and start again on the same socket."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+from ciris_registry.embedded import _find_binary
+from ciris_registry.keeper import answers
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Server:
+    """One server in one directory; it saves nothing."""
+
+    def __init__(self, directory: Path) -> None:
+        self.socket = directory / "valkey.sock"
+        self.url = f"unix://{self.socket}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, empty."""
+        options = ["--port", "0", "--unixsocket", str(self.socket), "--save", "", "--loglevel"]
+        self._process = subprocess.Popen(
+            [_find_binary(), *options, "warning"],
+            stdout=subprocess.DEVNULL,
+            cwd=self.socket.parent,
+        )
+        wait_until(lambda: answers(self.socket))
+
+    def kill(self) -> None:
+        """End it as ``kill -9`` does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def freeze(self) -> None:
+        """Let it hang: it takes connections and commands, and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)

@@ -1,0 +1,56 @@
+"""What stands in Redis of one service type, as a test looks at it from outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from ciris_registry.keys import TypeKeys
+
+if TYPE_CHECKING:
+    import redis
+
+
+class SharedState:
+    """Looks at the keys of the service type ``llm`` in the namespace ``default``."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client: Any = client
+        self.keys = TypeKeys.of("default", "llm")
+
+    def now(self) -> int:
+        """The server's clock, in milliseconds."""
+        seconds, micros = cast("tuple[int, int]", self.client.time())
+        return seconds * 1000 + micros // 1000
+
+    def breaker(self, name: str = "shared") -> dict[str, str]:
+        """The hash of one breaker."""
+        return cast("dict[str, str]", self.client.hgetall(self.keys.breaker(name)))
+
+    def state(self, name: str = "shared") -> str:
+        """The state of one breaker."""
+        return self.breaker(name).get("state", "")
+
+    def permits(self, name: str = "shared") -> dict[str, int]:
+        """Permits and their deadlines."""
+        return self._scores(self.keys.permits(name))
+
+    def registrations(self) -> list[str]:
+        """The ids of all registrations, in their order."""
+        return list(self._scores(self.keys.registrations))
+
+    def members(self, registration_id: str) -> dict[str, int]:
+        """Processes and the deadlines of their leases; of ``""``, all that are present."""
+        leases = self._scores(self.keys.members).items()
+        pairs = ((member.rpartition("|"), deadline) for member, deadline in leases)
+        return {parts[2]: deadline for parts, deadline in pairs if parts[0] == registration_id}
+
+    def events(self, *kinds: str) -> list[dict[str, str]]:
+        """The events of these kinds, oldest first; ``at`` is the server's time of each."""
+        entries = self.client.xrange(self.keys.events)
+        found = [{**fields, "at": entry_id.partition("-")[0]} for entry_id, fields in entries]
+        return [event for event in found if not kinds or event["kind"] in kinds]
+
+    def _scores(self, key: str) -> dict[str, int]:
+        return {
+            member: int(score) for member, score in self.client.zrange(key, 0, -1, withscores=True)
+        }

@@ -1,0 +1,281 @@
+"""When a breaker's recovery time is over, one process of the whole fleet tries, and no other.
+
+Times are the server's: a permit's deadline tells when it was granted, and each asker notes what
+time it was before it asked and after it was refused. So no slow machine can make these tests fail.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fleet.agent import Agent
+    from tests.fleet.pool import Team
+    from tests.fleet.shared_state import SharedState
+
+pytestmark = pytest.mark.xdist_group("twenty processes")
+
+TIMEOUT_MS = 1_500
+LEASE = 2.0
+
+PREPARE = """
+    global now, ask, ask_until, client
+    import redis.asyncio
+    client = redis.asyncio.Redis.from_url({url!r})
+
+    async def now():
+        seconds, micros = await client.time()
+        return seconds * 1000 + micros // 1000
+
+    async def by_resolving():
+        return await registry.get_service("thinker", "llm") is not None
+
+    async def by_the_handle():
+        try:
+            await handle.acheck_and_raise()
+        except CircuitBreakerError:
+            return False
+        return True
+
+    async def ask_until(end):
+        refused = []
+        while (before := await now()) < end:
+            if await ask():
+                return {{"granted": True, "refused": refused}}
+            refused.append([before, await now()])
+        return {{"granted": False, "refused": refused}}
+
+    ask = {ask}
+    config = CircuitBreakerConfig(
+        failure_threshold=1,
+        recovery_timeout={recovery_timeout},
+        success_threshold={success_threshold},
+        timeout_duration={timeout},
+        half_open_max_calls={probes},
+    )
+    registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
+    await registry.flush()
+"""
+
+ASK = "return await ask()"
+FAIL = "await handle.arecord_failure()"
+SUCCEED = "await handle.arecord_success()"
+
+
+class Answer(NamedTuple):
+    """What one process was told: whether it got the permit, and when it was refused."""
+
+    granted: bool
+    refused: list[list[int]]
+
+
+class Askers:
+    """A fleet that shares one provider, and asks in one of the two ways."""
+
+    def __init__(self, fleet: Callable[..., Team], shared: SharedState, url: str, ask: str) -> None:
+        self._fleet = fleet
+        self._shared = shared
+        self._values = {"url": url, "ask": ask}
+
+    def team(
+        self,
+        size: int,
+        recovery_timeout: float = 0.05,
+        success_threshold: int = 1,
+        timeout: float = TIMEOUT_MS / 1000,
+        probes: int = 1,
+        **settings: float,
+    ) -> Team:
+        team = self._fleet(size, **settings)
+        prepare = PREPARE.format(
+            recovery_timeout=recovery_timeout,
+            success_threshold=success_threshold,
+            timeout=timeout,
+            probes=probes,
+            **self._values,
+        )
+        team.all(prepare)
+        return team
+
+    def hold(self, holder: Agent) -> str:
+        """Open the breaker and let this process get the permit of the probe."""
+        holder.run(FAIL)
+        wait_until(lambda: holder.run(ASK))
+        [permit] = self._shared.permits()
+        return permit
+
+    def ask_until(self, end: int, askers: list[Agent]) -> list[Answer]:
+        """All of them ask again and again until the server's clock shows ``end``."""
+        for asker in askers:
+            asker.begin(f"return await ask_until({end})")
+        return [Answer(**asker.end()) for asker in askers]
+
+    def granted_at(self, timeout_ms: int = TIMEOUT_MS) -> int:
+        """When the only permit was granted, by the server's clock."""
+        [deadline] = self._shared.permits().values()
+        return deadline - timeout_ms
+
+
+@pytest.fixture(params=["by_resolving", "by_the_handle"])
+def askers(
+    request: pytest.FixtureRequest,
+    fleet: Callable[..., Team],
+    shared: SharedState,
+    real_url: str,
+) -> Askers:
+    return Askers(fleet, shared, real_url, request.param)
+
+
+def granted_once_and_not_late(answers: list[Answer], due: int, granted_at: int) -> bool:
+    """One permit, not before ``due``; whoever asked after that was refused only because of it."""
+    asked_late = [after for a in answers for before, after in a.refused if before >= due]
+    return (
+        sum(answer.granted for answer in answers) == 1
+        and granted_at >= due
+        and all(after >= granted_at for after in asked_late)
+    )
+
+
+def test_twenty_processes_that_ask_at_once_get_one_permit_in_all(
+    askers: Askers, shared: SharedState
+) -> None:
+    twenty = askers.team(20, recovery_timeout=1.0, timeout=60.0)
+    twenty[0].run(FAIL)
+    retry_at = int(shared.breaker()["retry_at"])
+
+    answers = askers.ask_until(retry_at + 500, twenty.agents)
+
+    assert granted_once_and_not_late(answers, retry_at, askers.granted_at(60_000))
+    assert len(shared.permits()) == 1
+    assert all(answer.refused for answer in answers), "everybody has asked"
+    assert int(shared.breaker()["retry_at"]) == retry_at, "asking moved the end of the open time"
+
+
+def test_a_killed_holders_permit_is_free_when_its_lease_ends(
+    askers: Askers, shared: SharedState
+) -> None:
+    twenty = askers.team(20, timeout=60.0, lease=LEASE)
+    permit = askers.hold(twenty[0])
+
+    twenty[0].kill()
+    lease_end = shared.members("")[twenty[0].process_id]
+    answers = askers.ask_until(lease_end + 500, twenty.agents[1:])
+
+    assert granted_once_and_not_late(answers, lease_end, askers.granted_at(60_000))
+    assert permit not in shared.permits()
+    refused_before = sum(before < lease_end for a in answers for before, _ in a.refused)
+    assert refused_before >= 19, "they asked while the dead process had the permit"
+
+
+def test_a_holder_that_hangs_keeps_its_permit_until_the_deadline_and_its_late_outcome_is_void(
+    askers: Askers, shared: SharedState
+) -> None:
+    twenty = askers.team(20)
+    holder = twenty[0]
+    permit = askers.hold(holder)
+    deadline = shared.permits()[permit]
+
+    holder.signal(signal.SIGSTOP)
+    answers = askers.ask_until(deadline + 500, twenty.agents[1:])
+    assert granted_once_and_not_late(answers, deadline, askers.granted_at())
+
+    before, permits = shared.breaker(), shared.permits()
+    holder.signal(signal.SIGCONT)
+    holder.run(SUCCEED)
+    holder.run(FAIL)
+    after = shared.breaker()
+
+    assert after.pop("total_successes") == "1"
+    assert after.pop("total_failures") == "2"
+    assert after.items() <= before.items()
+    assert shared.permits() == permits
+
+
+def test_the_outcome_of_a_process_that_lost_its_lease_meanwhile_is_void(
+    askers: Askers, shared: SharedState
+) -> None:
+    four = askers.team(4, timeout=60.0, lease=LEASE / 2, success_threshold=2)
+    holder, *others = four
+    askers.hold(holder)
+
+    holder.signal(signal.SIGSTOP)
+    lease_end = shared.members("")[holder.process_id]
+    answers = askers.ask_until(lease_end + 300, others)
+    assert granted_once_and_not_late(answers, lease_end, askers.granted_at(60_000))
+    permits = shared.permits()
+    holder.signal(signal.SIGCONT)
+    holder.run(SUCCEED)
+
+    assert shared.breaker()["success_count"] == "0"
+    assert shared.permits() == permits
+    [successor] = [one for one, answer in zip(others, answers, strict=True) if answer.granted]
+    successor.run(SUCCEED)
+    assert shared.breaker()["success_count"] == "1"
+
+
+def test_the_probe_of_one_closes_the_breaker_for_all(askers: Askers, shared: SharedState) -> None:
+    four = askers.team(4)
+    askers.hold(four[2])
+
+    four[2].run(SUCCEED)
+
+    assert shared.state() == "closed"
+    assert four.all(ASK) == [True] * 4
+    assert shared.permits() == {}
+
+
+def test_the_failed_probe_of_one_opens_it_again_for_all(
+    askers: Askers, shared: SharedState
+) -> None:
+    four = askers.team(4, recovery_timeout=30.0)
+    four[0].run(FAIL)
+    shared.client.hset(shared.keys.breaker("shared"), "retry_at", shared.now())
+    assert four[1].run(ASK)
+
+    four[1].run(FAIL)
+
+    assert shared.state() == "open"
+    assert four.all(ASK) == [False] * 4
+    assert int(shared.breaker()["retry_at"]) > shared.now() + 10_000
+
+
+def test_as_many_probes_at_once_as_the_settings_allow(askers: Askers, shared: SharedState) -> None:
+    four = askers.team(4, probes=3, timeout=60.0)
+    four[0].run(FAIL)
+    retry_at = int(shared.breaker()["retry_at"])
+
+    answers = askers.ask_until(retry_at + 200, four.agents)
+
+    assert sum(answer.granted for answer in answers) == 3
+    assert len(shared.permits()) == 3
+
+
+def test_ten_probes_in_a_row_are_never_two_at_a_time(askers: Askers, shared: SharedState) -> None:
+    four = askers.team(4, success_threshold=10)
+    four[0].run(FAIL)
+    shared.client.set("probing", 0, ex=60)
+
+    probes = four.all("""
+        probes = []
+        while handle.state is not CircuitState.CLOSED:
+            if not await ask():
+                continue
+            await handle.aget_stats()
+            if handle.state is CircuitState.CLOSED:
+                break
+            probes.append(await client.incr("probing"))
+            await asyncio.sleep(0.005)
+            await client.decr("probing")
+            await handle.arecord_success()
+        return probes
+    """)
+
+    assert [probe for one in probes for probe in one] == [1] * 10
+    assert shared.state() == "closed"

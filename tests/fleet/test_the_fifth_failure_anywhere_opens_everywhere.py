@@ -1,0 +1,126 @@
+"""Failures count over the whole fleet, and the fifth in a row opens the breaker for everybody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fleet.pool import Team
+    from tests.fleet.shared_state import SharedState
+
+REGISTER = """
+    registry.register_global("llm", Client(), name="shared")
+    await registry.flush()
+"""
+
+REGISTER_UNHEALTHY = """
+    class Unhealthy:
+        async def is_healthy(self):
+            return False
+    registry.register_global("llm", Unhealthy(), name="shared")
+    await registry.flush()
+"""
+
+LOOK = """
+    try:
+        await handle.acheck_and_raise()
+        admitted = True
+    except CircuitBreakerError:
+        admitted = False
+    found = await registry.get_service("thinker", "llm") is not None
+    return [admitted, found, handle.is_available(), handle.state.value]
+"""
+
+USABLE = [True, True, True, "closed"]
+REFUSED = [False, False, False, "open"]
+
+FAIL = {
+    "awaited": "await handle.arecord_failure()",
+    "plain": "handle.record_failure()\nawait registry.flush()",
+}
+
+
+@pytest.mark.parametrize("way", FAIL)
+def test_failures_of_four_processes_in_turn_open_it_for_all_at_the_fifth(
+    way: str, fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    four = fleet(4)
+    four.all(REGISTER)
+
+    for reporter in (0, 1, 2, 3):
+        four[reporter].run(FAIL[way])
+        assert four.all(LOOK) == [USABLE] * 4
+    four[0].run(FAIL[way])
+
+    assert four.all(LOOK) == [REFUSED] * 4
+    [event] = shared.events("breaker_opened")
+    assert event["by"] == four[0].process_id
+    assert shared.breaker()["failure_count"] == "5"
+
+
+def test_the_fifth_failed_health_check_of_four_processes_opens_it_for_all(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    four = fleet(4)
+    four.all(REGISTER_UNHEALTHY)
+    resolve = 'return await registry.get_service("thinker", "llm")'
+
+    for reporter in (0, 1, 2, 3):
+        assert four[reporter].run(resolve) is None
+        assert shared.state() == "closed"
+    four[0].run(resolve)
+
+    assert shared.state() == "open"
+    assert four.all(LOOK) == [REFUSED] * 4
+    assert shared.breaker()["total_failures"] == "5"
+
+
+def test_a_success_anywhere_begins_the_count_anew(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    four = fleet(4)
+    four.all(REGISTER)
+
+    for _ in range(2):
+        for reporter in (0, 1, 2, 3):
+            four[reporter].run(FAIL["awaited"])
+        four[3].run("await handle.arecord_success()")
+    for reporter in (3, 2, 1, 0):
+        four[reporter].run(FAIL["awaited"])
+    assert four.all(LOOK) == [USABLE] * 4
+
+    four[2].run(FAIL["awaited"])
+    assert four.all(LOOK) == [REFUSED] * 4
+
+
+def test_failures_of_all_at_once_open_it_once(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    four = fleet(4)
+    four.all(REGISTER)
+
+    states = four.all("return [(await handle.arecord_failure()).value for _ in range(5)]")
+
+    seen = [state for states in states for state in states]
+    assert seen.count("closed") == 4
+    assert seen.count("open") == 16
+    assert len(shared.events("breaker_opened")) == 1
+    assert shared.breaker()["total_failures"] == "20"
+    assert shared.breaker()["generation"] == "1"
+
+
+def test_a_process_that_comes_later_is_refused_at_once(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    first = fleet(1)
+    first.all(REGISTER)
+    for _ in range(5):
+        first[0].run(FAIL["awaited"])
+
+    newcomer = fleet(1)
+
+    assert newcomer[0].run(REGISTER + LOOK) == REFUSED
