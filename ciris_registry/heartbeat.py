@@ -65,10 +65,15 @@ class Heartbeat:
             ids = list(self._membership.own(service_type))
             names = mirror.snapshot.names()
             renewed = await store.renew(service_type, ids, names, outage=self._outage)
+            if not self._outage and self._membership.was_cut_off():
+                # It may have taken this very call long to come through: say so before anybody
+                # is called dead.
+                self._outage = True
+                renewed = await store.renew(service_type, ids, names, outage=True)
+            self._membership.note_renewal()
             known = mirror.snapshot.version[0]
             if renewed.lost and known in {"", renewed.version[0]}:
                 await self._membership.rewrite(store, service_type, renewed.lost)
-            self._membership.note_renewal()
             if renewed.expired or renewed.version != mirror.snapshot.version or renewed.lost:
                 await mirror.sync(store)
         if self._outage:

@@ -53,12 +53,16 @@ class Membership:
         """Every lease of this process has just been renewed."""
         self._renewed_at = time.monotonic()
 
-    def renewed_lately(self) -> bool:
+    def may_bury(self) -> bool:
         """Whether Redis was there within half a lease, so that others could renew theirs too.
 
         Otherwise it is not for this process to call anybody dead before its next heartbeat.
         """
         return time.monotonic() - self._renewed_at < self._half_lease
+
+    def was_cut_off(self) -> bool:
+        """Whether this process has renewed its leases before, but not within half a lease."""
+        return self._renewed_at > -math.inf and not self.may_bury()
 
     def own(self, service_type: str) -> dict[str, Registration]:
         """This process's registrations of a service type, by id; the dict stays the same one."""

@@ -158,7 +158,7 @@ class Mirror:
     async def _exact(self, store: Store, batch: _Batch) -> None:
         synced = await store.sync(self.service_type, self.snapshot.version, batch.steps)
         batch.positions = dict(zip(batch.steps, synced.positions, strict=True))
-        if synced.expired and self._membership.renewed_lately():
+        if synced.expired and self._membership.may_bury():
             ids = [one.id for one in self.snapshot.registrations]
             await store.sweep(self.service_type, ids)
             synced = await store.sync(self.service_type, self.snapshot.version, {})

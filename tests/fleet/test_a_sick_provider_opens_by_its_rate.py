@@ -1,0 +1,121 @@
+"""The streak catches the dead provider, the rate the sick one; neither minds a single failure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ciris_registry.breaker_config import CircuitBreakerConfig
+from ciris_registry.keys import TypeKeys
+from ciris_registry.scripts import load_scripts
+
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fleet.pool import Team
+    from tests.fleet.shared_state import SharedState
+
+REGISTER = """
+    registry.register_global("llm", Client(), name="shared")
+    await registry.flush()
+"""
+
+
+def test_a_provider_that_fails_every_second_call_of_everybody_opens_after_the_minimum(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    four = fleet(4)
+    four.all(REGISTER)
+    states: list[str] = []
+    for turn in range(20):
+        assert shared.state() == "closed"
+        outcome = "failure" if turn % 2 == 0 else "success"
+        states.append(four[turn % 4].run(f"return (await handle.arecord_{outcome}()).value"))
+    assert states == ["closed"] * 19 + ["open"]
+    [event] = shared.events("breaker_opened")
+    assert event["reason"] == "10 of 20 calls failed within the window"
+    assert four.all('return await registry.get_service("h", "llm") is None') == [True] * 4
+
+
+class Volume:
+    """Records outcomes by the thousand, as many calls of the same script."""
+
+    def __init__(self, client: Any, **settings: float) -> None:
+        scripts = load_scripts()
+        self._client = client
+        self._keys = TypeKeys.of("default", "llm")
+        self._record = scripts["breaker_record"]
+        configure = scripts["breaker_configure"]
+        fields = {**CircuitBreakerConfig(**settings).fields(), "retention_ms": "3600000"}  # type: ignore[arg-type]
+        values = configure.arrange(
+            self._keys.slots(configure.keys, "shared"),
+            {
+                "provider": "shared",
+                "process": "p",
+                "mode": "default",
+                "settings": [part for pair in fields.items() for part in pair],
+            },
+        )
+        client.eval(configure.text, values[0], *values[1])
+        client.script_load(self._record.text)
+
+    def record(self, outcome: str, times: int) -> None:
+        numkeys, values = self._record.arrange(
+            self._keys.slots(self._record.keys, "shared"),
+            {
+                "provider": "shared",
+                "process": "p",
+                "outcome": outcome,
+                "permit": "",
+                "generation": "",
+            },
+        )
+        for start in range(0, times, 5000):
+            with self._client.pipeline(transaction=False) as pipe:
+                for _ in range(min(5000, times - start)):
+                    pipe.evalsha(self._record.sha, numkeys, *values)
+                pipe.execute()
+
+    def size(self) -> dict[str, int]:
+        """Keys, fields and bytes of all that there is."""
+        keys = sorted(self._client.scan_iter())
+        return {
+            "keys": len(keys),
+            "fields": self._client.hlen(self._keys.breaker("shared")),
+            "bytes": sum(self._client.memory_usage(key, samples=0) for key in keys),
+        }
+
+
+def test_a_single_failure_among_ten_thousand_successes_opens_nothing(shared: SharedState) -> None:
+    volume = Volume(shared.client)
+    volume.record("success", 5000)
+    volume.record("failure", 1)
+    assert shared.state() == "closed"
+    volume.record("success", 5000)
+    breaker = shared.breaker()
+    assert (breaker["state"], breaker["failure_count"]) == ("closed", "0")
+    assert (breaker["total_successes"], breaker["total_failures"]) == ("10000", "1")
+
+
+def test_a_breaker_is_as_large_after_a_hundred_thousand_calls_as_after_a_hundred(
+    shared: SharedState,
+) -> None:
+    volume = Volume(shared.client, window=0.2)
+    begin = shared.now()
+    for part in range(10):
+        wait_until(lambda due=begin + 25 * part: shared.now() >= due)
+        volume.record("success", 9)
+        volume.record("failure", 1)
+    small = volume.size()
+
+    for _ in range(9):
+        volume.record("success", 11_099)
+        volume.record("failure", 1)
+    large = volume.size()
+
+    breaker = shared.breaker()
+    assert int(breaker["total_successes"]) + int(breaker["total_failures"]) == 100_000
+    assert large["keys"] == small["keys"]
+    assert large["fields"] == small["fields"]
+    assert abs(large["bytes"] - small["bytes"]) <= 64, "only the numbers have more digits"

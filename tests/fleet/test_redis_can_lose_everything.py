@@ -1,0 +1,140 @@
+"""Flushed, restarted empty, or its scripts forgotten: the processes that live put it all back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import redis
+
+from tests.fleet.shared_state import SharedState
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fleet.pool import Team
+    from tests.fleet.server import Server
+
+HEARTBEAT = 0.3
+LEASE = 3.0
+
+REGISTER = """
+    long = CircuitBreakerConfig(recovery_timeout=600)
+    for name in ("shared", "forced", "cooling", "well"):
+        registry.register("h", "llm", Client(), name=name, circuit_breaker_config=long)
+    await registry.flush()
+"""
+BREAK = """
+    for _ in range(5):
+        await handle.arecord_failure()
+    await registry.breaker("llm", "forced").aforce_open("maintenance", duration=500)
+    await registry.breaker("llm", "cooling").acool_down(400)
+"""
+KEPT = ("state", "retry_at", "opened_at", "failure_count", "override", "override_until")
+
+
+def what_matters(shared: SharedState) -> dict[str, list[str | None]]:
+    found = {name: shared.breaker(name) for name in ("shared", "forced", "cooling", "well")}
+    kept = (*KEPT, "override_reason", "cooldown_until")
+    return {name: [breaker.get(field) for field in kept] for name, breaker in found.items()}
+
+
+def test_after_a_flush_everything_is_back_within_one_heartbeat(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    three = fleet(3, lease=LEASE, heartbeat=HEARTBEAT)
+    three.all(REGISTER)
+    three[0].run(BREAK)
+    three.all("await registry.get_service('h', 'llm')")
+    before, registrations = what_matters(shared), set(shared.registrations())
+    members = {one: set(shared.members(one)) for one in registrations}
+    shared.client.flushall()
+    flushed = shared.now()
+    wait_until(lambda: what_matters(shared) == before, timeout=5)
+    wait_until(
+        lambda: {one: set(shared.members(one)) for one in shared.registrations()} == members,
+        timeout=5,
+    )
+    for event in shared.events("provider_registered", "member_joined", "breaker_restored"):
+        # A heartbeat, and what a machine with two busy cores needs to get round to it.
+        assert int(event["at"]) - flushed < HEARTBEAT * 1000 + 1500
+    assert set(shared.registrations()) == registrations
+    assert three.all("return (await registry.explain('h', 'llm'))[0].name") == ["well"] * 3
+
+
+def test_the_first_resolve_after_a_flush_already_knows_what_was_open(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    [agent] = fleet(1)
+    agent.run(REGISTER)
+    agent.run(BREAK)
+    agent.run("await registry.get_service('h', 'llm')")
+    shared.client.flushall()
+    assert agent.run("return (await registry.explain('h', 'llm'))[0].name") == "well"
+    assert shared.state() == "open"
+
+
+def test_what_was_decided_after_the_flush_is_not_overwritten(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    old, new = fleet(2, lease=600.0)
+    for agent in (old, new):
+        agent.run(REGISTER)
+    old.run(BREAK)
+    old.run("await registry.get_service('h', 'llm')")
+    shared.client.flushall()
+    new.run("await handle.areset('we know better')")
+    assert shared.state() == "closed"
+    old.run("await registry.get_service('h', 'llm')")
+    assert shared.state() == "closed"
+    assert shared.breaker("forced")["override"] == "open"
+
+
+def test_nobody_notices_that_the_server_has_forgotten_its_scripts(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    two = fleet(2)
+    two.all(REGISTER)
+    two.begin("""
+        for _ in range(300):
+            assert await registry.get_service("h", "llm") is not None
+            await registry.breaker("llm", "well").arecord_success()
+    """)
+    for _ in range(50):
+        shared.client.script_flush()
+    two.end()
+    assert shared.breaker("well")["total_successes"] == "600"
+
+
+def test_nobody_notices_that_the_server_was_killed_and_started_empty(
+    borrow: Callable[..., Team], server: Server
+) -> None:
+    two = borrow(2, server.url, lease=LEASE, heartbeat=HEARTBEAT)
+    two.all(REGISTER)
+    two[0].run(BREAK)
+    two.all("await registry.get_service('h', 'llm')")
+    two.begin("""
+        global going
+        going, served = True, 0
+        async def stop():
+            await asyncio.sleep(2.5)
+            global going
+            going = False
+        asyncio.ensure_future(stop())
+        while going:
+            assert await registry.get_service("h", "llm") is not None
+            await registry.breaker("llm", "well").arecord_success()
+            registry.breaker("llm", "well").record_success()
+            served += 1
+        return served
+    """)
+    with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
+        shared = SharedState(client)
+        wait_until(lambda: int(shared.breaker("well").get("total_successes", 0)) > 20)
+        server.kill()
+        server.start()
+        assert all(served > 50 for served in two.end())
+        wait_until(lambda: len(shared.registrations()) == 4)
+        assert shared.state() == "open"
+        assert shared.breaker("forced")["override"] == "open"
+        assert two.all("return (await registry.explain('h', 'llm'))[0].name") == ["well"] * 2

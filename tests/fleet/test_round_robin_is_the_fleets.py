@@ -1,0 +1,101 @@
+"""A round robin is one rotation of the whole fleet, right under concurrency and change."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fleet.pool import Team
+
+pytestmark = pytest.mark.xdist_group("twenty processes")
+
+NAMES = ["a", "b", "c", "d"]
+
+REGISTER = """
+    for name in "abcd":
+        registry.register(
+            "h", "llm", Client(name), strategy=SelectionStrategy.ROUND_ROBIN, name=name
+        )
+    await registry.flush()
+"""
+
+BIND = """
+    for name in "abcd":
+        registry.bind(name, Client(name))
+"""
+
+RESOLVE_200 = """
+    return [getattr(await registry.get_service("h", "llm"), "name", None) for _ in range(200)]
+"""
+
+AT_ONCE = """
+    got = await asyncio.gather(*(registry.get_service("h", "llm") for _ in range(200)))
+    return [getattr(one, "name", None) for one in got]
+"""
+
+
+def counted(answers: list[list[str | None]]) -> Counter[str | None]:
+    return Counter(name for answer in answers for name in answer)
+
+
+@pytest.mark.parametrize("resolve", [RESOLVE_200, AT_ONCE], ids=["one by one", "all at once"])
+def test_twenty_processes_at_once_hand_out_each_provider_equally_often(
+    fleet: Callable[..., Team], resolve: str
+) -> None:
+    twenty = fleet(20)
+    twenty.all(REGISTER)
+    assert counted(twenty.all(resolve)) == dict.fromkeys(NAMES, 1000)
+
+
+def test_a_provider_that_goes_half_way_costs_nobody_a_turn(fleet: Callable[..., Team]) -> None:
+    twenty = fleet(20)
+    owner, users = twenty[0], twenty.agents[1:]
+    owner.run(REGISTER)
+    for user in users:
+        user.run(BIND)
+    for user in users:
+        user.begin(
+            """
+            names = []
+            for _ in range(200):
+                service = await registry.get_service("h", "llm")
+                names.append([getattr(service, "name", None), time.monotonic()])
+            return names
+            """
+        )
+    gone = owner.run("""
+        while True:
+            await asyncio.sleep(0.002)
+            store = await registry._session.store()
+            if await store.take("llm", "h|0|2", 0) >= 1900:
+                break
+        await registry.aunregister("d")
+        return time.monotonic()
+    """)
+    answers = [[name for name, _ in user.end()] for user in users]
+    got = counted(answers)
+    assert None not in got
+    assert got["d"] > 0, f"it went before anybody had its turn, at {gone}"
+    rest = [got[name] for name in "abc"]
+    assert got.total() == 19 * 200
+    assert max(rest) - min(rest) <= len(users), got
+
+
+def test_a_provider_whose_breaker_opens_half_way_costs_nobody_a_turn(
+    fleet: Callable[..., Team],
+) -> None:
+    eight = fleet(8)
+    eight.all(REGISTER)
+    first = counted(eight.all(RESOLVE_200))
+    eight[0].run("await registry.breaker('llm', 'd').aforce_open('test', 60)")
+    second = counted(eight.all(RESOLVE_200))
+    assert first == dict.fromkeys(NAMES, 400)
+    assert second["d"] == 0
+    rest = [second[name] for name in "abc"]
+    assert sum(rest) == 1600
+    assert max(rest) - min(rest) <= 8

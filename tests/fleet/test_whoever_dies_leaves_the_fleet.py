@@ -1,0 +1,126 @@
+"""What a process promised goes with its lease, and no more than that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import redis
+
+from tests.fleet.shared_state import SharedState
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fleet.pool import Team
+    from tests.fleet.server import Server
+
+LEASE = 1.0
+
+REGISTER = """
+    once = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=600)
+    registry.register_global("llm", Client(), name="shared", circuit_breaker_config=once)
+    await registry.flush()
+"""
+REGISTER_OWN = """
+    return registry.register_global("llm", Client())
+"""
+LEAVE = "return await registry.aunregister('shared')"
+FAIL = "return (await handle.arecord_failure()).value"
+FIND = "return await registry.get_service('h', 'llm') is not None"
+NAMES = """
+    info = await registry.aget_provider_info(service_type="llm")
+    return [one["name"] for one in info["global_services"].get("llm", [])]
+"""
+
+
+def test_the_providers_of_a_killed_process_go_with_its_lease_and_shared_ones_stay(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    doomed, living = fleet(2, lease=LEASE)
+    own = doomed.run(REGISTER_OWN)
+    for agent in (doomed, living):
+        agent.run(REGISTER)
+    doomed.kill()
+    assert set(living.run(NAMES)) == {own, "shared"}
+    wait_until(lambda: living.run(NAMES) == ["shared"], timeout=10)
+    assert list(shared.members("shared")) == [living.process_id]
+    expired = {event["id"]: event for event in shared.events("member_expired")}
+    assert set(expired) == {own, "shared"}
+    for event in expired.values():
+        assert event["process"] == doomed.process_id
+    [gone] = shared.events("provider_expired")
+    assert gone["provider"] == own
+    assert living.run(FIND)
+
+
+def test_the_breaker_of_a_provider_whose_last_member_died_is_open_for_the_next(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    doomed, watcher = fleet(2, lease=LEASE)
+    doomed.run(REGISTER)
+    watcher.run(REGISTER_OWN + "\n")
+    assert doomed.run(FAIL) == "open"
+    before = shared.breaker()
+    doomed.kill()
+    wait_until(lambda: "shared" not in watcher.run(NAMES), timeout=10)
+    assert "shared" not in shared.registrations()
+    [successor] = fleet(1, lease=LEASE)
+    successor.run(REGISTER)
+    assert "shared" in shared.registrations()
+    assert shared.breaker() == before
+    told = successor.run("return [[o.name, o.reason] for o in await registry.explain('h', 'llm')]")
+    assert ["shared", "open"] in told
+
+
+def test_a_late_unregister_removes_only_its_own_membership(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    late, successor = fleet(2)
+    for agent in (late, successor):
+        agent.run(REGISTER)
+    assert late.run(LEAVE)
+    assert not late.run(LEAVE)
+    assert list(shared.members("shared")) == [successor.process_id]
+    assert successor.run(FIND)
+
+
+def test_a_process_that_hung_longer_than_its_lease_is_back_within_a_heartbeat(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    import signal
+
+    hanging, living = fleet(2, lease=LEASE)
+    own = hanging.run(REGISTER_OWN)
+    hanging.run("await registry.flush()")
+    living.run(REGISTER)
+    hanging.signal(signal.SIGSTOP)
+    wait_until(lambda: living.run(NAMES) == ["shared"], timeout=10)
+    hanging.signal(signal.SIGCONT)
+    wait_until(lambda: set(living.run(NAMES)) == {own, "shared"}, timeout=10)
+    assert hanging.process_id in shared.members(own)
+
+
+def test_when_most_leases_end_because_redis_hung_they_are_kept_once(
+    borrow: Callable[..., Team], server: Server
+) -> None:
+    three = borrow(3, server.url, lease=LEASE)
+    for agent in three:
+        agent.run(REGISTER_OWN)
+    three.all("await registry.flush()")
+    with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
+        shared = SharedState(client)
+        members = set(shared.members(""))
+        registrations = set(shared.registrations())
+        # One of them is dead when the server comes back; nobody can know that yet.
+        three[2].kill()
+        server.freeze()
+        three[0].begin("await asyncio.sleep(2.5)")
+        three[0].end()
+        server.thaw()
+        wait_until(lambda: shared.events("members_kept"), timeout=10)
+        assert set(shared.registrations()) == registrations
+        assert set(shared.members("")) == members
+        wait_until(lambda: len(shared.registrations()) == 2, timeout=10)
+        assert len(shared.events("members_kept")) == 1
+        assert len(shared.events("provider_expired")) == 1
