@@ -100,6 +100,8 @@ class Membership:
             return
         await self.announce(store, [registration.service_type])
         answer = await store.register(registration)
+        if self._renewed_at == -math.inf:
+            self.note_renewal()
         config, explicit = self.config_for(registration.service_type, registration.name)
         if explicit and wanted.config is None:
             explicit = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ciris_registry.breaker_rules import Verdict
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _MOST_PLANS: Final = 10_000
+_MANY_TURNS: Final = 2**16
 """Programs may make up handler names; what is remembered of them has an end."""
 
 
@@ -143,8 +145,11 @@ class Resolver:
         if not tier.cursor:
             return tier.candidates
         if not tier.shared:
-            turns = self._turns.setdefault((request.service_type, tier.cursor), itertools.count())
-            position = next(turns)
+            key = (request.service_type, tier.cursor)
+            if key not in self._turns:
+                # Many processes that turn by themselves must not all begin with the same one.
+                self._turns[key] = itertools.count(random.randrange(_MANY_TURNS))  # noqa: S311 # no secret
+            position = next(self._turns[key])
         elif tier.cursor != taken:
             position = await store.take(request.service_type, tier.cursor, 1)
         return rotated(tier.candidates, position)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from ciris_registry.breaker_config import CircuitBreakerConfig
 from ciris_registry.keys import TypeKeys
 from ciris_registry.scripts import load_scripts
-
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -71,11 +72,15 @@ class Volume:
                 "generation": "",
             },
         )
-        for start in range(0, times, 5000):
-            with self._client.pipeline(transaction=False) as pipe:
-                for _ in range(min(5000, times - start)):
-                    pipe.evalsha(self._record.sha, numkeys, *values)
-                pipe.execute()
+        connection = self._client.connection_pool.get_connection()
+        [call] = connection.pack_command("EVALSHA", self._record.sha, numkeys, *values)
+        # Reading a hundred thousand replies would take longer than making them.
+        connection.send_command("CLIENT", "REPLY", "OFF")
+        for start in range(0, times, 1000):
+            connection.send_packed_command([call * min(1000, times - start)])
+        connection.send_command("CLIENT", "REPLY", "ON")
+        assert connection.read_response() == "OK"
+        self._client.connection_pool.release(connection)
 
     def size(self) -> dict[str, int]:
         """Keys, fields and bytes of all that there is."""
@@ -98,13 +103,14 @@ def test_a_single_failure_among_ten_thousand_successes_opens_nothing(shared: Sha
     assert (breaker["total_successes"], breaker["total_failures"]) == ("10000", "1")
 
 
+@pytest.mark.timeout(180)
 def test_a_breaker_is_as_large_after_a_hundred_thousand_calls_as_after_a_hundred(
     shared: SharedState,
 ) -> None:
     volume = Volume(shared.client, window=0.2)
     begin = shared.now()
     for part in range(10):
-        wait_until(lambda due=begin + 25 * part: shared.now() >= due)
+        wait_until(lambda due=begin + 25 * part: shared.now() >= due)  # type: ignore[misc]
         volume.record("success", 9)
         volume.record("failure", 1)
     small = volume.size()

@@ -86,6 +86,30 @@ def test_a_provider_that_goes_half_way_costs_nobody_a_turn(fleet: Callable[..., 
     assert max(rest) - min(rest) <= len(users), got
 
 
+def test_a_provider_that_all_its_members_unregister_half_way_costs_nobody_a_turn(
+    fleet: Callable[..., Team],
+) -> None:
+    twenty = fleet(20)
+    twenty.all(REGISTER)
+
+    answers = twenty.all("""
+        names = []
+        for turn in range(200):
+            if turn == 100:
+                assert await registry.aunregister("d")
+            names.append(getattr(await registry.get_service("h", "llm"), "name", None))
+        return names
+    """)
+
+    got = counted(answers)
+    assert set(got) == set(NAMES)
+    assert got.total() == 4000
+    rest = [got[name] for name in "abc"]
+    assert max(rest) - min(rest) <= len(twenty), got
+    for answer in answers:
+        assert "d" not in answer[100:], "it was handed out by a process that has left it"
+
+
 def test_a_provider_whose_breaker_opens_half_way_costs_nobody_a_turn(
     fleet: Callable[..., Team],
 ) -> None:

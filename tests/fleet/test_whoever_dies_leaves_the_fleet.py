@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import redis
@@ -44,6 +45,7 @@ def test_the_providers_of_a_killed_process_go_with_its_lease_and_shared_ones_sta
     doomed.kill()
     assert set(living.run(NAMES)) == {own, "shared"}
     wait_until(lambda: living.run(NAMES) == ["shared"], timeout=10)
+    wait_until(lambda: living.run(FIND) and len(shared.members("shared")) == 1, timeout=10)
     assert list(shared.members("shared")) == [living.process_id]
     expired = {event["id"]: event for event in shared.events("member_expired")}
     assert set(expired) == {own, "shared"}
@@ -88,8 +90,6 @@ def test_a_late_unregister_removes_only_its_own_membership(
 def test_a_process_that_hung_longer_than_its_lease_is_back_within_a_heartbeat(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
-    import signal
-
     hanging, living = fleet(2, lease=LEASE)
     own = hanging.run(REGISTER_OWN)
     hanging.run("await registry.flush()")
@@ -112,15 +112,17 @@ def test_when_most_leases_end_because_redis_hung_they_are_kept_once(
         shared = SharedState(client)
         members = set(shared.members(""))
         registrations = set(shared.registrations())
-        # One of them is dead when the server comes back; nobody can know that yet.
+        # When the server comes back, one process is dead and one comes back later than the
+        # third: that one cannot know which is which.
         three[2].kill()
+        three[1].signal(signal.SIGSTOP)
         server.freeze()
-        three[0].begin("await asyncio.sleep(2.5)")
-        three[0].end()
+        three[0].run("await asyncio.sleep(2.5)")
         server.thaw()
         wait_until(lambda: shared.events("members_kept"), timeout=10)
         assert set(shared.registrations()) == registrations
         assert set(shared.members("")) == members
+        three[1].signal(signal.SIGCONT)
         wait_until(lambda: len(shared.registrations()) == 2, timeout=10)
         assert len(shared.events("members_kept")) == 1
         assert len(shared.events("provider_expired")) == 1
