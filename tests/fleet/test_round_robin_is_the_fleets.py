@@ -110,6 +110,26 @@ def test_a_provider_that_all_its_members_unregister_half_way_costs_nobody_a_turn
         assert "d" not in answer[100:], "it was handed out by a process that has left it"
 
 
+def test_processes_that_can_use_only_some_do_not_all_begin_with_the_same_one(
+    fleet: Callable[..., Team],
+) -> None:
+    twenty = fleet(20)
+    twenty[0].run(REGISTER)
+    for user in twenty.agents[1:]:
+        user.run("""
+            for name in "abc":
+                registry.bind(name, Client(name))
+        """)
+
+    firsts = [
+        user.run('return (await registry.get_service("h", "llm")).name')
+        for user in twenty.agents[1:]
+    ]
+
+    assert set(firsts) <= set("abc")
+    assert len(set(firsts)) > 1
+
+
 def test_a_provider_whose_breaker_opens_half_way_costs_nobody_a_turn(
     fleet: Callable[..., Team],
 ) -> None:
