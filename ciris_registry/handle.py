@@ -135,11 +135,15 @@ class BreakerHandle:
             self._permits.keep(self.service_type, self.name, held)
 
     async def acquire(self, store: Store, permit: str) -> Admission:
-        """Ask with a permit of one's own making."""
-        admission, reply = await store.acquire(self.service_type, self.name, permit)
-        if admission.verdict is Verdict.MISSING:
-            await self._membership.configure(store, self.service_type, self.name)
+        """Ask with a permit of one's own making; it goes back if the answer does not arrive."""
+        try:
             admission, reply = await store.acquire(self.service_type, self.name, permit)
+            if admission.verdict is Verdict.MISSING:
+                await self._membership.configure(store, self.service_type, self.name)
+                admission, reply = await store.acquire(self.service_type, self.name, permit)
+        except BaseException:
+            self.give_back(permit)
+            raise
         taken = (permit, admission.deadline) if admission.verdict is Verdict.PERMIT else None
         self._mirror.learn(self.name, reply, taken)
         return admission

@@ -166,11 +166,7 @@ class Resolver:
         if breaker is not None and breaker.needs_permit(now):
             handle = self._views.handle(registration.service_type, registration.name)
             asked = self._views.permits.new()
-            try:
-                admission = await handle.acquire(store, asked)
-            except BaseException:
-                handle.give_back(asked)
-                raise
+            admission = await handle.acquire(store, asked)
             if admission.verdict is Verdict.REFUSED:
                 return None
             if admission.verdict is Verdict.PERMIT:
