@@ -28,6 +28,9 @@ SOCKET_TIMEOUT: Final = 2.0
 """Seconds for one reply. It ends what hangs for good; callers give up long before by
 ``store_timeout``. A command that blocks on the server must block for less than this."""
 
+MOST_CONNECTIONS: Final = 2**31
+"""No bound of the pool's own."""
+
 CLIENT_NAME: Final = "ciris-registry"
 """What CLIENT LIST of a real server shows."""
 
@@ -113,6 +116,8 @@ def _options() -> dict[str, Any]:
         # A field that someone damaged by hand must be readable to be reported.
         "encoding_errors": "backslashreplace",
         "health_check_interval": 0,
+        # redis-py would refuse the one that finds this many in use; the transport keeps order.
+        "max_connections": MOST_CONNECTIONS,
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),
         "socket_connect_timeout": CONNECT_TIMEOUT,

@@ -7,7 +7,7 @@ what any script means.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from redis.exceptions import NoScriptError, RedisError
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ciris_registry.scripts import Script
 
 _R = TypeVar("_R")
+
+AT_ONCE: Final = 64
+"""Scripts that one process has under way at a time, each on a connection of its own; more wait for
+their turn. Commands that block on the server are not among them, and hold up nobody."""
 
 
 class Transport:
@@ -44,6 +48,7 @@ class Transport:
         self._location = location
         self._patience = patience
         self._revive = revive
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def run(
         self,
@@ -67,10 +72,11 @@ class Transport:
         execute: Callable[..., Awaitable[Any]] = client.execute_command
 
         async def call() -> list[Any]:
-            try:
-                reply = await execute("EVALSHA", script.sha, numkeys, *values)
-            except NoScriptError:
-                reply = await execute("EVAL", script.text, numkeys, *values)
+            async with self._turns:
+                try:
+                    reply = await execute("EVALSHA", script.sha, numkeys, *values)
+                except NoScriptError:
+                    reply = await execute("EVAL", script.text, numkeys, *values)
             return cast("list[Any]", reply)
 
         return await self.attempt(call, repeatable=repeatable)

@@ -9,8 +9,9 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from ciris_registry import ServiceRegistry
 from ciris_registry.errors import StoreError, StoreUnavailableError
-from ciris_registry.transport import Transport
+from ciris_registry.transport import AT_ONCE, Transport
 
 
 async def nothing() -> None:
@@ -104,3 +105,17 @@ async def test_an_error_of_redis_is_not_tried_again() -> None:
     with pytest.raises(StoreError, match="maxmemory"):
         await transport().attempt(full)
     assert sent == 1
+
+
+async def test_a_thousand_calls_at_once_wait_for_their_turn_on_a_few_connections(
+    real_url: str,
+) -> None:
+    async with ServiceRegistry(url=real_url) as registry:
+        name = registry.register("h", "llm", object())
+        breaker = registry.breaker("llm", name)
+
+        await asyncio.gather(*(breaker.arecord_success() for _ in range(1000)))
+
+        assert (await breaker.aget_stats())["total_successes"] == 1000
+        async with Redis.from_url(real_url) as client:
+            assert len(await client.client_list()) <= AT_ONCE + 4
