@@ -1,0 +1,161 @@
+"""Processes that are killed at any moment leave nothing half done, and nothing that stays taken.
+
+Sixty of them come out of one process that has imported everything already, because starting so
+many anew would take half a minute.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Self
+
+from ciris_registry.records import parse_registration
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fleet.pool import Team
+    from tests.fleet.shared_state import SharedState
+
+KILLS = 60
+LEASE = 1.5
+
+# success_threshold is never reached, so the breaker stays HALF_OPEN and there is a permit to take.
+CONFIG = """
+    config = CircuitBreakerConfig(
+        failure_threshold=1, recovery_timeout=0, success_threshold=1_000_000, timeout_duration=600
+    )
+"""
+
+REGISTER = f"""{CONFIG}
+    registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
+    await registry.flush()
+"""
+
+DOOMED = f"""
+import asyncio, os, signal, sys
+from ciris_registry import *
+import redis.asyncio
+
+class Client:
+    pass
+
+async def work():
+{CONFIG}
+    registry = ServiceRegistry(url=sys.argv[1], settings=RegistrySettings(lease={LEASE}))
+    handle = registry.breaker("llm", "shared")
+    turn = 0
+    while True:
+        turn += 1
+        own = registry.register("thinker", "llm", Client(), name=f"own-{{turn % 3}}")
+        registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
+        if await registry.get_service("nobody", "llm") is not None:
+            await handle.arecord_success()
+        registry.breaker("llm", own).record_failure()
+        await registry.get_service("thinker", "llm")
+        await registry.aunregister(own)
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for _ in sys.stdin:
+    child = os.fork()
+    if not child:
+        asyncio.run(work())
+    print(child, flush=True)
+"""
+
+
+class Nursery:
+    """Makes processes that work until they are killed."""
+
+    def __init__(self, url: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", DOOMED, url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._born: set[int] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pid in list(self._born):
+            self.kill(pid)
+        self._process.communicate(timeout=10)
+
+    def born(self) -> int:
+        """A new one, at work."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        pid = int(self._process.stdout.readline())
+        self._born.add(pid)
+        return pid
+
+    def kill(self, pid: int) -> None:
+        """End it as ``kill -9`` does."""
+        os.kill(pid, signal.SIGKILL)
+        self._born.discard(pid)
+
+
+def assert_nothing_is_half_done(shared: SharedState) -> None:
+    """Registrations, their records and their members tell one story at any moment."""
+    keys = shared.keys
+    with shared.client.pipeline() as pipe:
+        pipe.zrange(keys.registrations, 0, -1)
+        for name in ("own-0@thinker", "own-1@thinker", "own-2@thinker", "shared"):
+            pipe.hgetall(keys.provider(name))
+        pipe.zrange(keys.members, 0, -1)
+        listed, *hashes, members = pipe.execute()
+    records = {
+        one: fields
+        for one, fields in zip(
+            ("own-0@thinker", "own-1@thinker", "own-2@thinker", "shared"), hashes, strict=True
+        )
+        if fields
+    }
+    assert set(records) == set(listed), "a registration without a record, or a record without"
+    for one, fields in records.items():
+        parse_registration("llm", one, 1.0, fields)
+    offered = {member.rpartition("|")[0] for member in members} - {""}
+    assert offered == set(listed), "a registration without a member, or a member of nothing"
+
+
+def test_sixty_kills_at_any_moment_leave_nothing_half_done_and_nothing_taken(
+    fleet: Callable[..., Team], shared: SharedState, real_url: str
+) -> None:
+    [living] = fleet(1, lease=LEASE)
+    living.run(REGISTER)
+    living.run("await handle.arecord_failure()")
+    moments = random.Random()
+
+    with Nursery(real_url) as nursery:
+        at_work = [nursery.born() for _ in range(3)]
+        for _ in range(KILLS - len(at_work)):
+            time.sleep(moments.uniform(0.0, 0.06))  # the moment is what this test is about
+            assert_nothing_is_half_done(shared)
+            nursery.kill(at_work.pop(0))
+            assert_nothing_is_half_done(shared)
+            at_work.append(nursery.born())
+        done = int(shared.breaker()["total_successes"])
+        wait_until(lambda: int(shared.breaker()["total_successes"]) > done)
+    leases = {**shared.members("shared"), **shared.members("")}
+    last_lease = max(end for process, end in leases.items() if process != living.process_id)
+
+    # Once the leases of the dead have ended, one call of a living process finds all of it free.
+    wait_until(lambda: shared.now() > last_lease, timeout=10)
+    assert living.run('return await registry.get_service("nobody", "llm") is not None')
+    living.run("await handle.arecord_success()")
+    assert shared.permits() == {}
+    assert shared.registrations() == ["shared"]
+    assert list(shared.members("shared")) == [living.process_id]
+    assert list(shared.members("")) == [living.process_id]
+    assert shared.state() == "half_open"
