@@ -35,17 +35,19 @@ local holds = permit ~= "" and permit ~= "asked"
 local current = ARGV[5] == "" or tonumber(ARGV[5]) == b.generation
 local stands = breaker.override(b, now) == ""
 local probing = b.state == "half_open" or (b.state == "open" and now >= b.retry_at)
-local counted, probe = false, false
-if holds then
-  local held = permits.held(KEYS[2], KEYS[3], permit, now)
-  probe = stands and current and b.state == "half_open" and held
-elseif permit == "asked" and stands and current and probing and b.cooldown_until <= now then
-  probe = permits.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls
-end
-if not holds then
-  counted = stands and current and b.state == "closed"
+
+local function is_probe()
+  if holds then
+    local held = permits.held(KEYS[2], KEYS[3], permit, now)
+    return stands and current and b.state == "half_open" and held
+  elseif permit == "asked" and stands and current and probing and b.cooldown_until <= now then
+    return permits.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls
+  end
+  return false
 end
 
+local probe = is_probe()
+local counted = not holds and stands and current and b.state == "closed"
 if holds then
   redis.call("ZREM", KEYS[2], permit)
 end
@@ -60,6 +62,29 @@ local function tell(kind, reason)
   journal.keep(KEYS[5], b.retention_ms)
 end
 
+local function settle_probe()
+  if b.state == "open" then
+    rules.half_open(b, now)
+    tell("breaker_half_opened", "its recovery time is over")
+  end
+  return rules.probed(b, now, outcome)
+end
+
+local function count()
+  local failed = outcome == "failure" and 1 or 0
+  if failed == 1 then
+    b.failure_count = b.failure_count + 1
+  elseif b.failure_count > 0 then
+    b.failure_count = 0
+  end
+  local reason = rules.trips(b, rules.tally(b, now, failed))
+  if reason then
+    rules.open(b, now)
+    return "breaker_opened", reason
+  end
+  return nil
+end
+
 local kind, reason
 local total = outcome == "success" and "total_successes" or "total_failures"
 b[total] = b[total] + 1
@@ -67,23 +92,9 @@ if (counted or probe) and outcome == "failure" then
   b.last_failure_at = now
 end
 if probe then
-  if b.state == "open" then
-    rules.half_open(b, now)
-    tell("breaker_half_opened", "its recovery time is over")
-  end
-  kind, reason = rules.probed(b, now, outcome)
+  kind, reason = settle_probe()
 elseif counted then
-  local failed = outcome == "failure" and 1 or 0
-  if failed == 1 then
-    b.failure_count = b.failure_count + 1
-  elseif b.failure_count > 0 then
-    b.failure_count = 0
-  end
-  reason = rules.trips(b, rules.tally(b, now, failed))
-  if reason then
-    kind = "breaker_opened"
-    rules.open(b, now)
-  end
+  kind, reason = count()
 end
 
 if kind then

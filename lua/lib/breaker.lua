@@ -15,22 +15,19 @@ local SETTINGS = words(
     .. "half_open_max_calls window_ms minimum_calls backoff_multiplier max_recovery_timeout_ms"
 )
 
-local COUNTERS = words(
-  "generation failure_count success_count openings opened_at retry_at decided_at "
-    .. "last_failure_at cooldown_until override_until total_successes total_failures"
-)
-
+local COUNTED = "generation failure_count success_count openings opened_at retry_at decided_at "
+  .. "last_failure_at cooldown_until override_until total_successes total_failures"
+local COUNTERS = words(COUNTED)
 local WORDS = words("state override override_reason override_by")
+local EVERYTHING = words(table.concat(WORDS, " ") .. " " .. COUNTED)
 
 local STATES = { closed = true, open = true, half_open = true }
 local OVERRIDES = { open = true, closed = true }
 
 local function finite(value)
   local number = tonumber(value)
-  if number and number == number and number > -math.huge and number < math.huge then
-    return number
-  end
-  return nil
+  local sane = number and number == number and math.abs(number) < math.huge
+  return sane and number or nil
 end
 
 local function written(value)
@@ -39,14 +36,11 @@ end
 
 -- A table that remembers which of its fields were assigned, so that only those are written.
 local function tracked(values)
-  return setmetatable({}, {
-    __index = values,
-    __newindex = function(self, field, value)
-      values[field] = value
-      getmetatable(self).changed[field] = true
-    end,
-    changed = {},
-  })
+  local meta = { __index = values, changed = {} }
+  function meta.__newindex(_, field, value)
+    values[field], meta.changed[field] = value, true
+  end
+  return setmetatable({}, meta)
 end
 
 -- The breaker, or nil where there is none or its settings cannot be read. What else is
@@ -80,10 +74,8 @@ end
 
 -- Marks the whole state for writing: a hash has the same fields from its first day.
 function breaker.complete(b)
-  for _, fields in ipairs({ WORDS, COUNTERS }) do
-    for _, field in ipairs(fields) do
-      b[field] = b[field]
-    end
+  for _, field in ipairs(EVERYTHING) do
+    b[field] = b[field]
   end
 end
 
@@ -114,11 +106,9 @@ end
 -- The reply of every breaker script: a word, the server's time, the state as field, value, ….
 function breaker.reply(word, b, now)
   local reply = { word, written(now) }
-  for _, fields in ipairs({ WORDS, COUNTERS }) do
-    for _, field in ipairs(fields) do
-      reply[#reply + 1] = field
-      reply[#reply + 1] = written(b[field])
-    end
+  for _, field in ipairs(EVERYTHING) do
+    reply[#reply + 1] = field
+    reply[#reply + 1] = written(b[field])
   end
   return reply
 end

@@ -2,6 +2,8 @@
 local rules = {}
 
 local BUCKETS = 10
+-- Number of the part, calls, failures: as wide at the first call as at the millionth.
+local BUCKET = "%011.0f:%06.0f:%06.0f"
 
 local function bucket(b, slot)
   local index, calls, failures = string.match(b["bucket_" .. slot] or "", "^(%d+):(%d+):(%d+)$")
@@ -17,7 +19,7 @@ function rules.tally(b, now, failed)
     calls, failures = 0, 0
   end
   calls, failures = calls + 1, failures + failed
-  b["bucket_" .. slot] = string.format("%.0f:%.0f:%.0f", current, calls, failures)
+  b["bucket_" .. slot] = string.format(BUCKET, current, calls, failures)
   for other = 0, BUCKETS - 1 do
     local at, more_calls, more_failures = bucket(b, other)
     if other ~= slot and at > current - BUCKETS and at <= current then
@@ -63,7 +65,7 @@ end
 -- An empty window.
 function rules.forget(b)
   for slot = 0, BUCKETS - 1 do
-    b["bucket_" .. slot] = "0:0:0"
+    b["bucket_" .. slot] = string.format(BUCKET, 0, 0, 0)
   end
 end
 
