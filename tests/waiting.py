@@ -22,7 +22,7 @@ def wait_until(predicate: Callable[[], object], timeout: float = 5.0) -> None:
 
 async def async_wait_until(
     predicate: Callable[[], object | Awaitable[object]],
-    timeout: float = 5.0,  # noqa: ASYNC109 # a test fails by its own message
+    timeout: float = 5.0,  # a test fails by its own message
 ) -> None:
     """As ``wait_until``, for a running event loop; ``predicate`` may be a coroutine function."""
     deadline = time.monotonic() + timeout

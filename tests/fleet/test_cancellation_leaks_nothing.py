@@ -37,7 +37,7 @@ class Checked:
         return True
 
 
-async def make(_: Registration) -> Client:
+async def make(_registration: Registration) -> Client:
     for _ in range(5):
         await asyncio.sleep(0)
     return Client()
@@ -81,12 +81,12 @@ async def test_a_call_may_be_cancelled_at_every_step(
     new_registry: New, act: str, provider: str
 ) -> None:
     registry = new_registry(settings=CALM)
-    options: dict[str, Any] = {
+    ways: dict[str, dict[str, Any]] = {
         "plain": {"provider": Client()},
         "checked": {"provider": Checked()},
         "made": {"factory": make},
-    }[provider]
-    registry.register("h", "llm", name="p", circuit_breaker_config=QUICK, **options)
+    }
+    registry.register("h", "llm", name="p", circuit_breaker_config=QUICK, **ways[provider])
     breaker = registry.breaker("llm", "p")
     await breaker.arecord_failure()
     await asyncio.sleep(0.005)
