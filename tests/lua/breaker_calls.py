@@ -1,0 +1,121 @@
+"""Calls of the breaker scripts, as a process makes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ciris_registry.breaker_config import CircuitBreakerConfig
+from tests.lua.lua_server import fields
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.lua.lua_server import LuaServer
+
+RETENTION: Final = 3_600_000
+CONFIG: Final = CircuitBreakerConfig(failure_threshold=2, recovery_timeout=1.0)
+
+
+def configure(
+    server: LuaServer, config: CircuitBreakerConfig = CONFIG, *, explicit: bool = False
+) -> list[Any]:
+    settings = {**config.fields(), "retention_ms": str(RETENTION)}
+    return server.call(
+        "breaker_configure",
+        "openai",
+        provider="openai",
+        process="A",
+        mode="explicit" if explicit else "default",
+        settings=[part for item in settings.items() for part in item],
+    )
+
+
+def acquire(
+    server: LuaServer, permit: str, lease: int = 15_000, *, writes: bool = True
+) -> list[Any]:
+    return server.call(
+        "breaker_acquire",
+        "openai",
+        provider="openai",
+        process=permit.partition("|")[0],
+        permit=permit,
+        lease_ms=lease,
+        writes=writes,
+    )
+
+
+def record(
+    server: LuaServer,
+    outcome: str = "failure",
+    permit: str = "",
+    process: str = "A",
+    *,
+    writes: bool = True,
+) -> list[Any]:
+    return server.call(
+        "breaker_record",
+        "openai",
+        provider="openai",
+        process=process,
+        outcome=outcome,
+        permit=permit,
+        generation="",
+        writes=writes,
+    )
+
+
+def override(server: LuaServer, word: str, duration: int = 0, *, writes: bool = True) -> list[Any]:
+    return server.call(
+        "breaker_override",
+        "openai",
+        provider="openai",
+        actor="operator",
+        override=word,
+        reason="upgrade",
+        duration_ms=duration,
+        writes=writes,
+    )
+
+
+def reset(server: LuaServer, *, writes: bool = True) -> list[Any]:
+    return server.call(
+        "breaker_reset", "openai", provider="openai", actor="A", reason="", writes=writes
+    )
+
+
+def cool_down(server: LuaServer, duration: int, *, writes: bool = True) -> list[Any]:
+    return server.call(
+        "breaker_cool_down",
+        "openai",
+        provider="openai",
+        process="A",
+        duration_ms=duration,
+        reason="429",
+        writes=writes,
+    )
+
+
+def restore(
+    server: LuaServer, remembered: Mapping[str, str | int], *, writes: bool = True
+) -> list[Any]:
+    return server.call(
+        "breaker_restore",
+        "openai",
+        provider="openai",
+        process="A",
+        remembered=[part for item in remembered.items() for part in item],
+        writes=writes,
+    )
+
+
+def opened(server: LuaServer) -> None:
+    """A breaker whose first trial can be made now."""
+    configure(server)
+    assert record(server)[0] == "counted"
+    assert record(server)[0] == "opened"
+    server.clock.now += 1_000
+
+
+def state(reply: list[Any]) -> dict[str, str]:
+    """What a breaker script shows behind its word and the time."""
+    return fields(reply[2 + len(reply) % 2 :])

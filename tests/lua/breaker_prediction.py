@@ -1,0 +1,281 @@
+"""What the rules of the breaker say will happen: the model test's own prediction.
+
+Written from the table of states and events that users are promised, not from the code under test.
+It keeps what happened (calls with their times, trials with their ends) and works out the rest,
+where the code keeps counters. Times are milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ciris_registry.breaker_config import CircuitBreakerConfig
+
+PARTS = 10
+"""A window moves on in steps of a tenth of its length."""
+
+Outcome = Literal["success", "failure", "returned"]
+Word = Literal["", "open", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a breaker answers: a word, and what goes with it."""
+
+    word: str
+    reason: str = ""
+    retry_at: int = 0
+    deadline: int = 0
+
+
+def holder_of(permit: str) -> str:
+    return permit.rpartition("|")[0]
+
+
+@dataclass(slots=True)
+class Prediction:
+    """A breaker shared by a fleet. ``events`` are those of the last thing that was asked of it."""
+
+    config: CircuitBreakerConfig
+    state: Literal["closed", "open", "half_open"] = "closed"
+    generation: int = 0
+    streak: int = 0
+    good_trials: int = 0
+    openings: int = 0
+    opened_at: int = 0
+    retry_at: int = 0
+    decided_at: int = 0
+    last_failure_at: int = 0
+    cools_until: int = 0
+    word: Word = ""
+    word_until: int = 0
+    word_reason: str = ""
+    word_by: str = ""
+    successes: int = 0
+    failures: int = 0
+    calls: list[tuple[int, bool]] = field(default_factory=list[tuple[int, bool]])
+    trials: dict[str, int] = field(default_factory=dict[str, int])
+    leases: dict[str, int] = field(default_factory=dict[str, int])
+    events: list[str] = field(default_factory=list[str])
+
+    def shown(self) -> dict[str, str]:
+        """The state as every script shows it, and as Redis has it."""
+        return {
+            "state": self.state,
+            "override": self.word,
+            "override_reason": self.word_reason,
+            "override_by": self.word_by,
+            "generation": str(self.generation),
+            "failure_count": str(self.streak),
+            "success_count": str(self.good_trials),
+            "openings": str(self.openings),
+            "opened_at": str(self.opened_at),
+            "retry_at": str(self.retry_at),
+            "decided_at": str(self.decided_at),
+            "last_failure_at": str(self.last_failure_at),
+            "cooldown_until": str(self.cools_until),
+            "override_until": str(self.word_until),
+            "total_successes": str(self.successes),
+            "total_failures": str(self.failures),
+        }
+
+    def word_now(self, now: int) -> Word:
+        """The operator's word, unless it has run out."""
+        return "" if self.word_until and self.word_until <= now else self.word
+
+    def out(self, now: int) -> dict[str, int]:
+        """The permits that are out, with the time when each is free again at the latest.
+
+        A permit ends by its own deadline or with its holder's lease, whichever is first.
+        """
+        ends = {
+            permit: min(deadline, self.leases.get(holder_of(permit), 0))
+            for permit, deadline in self.trials.items()
+        }
+        return {permit: end for permit, end in ends.items() if end > now}
+
+    def ask(self, now: int, permit: str, lease: int) -> Answer:  # noqa: PLR0911 # a table
+        """Ask for admission, with a permit made up by a process that lives for its lease."""
+        word, out = self.word_now(now), self.out(now)
+        if word == "open":
+            return Answer("refused", "forced_open", self.word_until)
+        if now < self.cools_until:
+            return Answer("refused", "cooling_down", self.cools_until)
+        if word == "closed" or self.state == "closed":
+            return Answer("admitted")
+        if self.state == "open" and now < self.retry_at:
+            return Answer("refused", "open", self.retry_at)
+        if permit in out:
+            return Answer("permit", deadline=self.trials[permit])
+        if len(out) >= self.config.half_open_max_calls:
+            return Answer("refused", "half_open", min(out.values()))
+        holder = holder_of(permit)
+        self.leases[holder] = max(self.leases.get(holder, 0), now + lease)
+        deadline = now + round(self.config.timeout_duration * 1000)
+        self.trials = {one: self.trials[one] for one in out} | {permit: deadline}
+        if self.state == "open":
+            self._turn_half_open(now)
+        return Answer("permit", deadline=deadline)
+
+    def report(self, now: int, outcome: Outcome, permit: str, generation: int | None) -> Answer:
+        """Report how a call ended."""
+        out = self.out(now)
+        if permit not in {"", "asked"}:
+            self.trials.pop(permit, None)
+        role = self._role(now, permit, out, generation)
+        if outcome == "returned":
+            return Answer("counted" if role == "trial" else "late")
+        failed = outcome == "failure"
+        if failed:
+            self.failures += 1
+        else:
+            self.successes += 1
+        if role == "late":
+            return Answer("late")
+        if failed:
+            self.last_failure_at = now
+        return (
+            self._tried(now, failed=failed) if role == "trial" else self._called(now, failed=failed)
+        )
+
+    def say(self, now: int, word: Word, reason: str, by: str, duration: int) -> Answer:
+        """An operator puts a word over the breaker, or takes it away."""
+        if word == self.word == "":
+            return Answer("unchanged")
+        kind = {"open": "forced_open", "closed": "forced_closed", "": "override_cleared"}[word]
+        self.events.append(f"breaker_{kind}")
+        self.word = word
+        self.word_reason, self.word_by = (reason, by) if word else ("", "")
+        self.word_until = now + duration if word and duration else 0
+        self._decided(now)
+        return Answer("changed")
+
+    def reset(self, now: int) -> Answer:
+        """Closed, with nothing counted, no cooldown and no operator's word."""
+        self._close(now)
+        self.cools_until = 0
+        self.word = self.word_reason = self.word_by = ""
+        self.word_until = 0
+        self.events.append("breaker_reset")
+        return Answer("changed")
+
+    def cool_down(self, now: int, duration: int) -> Answer:
+        """The provider asked to be left alone."""
+        later = max(self.cools_until, now + duration)
+        if later == self.cools_until:
+            return Answer("unchanged")
+        self.cools_until = later
+        self.events.append("breaker_cooling_down")
+        return Answer("changed")
+
+    def configure(self, config: CircuitBreakerConfig, *, explicit: bool) -> Answer:
+        """Registered with settings of its own, or with whatever stands there."""
+        if not explicit or config == self.config:
+            return Answer("unchanged")
+        self.config = config
+        self.generation += 1
+        self.calls, self.trials = [], {}
+        self.events.append("breaker_settings_changed")
+        return Answer("changed")
+
+    def restore(self, now: int, then: Prediction) -> Answer:
+        """Somebody still knows what it was ``then``: whatever was decided later counts."""
+        decided = then.decided_at > self.decided_at
+        cools = then.cools_until > max(now, self.cools_until)
+        if not decided and not cools:
+            return Answer("unchanged")
+        if decided:
+            self.state = "open" if then.state == "half_open" else then.state
+            self.generation, self.streak = then.generation, then.streak
+            self.openings, self.opened_at = then.openings, then.opened_at
+            self.retry_at, self.decided_at = then.retry_at, then.decided_at
+            self.last_failure_at = then.last_failure_at
+            self.word, self.word_until = then.word, then.word_until
+            self.word_reason, self.word_by = then.word_reason, then.word_by
+            self.successes, self.failures = then.successes, then.failures
+            self.trials = {}
+        if cools:
+            self.cools_until = then.cools_until
+        self.events.append("breaker_restored")
+        return Answer("restored")
+
+    def _role(
+        self, now: int, permit: str, out: dict[str, int], generation: int | None
+    ) -> Literal["trial", "call", "late"]:
+        """What an outcome is: that of a trial, of a call through a closed breaker, or too late."""
+        if self.word_now(now) or generation not in {None, self.generation}:
+            return "late"
+        if permit not in {"", "asked"}:
+            return "trial" if self.state == "half_open" and permit in out else "late"
+        if self.state == "closed":
+            return "call"
+        due = self.state == "half_open" or now >= self.retry_at
+        room = len(out) < self.config.half_open_max_calls
+        allowed = due and room and now >= self.cools_until
+        return "trial" if permit == "asked" and allowed else "late"
+
+    def _called(self, now: int, *, failed: bool) -> Answer:
+        self.streak = self.streak + 1 if failed else 0
+        self.calls.append((now, failed))
+        length = round(self.config.window * 1000)
+        first = now * PARTS // length - PARTS + 1
+        recent = [bad for at, bad in self.calls if at * PARTS // length >= first]
+        rate = self.config.failure_rate_threshold
+        sick = (
+            rate is not None
+            and len(recent) >= self.config.minimum_calls
+            and any(recent)
+            and sum(recent) >= rate * len(recent)
+        )
+        if sick or self.streak >= self.config.failure_threshold:
+            self._open(now)
+            return Answer("opened")
+        return Answer("counted")
+
+    def _tried(self, now: int, *, failed: bool) -> Answer:
+        if self.state == "open":
+            self._turn_half_open(now)
+        if failed:
+            self.streak += 1
+            self._open(now)
+            return Answer("opened")
+        self.good_trials += 1
+        if self.good_trials < self.config.success_threshold:
+            return Answer("counted")
+        self.events.append("breaker_closed")
+        self._close(now)
+        return Answer("closed")
+
+    def _open(self, now: int) -> None:
+        wait = first = max(1.0, round(self.config.recovery_timeout * 1000))
+        for _ in range(self.openings):
+            wait *= self.config.backoff_multiplier
+        wait = max(first, min(wait, self.config.max_recovery_timeout * 1000))
+        self.state = "open"
+        self.good_trials = 0
+        self.openings += 1
+        self.opened_at = now
+        self.retry_at = now + int(wait)
+        self._decided(now)
+        self.events.append("breaker_opened")
+
+    def _turn_half_open(self, now: int) -> None:
+        self.state = "half_open"
+        self.good_trials = 0
+        self.generation += 1
+        self.decided_at = now
+        self.events.append("breaker_half_opened")
+
+    def _close(self, now: int) -> None:
+        self.state = "closed"
+        self.streak = self.good_trials = self.openings = self.retry_at = 0
+        self.calls = []
+        self._decided(now)
+
+    def _decided(self, now: int) -> None:
+        """A new generation, in which no permit of an older one is worth anything."""
+        self.generation += 1
+        self.decided_at = now
+        self.trials = {}

@@ -1,0 +1,296 @@
+"""The breakers under test, each behind the same few methods: shared in Lua, and in one process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from ciris_registry.breaker_config import CircuitBreakerConfig
+from ciris_registry.breaker_rules import BUCKETS, BreakerState
+from ciris_registry.readback import COUNTERS, paired, parse_breaker, remembered, update_breaker
+from tests.lua.breaker_prediction import Answer, Outcome, Prediction, Word, holder_of
+from tests.lua.lua_server import KEYS
+
+if TYPE_CHECKING:
+    from tests.lua.lua_server import Clock, Dump, LuaServer
+
+NAME: Final = "openai"
+LEASE: Final = 600
+RETENTION: Final = 100_000_000
+"""Milliseconds; so long that nothing expires by itself while a walk lasts."""
+
+_BREAKER: Final = KEYS.breaker(NAME)
+_PERMITS: Final = KEYS.permits(NAME)
+
+
+class DisagreementError(AssertionError):
+    """A breaker did something else than was predicted."""
+
+
+def agree(what: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise DisagreementError(f"{what}: {found!r}, but predicted was {expected!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one side answered, with the state after it."""
+
+    answer: Answer
+    fields: dict[str, str]
+
+
+class Side(Protocol):
+    """One breaker under test."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in a message."""
+
+    def begin(self, config: CircuitBreakerConfig) -> None:
+        """A new breaker, and nothing else."""
+
+    def ask(self, permit: str) -> Reply:
+        """Ask for admission."""
+
+    def report(self, by: str, outcome: Outcome, permit: str, generation: int | None) -> Reply:
+        """Report an outcome."""
+
+    def say(self, word: Word, reason: str, by: str, duration: int) -> Reply:
+        """Force it, or take that back."""
+
+    def reset(self, reason: str, by: str) -> Reply:
+        """Reset it."""
+
+    def cool_down(self, by: str, duration: int, reason: str) -> Reply:
+        """Leave the provider alone."""
+
+    def configure(self, config: CircuitBreakerConfig, *, explicit: bool) -> Reply:
+        """Give it settings."""
+
+    def lease(self, process: str, until: int) -> None:
+        """A heartbeat has renewed a process's lease, or the process has left."""
+
+    def lose(self, config: CircuitBreakerConfig) -> None:
+        """Redis loses the breaker, and somebody configures it anew."""
+
+    def restore(self, then: Prediction, expected: Prediction) -> Reply | None:
+        """Put back what a process remembers; where there is nothing to lose, learn the outcome."""
+
+    def window(self) -> list[tuple[int, int, int]]:
+        """What is counted of the last calls, in parts of the window."""
+
+    def check(self, expected: Prediction, by: str, *, quiet: bool) -> None:
+        """Compare what is stored with what is predicted; a ``quiet`` call has written nothing."""
+
+
+class LuaSide:
+    """The scripts on a server."""
+
+    def __init__(self, server: LuaServer) -> None:
+        self._server = server
+        self._seen: Dump = {}
+
+    @property
+    def name(self) -> str:
+        return f"Lua on {self._server.name}"
+
+    def begin(self, config: CircuitBreakerConfig) -> None:
+        self._server.begin()
+        agree("the first settings", self.configure(config, explicit=False).answer.word, "created")
+        self._seen = self._server.dump()
+
+    def ask(self, permit: str) -> Reply:
+        return self._call(
+            "breaker_acquire", process=holder_of(permit), permit=permit, lease_ms=LEASE
+        )
+
+    def report(self, by: str, outcome: Outcome, permit: str, generation: int | None) -> Reply:
+        known = "" if generation is None else generation
+        return self._call(
+            "breaker_record", process=by, outcome=outcome, permit=permit, generation=known
+        )
+
+    def say(self, word: Word, reason: str, by: str, duration: int) -> Reply:
+        return self._call(
+            "breaker_override", override=word, reason=reason, actor=by, duration_ms=duration
+        )
+
+    def reset(self, reason: str, by: str) -> Reply:
+        return self._call("breaker_reset", reason=reason, actor=by)
+
+    def cool_down(self, by: str, duration: int, reason: str) -> Reply:
+        return self._call("breaker_cool_down", process=by, duration_ms=duration, reason=reason)
+
+    def configure(self, config: CircuitBreakerConfig, *, explicit: bool) -> Reply:
+        settings = {**config.fields(), "retention_ms": str(RETENTION)}
+        mode = "explicit" if explicit else "default"
+        flat = [part for item in settings.items() for part in item]
+        return self._call("breaker_configure", process="A", mode=mode, settings=flat)
+
+    def lease(self, process: str, until: int) -> None:
+        self._server.client.zadd(KEYS.members, {f"|{process}": until})
+        self._server.client.pexpire(KEYS.members, RETENTION)
+        self._seen = self._server.dump()
+
+    def lose(self, config: CircuitBreakerConfig) -> None:
+        self._server.client.delete(_BREAKER, _PERMITS)
+        agree("settings", self.configure(config, explicit=False).answer.word, "created")
+        self._seen = self._server.dump()
+
+    def restore(self, then: Prediction, expected: Prediction) -> Reply | None:
+        breaker = BreakerState(then.config)
+        update_breaker(breaker, then.shown())
+        flat = [part for item in remembered(breaker).items() for part in item]
+        return self._call("breaker_restore", process="A", remembered=flat)
+
+    def check(self, expected: Prediction, by: str, *, quiet: bool) -> None:
+        seen, now = self._server.dump(), self._server.clock.now
+        stored = seen[_BREAKER][0]
+        permits = seen.get(_PERMITS, ({}, 0))[0]
+        members = seen[KEYS.members][0] if KEYS.members in seen else {}
+        agree("stored", {name: stored[name] for name in expected.shown()}, expected.shown())
+        settings = {name: stored[name] for name in expected.config.fields()}
+        agree("settings", settings, expected.config.fields())
+        out = {
+            permit: end
+            for permit, deadline in permits.items()
+            if (end := min(deadline, members.get(f"|{holder_of(permit)}", 0))) > now
+        }
+        agree("permits out", out, expected.out(now))
+        self._check_events(seen, expected, by)
+        if quiet:
+            agree("written", not self._server.same(self._seen, seen), False)
+        self._check_expiries(seen, expected)
+        self._seen = seen
+
+    def window(self) -> list[tuple[int, int, int]]:
+        breaker, damaged = parse_breaker(self._seen[_BREAKER][0], {}, CircuitBreakerConfig())
+        agree("damaged", damaged, [])
+        return breaker.buckets
+
+    def _check_events(self, seen: Dump, expected: Prediction, by: str) -> None:
+        known = {stamp for stamp, _ in self._seen.get(KEYS.events, ([], 0))[0]}
+        latest = seen.get(KEYS.events, ([], 0))[0]
+        new = [entry for stamp, entry in reversed(latest) if stamp not in known]
+        agree("events", [entry["kind"] for entry in new], expected.events)
+        for entry in new:
+            agree("an event is about", (entry["provider"], entry["by"]), (NAME, by))
+            agree("an event has a reason", bool(entry["reason"]), True)
+        before, after = (int(dump[KEYS.meta][0]["revision"]) for dump in (self._seen, seen))
+        agree("revisions", after - before, len(new))
+
+    def _check_expiries(self, seen: Dump, expected: Prediction) -> None:
+        for key, (_, ttl) in seen.items():
+            forever = key == _BREAKER and expected.word and not expected.word_until
+            agree(f"{key} stays for ever", ttl < 0, bool(forever))
+
+    def _call(self, script: str, **args: str | int | list[str]) -> Reply:
+        keys = KEYS.slots(self._server.scripts[script].keys, NAME)
+        reply = self._server.run(script, keys, {"provider": NAME, **args})
+        agree("the time", int(reply[1]), self._server.clock.now)
+        word = reply[0]
+        if word == "refused":
+            return Reply(Answer(word, reply[2], int(reply[3])), dict(paired(reply[4:])))
+        if word == "permit":
+            deadline = int(reply[2])
+            return Reply(Answer(word, deadline=deadline), dict(paired(reply[3:])))
+        return Reply(Answer(word), dict(paired(reply[2:])))
+
+
+class MemorySide:
+    """The rules in one process, which learns of leases and of settings by reading them."""
+
+    name: Final = "in process"
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._state = BreakerState(CircuitBreakerConfig())
+        self._deadlines: dict[str, int] = {}
+        self._leases: dict[str, int] = {}
+
+    def begin(self, config: CircuitBreakerConfig) -> None:
+        self._state = BreakerState(config)
+        self._deadlines, self._leases = {}, {}
+
+    def ask(self, permit: str) -> Reply:
+        known = self._see_leases()
+        now = self._clock.now
+        admission = self._state.acquire(now, permit)
+        word = admission.verdict.value
+        if admission.refusal is not None:
+            return self._reply(Answer(word, *admission.refusal))
+        if word != "permit":
+            return self._reply(Answer(word))
+        if known.get(permit, 0) <= now:
+            holder = holder_of(permit)
+            self._deadlines[permit] = admission.deadline
+            self._leases[holder] = max(self._leases.get(holder, 0), now + LEASE)
+        return self._reply(Answer(word, deadline=self._deadlines[permit]))
+
+    def report(self, by: str, outcome: Outcome, permit: str, generation: int | None) -> Reply:
+        self._see_leases()
+        verdict = self._state.record(self._clock.now, outcome, permit, generation)
+        return self._reply(Answer(verdict.value))
+
+    def say(self, word: Word, reason: str, by: str, duration: int) -> Reply:
+        verdict = self._state.set_override(self._clock.now, word, reason, by, duration)
+        return self._reply(Answer(verdict.value))
+
+    def reset(self, reason: str, by: str) -> Reply:
+        return self._reply(Answer(self._state.reset(self._clock.now).value))
+
+    def cool_down(self, by: str, duration: int, reason: str) -> Reply:
+        return self._reply(Answer(self._state.cool_down(self._clock.now, duration).value))
+
+    def configure(self, config: CircuitBreakerConfig, *, explicit: bool) -> Reply:
+        if not explicit or config == self._state.config:
+            return self._reply(Answer("unchanged"))
+        state = self._state
+        self._state = replace(state, config=config, generation=state.generation + 1)
+        self._state.buckets = [(0, 0, 0)] * BUCKETS
+        self._state.permits = {}
+        return self._reply(Answer("changed"))
+
+    def lease(self, process: str, until: int) -> None:
+        self._leases[process] = until
+
+    def lose(self, config: CircuitBreakerConfig) -> None:
+        self._state = BreakerState(config)
+        self._deadlines = {}
+
+    def restore(self, then: Prediction, expected: Prediction) -> Reply | None:
+        update_breaker(self._state, expected.shown())
+        self._state.permits = {one: self._state.permits[one] for one in expected.trials}
+        return None
+
+    def check(self, expected: Prediction, by: str, *, quiet: bool) -> None:
+        agree("state", shown(self._state), expected.shown())
+        self._see_leases()
+        out = {one: end for one, end in self._state.permits.items() if end > self._clock.now}
+        agree("permits out", out, expected.out(self._clock.now))
+
+    def window(self) -> list[tuple[int, int, int]]:
+        return self._state.buckets
+
+    def _see_leases(self) -> dict[str, int]:
+        """A process that reads a permit takes it for no longer than its holder's lease."""
+        self._state.permits = {
+            permit: min(self._deadlines.get(permit, end), self._leases.get(holder_of(permit), 0))
+            for permit, end in self._state.permits.items()
+        }
+        return dict(self._state.permits)
+
+    def _reply(self, answer: Answer) -> Reply:
+        return Reply(answer, shown(self._state))
+
+
+def shown(breaker: BreakerState) -> dict[str, str]:
+    """A state in the process as the scripts would show it."""
+    return {
+        "state": breaker.state.value,
+        "override": breaker.override,
+        "override_reason": breaker.override_reason,
+        "override_by": breaker.override_by,
+        **{name: str(getattr(breaker, name)) for name in COUNTERS},
+    }

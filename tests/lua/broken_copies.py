@@ -1,0 +1,164 @@
+"""Ways to break the breaker that its model test must notice: a name, and what to replace where.
+
+Each text is replaced in a copy of ``lua/`` and must stand there exactly once.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+Replacements = tuple[tuple[str, str, str], ...]
+
+_ACQUIRE = "breaker_acquire.lua"
+_CONFIGURE = "breaker_configure.lua"
+_COOL_DOWN = "breaker_cool_down.lua"
+_OVERRIDE = "breaker_override.lua"
+_RECORD = "breaker_record.lua"
+_RESET = "breaker_reset.lua"
+_RESTORE = "breaker_restore.lua"
+_PERMITS = "lib/permits.lua"
+_RULES = "lib/rules.lua"
+
+BROKEN: Final[dict[str, Replacements]] = {
+    # Asking
+    "a permit has no deadline": ((_PERMITS, "return math.min(deadline, lease)", "return lease"),),
+    "a permit outlives its holder": (
+        (_PERMITS, "return math.min(deadline, lease)", "return deadline"),
+    ),
+    "one permit more than the limit": (
+        (_ACQUIRE, "if count >= b.half_open_max_calls", "if count > b.half_open_max_calls"),
+    ),
+    "the same permit is asked for twice and counts twice": (
+        (_ACQUIRE, "if deadline then", "if false then"),
+    ),
+    "one who asks for a permit is not known to live": (
+        (_ACQUIRE, "if lease < now + tonumber(ARGV[4]) then", "if lease < 0 then"),
+    ),
+    "a refused asker extends what stands": (
+        (
+            _ACQUIRE,
+            'return refused("half_open", soonest)',
+            'redis.call("PEXPIRE", KEYS[2], 60000)\n  return refused("half_open", soonest)',
+        ),
+    ),
+    "a refused asker moves the timer": (
+        (
+            _ACQUIRE,
+            'return refused("open", b.retry_at)',
+            'redis.call("HINCRBY", KEYS[1], "retry_at", 1)\n  return refused("open", b.retry_at)',
+        ),
+    ),
+    "the recovery time ends a millisecond late": (
+        (_ACQUIRE, "now < b.retry_at", "now <= b.retry_at"),
+    ),
+    "admitted while it cools down": ((_ACQUIRE, "b.cooldown_until > now", "false"),),
+    "admitted while it is forced open": ((_ACQUIRE, 'override == "open"', "false"),),
+    "nobody is told of HALF_OPEN": (
+        (_ACQUIRE, "journal.event(KEYS[4]", "journal.version(KEYS[5]"),
+    ),
+    # Recording
+    "the threshold is off by one": (
+        (_RULES, "b.failure_count >= b.failure_threshold", "b.failure_count > b.failure_threshold"),
+    ),
+    "the rate needs no minimum of calls": ((_RULES, "and calls >= b.minimum_calls and", "and"),),
+    "the rate must be exceeded": ((_RULES, "failures / calls >= rate", "failures / calls > rate"),),
+    "the window never ends": ((_RULES, "at > current - BUCKETS and", ""),),
+    "the window is a part too short": (
+        (_RULES, "at > current - BUCKETS and", "at > current - BUCKETS + 1 and"),
+    ),
+    "a success does not end the streak": (
+        (_RECORD, "    b.failure_count = 0\n", "    b.failure_count = b.failure_count\n"),
+    ),
+    "the timer is moved by a late failure": (
+        (
+            _RECORD,
+            "if kind then\n",
+            (
+                'if outcome == "failure" and not counted and not probe and b.state == "open" then '
+                "b.retry_at = now + b.recovery_timeout_ms end\nif kind then\n"
+            ),
+        ),
+    ),
+    "the success threshold is off by one": (
+        (
+            _RULES,
+            "b.success_count >= b.success_threshold",
+            "b.success_count > b.success_threshold",
+        ),
+    ),
+    "the generation is not checked": (
+        (
+            _RECORD,
+            'local current = ARGV[5] == "" or tonumber(ARGV[5]) == b.generation',
+            "local current = true",
+        ),
+    ),
+    "totals are not counted": ((_RECORD, "b[total] = b[total] + 1", "b[total] = b[total]"),),
+    "a permit can be settled twice": (
+        (_RECORD, 'redis.call("ZREM", KEYS[2], permit)', 'redis.call("ZSCORE", KEYS[2], permit)'),
+    ),
+    "a permit that has ended is settled": (
+        (_PERMITS, "tonumber(deadline)) > now then", "tonumber(deadline)) > 0 then"),
+    ),
+    "a cancelled call is a failure": (
+        (_RECORD, 'if outcome == "returned" then', 'if outcome == "cancelled" then'),
+    ),
+    "an outcome without a permit is a trial's": (
+        (_RECORD, 'elseif permit == "asked" and stands', "elseif stands"),
+    ),
+    "trials without a permit are not limited": (
+        (_RECORD, "permits.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls", "true"),
+    ),
+    "a trial is made before the recovery time is over": (
+        (_RECORD, '(b.state == "open" and now >= b.retry_at)', 'b.state == "open"'),
+    ),
+    "outcomes count under an operator's word": (
+        (_RECORD, 'local stands = breaker.override(b, now) == ""', "local stands = true"),
+    ),
+    "permits of an older generation stay": ((_RECORD, '  redis.call("DEL", KEYS[2])\n', ""),),
+    "no longer recovery after a second opening": ((_RULES, "^ b.openings", "^ 0"),),
+    "the recovery time has no limit": (
+        (
+            _RULES,
+            "math.min(b.recovery_timeout_ms * b.backoff_multiplier ^ b.openings, longest)",
+            "math.max(b.recovery_timeout_ms * b.backoff_multiplier ^ b.openings, longest * 0)",
+        ),
+    ),
+    "two events for one opening": (
+        (_RECORD, "  tell(kind, reason)\n", "  tell(kind, reason)\n  tell(kind, reason)\n"),
+    ),
+    "another one is told that it opened": (
+        (
+            _RECORD,
+            "return breaker.reply(WORDS[kind] or",
+            'return breaker.reply(b.state == "open" and "opened" or WORDS[kind] or',
+        ),
+    ),
+    # Operators
+    "an override is no generation": ((_OVERRIDE, "b.generation = b.generation + 1\n", ""),),
+    "an override has no end": ((_OVERRIDE, "duration > 0 and now + duration or 0", "0 or 0"),),
+    "an override leaves permits": ((_OVERRIDE, 'redis.call("DEL", KEYS[2])\n', ""),),
+    "a reset keeps the streak": (
+        (
+            _RESET,
+            "rules.close(b, now)\n",
+            "local streak = b.failure_count\nrules.close(b, now)\nb.failure_count = streak\n",
+        ),
+    ),
+    "a reset keeps the window": (
+        (_RULES, "  b.retry_at = 0\n  rules.forget(b)\n", "  b.retry_at = 0\n"),
+    ),
+    "a reset keeps the cooldown": ((_RESET, "b.cooldown_until = 0\n", ""),),
+    "of two cooldowns the earlier one counts": (
+        (_COOL_DOWN, "deadline <= b.cooldown_until", "deadline >= b.cooldown_until"),
+        (_COOL_DOWN, "or deadline <= now", "and b.cooldown_until > now"),
+    ),
+    "the last cooldown counts": ((_COOL_DOWN, "deadline <= b.cooldown_until or ", ""),),
+    # Settings, and what was lost
+    "default settings overwrite": ((_CONFIGURE, 'if ARGV[3] == "explicit" then', "if true then"),),
+    "new settings are no generation": ((_CONFIGURE, "  b.generation = b.generation + 1\n", ""),),
+    "new settings leave permits": ((_CONFIGURE, '  redis.call("DEL", KEYS[2])\n', ""),),
+    "what is remembered replaces newer data": (
+        (_RESTORE, "local newer = remembered.decided_at > b.decided_at", "local newer = true"),
+    ),
+}

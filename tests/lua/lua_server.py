@@ -1,0 +1,239 @@
+"""A server that runs the Lua scripts by a clock that the test moves, and shows all it holds.
+
+On fakeredis that is ``time.time``, which its TIME and its expiries follow. A real server's clock
+cannot be moved, so there the scripts are those of a copy of ``lua/`` whose clock reads a key.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import redis
+from fakeredis import FakeRedis, FakeServer
+from redis.exceptions import NoScriptError
+
+from ciris_registry.keys import TypeKeys
+from ciris_registry.readback import paired
+from ciris_registry.scripts import load_scripts, read_scripts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from ciris_registry.scripts import Script
+
+LUA: Final = Path(__file__).parents[2] / "lua"
+KEYS: Final = TypeKeys.of("fleet", "llm")
+
+START: Final = 1_700_000_000_000
+"""The time at which every test begins, in milliseconds."""
+
+CLOCK_KEY: Final = "test:clock"
+_MOVED_CLOCK: Final = f"""\
+local clock = {{}}
+
+function clock.now()
+  return tonumber(redis.call("GET", "{CLOCK_KEY}"))
+end
+
+return clock
+"""
+
+LATEST: Final = 4
+"""So many events are in a dump, the newest first; no call writes as many."""
+
+Dump = dict[str, tuple[Any, int]]
+"""Content and expiry of every key: the time when it goes, -1 for never."""
+
+
+class Clock:
+    """The time, in milliseconds; ``seconds`` stands in for ``time.time``."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def seconds(self) -> float:
+        # Half a millisecond keeps what rounds down from rounding to the millisecond before.
+        return (self.now + 0.5) / 1000
+
+
+def copied(folder: Path, replacements: Iterable[tuple[str, str, str]] = ()) -> Path:
+    """A copy of ``lua/`` with texts replaced, each of which must stand there once."""
+    copy = Path(shutil.copytree(LUA, folder / "lua"))
+    for name, old, new in replacements:
+        text = (copy / name).read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{name} has {text.count(old)} times: {old}"
+        (copy / name).write_text(text.replace(old, new), encoding="utf-8")
+    return copy
+
+
+class LuaServer:
+    """One database, with the scripts to be run there."""
+
+    def __init__(self, clock: Clock, scripts: Mapping[str, Script] | None = None) -> None:
+        self.clock = clock
+        self.scripts = scripts or load_scripts()
+        self.client: redis.Redis = FakeRedis(server=FakeServer(), decode_responses=True)
+        self._kinds: dict[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        return "fakeredis"
+
+    @property
+    def exact(self) -> bool:
+        """Whether expiries follow the test's clock."""
+        return True
+
+    def begin(self) -> None:
+        """Nothing is there, and no script is known."""
+        self.client = FakeRedis(server=FakeServer(), decode_responses=True)
+        self._kinds = {}
+
+    def tell_time(self) -> None:
+        """Make the server's clock that of the test."""
+
+    def run(
+        self,
+        name: str,
+        keys: Mapping[str, str | Sequence[str]],
+        args: Mapping[str, str | int | Sequence[str | int]],
+    ) -> list[Any]:
+        """Call a script."""
+        script = self.scripts[name]
+        numkeys, values = script.arrange(keys, args)
+        self.tell_time()
+        run: Any = self.client.execute_command
+        try:
+            return list(run("EVALSHA", script.sha, numkeys, *values))
+        except NoScriptError:
+            return list(run("EVAL", script.text, numkeys, *values))
+
+    def call(
+        self,
+        name: str,
+        subject: str = "",
+        /,
+        *,
+        tail: Sequence[str] = (),
+        writes: bool = True,
+        **args: str | int | Sequence[str | int],
+    ) -> list[Any]:
+        """Call a script that must write to nothing but its keys, or to nothing at all.
+
+        ``tail`` are the keys of a variadic slot, the others are those of the service type.
+        """
+        script = self.scripts[name]
+        slots = script.keys[:-1] if script.keys_variadic else script.keys
+        keys: dict[str, str | Sequence[str]] = dict(KEYS.slots(slots, subject))
+        if script.keys_variadic:
+            keys[script.keys[-1]] = tail
+        return self.checked(name, keys, args, writes=writes)
+
+    def checked(
+        self,
+        name: str,
+        keys: Mapping[str, str | Sequence[str]],
+        args: Mapping[str, str | int | Sequence[str | int]],
+        *,
+        writes: bool = True,
+    ) -> list[Any]:
+        """As ``call``, with keys by slot name."""
+        before = self.dump()
+        reply = self.run(name, keys, args)
+        after = self.dump()
+        given = {one for key in keys.values() for one in ([key] if isinstance(key, str) else key)}
+        changed = {key for key in before.keys() | after.keys() if self._differ(before, after, key)}
+        assert changed <= given, f"{name} wrote to {changed - given}, which it was not given"
+        assert writes or not changed, f"{name} wrote to {changed}"
+        return reply
+
+    def dump(self) -> Dump:
+        """All that is there."""
+        while True:
+            pipe = self.client.pipeline(transaction=False)
+            pipe.keys()
+            for key, kind in self._kinds.items():
+                pipe.pttl(key)
+                _READ[kind](pipe, key)
+            found, *facts = pipe.execute(raise_on_error=False)
+            kinds = {str(key): self._kinds.get(str(key), "") for key in found if key != CLOCK_KEY}
+            if kinds == self._kinds and not any(isinstance(one, Exception) for one in facts):
+                break
+            self._kinds = {key: str(self.client.type(key)) for key in sorted(kinds)}
+        return {
+            key: (_plain(content), ttl if ttl < 0 else self.clock.now + ttl)
+            for key, ttl, content in zip(self._kinds, facts[::2], facts[1::2], strict=True)
+        }
+
+    def events(self) -> list[dict[str, str]]:
+        """The events of the service type, oldest first."""
+        return [fields for _, fields in self.client.xrange(KEYS.events)]  # type: ignore[misc,union-attr] # redis-py types both of its clients at once
+
+    def kinds(self) -> list[str]:
+        """The kinds of all events, oldest first."""
+        return [event["kind"] for event in self.events()]
+
+    def expiries(self) -> dict[str, int]:
+        """The time when each key goes, -1 for never."""
+        return {key: expiry for key, (_, expiry) in self.dump().items()}
+
+    def same(self, before: Dump, after: Dump) -> bool:
+        """Whether nothing was written between two dumps."""
+        return not any(self._differ(before, after, key) for key in before.keys() | after.keys())
+
+    def _differ(self, before: Dump, after: Dump, key: str) -> bool:
+        gone = (None, -2)
+        (content, ttl), (then, left) = before.get(key, gone), after.get(key, gone)
+        # A real server's expiries run on by themselves.
+        return content != then or (ttl != left if self.exact else (ttl < 0) != (left < 0))
+
+
+class RealServer(LuaServer):
+    """The same on a real server; ``folder`` is where the changed copy of the scripts is made."""
+
+    def __init__(self, clock: Clock, url: str, folder: Path) -> None:
+        copy = copied(folder)
+        (copy / "lib" / "clock.lua").write_text(_MOVED_CLOCK, encoding="utf-8")
+        super().__init__(clock, read_scripts(copy))
+        self.client = redis.Redis.from_url(url, decode_responses=True)
+        self._told = 0
+
+    @property
+    def name(self) -> str:
+        return "a real server"
+
+    @property
+    def exact(self) -> bool:
+        return False
+
+    def begin(self) -> None:
+        self.client.flushdb()
+        self._kinds, self._told = {}, 0
+
+    def tell_time(self) -> None:
+        if self._told != self.clock.now:
+            self.client.set(CLOCK_KEY, self.clock.now)
+            self._told = self.clock.now
+
+
+_READ: Final[dict[str, Callable[[Any, str], object]]] = {
+    "hash": lambda pipe, key: pipe.hgetall(key),
+    "zset": lambda pipe, key: pipe.zrange(key, 0, -1, withscores=True),
+    "stream": lambda pipe, key: pipe.xrevrange(key, count=LATEST),
+    "set": lambda pipe, key: pipe.smembers(key),
+    "string": lambda pipe, key: pipe.get(key),
+}
+
+
+def _plain(content: Any) -> Any:  # what redis-py makes of a key
+    """Sorted sets as dicts."""
+    if isinstance(content, list) and content and isinstance(content[0][1], float):
+        return {member: int(score) for member, score in content}
+    return content
+
+
+def fields(reply: Sequence[Any]) -> dict[str, str]:
+    """A flat ``field, value, …`` list as a dict."""
+    return dict(paired(reply))

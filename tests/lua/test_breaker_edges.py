@@ -1,0 +1,155 @@
+"""What the model of the breaker cannot meet: no breaker, damaged ones, and leases that end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ciris_registry.breaker_config import CircuitBreakerConfig
+from tests.lua.breaker_calls import (
+    RETENTION,
+    acquire,
+    configure,
+    cool_down,
+    opened,
+    override,
+    record,
+    reset,
+    restore,
+    state,
+)
+from tests.lua.lua_server import KEYS, START
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.lua.lua_server import LuaServer
+
+
+@pytest.mark.parametrize("damage", ["gone", "another type", "settings missing", "settings broken"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda server: acquire(server, "A|1", writes=False),
+        lambda server: record(server, writes=False),
+        lambda server: override(server, "open", writes=False),
+        lambda server: reset(server, writes=False),
+        lambda server: cool_down(server, 1_000, writes=False),
+        lambda server: restore(server, {"state": "open", "decided_at": START}, writes=False),
+    ],
+    ids=["acquire", "record", "override", "reset", "cool_down", "restore"],
+)
+def test_a_breaker_without_settings_is_missing(
+    server: LuaServer, ask: Callable[[LuaServer], list[Any]], damage: str
+) -> None:
+    breaker = KEYS.breaker("openai")
+    if damage == "another type":
+        server.client.set(breaker, "not a breaker")
+    elif damage != "gone":
+        configure(server)
+        server.client.hdel(breaker, "failure_threshold")
+    if damage == "settings broken":
+        server.client.hset(breaker, "failure_threshold", "many")
+
+    assert ask(server) == ["missing"]
+
+
+def test_a_breaker_of_another_type_is_made_anew(server: LuaServer) -> None:
+    server.client.set(KEYS.breaker("openai"), "not a breaker")
+
+    assert configure(server)[0] == "created"
+    assert acquire(server, "A|1", writes=False)[0] == "admitted"
+
+
+def test_a_breaker_that_lost_its_settings_keeps_its_state(server: LuaServer) -> None:
+    opened(server)
+    server.client.hdel(KEYS.breaker("openai"), "window_ms")
+
+    reply = configure(server)
+
+    assert reply[0] == "created"
+    assert state(reply)["state"] == "open"
+
+
+def test_a_damaged_state_reads_as_one_that_has_seen_nothing(server: LuaServer) -> None:
+    opened(server)
+    damage: dict[Any, Any] = {
+        "state": "ajar",
+        "generation": "nan",
+        "failure_count": "inf",
+        "override": "?",
+    }
+    server.client.hset(KEYS.breaker("openai"), mapping=damage)
+
+    reply = acquire(server, "A|1", writes=False)
+
+    assert reply[0] == "admitted"
+    shown = state(reply)
+    assert (shown["state"], shown["override"]) == ("closed", "")
+    assert (shown["generation"], shown["failure_count"]) == ("0", "0")
+
+
+def test_the_call_that_completes_the_minimum_opens_even_if_it_succeeded(server: LuaServer) -> None:
+    configure(server, CircuitBreakerConfig(failure_rate_threshold=0.5, minimum_calls=2))
+
+    assert record(server, "failure")[0] == "counted"
+    assert record(server, "success")[0] == "opened"
+
+    assert server.events()[-1]["reason"] == "1 of 2 calls failed within the window"
+
+
+def test_a_permit_asked_for_again_after_its_holders_lease_lets_no_second_probe_through(
+    server: LuaServer,
+) -> None:
+    opened(server)
+    assert acquire(server, "A|1", lease=500)[0] == "permit"
+    server.clock.now += 500
+
+    assert acquire(server, "A|1", lease=500)[:3] == [
+        "permit",
+        str(server.clock.now),
+        str(server.clock.now + 30_000),
+    ]
+    assert acquire(server, "B|1", writes=False)[2] == "half_open"
+
+
+def test_a_permit_whose_holders_lease_has_ended_settles_nothing(server: LuaServer) -> None:
+    opened(server)
+    acquire(server, "A|1", lease=500)
+    server.clock.now += 500
+
+    assert record(server, "success", "A|1")[0] == "late"
+    assert acquire(server, "B|1")[0] == "permit"
+
+
+def test_a_probe_without_a_permit_leaves_nothing_that_stays_for_ever(server: LuaServer) -> None:
+    opened(server)
+    server.client.delete(KEYS.events, KEYS.meta)
+
+    assert record(server, "success", "asked")[0] == "counted"
+
+    assert server.kinds() == ["breaker_half_opened"]
+    for expiry in server.expiries().values():
+        assert expiry - server.clock.now > RETENTION - 1_000
+
+
+def test_a_breaker_outlives_its_recovery_time_by_the_retention(server: LuaServer) -> None:
+    opened(server)
+    retry_at = START + 1_000
+
+    assert abs(server.expiries()[KEYS.breaker("openai")] - (retry_at + RETENTION)) < 1_100
+
+    override(server, "open", 90_000)
+    expiry = server.expiries()[KEYS.breaker("openai")]
+    assert abs(expiry - (server.clock.now + 90_000 + RETENTION)) < 1_100
+
+
+def test_only_a_breaker_that_is_forced_without_an_end_never_expires(server: LuaServer) -> None:
+    configure(server)
+
+    override(server, "open")
+    assert server.expiries()[KEYS.breaker("openai")] == -1
+
+    override(server, "")
+    assert server.expiries()[KEYS.breaker("openai")] > 0

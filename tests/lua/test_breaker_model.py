@@ -1,0 +1,230 @@
+"""The breaker against a prediction of its own: Lua on two servers and the rules in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from ciris_registry.breaker_rules import BreakerState, CircuitState, Verdict
+from ciris_registry.scripts import load_scripts, read_scripts
+from tests.lua.breaker_machine import Bench, BreakerMachine
+from tests.lua.breaker_sides import DisagreementError, LuaSide, MemorySide
+from tests.lua.broken_copies import BROKEN
+from tests.lua.lua_server import Clock, LuaServer, copied
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.lua.breaker_sides import Side
+
+EXAMPLES = 200
+STEPS = 50
+FRESH = 9
+
+DRIVEN = {
+    "breaker_acquire",
+    "breaker_configure",
+    "breaker_cool_down",
+    "breaker_override",
+    "breaker_record",
+    "breaker_reset",
+    "breaker_restore",
+}
+"""The scripts that the machine calls."""
+
+MET = {
+    "ask: admitted",
+    "ask: permit",
+    "ask: refused cooling_down",
+    "ask: refused forced_open",
+    "ask: refused half_open",
+    "ask: refused open",
+    "configure: changed",
+    "configure: unchanged",
+    "cool_down: changed",
+    "cool_down: unchanged",
+    "override open: changed",
+    "override closed: changed",
+    "override : changed",
+    "override : unchanged",
+    "report failure: counted",
+    "report failure: late",
+    "report failure: opened",
+    "report returned: counted",
+    "report returned: late",
+    "report success: closed",
+    "report success: counted",
+    "report success: late",
+    "reset: changed",
+    "restore: restored",
+    "restore: unchanged",
+}
+"""What so many walks come across at the least; nothing in it is rare."""
+
+
+def walk(bench: Bench, chosen: settings, number: int | None = None) -> None:
+    machine = type("Walk", (BreakerMachine,), {"bench": bench})
+    if number is not None:
+        machine = seed(number)(machine)
+    run_state_machine_as_test(machine, settings=chosen)
+
+
+@pytest.mark.timeout(280)
+def test_every_breaker_does_what_the_rules_say_and_what_every_other_does(
+    clock: Clock, moved_real_server: LuaServer
+) -> None:
+    sides = (LuaSide(LuaServer(clock)), LuaSide(moved_real_server), MemorySide(clock))
+    bench = Bench(clock, sides)
+
+    walk(
+        bench,
+        settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+    assert bench.met["walk"] >= EXAMPLES
+    assert set(bench.met) >= MET
+
+
+def notice(side: Side, clock: Clock) -> None:
+    """Fail unless the machine disagrees with this side, on walks that are always the same.
+
+    Many short runs, since Hypothesis makes the later walks of a run by changing earlier ones.
+    """
+    chosen = settings(
+        max_examples=FRESH,
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    bench = Bench(clock, (side,))
+
+    def walk_on() -> None:
+        for number in range(EXAMPLES // FRESH):
+            walk(bench, chosen, number)
+
+    with pytest.raises(DisagreementError):
+        walk_on()
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_the_model_notices_a_broken_copy(broken: str, clock: Clock, tmp_path: Path) -> None:
+    scripts = read_scripts(copied(tmp_path, BROKEN[broken]))
+    notice(LuaSide(LuaServer(clock, scripts)), clock)
+
+
+def test_a_broken_copy_of_every_script_that_the_model_drives_is_tried() -> None:
+    files = {name for replacements in BROKEN.values() for name, _, _ in replacements}
+    assert {f"{name}.lua" for name in DRIVEN} <= files
+    assert set(load_scripts()) >= DRIVEN
+
+
+Method = Callable[..., Any]
+
+
+def unlimited(refusal: Method) -> Method:
+    def broken(self: BreakerState, now: int) -> object:
+        found = refusal(self, now)
+        return None if found and found.reason == "half_open" else found
+
+    return broken
+
+
+def of_any_generation(record: Method) -> Method:
+    def broken(
+        self: BreakerState, now: int, outcome: str, permit: str = "", generation: object = None
+    ) -> object:
+        return record(self, now, outcome, permit)
+
+    return broken
+
+
+def moving_the_timer(record: Method) -> Method:
+    def broken(self: BreakerState, now: int, *args: Any) -> object:
+        verdict = record(self, now, *args)
+        if verdict is Verdict.LATE and self.state is CircuitState.OPEN:
+            self.retry_at = now + round(self.config.recovery_timeout * 1000)
+        return verdict
+
+    return broken
+
+
+def without_totals(record: Method) -> Method:
+    def broken(self: BreakerState, *args: Any) -> object:
+        before = self.total_failures
+        verdict = record(self, *args)
+        self.total_failures = before
+        return verdict
+
+    return broken
+
+
+def keeping_the_streak(method: Method) -> Method:
+    def broken(self: BreakerState, *args: Any, **named: Any) -> object:
+        before = self.failure_count
+        verdict = method(self, *args, **named)
+        self.failure_count = max(before, self.failure_count)
+        return verdict
+
+    return broken
+
+
+def by_the_earlier_deadline(cool_down: Method) -> Method:
+    def broken(self: BreakerState, now: int, duration: int) -> object:
+        before = self.cooldown_until
+        verdict = cool_down(self, now, duration)
+        if before > now:
+            self.cooldown_until = min(before, now + duration)
+        return verdict
+
+    return broken
+
+
+def without_a_generation(set_override: Method) -> Method:
+    def broken(self: BreakerState, *args: Any) -> object:
+        before = self.generation
+        verdict = set_override(self, *args)
+        self.generation = before
+        return verdict
+
+    return broken
+
+
+def always_as_long(open_: Method) -> Method:
+    def broken(self: BreakerState, now: int) -> None:
+        before, self.openings = self.openings, 0
+        open_(self, now)
+        self.openings = before + 1
+
+    return broken
+
+
+@pytest.mark.parametrize(
+    ("method", "breaking"),
+    [
+        ("refusal", unlimited),
+        ("record", of_any_generation),
+        ("record", moving_the_timer),
+        ("record", without_totals),
+        ("_counted", keeping_the_streak),
+        ("reset", keeping_the_streak),
+        ("cool_down", by_the_earlier_deadline),
+        ("set_override", without_a_generation),
+        ("_open", always_as_long),
+    ],
+)
+def test_the_model_notices_broken_rules_in_one_process(
+    method: str, breaking: Callable[[Any], Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BreakerState, method, breaking(getattr(BreakerState, method)))
+    notice(MemorySide(clock), clock)

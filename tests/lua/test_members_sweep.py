@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lua.lua_server import KEYS, START
+from tests.lua.registering import LEASE, register, renew, sweep
+
+if TYPE_CHECKING:
+    from tests.lua.lua_server import LuaServer
+
+
+def test_nothing_has_expired(server: LuaServer) -> None:
+    register(server)
+    server.clock.now += LEASE - 1
+
+    assert sweep(server, writes=False) == ["swept"]
+
+
+def test_a_registration_goes_with_the_lease_of_its_last_member(server: LuaServer) -> None:
+    register(server)
+    server.clock.now += LEASE
+
+    assert sweep(server) == ["swept", "openai"]
+
+    found = server.dump()
+    assert set(found) == {KEYS.events, KEYS.meta}
+    assert found[KEYS.meta][0]["revision"] == "2"
+    about = {"provider": "openai", "by": "B", "id": "openai"}
+    assert server.events()[1:] == [
+        {"kind": "member_expired", "reason": "its lease ended", "process": "A", **about},
+        {"kind": "provider_expired", "reason": "its last member's lease ended", **about},
+    ]
+
+
+def test_a_registration_with_a_living_member_stays(server: LuaServer) -> None:
+    register(server, process="A")
+    server.clock.now += 1
+    register(server, process="C")
+    server.clock.now += LEASE - 1
+
+    assert sweep(server) == ["swept"]
+
+    found = server.dump()
+    assert set(found[KEYS.members][0]) == {"openai|C", "|C"}
+    assert found[KEYS.registrations][0] == {"openai": 1}
+    assert found[KEYS.meta][0]["revision"] == "1"
+    assert server.kinds()[-1] == "member_expired"
+
+
+def test_several_members_of_one_registration_expire_at_once(server: LuaServer) -> None:
+    for process in "ACD":
+        register(server, "openai@*", process)
+    server.clock.now += LEASE
+
+    assert sweep(server, ["openai@*"]) == ["swept", "openai@*"]
+
+    assert server.kinds()[-4:] == ["member_expired"] * 3 + ["provider_expired"]
+    assert server.events()[-1]["provider"] == "openai"
+
+
+def test_what_the_caller_did_not_name_stays_until_it_does(server: LuaServer) -> None:
+    register(server, "openai")
+    register(server, "claude@chat")
+    server.clock.now += LEASE
+
+    assert sweep(server, ["openai"]) == ["more", "claude@chat"]
+    assert set(server.dump()[KEYS.registrations][0]) == {"claude@chat"}
+
+    assert sweep(server, ["openai", "claude@chat"]) == ["swept", "claude@chat"]
+    assert KEYS.registrations not in server.dump()
+
+
+def test_nothing_named_means_nothing_removed(server: LuaServer) -> None:
+    register(server)
+    server.client.zrem(KEYS.members, "|A")
+    server.clock.now += LEASE
+
+    assert sweep(server, [], writes=False) == ["more", "openai"]
+
+
+@pytest.mark.parametrize(
+    ("expired", "alive", "word"), [(3, 1, "kept"), (2, 2, "swept"), (1, 3, "swept")]
+)
+def test_more_than_half_at_once_after_an_outage_are_kept_for_one_more_lease(
+    server: LuaServer, expired: int, alive: int, word: str
+) -> None:
+    dead = {f"p{n}|A": START for n in range(expired)}
+    live = {f"q{n}|C": START + 2 * LEASE for n in range(alive)}
+    register(server)
+    server.client.delete(KEYS.members)
+    server.client.zadd(KEYS.members, {**dead, **live})
+    server.client.hset(KEYS.meta, "suspect_until", START + LEASE)
+    server.clock.now += 1
+
+    reply = sweep(server, [f"p{n}" for n in range(expired)])
+
+    assert reply[0] == word
+    if word == "kept":
+        assert reply == ["kept"]
+        assert set(server.dump()[KEYS.members][0]) == {*dead, *live}
+        assert server.dump()[KEYS.members][0]["p0|A"] == START + 1 + LEASE
+        assert server.events()[-1] == {
+            "kind": "members_kept",
+            "provider": "",
+            "by": "B",
+            "reason": "3 of 4 leases expired while Redis was away",
+        }
+    else:
+        assert set(server.dump()[KEYS.members][0]) == set(live)
+
+
+def test_what_was_kept_once_is_swept_the_next_time(server: LuaServer) -> None:
+    register(server, process="A")
+    server.clock.now += LEASE
+    renew(server, [], process="B", outage=True)
+
+    assert sweep(server) == ["kept"]
+    server.clock.now += LEASE
+    assert sweep(server) == ["swept", "openai"]
+
+
+def test_without_an_outage_all_may_expire_at_once(server: LuaServer) -> None:
+    register(server)
+    renew(server, outage=True)
+    server.clock.now += LEASE
+
+    assert sweep(server) == ["swept", "openai"]
+
+
+def test_the_share_is_the_callers(server: LuaServer) -> None:
+    register(server)
+    server.clock.now += LEASE
+    renew(server, [], process="C", outage=True)
+
+    assert sweep(server, share=1) == ["swept", "openai"]
+
+
+def test_a_process_that_has_only_gone_is_no_event(server: LuaServer) -> None:
+    renew(server, [], process="A")
+    server.clock.now += LEASE
+
+    assert sweep(server, []) == ["swept"]
+
+    assert server.dump() == {}

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ciris_registry.keys import process_key, types_key
+from tests.lua.lua_server import START
+from tests.lua.registering import LEASE, RETENTION
+
+if TYPE_CHECKING:
+    from tests.lua.lua_server import LuaServer
+
+PROCESS = process_key("fleet", "A")
+TYPES = types_key("fleet")
+
+
+def renew(server: LuaServer, *used: str, version: str = "1.0") -> list[Any]:
+    return server.checked(
+        "process_renew",
+        {"process": PROCESS, "types": TYPES},
+        {
+            "lease_ms": LEASE,
+            "retention_ms": RETENTION,
+            "host": "here",
+            "pid": 42,
+            "version": version,
+            "used": used,
+        },
+    )
+
+
+def test_it_says_who_it_is_and_what_it_uses(server: LuaServer) -> None:
+    assert renew(server, "llm", "memory") == ["renewed", str(START)]
+
+    (process, ends), (types, end) = (server.dump()[key] for key in (PROCESS, TYPES))
+    assert process == {"host": "here", "pid": "42", "version": "1.0", "started": str(START)}
+    assert types == {"llm", "memory"}
+    assert abs(ends - (START + LEASE)) < 1_000
+    assert abs(end - (START + LEASE + RETENTION)) < 1_000
+
+
+def test_it_has_started_once_however_often_it_is_renewed(server: LuaServer) -> None:
+    renew(server)
+    server.clock.now += 1_000
+
+    assert renew(server, version="1.1") == ["renewed", str(START + 1_000)]
+
+    process, ends = server.dump()[PROCESS]
+    assert process == {"host": "here", "pid": "42", "version": "1.1", "started": str(START)}
+    assert abs(ends - (START + 1_000 + LEASE)) < 1_000
+
+
+def test_one_that_uses_nothing_lists_nothing(server: LuaServer) -> None:
+    renew(server)
+
+    assert set(server.dump()) == {PROCESS}

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.lua.lua_server import KEYS, START
+from tests.lua.registering import LEASE, RETENTION, register
+
+if TYPE_CHECKING:
+    from tests.lua.lua_server import LuaServer
+
+DEADLINE = str(START + LEASE)
+
+
+def test_the_first_one_writes_the_record_and_is_its_member(server: LuaServer) -> None:
+    assert register(server) == ["registered", DEADLINE]
+
+    found = server.dump()
+    assert found[KEYS.registrations][0] == {"openai": 1}
+    assert found[KEYS.provider("openai")][0] == {
+        "name": "openai",
+        "priority": "NORMAL",
+        "metadata": "{}",
+        "registered_by": "A",
+        "registered_at": str(START),
+    }
+    assert found[KEYS.members][0] == {"openai|A": START + LEASE, "|A": START + LEASE}
+    assert found[KEYS.meta][0] == {"epoch": str(START), "revision": "1", "registered": "1"}
+    assert server.events() == [
+        {
+            "kind": "provider_registered",
+            "provider": "openai",
+            "by": "A",
+            "reason": "",
+            "id": "openai",
+        }
+    ]
+
+
+def test_everything_outlives_the_lease_by_the_retention(server: LuaServer) -> None:
+    register(server)
+
+    for expiry in server.expiries().values():
+        assert abs(expiry - (START + LEASE + RETENTION)) < 1_000
+
+
+def test_another_process_joins(server: LuaServer) -> None:
+    register(server)
+    server.clock.now += 10
+
+    assert register(server, process="B") == ["joined", str(START + 10 + LEASE)]
+
+    found = server.dump()
+    assert set(found[KEYS.members][0]) == {"openai|A", "|A", "openai|B", "|B"}
+    assert found[KEYS.provider("openai")][0]["registered_by"] == "A"
+    assert found[KEYS.meta][0]["revision"] == "1"
+    assert server.kinds() == ["provider_registered", "member_joined"]
+
+
+def test_a_member_that_registers_again_is_no_event(server: LuaServer) -> None:
+    register(server)
+    server.clock.now += 10
+
+    assert register(server) == ["joined", str(START + 10 + LEASE)]
+
+    assert server.dump()[KEYS.members][0]["openai|A"] == START + 10 + LEASE
+    assert server.kinds() == ["provider_registered"]
+
+
+def test_the_newest_settings_win_and_the_reply_says_what_they_replace(server: LuaServer) -> None:
+    register(server)
+
+    word, deadline, before, by, *names = register(server, process="B", priority="HIGH")
+
+    assert (word, deadline, by, names) == ("changed", DEADLINE, "A", ["priority"])
+    assert json.loads(before) == {"priority": "NORMAL"}
+    found = server.dump()
+    assert found[KEYS.provider("openai")][0]["priority"] == "HIGH"
+    assert found[KEYS.provider("openai")][0]["registered_by"] == "B"
+    assert found[KEYS.meta][0]["revision"] == "2"
+    event = server.events()[1]
+    assert json.loads(event.pop("before")) == {"priority": "NORMAL"}
+    assert event == {
+        "kind": "provider_changed",
+        "provider": "openai",
+        "by": "B",
+        "reason": "registered with other settings",
+        "id": "openai",
+        "fields": "priority",
+        "before_by": "A",
+    }
+
+
+def test_registrations_stand_in_the_order_in_which_they_came(server: LuaServer) -> None:
+    for registration in ("zeta", "alpha@chat", "alpha@*"):
+        register(server, registration)
+
+    assert server.dump()[KEYS.registrations][0] == {"zeta": 1, "alpha@chat": 2, "alpha@*": 3}
+
+
+def test_what_was_lost_of_a_registration_is_written_anew(server: LuaServer) -> None:
+    register(server)
+    server.client.delete(KEYS.provider("openai"))
+
+    assert register(server, process="B")[0] == "registered"
+
+    assert server.dump()[KEYS.provider("openai")][0]["registered_by"] == "B"
+
+
+def test_a_record_of_another_type_is_replaced(server: LuaServer) -> None:
+    register(server)
+    server.client.delete(KEYS.provider("openai"))
+    server.client.set(KEYS.provider("openai"), "not a record")
+
+    assert register(server)[0] == "registered"
+
+    assert server.client.type(KEYS.provider("openai")) == "hash"

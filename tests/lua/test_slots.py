@@ -1,0 +1,118 @@
+"""On a cluster, all keys of one script call must lie in one slot: those of every call do."""
+
+from __future__ import annotations
+
+import binascii
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakeredis import FakeAsyncRedis, FakeServer
+
+from ciris_registry import CircuitBreakerConfig, RegistrySettings
+from ciris_registry.backend import Backend
+from ciris_registry.location import Location
+from ciris_registry.names import EVERY_HANDLER, GLOBAL
+from ciris_registry.records import Registration
+from ciris_registry.scripts import load_scripts
+from ciris_registry.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SLOTS = 16_384
+ODD = "a:b/c.d-e"
+
+
+def slot_of(key: str) -> int:
+    """As the cluster specification has it: CRC16 of what stands between the first braces."""
+    _, opened, rest = key.partition("{")
+    tag, closed, _ = rest.partition("}")
+    hashed = tag if opened and closed and tag else key
+    return binascii.crc_hqx(hashed.encode(), 0) % SLOTS
+
+
+class Client(FakeAsyncRedis):
+    """Notes the keys of every script call, by the script's name."""
+
+    def __init__(self) -> None:
+        super().__init__(server=FakeServer(), decode_responses=True)
+        self.calls: list[tuple[str, list[str]]] = []
+
+    async def execute_command(self, *parts: Any, **options: Any) -> Any:  # redis-py's own signature
+        if parts[0] == "EVALSHA":
+            script = next(one for one in load_scripts().values() if one.sha == parts[1])
+            self.calls.append((script.name, [str(key) for key in parts[3 : 3 + parts[2]]]))
+        return await super().execute_command(*parts, **options)  # type: ignore[no-untyped-call] # redis-py's
+
+
+@pytest.mark.parametrize(
+    ("key", "slot"),
+    [
+        ("123456789", 12_739),
+        ("{user1000}.following", slot_of("user1000")),
+        ("foo{}{bar}", slot_of("foo{}{bar}")),
+        ("foo{{bar}}zap", slot_of("{bar")),
+    ],
+)
+def test_slots_are_counted_as_the_specification_has_it(key: str, slot: int) -> None:
+    assert slot_of(key) == slot
+
+
+async def use_everything(store: Store, service_type: str, name: str, scope: str) -> None:
+    """Call every method of the store that runs a script."""
+    registration = Registration(service_type, name, scope)
+    config = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=0.0)
+    await store.register(registration)
+    await store.configure(service_type, name, config, explicit=True)
+    await store.renew(service_type, [registration.id], [name], outage=False)
+    await store.sweep(service_type, [registration.id])
+    await store.renew_process("host", 1, "1.0", [service_type, "other"])
+    synced = await store.sync(service_type, ("", "0"), {f"{scope}|0|NORMAL": 1})
+    assert synced.changed is not None
+    version, ids = synced.changed
+    await store.load(service_type, version, list(ids), [name])
+    await store.take(service_type, f"{scope}|0|NORMAL", 1)
+    await store.record(service_type, name, "failure")
+    await store.acquire(service_type, name, f"{store.process}|1")
+    await store.record(service_type, name, "success", f"{store.process}|1")
+    await store.read_breaker(service_type, name)
+    await store.override(service_type, name, "open", "reason", "actor", 0)
+    await store.reset(service_type, name, "reason", "actor")
+    await store.cool_down(service_type, name, 1_000, "reason")
+    await store.restore(service_type, name, {"state": "open", "decided_at": "1"})
+    await store.unregister(registration)
+
+
+def keys_of(calls: list[tuple[str, list[str]]]) -> Iterator[tuple[str, set[int]]]:
+    for script, keys in calls:
+        yield script, {slot_of(key) for key in keys}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "service_type", "name", "scope"),
+    [
+        ("default", "llm", "openai", GLOBAL),
+        ("default", "llm", "openai", "chat"),
+        ("default", "llm", ODD, EVERY_HANDLER),
+        ("a.b-c_d", "a.b-c_d", ODD, ODD),
+        ("0", "-", "permits:breaker:x", EVERY_HANDLER),
+        ("n" * 200, "t" * 200, "p" * 200, "h" * 200),
+    ],
+)
+async def test_all_keys_of_each_call_lie_in_one_slot(
+    namespace: str, service_type: str, name: str, scope: str
+) -> None:
+    client = Client()
+    backend = Backend(Location.parse("memory://"))
+    store = Store(client, backend, namespace, "host-1-x", RegistrySettings())
+    await use_everything(store, service_type, name, scope)
+    await store.aclose()
+
+    assert {script for script, _ in client.calls} == set(load_scripts())
+    for script, slots in keys_of(client.calls):
+        assert len(slots) == 1, f"the keys of {script} lie in slots {slots}"
+
+
+def test_service_types_spread_over_slots() -> None:
+    tags = [f"ciris:v1:{{default/{service_type}}}:meta" for service_type in ("llm", "memory")]
+    assert len({slot_of(tag) for tag in tags}) == len(tags)

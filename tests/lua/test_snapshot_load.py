@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.lua.lua_server import KEYS, START, fields
+from tests.lua.registering import LEASE, register
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.lua.lua_server import LuaServer
+
+NOW = str(START)
+
+
+def load(
+    server: LuaServer,
+    ids: Sequence[str],
+    names: Sequence[str],
+    version: tuple[str, str] = (NOW, "1"),
+) -> list[Any]:
+    hashes = [KEYS.provider(one) for one in ids]
+    for name in names:
+        hashes += [KEYS.breaker(name), KEYS.permits(name)]
+    return server.call(
+        "snapshot_load",
+        tail=hashes,
+        epoch=version[0],
+        revision=version[1],
+        ids=len(ids),
+        writes=False,
+    )
+
+
+def test_everything_asked_for_comes_in_the_order_of_the_keys(server: LuaServer) -> None:
+    register(server, "openai@chat")
+    server.client.hset(KEYS.breaker("openai"), "state", "half_open")
+    server.client.zadd(KEYS.permits("openai"), {"A|1": START + 7})
+
+    word, now, members, record, other, breaker, permits, *more = load(
+        server, ["openai@chat", "unheard-of"], ["openai", "unheard-of"]
+    )
+
+    assert (word, now) == ("loaded", NOW)
+    assert fields(members) == {"openai@chat|A": str(START + LEASE), "|A": str(START + LEASE)}
+    assert fields(record)["name"] == "openai"
+    assert fields(breaker) == {"state": "half_open"}
+    assert permits == ["A|1", str(START + 7)]
+    assert other == []
+    assert more == [[], []]
+
+
+def test_a_list_that_is_old_is_refused(server: LuaServer) -> None:
+    register(server)
+    register(server, "claude")
+
+    assert load(server, ["openai"], ["openai"]) == ["moved", NOW]
+    assert load(server, ["openai"], ["openai"], (str(START - 1), "2")) == ["moved", NOW]
+
+
+def test_an_empty_server_can_be_loaded(server: LuaServer) -> None:
+    assert load(server, [], [], ("", "0")) == ["loaded", NOW, []]
+
+
+def test_what_is_of_another_type_is_told_apart_and_spoils_nothing_else(server: LuaServer) -> None:
+    register(server)
+    for key in (KEYS.breaker("openai"), KEYS.permits("openai"), KEYS.provider("claude")):
+        server.client.set(key, "not what it should be")
+
+    *_, record, other, breaker, permits = load(server, ["openai", "claude"], ["openai"])
+
+    assert fields(record)["name"] == "openai"
+    for damaged in (other, breaker, permits):
+        assert damaged[0] == "damaged"
+        assert "WRONGTYPE" in damaged[1]
