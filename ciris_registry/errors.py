@@ -77,6 +77,10 @@ class StoreUnavailableError(StoreError):
     """Redis could not be reached, and stayed away for as long as was waited."""
 
 
+class UncertainWriteError(StoreUnavailableError):
+    """The connection broke before the answer came: Redis may have done it, or not."""
+
+
 class ClosedError(RegistryError):
     """A registry was used after ``aclose()``; make a new one."""
 

@@ -6,12 +6,13 @@ Those that begin with ``a`` return when Redis has it, with the state after it.
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from ciris_registry.breaker_config import CircuitBreakerConfig, milliseconds
 from ciris_registry.breaker_rules import ASKED, BreakerState, CircuitState, Outcome, Verdict
-from ciris_registry.errors import CircuitBreakerError, SettingsError
+from ciris_registry.errors import CircuitBreakerError, SettingsError, UncertainWriteError
 from ciris_registry.permits import Held
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ciris_registry.replies import BreakerReply
     from ciris_registry.session import Session
     from ciris_registry.store import Store
+
+_log = logging.getLogger(__name__)
 
 
 class BreakerHandle:
@@ -172,11 +175,19 @@ class BreakerHandle:
 
     async def settle(
         self, store: Store, outcome: Outcome, permit: str = "", generation: int | None = None
-    ) -> BreakerReply:
-        """Record one outcome in Redis and take over what it answers."""
-        return await self._do(
-            store, lambda: store.record(self.service_type, self.name, outcome, permit, generation)
-        )
+    ) -> None:
+        """Record one outcome in Redis and take over what it answers.
+
+        If the connection breaks on the way, an outcome without a permit is not sent again: one
+        that is lost is better than one that is counted twice.
+        """
+        try:
+            await self._do(
+                store,
+                lambda: store.record(self.service_type, self.name, outcome, permit, generation),
+            )
+        except UncertainWriteError as error:
+            _log.info("one %s of %s may not be counted: %s", outcome, self.name, error)
 
     # The operator's and the provider's word
 

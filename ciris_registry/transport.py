@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from redis.exceptions import NoScriptError, RedisError
 
-from ciris_registry.errors import DamagedStateError, StoreError, StoreUnavailableError
-from ciris_registry.retrying import UNREACHABLE, persistently
+from ciris_registry.errors import (
+    DamagedStateError,
+    StoreError,
+    StoreUnavailableError,
+    UncertainWriteError,
+)
+from ciris_registry.retrying import UNREACHABLE, never_sent, persistently
 from ciris_registry.scripts import load_scripts
 
 if TYPE_CHECKING:
@@ -63,6 +68,7 @@ class Transport:
         What is not ``repeatable`` is sent a second time only if Redis has seen nothing of it.
 
         Raises:
+            UncertainWriteError: The connection broke while one that is not was on its way.
             StoreUnavailableError: Redis is away.
             StoreError: Redis refuses.
         """
@@ -109,6 +115,9 @@ class Transport:
                 after=failure,
             )
         except (RedisError, OSError) as error:
+            lost = isinstance(error, UNREACHABLE) and not repeatable and not never_sent(error)
+            if lost:
+                raise UncertainWriteError(self._location, str(error)) from None
             raise self._explained(error) from None
 
     async def aclose(self) -> None:
