@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import redis
 
 from tests.fleet.shared_state import SharedState
@@ -107,7 +108,7 @@ def test_nobody_notices_that_the_server_has_forgotten_its_scripts(
 
 
 def test_nobody_notices_that_the_server_was_killed_and_started_empty(
-    borrow: Callable[..., Team], server: Server
+    server: Server, borrow: Callable[..., Team]
 ) -> None:
     two = borrow(2, server.url, lease=LEASE, heartbeat=HEARTBEAT)
     two.all(REGISTER)
@@ -138,3 +139,39 @@ def test_nobody_notices_that_the_server_was_killed_and_started_empty(
         assert shared.state() == "open"
         assert shared.breaker("forced")["override"] == "open"
         assert two.all("return (await registry.explain('h', 'llm'))[0].name") == ["well"] * 2
+
+
+CALLS = {
+    "get_service": 'registry.get_service("h", "llm")',
+    "an awaited outcome": "well.arecord_failure()",
+    "a plain outcome and a resolve": 'well.record_failure() or registry.get_service("h", "llm")',
+    "admission": "well.acheck_and_raise()",
+    "a cooldown": 'registry.breaker("llm", "cooling").acool_down(1)',
+    "unregistering": 'registry.aunregister("forced")',
+    "wait_ready": 'registry.wait_ready(20, ["llm", "memory"])',
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_no_call_that_was_under_way_when_the_server_was_killed_fails(
+    server: Server, borrow: Callable[..., Team], call: str
+) -> None:
+    [agent] = borrow(1, server.url)
+    agent.run(REGISTER)
+    agent.run('await registry.get_service("h", "llm")')
+
+    server.freeze()
+    agent.run(f"""
+        global waiting
+        well = registry.breaker("llm", "well")
+        waiting = asyncio.ensure_future({CALLS[call]})
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+    """)
+    server.kill()
+    server.start()
+
+    agent.run(
+        'registry.register_global("memory", Client())\nawait asyncio.wait_for(waiting, timeout=20)'
+    )
+    assert agent.run('return await registry.get_service("h", "llm") is not None')

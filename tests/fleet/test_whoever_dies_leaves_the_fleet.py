@@ -102,7 +102,7 @@ def test_a_process_that_hung_longer_than_its_lease_is_back_within_a_heartbeat(
 
 
 def test_when_most_leases_end_because_redis_hung_they_are_kept_once(
-    borrow: Callable[..., Team], server: Server
+    server: Server, borrow: Callable[..., Team]
 ) -> None:
     three = borrow(3, server.url, lease=LEASE)
     for agent in three:
