@@ -7,8 +7,7 @@ Those that begin with ``a`` return when Redis has it, with the state after it.
 from __future__ import annotations
 
 import logging
-import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ciris_registry.breaker_config import CircuitBreakerConfig, milliseconds
 from ciris_registry.breaker_rules import ASKED, BreakerState, CircuitState, Outcome, Verdict
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from ciris_registry.store import Store
 
 _log = logging.getLogger(__name__)
+
+_TEN_YEARS: Final = 10 * 365 * 86_400
 
 
 class BreakerHandle:
@@ -324,6 +325,7 @@ class BreakerHandle:
 def _duration(seconds: float | None) -> int:
     if seconds is None:
         return 0
-    if isinstance(seconds, bool) or not (0 < seconds <= 10 * 365 * 86_400) or math.isnan(seconds):
+    known = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not known or not 0 < seconds <= _TEN_YEARS:
         raise SettingsError("a duration", (f"{seconds!r} is not seconds; use more than 0",))
     return milliseconds(seconds)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ciris_registry.session import Session
+
+_log = logging.getLogger(__name__)
 
 _NONE: Final = object()
 
@@ -23,19 +26,22 @@ def health_check_of(instance: object) -> Callable[[], object] | None:
     return None if check is _NONE else check
 
 
-async def is_healthy(check: Callable[[], object], timeout: float) -> bool:
-    """Whether the check answers something true within ``timeout`` seconds.
+async def problem_of(check: Callable[[], object], timeout: float) -> str | None:
+    """What is wrong if the check does not answer something true in time; None if it does.
 
-    An exception, a timeout and an answer that cannot be awaited all count as no.
+    An exception, a timeout and an answer that cannot be awaited are all something wrong; a plain
+    no is an empty text.
     """
     try:
         answer = check()
         if not inspect.isawaitable(answer):
-            return False
+            return f"is_healthy answered {answer!r:.60}, which cannot be awaited: make it async"
         async with asyncio.timeout(timeout):
-            return bool(await answer)
-    except Exception:  # noqa: BLE001 # a program may raise anything
-        return False
+            return None if await answer else ""
+    except TimeoutError:
+        return f"is_healthy did not answer within {timeout:g} s"
+    except Exception as error:  # noqa: BLE001 # a program may raise anything
+        return f"is_healthy raised {error!r:.200}"
 
 
 class HealthChecks:
@@ -44,6 +50,7 @@ class HealthChecks:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._running: dict[tuple[str, str], asyncio.Task[bool]] = {}
+        self._told: set[tuple[str, str]] = set()
 
     async def ask(
         self,
@@ -59,21 +66,31 @@ class HealthChecks:
         """
         task = self._running.get(key)
         if task is None or task.get_loop() is not asyncio.get_running_loop():
-            task = self._session.spawn(self._run(check, timeout, failed))
+            task = self._session.spawn(self._run(key, check, timeout, failed))
             self._running[key] = task
             task.add_done_callback(lambda ended: self._forget(key, ended))
         return await asyncio.shield(task)
 
     async def _run(
         self,
+        key: tuple[str, str],
         check: Callable[[], object],
         timeout: float,  # the breaker's timeout_duration
         failed: Callable[[], Awaitable[object]] | None,
     ) -> bool:
-        healthy = await is_healthy(check, timeout)
-        if not healthy and failed is not None:
+        problem = await problem_of(check, timeout)
+        self._tell(key, problem)
+        if problem is not None and failed is not None:
             await failed()
-        return healthy
+        return problem is None
+
+    def _tell(self, key: tuple[str, str], problem: str | None) -> None:
+        """One line when something begins to go wrong, not one for each check."""
+        if not problem:
+            self._told.discard(key)
+        elif key not in self._told:
+            self._told.add(key)
+            _log.warning("%s of %s counts as unhealthy: %s", key[1], key[0], problem)
 
     def _forget(self, key: tuple[str, str], task: asyncio.Task[bool]) -> None:
         if self._running.get(key) is task:

@@ -49,7 +49,10 @@ def _text(kind: str, value: object) -> str:
     text = plain(value)
     if not isinstance(text, str):
         raise InvalidNameError(
-            kind, repr(value), None, f"is a {type(value).__name__}; use a string or a string enum"
+            kind,
+            repr(value),
+            None,
+            f"is of type {type(value).__name__}; use a string or a string enum",
         )
     return text
 

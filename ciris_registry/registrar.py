@@ -40,6 +40,7 @@ class Registrar:
 
     def register(self, scope: str, service_type: str, offer: Offer, terms: Terms) -> str:
         """Register an offer under a handler, ``*`` or globally; the provider's name."""
+        self._views.session.check_open()
         binding = offer.binding()
         name, warning = self._namer.name(
             service_type, binding.subject(), offer.name, binding.subject

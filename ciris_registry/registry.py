@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from ciris_registry.backend import Backend
-from ciris_registry.errors import RegistrationError, StoreUnavailableError
+from ciris_registry.errors import LocationError, RegistrationError, StoreUnavailableError
 from ciris_registry.event_feed import EventFeed
-from ciris_registry.health_checks import health_check_of, is_healthy
+from ciris_registry.health_checks import health_check_of, problem_of
 from ciris_registry.heartbeat import Heartbeat
 from ciris_registry.identity import Naming, new_process_id
 from ciris_registry.info import provider_info
@@ -46,7 +47,6 @@ from ciris_registry.views import Views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from enum import Enum
 
     from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.handle import BreakerHandle
@@ -84,8 +84,14 @@ class ServiceRegistry:
     ) -> None:
         if naming not in {"private", "by_class"}:
             raise RegistrationError(f"naming is {naming!r}; use 'private' or 'by_class'")
+        if not isinstance(url, str | None):
+            raise LocationError(f"the URL is a {type(url).__name__}; use a string")
+        if not isinstance(settings, RegistrySettings | None):
+            raise RegistrationError(
+                f"settings are a {type(settings).__name__}; use RegistrySettings"
+            )
         required = DEFAULT_REQUIRED if required_services is None else required_services
-        self.required_services = [service_type_name(one) for one in required]
+        self.required_services = _service_types(required)
         self.namespace = namespace_name(namespace)
         self.settings = settings or RegistrySettings()
         self.process_id = new_process_id()
@@ -334,11 +340,7 @@ class ServiceRegistry:
         Returns:
             False if ``timeout`` seconds were not enough.
         """
-        wanted = (
-            self.required_services
-            if service_types is None
-            else [service_type_name(one) for one in service_types]
-        )
+        wanted = self.required_services if service_types is None else _service_types(service_types)
         if self._outbox.pending:
             await self.flush()
         if not self._readiness.missing(wanted):
@@ -396,8 +398,9 @@ class ServiceRegistry:
                 if check is not None:
                     limit = self._views.handle(service_type, one.name).config.timeout_duration
                     keys.append(f"{one.scope or 'global'}.{service_type}.{one.name}")
-                    answers.append(is_healthy(check, limit))
-        return dict(zip(keys, await asyncio.gather(*answers), strict=True))
+                    answers.append(problem_of(check, limit))
+        problems = await asyncio.gather(*answers)
+        return {key: problem is None for key, problem in zip(keys, problems, strict=True)}
 
     async def refresh(self, service_type: str | Enum | None = None) -> None:
         """Read the shared state anew, counters too: of one service type, or of all in use."""
@@ -436,6 +439,14 @@ class ServiceRegistry:
     async def _started(self, store: Store) -> None:
         await self._heartbeat.start(store, unwritten=self._outbox.pending)
         self._session.spawn(self._heartbeat.run(store))
+
+
+def _service_types(given: Iterable[str | Enum]) -> list[str]:
+    if isinstance(given, str | Enum):
+        raise RegistrationError(
+            f"service types are {given!r:.80}; use a list of them (a URL is given as url=…)"
+        )
+    return [service_type_name(one) for one in given]
 
 
 def _request(

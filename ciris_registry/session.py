@@ -50,6 +50,11 @@ class Session:
         """Whether ``aclose`` was called."""
         return self._closed
 
+    def check_open(self) -> None:
+        """Raise ClosedError if ``aclose`` was called."""
+        if self._closed:
+            raise ClosedError("the registry is closed; make a new one")
+
     async def store(self) -> Store:
         """The store of the running loop, connected to on first use.
 
@@ -87,8 +92,7 @@ class Session:
         self._backend.release()
 
     async def _start(self) -> Store:
-        if self._closed:
-            raise ClosedError("the registry is closed; make a new one")
+        self.check_open()
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             # Whatever belonged to the loop before this one ended with it.

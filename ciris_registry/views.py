@@ -25,10 +25,10 @@ class Views:
         membership: Membership,
         default: CircuitBreakerConfig,
     ) -> None:
+        self.session = session
         self.mirrors: dict[str, Mirror] = {}
         self.permits = HeldPermits(session.process)
         self._handles: dict[tuple[str, str], BreakerHandle] = {}
-        self._session = session
         self._outbox = outbox
         self._membership = membership
         self._default = default
@@ -38,7 +38,7 @@ class Views:
         mirror = self.mirrors.get(service_type)
         if mirror is None:
             mirror = self.mirrors[service_type] = Mirror(
-                self._session, service_type, self._membership, self._default
+                self.session, service_type, self._membership, self._default
             )
         return mirror
 
@@ -49,7 +49,7 @@ class Views:
             handle = self._handles[service_type, name] = BreakerHandle(
                 name,
                 self.mirror(service_type),
-                self._session,
+                self.session,
                 self._outbox,
                 self._membership,
                 self.permits,

@@ -11,6 +11,7 @@ import redis
 
 from ciris_registry import (
     CircuitBreakerConfig,
+    ClosedError,
     InvalidNameError,
     LocationError,
     Priority,
@@ -35,11 +36,11 @@ class Client:
 BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"handler": "a b"}, InvalidNameError, r"handler 'a b' contains ' '; use letters, digits and"),
     ({"handler": ""}, InvalidNameError, "has 0 characters; use 1 to 200"),
-    ({"handler": None}, InvalidNameError, "is a NoneType; use a string"),
+    ({"handler": None}, InvalidNameError, "is of type NoneType; use a string"),
     ({"handler": "a@b"}, InvalidNameError, "contains '@'"),
     ({"service_type": "l/m"}, InvalidNameError, "service type 'l/m' contains '/'"),
     ({"service_type": "lm{}"}, InvalidNameError, "contains '{'"),
-    ({"service_type": 7}, InvalidNameError, "is a int; use a string or a string enum"),
+    ({"service_type": 7}, InvalidNameError, "is of type int; use a string or a string enum"),
     ({"name": "ü"}, InvalidNameError, "provider name 'ü' contains 'ü'"),
     ({"name": "x" * 201}, InvalidNameError, "has 201 characters"),
     ({"priority": 5}, RegistrationError, "5 is not a Priority; use one of CRITICAL, HIGH, NOR"),
@@ -132,8 +133,8 @@ def test_registry_settings_out_of_bounds_are_named(values: dict[str, Any]) -> No
         RegistrySettings(**values)
 
 
-@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, True])
-async def test_a_duration_is_more_than_nothing(registry: ServiceRegistry, seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, True, "7"])
+async def test_a_duration_is_more_than_nothing(registry: ServiceRegistry, seconds: Any) -> None:
     breaker = registry.breaker("llm", "a")
     for method in (breaker.cool_down, lambda value: breaker.force_open("", value)):
         with pytest.raises(SettingsError, match="is not seconds; use more than 0"):
@@ -228,3 +229,53 @@ async def test_a_damaged_index_is_one_clear_error(new_registry: New, real_url: s
             await registry.get_service("h", "llm")
         raw.delete("ciris:v1:{default/llm}:members")
     assert await registry.get_service("h", "llm") is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("redis://127.0.0.1",), r"use a list of them \(a URL is given as url=…\)"),
+        (("llm",), "service types are 'llm'; use a list of them"),
+    ],
+)
+def test_a_word_where_a_list_belongs_is_not_taken_apart(
+    arguments: tuple[Any, ...], message: str
+) -> None:
+    with pytest.raises(RegistrationError, match=message):
+        ServiceRegistry(*arguments)
+
+
+@pytest.mark.parametrize("options", [{"url": 5}, {"settings": {"lease": 1}}, {"naming": "odd"}])
+def test_arguments_of_another_type_are_one_clear_error(options: dict[str, Any]) -> None:
+    with pytest.raises((LocationError, RegistrationError), match=r"; use "):
+        ServiceRegistry(**options)
+
+
+async def test_nothing_can_be_registered_after_closing(registry: ServiceRegistry) -> None:
+    await registry.aclose()
+    with pytest.raises(ClosedError, match="make a new one"):
+        registry.register("h", "llm", Client())
+    with pytest.raises(ClosedError):
+        await registry.get_service("h", "llm")
+
+
+async def test_what_is_wrong_with_a_health_check_is_said_once(
+    registry: ServiceRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Plain:
+        def is_healthy(self) -> bool:
+            return True
+
+    class Raising:
+        async def is_healthy(self) -> bool:
+            raise ValueError("boom")
+
+    registry.register("h", "llm", Plain(), name="plain")
+    registry.register("h", "llm", Raising(), name="raising")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert await registry.get_service("h", "llm") is None
+    told = [record.message for record in caplog.records if "unhealthy" in record.message]
+    assert len(told) == 2
+    assert "make it async" in told[0]
+    assert "boom" in told[1]
