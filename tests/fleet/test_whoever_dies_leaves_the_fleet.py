@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import redis
@@ -87,6 +88,22 @@ def test_a_late_unregister_removes_only_its_own_membership(
     assert successor.run(FIND)
 
 
+def test_an_unregister_that_comes_when_others_have_taken_over_leaves_them_alone(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    late, successor = fleet(2, lease=LEASE)
+    late.run(REGISTER)
+    late.signal(signal.SIGSTOP)
+    wait_until(lambda: "shared" not in successor.run(NAMES), timeout=10)
+    successor.run(REGISTER)
+
+    late.signal(signal.SIGCONT)
+    assert late.run(LEAVE)
+
+    assert list(shared.members("shared")) == [successor.process_id]
+    assert successor.run(FIND)
+
+
 def test_a_process_that_hung_longer_than_its_lease_is_back_within_a_heartbeat(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
@@ -126,3 +143,37 @@ def test_when_most_leases_end_because_redis_hung_they_are_kept_once(
         wait_until(lambda: len(shared.registrations()) == 2, timeout=10)
         assert len(shared.events("members_kept")) == 1
         assert len(shared.events("provider_expired")) == 1
+
+
+def test_calls_that_come_through_first_when_redis_hung_call_nobody_dead(
+    server: Server, borrow: Callable[..., Team]
+) -> None:
+    four = borrow(4, server.url, lease=LEASE)
+    for agent in four:
+        agent.run(REGISTER_OWN)
+    four.all("await registry.flush()")
+    with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
+        shared = SharedState(client)
+        registrations = set(shared.registrations())
+        four.begin("""
+            global going
+            going = True
+            async def stop():
+                global going
+                await asyncio.sleep(3)
+                going = False
+            asyncio.ensure_future(stop())
+            while going:
+                assert await registry.get_service("h", "llm") is not None
+        """)
+        wait_until(lambda: shared.client.info("commandstats")["cmdstat_evalsha"]["calls"] > 200)
+        server.freeze()
+        frozen = time.monotonic()
+        wait_until(lambda: time.monotonic() > frozen + 2 * LEASE)
+        server.thaw()
+        four.end()
+
+        assert set(shared.registrations()) == registrations
+        assert not shared.events("provider_expired")
+        four.all("await registry.flush()")
+        assert set(shared.members("")) == {agent.process_id for agent in four}
