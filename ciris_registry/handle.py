@@ -322,10 +322,10 @@ class BreakerHandle:
         return reply
 
 
-def _duration(seconds: float | None) -> int:
+def _duration(seconds: object) -> int:
     if seconds is None:
         return 0
-    known = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not known or not 0 < seconds <= _TEN_YEARS:
-        raise SettingsError("a duration", (f"{seconds!r} is not seconds; use more than 0",))
-    return milliseconds(seconds)
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool):
+        if 0 < seconds <= _TEN_YEARS:
+            return milliseconds(seconds)
+    raise SettingsError("a duration", (f"{seconds!r} is not seconds; use more than 0",))

@@ -82,14 +82,7 @@ class ServiceRegistry:
         mock_services: Mapping[str, object] | None = None,
         settings: RegistrySettings | None = None,
     ) -> None:
-        if naming not in {"private", "by_class"}:
-            raise RegistrationError(f"naming is {naming!r}; use 'private' or 'by_class'")
-        if not isinstance(url, str | None):
-            raise LocationError(f"the URL is a {type(url).__name__}; use a string")
-        if not isinstance(settings, RegistrySettings | None):
-            raise RegistrationError(
-                f"settings are a {type(settings).__name__}; use RegistrySettings"
-            )
+        _check_arguments(url, naming, settings)
         required = DEFAULT_REQUIRED if required_services is None else required_services
         self.required_services = _service_types(required)
         self.namespace = namespace_name(namespace)
@@ -439,6 +432,16 @@ class ServiceRegistry:
     async def _started(self, store: Store) -> None:
         await self._heartbeat.start(store, unwritten=self._outbox.pending)
         self._session.spawn(self._heartbeat.run(store))
+
+
+def _check_arguments(url: object, naming: object, settings: object) -> None:
+    if not isinstance(url, str | None):
+        raise LocationError(f"the URL is of type {type(url).__name__}; use a string")
+    if naming not in {"private", "by_class"}:
+        raise RegistrationError(f"naming is {naming!r}; use 'private' or 'by_class'")
+    if not isinstance(settings, RegistrySettings | None):
+        kind = type(settings).__name__
+        raise RegistrationError(f"settings are of type {kind}; use RegistrySettings")
 
 
 def _service_types(given: Iterable[str | Enum]) -> list[str]:
