@@ -325,7 +325,7 @@ class BreakerHandle:
 def _duration(seconds: object) -> int:
     if seconds is None:
         return 0
-    if isinstance(seconds, int | float) and not isinstance(seconds, bool):
-        if 0 < seconds <= _TEN_YEARS:
-            return milliseconds(seconds)
+    known = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if known and 0 < seconds <= _TEN_YEARS:
+        return milliseconds(seconds)
     raise SettingsError("a duration", (f"{seconds!r} is not seconds; use more than 0",))
