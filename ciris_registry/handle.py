@@ -325,7 +325,10 @@ class BreakerHandle:
 def _duration(seconds: object) -> int:
     if seconds is None:
         return 0
-    known = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if known and 0 < seconds <= _TEN_YEARS:
+    if (
+        isinstance(seconds, int | float)
+        and not isinstance(seconds, bool)
+        and 0 < seconds <= _TEN_YEARS
+    ):
         return milliseconds(seconds)
     raise SettingsError("a duration", (f"{seconds!r} is not seconds; use more than 0",))
