@@ -13,6 +13,7 @@ from ciris_registry.breaker_config import CircuitBreakerConfig, milliseconds
 from ciris_registry.breaker_rules import ASKED, BreakerState, CircuitState, Outcome, Verdict
 from ciris_registry.errors import CircuitBreakerError, SettingsError, UncertainWriteError
 from ciris_registry.permits import Held
+from ciris_registry.readback import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -143,7 +144,7 @@ class BreakerHandle:
         try:
             admission, reply = await store.acquire(self.service_type, self.name, permit)
             if admission.verdict is Verdict.MISSING:
-                await self._membership.configure(store, self.service_type, self.name)
+                await self._mend(store)
                 admission, reply = await store.acquire(self.service_type, self.name, permit)
         except BaseException:
             self.give_back(permit)
@@ -228,6 +229,7 @@ class BreakerHandle:
 
     def reset(self, reason: str = "") -> None:
         """Close it and forget what it counted, its cooldown and its override; settings stay."""
+        self._permits.forget(self.service_type, self.name)
         self._act(lambda breaker, now: breaker.reset(now))
         self._later("a reset", lambda store: self._reset(store, reason))
 
@@ -311,15 +313,23 @@ class BreakerHandle:
         )
 
     async def _reset(self, store: Store, reason: str) -> BreakerReply:
+        self._permits.forget(self.service_type, self.name)
         return await self._do(store, lambda: store.reset(self.service_type, self.name, reason, ""))
 
     async def _do(self, store: Store, call: Callable[[], Awaitable[BreakerReply]]) -> BreakerReply:
         reply = await call()
         if reply.verdict is Verdict.MISSING:
-            await self._membership.configure(store, self.service_type, self.name)
+            await self._mend(store)
             reply = await call()
         self._mirror.learn(self.name, reply)
         return reply
+
+    async def _mend(self, store: Store) -> None:
+        """Redis has no such breaker: give it its settings, and what is still known of it."""
+        await self._membership.configure(store, self.service_type, self.name)
+        known = self._mirror.confirmed(self.name)
+        if known is not None and (known.decided_at or known.cooldown_until):
+            await store.restore(self.service_type, self.name, remembered(known))
 
 
 def _duration(seconds: object) -> int:

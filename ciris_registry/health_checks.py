@@ -38,6 +38,11 @@ async def problem_of(check: Callable[[], object], timeout: float) -> str | None:
             return f"is_healthy answered {answer!r:.60}, which cannot be awaited: make it async"
         async with asyncio.timeout(timeout):
             return None if await answer else ""
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return "is_healthy was cancelled from inside"
     except TimeoutError:
         return f"is_healthy did not answer within {timeout:g} s"
     except Exception as error:  # noqa: BLE001 # a program may raise anything

@@ -58,24 +58,36 @@ class Heartbeat:
             await self.beat(store)
 
     async def beat(self, store: Store) -> None:
-        """Renew every lease, register again what was lost, and sweep away what has expired."""
+        """Renew every lease, register again what was lost, and sweep away what has expired.
+
+        What goes wrong with one service type does not keep the others from being renewed.
+        """
+        failures: list[RegistryError] = []
+        for service_type, mirror in list(self._mirrors.items()):
+            try:
+                await self._renew(store, service_type, mirror)
+            except RegistryError as error:
+                failures.append(error)
         if self._mirrors:
             await self._membership.announce(store, list(self._mirrors), again=True)
-        for service_type, mirror in list(self._mirrors.items()):
-            ids = list(self._membership.own(service_type))
-            names = mirror.snapshot.names()
-            renewed = await store.renew(service_type, ids, names, outage=self._outage)
-            if not self._outage and self._membership.was_cut_off():
-                # It may have taken this very call long to come through: say so before anybody
-                # is called dead.
-                self._outage = True
-                renewed = await store.renew(service_type, ids, names, outage=True)
-            self._membership.note_renewal()
-            known = mirror.snapshot.version[0]
-            if renewed.lost and known in {"", renewed.version[0]}:
-                await self._membership.rewrite(store, service_type, renewed.lost)
-            if renewed.expired or renewed.version != mirror.snapshot.version or renewed.lost:
-                await mirror.sync(store)
+        if failures:
+            raise failures[0]
         if self._outage:
             _log.info("the heartbeat reaches Redis again")
         self._outage = False
+
+    async def _renew(self, store: Store, service_type: str, mirror: Mirror) -> None:
+        ids = list(self._membership.own(service_type))
+        names = mirror.snapshot.names()
+        renewed = await store.renew(service_type, ids, names, outage=self._outage)
+        if not self._outage and self._membership.was_cut_off():
+            # It may have taken this very call long to come through: say so before anybody
+            # is called dead.
+            self._outage = True
+            renewed = await store.renew(service_type, ids, names, outage=True)
+        self._membership.note_renewal()
+        known = mirror.snapshot.version[0]
+        if renewed.lost and known in {"", renewed.version[0]}:
+            await self._membership.rewrite(store, service_type, renewed.lost)
+        if renewed.expired or renewed.version != mirror.snapshot.version or renewed.lost:
+            await mirror.sync(store)

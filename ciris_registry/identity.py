@@ -54,7 +54,8 @@ class Namer:
             self._taken.setdefault((service_type, name), alive)
             return name, ""
         own = self._names.get((service_type, id(subject)))
-        if own is not None and self._taken[service_type, own]() is subject:
+        holder = self._taken.get((service_type, own)) if own is not None else None
+        if own is not None and holder is not None and holder() is subject:
             return own, ""
         service_name = _service_name(subject)
         first = service_name or self._automatic(subject)

@@ -156,7 +156,7 @@ class Membership:
             return
         for shared in snapshot.registrations:
             mine = own.get(shared.id)
-            if mine is not None and shared.registered_by and mine.fields() != shared.fields():
+            if mine is not None and shared.registered_by and not _same(mine, shared):
                 self._warn(mine, f"was changed by {shared.registered_by}")
 
     def _warn(self, registration: Registration, what: str) -> None:
@@ -170,6 +170,13 @@ class Membership:
                 what,
                 extra={"service_type": key[0], "registration": key[1]},
             )
+
+
+def _same(mine: Registration, shared: Registration) -> bool:
+    try:
+        return mine.fields() == shared.fields()
+    except ValueError:
+        return False  # somebody wrote what JSON cannot hold
 
 
 def _listed(before: str) -> str:

@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ciris_registry.breaker_rules import Verdict
 from ciris_registry.errors import RegistryError
 from ciris_registry.readback import parse_breaker, update_breaker
 from ciris_registry.records import name_of
@@ -66,6 +67,8 @@ class Mirror:
         self._membership = membership
         self._default = default
         self._ahead = int(time.time() * 1000) - _monotonic()
+        self._confirmed: dict[str, BreakerState] = {}
+        self._answered: dict[str, int] = {}
         self._forming: _Batch | None = None
         self._running: _Batch | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -129,17 +132,25 @@ class Mirror:
 
     def learn(self, name: str, reply: BreakerReply, permit: tuple[str, int] | None = None) -> None:
         """Take over what a breaker script has answered."""
-        self._ahead = reply.now - _monotonic()
         known = self.snapshot.breakers.get(name)
-        if known is None or int(reply.fields["generation"]) < known.generation:
+        if reply.verdict is Verdict.MISSING or known is None:
             return
+        self._ahead = reply.now - _monotonic()
+        if reply.now < self._answered.get(name, 0):
+            return
+        self._answered[name] = reply.now
         breaker = known.copy()
-        if int(reply.fields["generation"]) > known.generation:
+        if int(reply.fields["generation"]) != known.generation:
             breaker.permits.clear()
         update_breaker(breaker, reply.fields)
         if permit is not None:
             breaker.permits[permit[0]] = permit[1]
+        self._confirmed[name] = breaker
         self.snapshot = self.snapshot.with_breaker(name, breaker)
+
+    def confirmed(self, name: str) -> BreakerState | None:
+        """A breaker as Redis last told it, without what this process foresees."""
+        return self._confirmed.get(name)
 
     async def _run(self, store: Store, batch: _Batch) -> None:
         if batch is not self._forming:
@@ -173,7 +184,7 @@ class Mirror:
         before = self.snapshot
         if before.version[0] not in {"", version[0]}:
             # Redis lost everything: what this process knows of it goes back first.
-            await self._membership.recover(store, before)
+            await self._membership.recover(store, replace(before, breakers=self._confirmed))
             self.snapshot = replace(self.snapshot, version=NOTHING)
             return False
         names = list(dict.fromkeys([*map(name_of, orders), *before.breakers]))
@@ -184,6 +195,7 @@ class Mirror:
             self.service_type, version, orders, loaded, self._default, before.damaged
         )
         self._membership.notice(read)
+        self._confirmed = dict(read.breakers)
         self.snapshot = read.with_own(self._membership.own(self.service_type))
         return True
 

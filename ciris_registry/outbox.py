@@ -35,6 +35,8 @@ class Outbox:
         self._session = session
         self._writes: deque[_Write] = deque()
         self._draining: asyncio.Task[None] | None = None
+        self._put = self._done = 0
+        self._progress: list[asyncio.Future[None]] = []
 
     @property
     def pending(self) -> bool:
@@ -53,6 +55,7 @@ class Outbox:
         One that is not ``repeatable`` is dropped if the event loop ends while it is on its way.
         """
         self._writes.append(_Write(run, what, repeatable))
+        self._put += 1
         if self._session.running():
             self._drained()
 
@@ -62,9 +65,14 @@ class Outbox:
         Raises:
             StoreUnavailableError: Redis is away; what is pending stays pending.
         """
-        while self._writes:
+        last = self._put
+        while self._done < last:
             await self._session.store()
-            await asyncio.shield(self._drained())
+            draining, one_more = self._drained(), asyncio.get_running_loop().create_future()
+            self._progress.append(one_more)
+            await asyncio.wait({draining, one_more}, return_when=asyncio.FIRST_COMPLETED)
+            if draining.done() and self._done < last:
+                draining.result()
 
     async def finish(self, patience: float) -> None:
         """Carry out what is pending within ``patience`` seconds, or leave it."""
@@ -83,6 +91,7 @@ class Outbox:
     def clear(self) -> None:
         """Forget what is pending."""
         self._writes.clear()
+        self._done = self._put
 
     def _drained(self) -> asyncio.Task[None]:
         task = self._draining
@@ -113,5 +122,11 @@ class Outbox:
             self._forget(write)
 
     def _forget(self, write: _Write) -> None:
-        if self._writes and self._writes[0] is write:  # not if all were cleared meanwhile
-            self._writes.popleft()
+        if not self._writes or self._writes[0] is not write:
+            return  # all were cleared meanwhile
+        self._writes.popleft()
+        self._done += 1
+        for waiting in self._progress:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._progress.clear()

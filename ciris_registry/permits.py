@@ -30,6 +30,10 @@ class HeldPermits:
         """Hold a permit until the next outcome of this provider."""
         self._held.setdefault((service_type, name), deque()).append(held)
 
+    def forget(self, service_type: str, name: str) -> None:
+        """What was held of a provider is worth nothing any more."""
+        self._held.pop((service_type, name), None)
+
     def take(self, service_type: str, name: str, now: int) -> str:
         """The oldest permit that has not ended, else an empty string."""
         held = self._held.get((service_type, name))

@@ -89,12 +89,16 @@ def update_breaker(breaker: BreakerState, fields: Mapping[str, str]) -> list[str
 def remembered(breaker: BreakerState) -> dict[str, str]:
     """The state that another server can go on from: as OPEN, if it was being probed."""
     state = breaker.state
+    counted = {name: str(getattr(breaker, name)) for name in COUNTERS if name != "success_count"}
+    if state is CircuitState.CLOSED:
+        # Whose streak is the newest, nobody can tell.
+        counted["failure_count"] = "0"
     return {
         "state": "open" if state is CircuitState.HALF_OPEN else state.value,
         "override": breaker.override,
         "override_reason": breaker.override_reason,
         "override_by": breaker.override_by,
-        **{name: str(getattr(breaker, name)) for name in COUNTERS if name != "success_count"},
+        **counted,
     }
 
 

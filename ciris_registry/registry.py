@@ -6,6 +6,7 @@ Owns the public signatures and puts the parts together. It knows neither Lua nor
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from enum import Enum
@@ -334,21 +335,20 @@ class ServiceRegistry:
             False if ``timeout`` seconds were not enough.
         """
         wanted = self.required_services if service_types is None else _service_types(service_types)
-        if self._outbox.pending:
-            await self.flush()
-        if not self._readiness.missing(wanted):
-            return True
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await self._readiness.wait(wanted)
-        except TimeoutError:
+                if self._outbox.pending:
+                    await self.flush()
+                if self._readiness.missing(wanted):
+                    await self._readiness.wait(wanted)
+        missing = self._readiness.missing(wanted)
+        if missing:
             _log.warning(
                 "not ready after %s s: no provider that this process can use of %s",
                 timeout,
-                ", ".join(self._readiness.missing(wanted)),
+                ", ".join(missing),
             )
-            return False
-        return True
+        return not missing
 
     # Looking
 

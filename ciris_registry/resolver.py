@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_BEFORE_ITS_PERMIT: Final = 0.9
+"""A probe that hangs must be given up while its permit stands: an outcome after it is late."""
+
 _MOST_PLANS: Final = 10_000
 _MANY_TURNS: Final = 2**16
 """Programs may make up handler names; what is remembered of them has an end."""
@@ -204,7 +207,7 @@ class Resolver:
         healthy = await self._checks.ask(
             (registration.service_type, registration.id),
             check,
-            handle.config.timeout_duration,
+            handle.config.timeout_duration * (_BEFORE_ITS_PERMIT if permit is not None else 1),
             None if permit is not None else lambda: handle.settle(store, "failure"),
         )
         if permit is not None:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _R = TypeVar("_R")
 
+_NOT_NOW = ("READONLY", "OOM", "MISCONF", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "BUSY ")
+"""How the errors begin with which a server refuses for a while: it is away for our purposes."""
+
 AT_ONCE: Final = 64
 """Scripts that one process has under way at a time, each on a connection of its own; more wait for
 their turn. Commands that block on the server are not among them, and hold up nobody."""
@@ -128,7 +131,7 @@ class Transport:
         text = str(error) or type(error).__name__
         if "WRONGTYPE" in text:
             return DamagedStateError(self._location, text)
-        if isinstance(error, UNREACHABLE):
+        if isinstance(error, UNREACHABLE) or text.startswith(_NOT_NOW):
             return StoreUnavailableError(self._location, text)
         return StoreError(self._location, text)
 
