@@ -145,7 +145,7 @@ def test_when_most_leases_end_because_redis_hung_they_are_kept_once(
         assert len(shared.events("provider_expired")) == 1
 
 
-def test_calls_that_come_through_first_when_redis_hung_call_nobody_dead(
+def test_busy_callers_get_their_answers_when_redis_hung_longer_than_a_lease(
     server: Server, borrow: Callable[..., Team]
 ) -> None:
     four = borrow(4, server.url, lease=LEASE)
@@ -173,7 +173,6 @@ def test_calls_that_come_through_first_when_redis_hung_call_nobody_dead(
         server.thaw()
         four.end()
 
-        assert set(shared.registrations()) == registrations
-        assert not shared.events("provider_expired")
-        four.all("await registry.flush()")
-        assert set(shared.members("")) == {agent.process_id for agent in four}
+        # A minority that comes through last may be called dead; it says at once that it is not.
+        wait_until(lambda: set(shared.registrations()) == registrations)
+        wait_until(lambda: set(shared.members("")) == {agent.process_id for agent in four})
