@@ -105,7 +105,7 @@ class Mirror:
     async def reload(self, store: Store) -> Snapshot:
         """Read everything again, counters too, whether the version has changed or not."""
         # The same epoch: what tells a new life of the data from the old one must not be lost.
-        self.snapshot = replace(self.snapshot, version=(self.snapshot.version[0], ""))
+        self.expire()
         snapshot, _, _ = await self.sync(store)
         return snapshot
 
@@ -115,6 +115,10 @@ class Mirror:
         if fields:
             breaker, _ = parse_breaker(fields, permits, self._default)
             self.snapshot = self.snapshot.with_breaker(name, breaker)
+
+    def expire(self) -> None:
+        """Have the next sync read everything: a write of this process may mean more than it knew."""
+        self.snapshot = replace(self.snapshot, version=(self.snapshot.version[0], ""))
 
     def change(self, snapshot: Snapshot) -> None:
         """Put what this process has just done over what it knew."""
@@ -196,6 +200,7 @@ class Mirror:
         )
         self._membership.notice(read)
         self._confirmed = dict(read.breakers)
+        self._answered.clear()
         self.snapshot = read.with_own(self._membership.own(self.service_type))
         return True
 

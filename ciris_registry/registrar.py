@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ciris_registry.offers import Offer, Terms
     from ciris_registry.outbox import Outbox
     from ciris_registry.records import Registration
+    from ciris_registry.store import Store
     from ciris_registry.views import Views
 
 _log = logging.getLogger(__name__)
@@ -55,10 +56,12 @@ class Registrar:
         mirror = self._views.mirror(service_type)
         mirror.change(mirror.snapshot.with_registration(registration))
         self._compare_strategy(registration)
-        self._outbox.put(
-            f"the registration of {service_type} {registration.id}",
-            partial(self._membership.write, registration=registration),
-        )
+
+        async def write(store: Store) -> None:
+            await self._membership.write(store, registration)
+            mirror.expire()
+
+        self._outbox.put(f"the registration of {service_type} {registration.id}", write)
         self.on_change()
         return name
 
@@ -110,8 +113,11 @@ class Registrar:
         others = self._membership.own(service_type).values()
         if not any(one.name == registration.name for one in others):
             self._namer.release(service_type, registration.name)
-        self._views.mirror(service_type).forget(registration)
-        self._outbox.put(
-            f"leaving {service_type} {registration.id}",
-            lambda store: store.unregister(registration),
-        )
+        mirror = self._views.mirror(service_type)
+        mirror.forget(registration)
+
+        async def write(store: Store) -> None:
+            await store.unregister(registration)
+            mirror.expire()
+
+        self._outbox.put(f"leaving {service_type} {registration.id}", write)

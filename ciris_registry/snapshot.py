@@ -103,6 +103,10 @@ class Snapshot:
     def with_registration(self, registration: Registration) -> Snapshot:
         """The same, with this registration added, or in the place of its predecessor."""
         others = [one for one in self.registrations if one.id != registration.id]
+        for known in self.registrations:
+            if known.id == registration.id:
+                # Joining takes the place that the registration has in the fleet.
+                registration = replace(registration, order=known.order)
         return replace(self, registrations=_sorted([*others, registration]))
 
     def without(self, registration_id: str) -> Snapshot:

@@ -1,4 +1,4 @@
--- When a breaker opens, probes and closes. The same rules, for one process, are in breaker.py.
+-- When a breaker opens, probes and closes. The same rules, for one process, are in breaker_rules.py.
 local rules = {}
 
 local BUCKETS = 10

@@ -231,3 +231,29 @@ async def test_events_tell_each_change_once_and_who_made_it(new_registry: New) -
         "breaker_override_cleared",
         "provider_unregistered",
     ]
+
+
+async def test_processes_that_register_in_different_orders_share_one_order(
+    new_registry: New,
+) -> None:
+    one, other = new_registry(), new_registry()
+    for registry, names in ((one, "pq"), (other, "qp")):
+        await registry.get_service("h", "llm")
+        for name in names:
+            registry.register("h", "llm", SimpleNamespace(is_called=name), name=name)
+    for registry in (one, other):
+        assert (await registry.get_service("h", "llm")).is_called == "p"
+
+
+async def test_who_leaves_a_shared_provider_still_sees_that_others_offer_it(
+    new_registry: New,
+) -> None:
+    one, other = new_registry(), new_registry()
+    one.register("h", "llm", OpenAIClient(), name="x")
+    await one.get_service("h", "llm")
+    other.register("h", "llm", OpenAIClient(), name="x")
+    await other.flush()
+    mine = OpenAIClient()
+    one.bind("llm", mine)
+    one.unregister("x")
+    assert await one.get_service("h", "llm") is mine
