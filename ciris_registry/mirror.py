@@ -117,7 +117,7 @@ class Mirror:
             self.snapshot = self.snapshot.with_breaker(name, breaker)
 
     def expire(self) -> None:
-        """Have the next sync read everything: a write of this process may mean more than it knew."""
+        """Have the next sync read everything: a write may mean more than its writer knew."""
         self.snapshot = replace(self.snapshot, version=(self.snapshot.version[0], ""))
 
     def change(self, snapshot: Snapshot) -> None:
