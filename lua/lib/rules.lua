@@ -1,4 +1,4 @@
--- When a breaker opens, probes and closes. The same rules, for one process, are in breaker_rules.py.
+-- When a breaker opens, probes and closes. For one process, the same is in breaker_rules.py.
 local rules = {}
 
 local BUCKETS = 10
