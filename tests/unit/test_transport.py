@@ -107,15 +107,15 @@ async def test_an_error_of_redis_is_not_tried_again() -> None:
     assert sent == 1
 
 
-async def test_a_thousand_calls_at_once_wait_for_their_turn_on_a_few_connections(
+async def test_hundreds_of_calls_at_once_wait_for_their_turn_on_a_few_connections(
     real_url: str,
 ) -> None:
     async with ServiceRegistry(url=real_url) as registry:
         name = registry.register("h", "llm", object())
         breaker = registry.breaker("llm", name)
 
-        await asyncio.gather(*(breaker.arecord_success() for _ in range(1000)))
+        await asyncio.gather(*(breaker.arecord_success() for _ in range(300)))
 
-        assert (await breaker.aget_stats())["total_successes"] == 1000
+        assert (await breaker.aget_stats())["total_successes"] == 300
         async with Redis.from_url(real_url) as client:
             assert len(await client.client_list()) <= AT_ONCE + 4
