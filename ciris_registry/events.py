@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OWN: Final = frozenset({"kind", "provider", "by", "reason"})
+    from ciris_registry.replies import Version
+
+_OWN: Final = frozenset({"kind", "provider", "by", "reason", "epoch", "revision", "breaker"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class Event:
     ``breaker_forced_closed``, ``breaker_override_cleared``, ``breaker_reset``,
     ``breaker_settings_changed`` or ``breaker_restored``. ``by`` is the process or person that did
     it, ``at`` the server's time in milliseconds, ``id`` the entry's place in the stream.
+    ``version`` is the service type's version that it made, if it did, and ``breaker`` the breaker's
+    state after it, as JSON.
     """
 
     service_type: str
@@ -31,6 +35,8 @@ class Event:
     by: str = ""
     reason: str = ""
     details: Mapping[str, str] = field(default_factory=dict[str, str])
+    version: Version | None = None
+    breaker: str = ""
 
     @property
     def at(self) -> int:
@@ -49,4 +55,6 @@ class Event:
             by=fields.get("by", ""),
             reason=fields.get("reason", ""),
             details={name: text for name, text in fields.items() if name not in _OWN},
+            version=(fields["epoch"], fields["revision"]) if "revision" in fields else None,
+            breaker=fields.get("breaker", ""),
         )

@@ -67,12 +67,14 @@ end
 permits.grant(KEYS[2], ARGV[3], deadline, dead, b.timeout_duration_ms + b.retention_ms)
 if b.state == "open" then
   rules.half_open(b, now)
-  local reason = "its recovery time is over"
-  journal.event(KEYS[4], "breaker_half_opened", ARGV[1], ARGV[2], reason)
-  journal.bump(KEYS[5], now)
+  journal.change(KEYS[4], KEYS[5], now, b.retention_ms, {
+    kind = "breaker_half_opened",
+    provider = ARGV[1],
+    by = ARGV[2],
+    reason = "its recovery time is over",
+    details = { "breaker", breaker.told(b) },
+  })
 end
 breaker.save(KEYS[1], b, now)
-for _, key in ipairs({ KEYS[3], KEYS[4], KEYS[5] }) do
-  journal.keep(key, b.retention_ms)
-end
+journal.keep(KEYS[3], b.retention_ms)
 return reply("permit", string.format("%.0f", deadline))

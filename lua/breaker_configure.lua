@@ -29,9 +29,8 @@ if not breaker.load(key) then
   if not b then
     return redis.error_reply("INVALID the settings of a breaker are positive numbers")
   end
-  breaker.complete(b)
   rules.forget(b)
-  breaker.save(key, b, now)
+  breaker.save(key, b, now, true)
   journal.bump(KEYS[4], now)
   journal.keep(KEYS[4], b.retention_ms)
   return breaker.reply("created", b, now)
@@ -54,12 +53,13 @@ local b = breaker.load(key)
 if #changed > 0 then
   b.generation = b.generation + 1
   rules.forget(b)
-  local details = { "settings", table.concat(changed, " ") }
-  local reason = "registered with other settings"
-  journal.event(KEYS[3], "breaker_settings_changed", ARGV[1], ARGV[2], reason, details)
-  journal.bump(KEYS[4], now)
-  journal.keep(KEYS[3], b.retention_ms)
-  journal.keep(KEYS[4], b.retention_ms)
+  journal.change(KEYS[3], KEYS[4], now, b.retention_ms, {
+    kind = "breaker_settings_changed",
+    provider = ARGV[1],
+    by = ARGV[2],
+    reason = "registered with other settings",
+    details = { "settings", table.concat(changed, " ") },
+  })
 end
 breaker.save(key, b, now)
 return breaker.reply(#changed > 0 and "changed" or "unchanged", b, now)

@@ -26,10 +26,12 @@ if deadline <= b.cooldown_until or deadline <= now then
 end
 
 b.cooldown_until = deadline
-local details = { "until", string.format("%.0f", deadline) }
-journal.event(KEYS[2], "breaker_cooling_down", ARGV[1], ARGV[2], ARGV[4], details)
-journal.bump(KEYS[3], now)
-journal.keep(KEYS[2], b.retention_ms)
-journal.keep(KEYS[3], b.retention_ms)
+journal.change(KEYS[2], KEYS[3], now, b.retention_ms, {
+  kind = "breaker_cooling_down",
+  provider = ARGV[1],
+  by = ARGV[2],
+  reason = ARGV[4],
+  details = { "until", string.format("%.0f", deadline), "breaker", breaker.told(b) },
+})
 breaker.save(KEYS[1], b, now)
 return breaker.reply("changed", b, now)

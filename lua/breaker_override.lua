@@ -40,10 +40,12 @@ b.override_until = override ~= "" and duration > 0 and now + duration or 0
 b.generation = b.generation + 1
 b.decided_at = now
 redis.call("DEL", KEYS[2])
-local details = { "until", string.format("%.0f", b.override_until) }
-journal.event(KEYS[3], KINDS[override], ARGV[1], ARGV[2], ARGV[4], details)
-journal.bump(KEYS[4], now)
-journal.keep(KEYS[3], b.retention_ms)
-journal.keep(KEYS[4], b.retention_ms)
+journal.change(KEYS[3], KEYS[4], now, b.retention_ms, {
+  kind = KINDS[override],
+  provider = ARGV[1],
+  by = ARGV[2],
+  reason = ARGV[4],
+  details = { "until", string.format("%.0f", b.override_until), "breaker", breaker.told(b) },
+})
 breaker.save(KEYS[1], b, now)
 return breaker.reply("changed", b, now)

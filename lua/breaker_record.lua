@@ -56,10 +56,13 @@ if outcome == "returned" then
 end
 
 local function tell(kind, reason)
-  journal.event(KEYS[4], kind, provider, process, reason)
-  journal.bump(KEYS[5], now)
-  journal.keep(KEYS[4], b.retention_ms)
-  journal.keep(KEYS[5], b.retention_ms)
+  journal.change(KEYS[4], KEYS[5], now, b.retention_ms, {
+    kind = kind,
+    provider = provider,
+    by = process,
+    reason = reason,
+    details = { "breaker", breaker.told(b) },
+  })
 end
 
 local function settle_probe()

@@ -21,7 +21,7 @@ if not b then
   return { "missing" }
 end
 
-local details = { "was", b.state }
+local was = b.state
 rules.close(b, now)
 b.cooldown_until = 0
 b.override = ""
@@ -29,9 +29,12 @@ b.override_reason = ""
 b.override_by = ""
 b.override_until = 0
 redis.call("DEL", KEYS[2])
-journal.event(KEYS[3], "breaker_reset", ARGV[1], ARGV[2], ARGV[3], details)
-journal.bump(KEYS[4], now)
-journal.keep(KEYS[3], b.retention_ms)
-journal.keep(KEYS[4], b.retention_ms)
+journal.change(KEYS[3], KEYS[4], now, b.retention_ms, {
+  kind = "breaker_reset",
+  provider = ARGV[1],
+  by = ARGV[2],
+  reason = ARGV[3],
+  details = { "was", was, "breaker", breaker.told(b) },
+})
 breaker.save(KEYS[1], b, now)
 return breaker.reply("changed", b, now)

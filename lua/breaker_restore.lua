@@ -48,11 +48,12 @@ end
 if cools then
   b.cooldown_until = remembered.cooldown_until
 end
-local details = { "state", b.state }
-local reason = "Redis had lost it"
-journal.event(KEYS[3], "breaker_restored", ARGV[1], ARGV[2], reason, details)
-journal.bump(KEYS[4], now)
-journal.keep(KEYS[3], b.retention_ms)
-journal.keep(KEYS[4], b.retention_ms)
+journal.change(KEYS[3], KEYS[4], now, b.retention_ms, {
+  kind = "breaker_restored",
+  provider = ARGV[1],
+  by = ARGV[2],
+  reason = "Redis had lost it",
+  details = { "state", b.state, "breaker", breaker.told(b) },
+})
 breaker.save(KEYS[1], b, now)
 return breaker.reply("restored", b, now)

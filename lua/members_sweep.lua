@@ -52,7 +52,13 @@ local function remove_registration(id, name)
   redis.call("ZREM", KEYS[1], id)
   redis.call("DEL", provider_of[id])
   local reason = "its last member's lease ended"
-  journal.event(KEYS[3], "provider_expired", name, process, reason, { "id", id })
+  journal.change(KEYS[3], KEYS[4], now, 0, {
+    kind = "provider_expired",
+    provider = name,
+    by = process,
+    reason = reason,
+    details = { "id", id },
+  })
   removed[#removed + 1] = id
 end
 
@@ -77,9 +83,6 @@ for _, member in ipairs(expired) do
   else
     remove_member(member, id, holder)
   end
-end
-if #removed > 0 then
-  journal.bump(KEYS[4], now)
 end
 if #unknown > 0 then
   return { "more", unpack(unknown) }

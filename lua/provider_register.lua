@@ -52,7 +52,16 @@ local function write()
   redis.call("HSET", KEYS[2], unpack(ARGV, 6))
   local at = string.format("%.0f", now)
   redis.call("HSET", KEYS[2], "registered_by", process, "registered_at", at)
-  journal.bump(KEYS[5], now)
+end
+
+local function change(kind, reason, details)
+  journal.change(KEYS[4], KEYS[5], now, lease + retention, {
+    kind = kind,
+    provider = name,
+    by = process,
+    reason = reason,
+    details = { "id", id, unpack(details) },
+  })
 end
 
 local listed = redis.call("ZSCORE", KEYS[1], id)
@@ -66,7 +75,7 @@ if not listed then
 end
 if not listed or not record then
   write()
-  journal.event(KEYS[4], "provider_registered", name, process, "", { "id", id })
+  change("provider_registered", "", {})
   reply[1] = "registered"
 else
   local changed, before = differences(record)
@@ -74,10 +83,8 @@ else
   if #changed > 0 then
     write()
     local was = cjson.encode(before)
-    local details =
-      { "id", id, "fields", table.concat(changed, " "), "before", was, "before_by", by }
-    local reason = "registered with other settings"
-    journal.event(KEYS[4], "provider_changed", name, process, reason, details)
+    local details = { "fields", table.concat(changed, " "), "before", was, "before_by", by }
+    change("provider_changed", "registered with other settings", details)
     reply = { "changed", deadline, was, by, unpack(changed) }
   elseif joins then
     journal.event(KEYS[4], "member_joined", name, process, "", { "id", id })

@@ -28,6 +28,11 @@ for _, member in ipairs(redis.call("ZRANGE", KEYS[3], 0, -1)) do
 end
 redis.call("ZREM", KEYS[1], id)
 redis.call("DEL", KEYS[2])
-journal.event(KEYS[4], "provider_unregistered", name, process, "", { "id", id })
-journal.bump(KEYS[5], clock.now())
+journal.change(KEYS[4], KEYS[5], clock.now(), 0, {
+  kind = "provider_unregistered",
+  provider = name,
+  by = process,
+  reason = "",
+  details = { "id", id },
+})
 return { "removed" }

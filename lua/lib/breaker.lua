@@ -26,8 +26,7 @@ local OVERRIDES = { open = true, closed = true }
 
 local function finite(value)
   local number = tonumber(value)
-  local sane = number and number == number and math.abs(number) < math.huge
-  return sane and number or nil
+  return number and number == number and math.abs(number) < math.huge and number or nil
 end
 
 local function written(value)
@@ -72,16 +71,18 @@ function breaker.load(key)
   return tracked(values)
 end
 
--- Marks the whole state for writing: a hash has the same fields from its first day.
-function breaker.complete(b)
+local function state(b)
+  local flat = {}
   for _, field in ipairs(EVERYTHING) do
-    b[field] = b[field]
+    flat[#flat + 1] = field
+    flat[#flat + 1] = written(b[field])
   end
+  return flat
 end
 
--- Writes what was assigned, and keeps the hash as long as it can matter.
-function breaker.save(key, b, now)
-  local flat = {}
+-- Writes what was assigned, or everything, and keeps the hash as long as it can matter.
+function breaker.save(key, b, now, everything)
+  local flat = everything and state(b) or {}
   for field in pairs(getmetatable(b).changed) do
     flat[#flat + 1] = field
     flat[#flat + 1] = written(b[field])
@@ -105,12 +106,12 @@ end
 
 -- The reply of every breaker script: a word, the server's time, the state as field, value, ….
 function breaker.reply(word, b, now)
-  local reply = { word, written(now) }
-  for _, field in ipairs(EVERYTHING) do
-    reply[#reply + 1] = field
-    reply[#reply + 1] = written(b[field])
-  end
-  return reply
+  return { word, written(now), unpack(state(b)) }
+end
+
+-- The state as JSON, for an event: followers need not ask for it.
+function breaker.told(b)
+  return cjson.encode(state(b))
 end
 
 return breaker

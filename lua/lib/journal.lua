@@ -4,6 +4,10 @@ local journal = {}
 local STREAM_LENGTH = "1000"
 local AN_HOUR = 3600000
 
+local function failed(reply)
+  return type(reply) == "table" and reply.err
+end
+
 -- Keeps a key for at least this long; one with a longer life is left alone.
 function journal.keep(key, milliseconds)
   local left = redis.call("PTTL", key)
@@ -12,27 +16,49 @@ function journal.keep(key, milliseconds)
   end
 end
 
+-- {epoch, revision}, as text; {"", "0"} where there is no data.
+function journal.version(meta)
+  local version = redis.call("HMGET", meta, "epoch", "revision")
+  return { version[1] or "", version[2] or "0" }
+end
+
 -- One event: its kind, the provider it is about, who did it and why, then {field, value, …}.
+-- A stream that somebody damaged begins anew: it must not keep a breaker from opening.
 function journal.event(stream, kind, provider, actor, reason, details)
   local entry = { "kind", kind, "provider", provider, "by", actor, "reason", reason }
   for _, item in ipairs(details or {}) do
     entry[#entry + 1] = item
   end
-  redis.call("XADD", stream, "MAXLEN", "~", STREAM_LENGTH, "*", unpack(entry))
+  if failed(redis.pcall("XADD", stream, "MAXLEN", "~", STREAM_LENGTH, "*", unpack(entry))) then
+    redis.call("DEL", stream)
+    redis.call("XADD", stream, "*", unpack(entry))
+  end
   journal.keep(stream, AN_HOUR)
 end
 
 -- The next revision. The epoch tells a new life of the data (after a flush) from the old one.
 function journal.bump(meta, now)
-  redis.call("HSETNX", meta, "epoch", string.format("%.0f", now))
-  redis.call("HINCRBY", meta, "revision", 1)
+  local epoch = string.format("%.0f", now)
+  local damaged = failed(redis.pcall("HSETNX", meta, "epoch", epoch))
+  if damaged or failed(redis.pcall("HINCRBY", meta, "revision", 1)) then
+    redis.call("DEL", meta)
+    redis.call("HSET", meta, "epoch", epoch, "revision", 1)
+  end
   journal.keep(meta, AN_HOUR)
 end
 
--- {epoch, revision}, as text; {"", "0"} where there is no data.
-function journal.version(meta)
-  local version = redis.call("HMGET", meta, "epoch", "revision")
-  return { version[1] or "", version[2] or "0" }
+-- A change of what snapshots hold: the next revision, and the event that says which one it is.
+-- Whoever knows the revision before it can go on from the event alone, if that tells the state.
+function journal.change(stream, meta, now, keep, event)
+  journal.bump(meta, now)
+  local version = journal.version(meta)
+  local details = { "epoch", version[1], "revision", version[2] }
+  for _, item in ipairs(event.details or {}) do
+    details[#details + 1] = item
+  end
+  journal.event(stream, event.kind, event.provider, event.by, event.reason, details)
+  journal.keep(stream, keep)
+  journal.keep(meta, keep)
 end
 
 return journal

@@ -54,7 +54,7 @@ BROKEN: Final[dict[str, Replacements]] = {
     "admitted while it cools down": ((_ACQUIRE, "b.cooldown_until > now", "false"),),
     "admitted while it is forced open": ((_ACQUIRE, 'override == "open"', "false"),),
     "nobody is told of HALF_OPEN": (
-        (_ACQUIRE, "journal.event(KEYS[4]", "journal.version(KEYS[5]"),
+        (_ACQUIRE, "journal.change(KEYS[4], KEYS[5], now", "journal.keep(KEYS[4], 1, now"),
     ),
     # Recording
     "the threshold is off by one": (

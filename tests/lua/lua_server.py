@@ -168,7 +168,15 @@ class LuaServer:
         }
 
     def events(self) -> list[dict[str, str]]:
-        """The events of the service type, oldest first."""
+        """The events of the service type, oldest first, without what followers read in them."""
+        silent = {"epoch", "revision", "breaker"}
+        return [
+            {name: text for name, text in fields.items() if name not in silent}
+            for fields in self.entries()
+        ]
+
+    def entries(self) -> list[dict[str, str]]:
+        """The events of the service type in full, oldest first."""
         return [fields for _, fields in self.client.xrange(KEYS.events)]  # type: ignore[misc,union-attr] # redis-py types both of its clients at once
 
     def kinds(self) -> list[str]:
