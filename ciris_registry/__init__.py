@@ -8,6 +8,7 @@ from ciris_registry.errors import (
     ClosedError,
     DamagedStateError,
     EmbeddedUnavailableError,
+    ForkedError,
     InvalidNameError,
     LocationError,
     RegistrationError,
@@ -18,6 +19,7 @@ from ciris_registry.errors import (
 )
 from ciris_registry.events import Event
 from ciris_registry.handle import BreakerHandle
+from ciris_registry.health import RegistryHealth
 from ciris_registry.mocks import MockService
 from ciris_registry.provider import HealthCheckProtocol, ServiceProvider
 from ciris_registry.records import Priority, Registration, SelectionStrategy
@@ -37,6 +39,7 @@ __all__ = [
     "EmbeddedUnavailableError",
     "Event",
     "Explanation",
+    "ForkedError",
     "HealthCheckProtocol",
     "InvalidNameError",
     "LocationError",
@@ -45,6 +48,7 @@ __all__ = [
     "Registration",
     "RegistrationError",
     "RegistryError",
+    "RegistryHealth",
     "RegistrySettings",
     "SelectionStrategy",
     "ServiceProvider",

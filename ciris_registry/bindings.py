@@ -32,6 +32,7 @@ class Binding:
         weak: bool = False,
     ) -> None:
         self.on_death: Callable[[], None] | None = None
+        self.on_made: Callable[[], None] | None = None
         self._instance = None if weak else instance
         self._factory = factory
         self._making: asyncio.Task[object] | None = None
@@ -57,6 +58,11 @@ class Binding:
     def instance(self) -> object:
         """The instance, if it is there now, else None."""
         return self._reference() if self._reference is not None else self._instance
+
+    @property
+    def held(self) -> object:
+        """The instance, if it is here to stay: not one that is held weakly."""
+        return self._instance
 
     def derived(self) -> Binding:
         """A binding of its own for one provider of a factory that serves several."""
@@ -93,6 +99,8 @@ class Binding:
             self._complained = True
             return None
         self._instance = made
+        if self.on_made is not None:
+            self.on_made()
         return made
 
     def _made(self, _task: asyncio.Task[object]) -> None:
@@ -112,6 +120,7 @@ class Bindings:
     def bind(self, registration: Registration, binding: Binding) -> None:
         """Bind one registration."""
         self.version += 1
+        binding.on_made = self._note_made
         self._by_registration[registration.service_type, registration.id] = binding
 
     def bind_word(self, word: str, binding: Binding) -> None:
@@ -119,6 +128,9 @@ class Bindings:
         self.version += 1
         self._by_word[word] = binding
         self._derived.clear()
+
+    def _note_made(self) -> None:
+        self.version += 1
 
     def note_death(self, service_type: str, registration_id: str) -> None:
         """A weakly held instance is gone. Safe wherever garbage is collected."""
@@ -153,12 +165,21 @@ class Bindings:
             binding = self._by_word.get(registration.name) or self._by_word.get(service_type)
             if binding is not None and binding.makes:
                 key = (service_type, registration.name)
-                binding = self._derived.setdefault(key, binding.derived())
+                derived = self._derived.get(key)
+                if derived is None:
+                    derived = self._derived[key] = binding.derived()
+                    derived.on_made = self._note_made
+                binding = derived
         return binding if binding is not None and binding.alive else None
 
     def has(self, registration: Registration) -> bool:
         """Whether this process can use a provider."""
         return self.find(registration) is not None
+
+    def held(self, registration: Registration) -> Any:  # a program's object
+        """The instance that is there and stays there until ``version`` changes, if one is."""
+        binding = self.find(registration)
+        return binding.held if binding is not None else None
 
     def instance(self, registration: Registration) -> Any:  # a program's object
         """The instance that is there now, if one is."""

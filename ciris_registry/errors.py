@@ -85,6 +85,20 @@ class ClosedError(RegistryError):
     """A registry was used after ``aclose()``; make a new one."""
 
 
+class ForkedError(RegistryError):
+    """A registry was used in a forked copy of the process that made it; make a new one there.
+
+    ``pid`` is the process that made it.
+    """
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(
+            f"this registry belongs to process {pid}, and this one is a fork of it: make a new "
+            f"registry here"
+        )
+        self.pid = pid
+
+
 class CircuitBreakerError(RegistryError):
     """A call was refused because the breaker does not let it through.
 

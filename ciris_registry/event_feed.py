@@ -6,12 +6,13 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from ciris_registry.errors import StoreUnavailableError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ciris_registry.events import Event
-    from ciris_registry.outbox import Outbox
-    from ciris_registry.session import Session
+    from ciris_registry.parts import Parts
     from ciris_registry.store import Store
 
 BLOCK: int = 1000
@@ -21,9 +22,10 @@ BLOCK: int = 1000
 class EventFeed:
     """An async iterator over events, from the moment at which it was made."""
 
-    def __init__(self, session: Session, outbox: Outbox, service_type: str | None) -> None:
-        self._session = session
-        self._outbox = outbox
+    def __init__(self, parts: Parts, service_type: str | None) -> None:
+        self._session = parts.session
+        self._link = parts.link
+        self._outbox = outbox = parts.outbox
         self._only = service_type
         self._after: dict[str, str] = {}
         self._ready: deque[Event] = deque()
@@ -35,11 +37,17 @@ class EventFeed:
         return self
 
     async def __anext__(self) -> Event:
-        store = await self._session.store()
-        if not self._placed:
-            await self._outbox.flush()
         while not self._ready:
-            await self._look(store)
+            if self._session.closed:
+                raise StopAsyncIteration
+            try:
+                store = await self._session.store()
+                if not self._placed:
+                    await self._outbox.flush()
+                await self._look(store)
+            except StoreUnavailableError as error:
+                self._link.doubt(error)
+                await self._link.back(BLOCK / 1000)
         return self._ready.popleft()
 
     async def _place(self, store: Store) -> None:

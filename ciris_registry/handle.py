@@ -7,51 +7,64 @@ Those that begin with ``a`` return when Redis has it, with the state after it.
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ciris_registry.breaker_config import CircuitBreakerConfig, milliseconds
-from ciris_registry.breaker_rules import ASKED, BreakerState, CircuitState, Outcome, Verdict
-from ciris_registry.errors import CircuitBreakerError, SettingsError, UncertainWriteError
+from ciris_registry.breaker_rules import (
+    ASKED,
+    Admission,
+    BreakerState,
+    CircuitState,
+    Outcome,
+    Refusal,
+    Verdict,
+)
+from ciris_registry.errors import (
+    CircuitBreakerError,
+    SettingsError,
+    StoreUnavailableError,
+    UncertainWriteError,
+)
 from ciris_registry.permits import Held
 from ciris_registry.readback import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ciris_registry.breaker_rules import Admission
-    from ciris_registry.membership import Membership
+    from ciris_registry.meanwhile import Learned
     from ciris_registry.mirror import Mirror
-    from ciris_registry.outbox import Outbox
-    from ciris_registry.permits import HeldPermits
+    from ciris_registry.parts import Parts
     from ciris_registry.replies import BreakerReply
-    from ciris_registry.session import Session
     from ciris_registry.store import Store
+    from ciris_registry.successes import Counted
 
 _log = logging.getLogger(__name__)
 
 _TEN_YEARS: Final = 10 * 365 * 86_400
 
+_ALERT: Final = 2.0
+"""Seconds for which successes are told at once after somebody has seen a streak of failures; the
+next hint comes, if it goes on, within one."""
+
 
 class BreakerHandle:
     """The shared breaker of one provider of one service type; see ``CircuitBreaker``."""
 
-    def __init__(  # the parts of its registry
-        self,
-        name: str,
-        mirror: Mirror,
-        session: Session,
-        outbox: Outbox,
-        membership: Membership,
-        permits: HeldPermits,
-    ) -> None:
+    def __init__(self, name: str, mirror: Mirror, parts: Parts) -> None:
         self.name = name
         self.service_type = mirror.service_type
+        self._key = (mirror.service_type, name)
         self._mirror = mirror
-        self._session = session
-        self._outbox = outbox
-        self._membership = membership
-        self._permits = permits
-        self._asked = -1
+        self._session = parts.session
+        self._link = parts.link
+        self._outbox = parts.outbox
+        self._membership = parts.membership
+        self._permits = parts.permits
+        self._meanwhile = parts.meanwhile
+        self._successes = parts.successes
+        self._one_by_one = parts.exact
+        self._alert_until = 0.0
 
     # Reading: changes nothing, here or in Redis
 
@@ -70,12 +83,12 @@ class BreakerHandle:
         breaker = self._known()
         available = breaker.refusal(self._mirror.now()) is None
         if available:
-            self._asked = breaker.opened_at
+            self._mirror.asked[self.name] = breaker.opened_at
         return available
 
     async def ais_available(self) -> bool:
         """Whether a call would be admitted now."""
-        await self._fresh()
+        await self._look()
         return self.is_available()
 
     def get_stats(self) -> dict[str, Any]:
@@ -87,7 +100,7 @@ class BreakerHandle:
             "failure_count": breaker.failure_count,
             "success_count": breaker.success_count,
             "last_failure_time": breaker.last_failure_at / 1000 or None,
-            "total_successes": breaker.total_successes,
+            "total_successes": breaker.total_successes + self._successes.number(self._key),
             "total_failures": breaker.total_failures,
             "generation": breaker.generation,
             "retry_after": None,
@@ -108,7 +121,7 @@ class BreakerHandle:
 
     async def aget_stats(self) -> dict[str, Any]:
         """Name, state and counters as they are in Redis now."""
-        await self._fresh()
+        await self._look()
         return self.get_stats()
 
     # Admission
@@ -131,13 +144,29 @@ class BreakerHandle:
         Raises:
             CircuitBreakerError: It is refused; ``retry_after`` is in seconds.
         """
-        store = await self._ready()
-        admission = await self.acquire(store, self._permits.new())
+        await self._look()
+        admission = await self.admit(self._permits.new())
         if admission.refusal is not None:
             raise self._refused(*admission.refusal)
         if admission.verdict is Verdict.PERMIT:
             held = Held(admission.permit, admission.deadline)
             self._permits.keep(self.service_type, self.name, held)
+
+    async def admit(self, permit: str) -> Admission:
+        """Ask for admission, or the in-process breaker while Redis is known to be away.
+
+        Where Redis was there a moment ago and has not answered, nobody knows: it is refused.
+        """
+        try:
+            store = await self._session.store()
+            return await self._link.promptly(self.acquire(store, permit))
+        except StoreUnavailableError:
+            breaker, now = self._known().copy(), self._mirror.now()
+            if self._link.state != "down" and breaker.needs_permit(now):
+                return Admission(Verdict.REFUSED, breaker.refusal(now) or Refusal("half_open", 0))
+            admission = breaker.acquire(now, permit)
+            self._mirror.put(self.name, breaker)
+            return admission
 
     async def acquire(self, store: Store, permit: str) -> Admission:
         """Ask with a permit of one's own making; it goes back if the answer does not arrive."""
@@ -157,7 +186,18 @@ class BreakerHandle:
 
     def record_success(self) -> None:
         """Report that a call succeeded."""
-        self._report("success")
+        breaker = self._known()
+        if (
+            breaker.state is not CircuitState.CLOSED
+            or self._one_by_one
+            or self._permits.held
+            or not self._link.ok
+        ):
+            self._report("success")
+            return
+        self._successes.count(self._key, breaker.generation)
+        if breaker.failure_count or self._alert_until:
+            self._end_streak()
 
     def record_failure(self) -> None:
         """Report that a call failed."""
@@ -175,21 +215,60 @@ class BreakerHandle:
         """Neither success nor failure: the permit is free again."""
         self._later("the return of a permit", lambda store: self.settle(store, "returned", permit))
 
-    async def settle(
-        self, store: Store, outcome: Outcome, permit: str = "", generation: int | None = None
+    async def report(
+        self, outcome: Outcome, permit: str = "", generation: int | None = None
     ) -> None:
-        """Record one outcome in Redis and take over what it answers.
+        """Report an outcome and wait for it as long as a resolve may wait for Redis."""
+        try:
+            store = await self._session.store()
+            await self._link.promptly(self.settle(store, outcome, permit, generation))
+        except StoreUnavailableError as error:
+            self._keep(outcome, permit, generation, error)
+
+    async def settle(
+        self,
+        store: Store,
+        outcome: Outcome,
+        permit: str = "",
+        generation: int | None = None,
+        earlier: Counted | None = None,
+    ) -> None:
+        """Record one outcome in Redis, with successes before it, and take over what it answers.
 
         If the connection breaks on the way, an outcome without a permit is not sent again: one
         that is lost is better than one that is counted twice.
         """
-        try:
-            await self._do(
-                store,
-                lambda: store.record(self.service_type, self.name, outcome, permit, generation),
-            )
-        except UncertainWriteError as error:
-            _log.info("one %s of %s may not be counted: %s", outcome, self.name, error)
+        number, age = (earlier.number, earlier.age()) if earlier is not None else (0, 0)
+        await self._do(
+            store,
+            lambda: store.record(
+                self.service_type, self.name, outcome, permit, generation, number, age
+            ),
+        )
+
+    async def merge(self, store: Store, learned: Learned) -> None:
+        """Offer Redis what was learned while it was away."""
+        known, now = self._known(), self._mirror.now()
+        cooldown = max(0, known.cooldown_until - now)
+        state = "open" if known.state is not CircuitState.CLOSED else "closed"
+        await self._do(
+            store,
+            lambda: store.merge(
+                self.service_type,
+                self.name,
+                learned.generation,
+                learned.successes,
+                learned.failures,
+                learned.streak,
+                state,
+                cooldown,
+            ),
+        )
+
+    def alert(self) -> None:
+        """A streak of failures runs somewhere: whoever has seen successes says so now."""
+        self._alert_until = time.monotonic() + _ALERT
+        self._successes.hurry()
 
     # The operator's and the provider's word
 
@@ -197,7 +276,11 @@ class BreakerHandle:
         """Leave the provider alone for ``seconds``; of two deadlines the later one counts."""
         length = _duration(seconds)
         self._act(lambda breaker, now: breaker.cool_down(now, length))
-        self._later("a cooldown", lambda store: self._cool_down(store, length, reason))
+        self._outbox.put(
+            f"a cooldown of {self.service_type} {self.name}",
+            lambda store: self._cool_down(store, length, reason),
+            away=self._learned,
+        )
 
     async def acool_down(self, seconds: float, reason: str = "") -> None:
         """Leave the provider alone for ``seconds``, everywhere when this returns."""
@@ -244,7 +327,7 @@ class BreakerHandle:
         known = self._mirror.breaker(self.name)
         if known is None:
             known = BreakerState(self._membership.config_for(self.service_type, self.name)[0])
-            self._mirror.change(self._mirror.snapshot.with_breaker(self.name, known))
+            self._mirror.put(self.name, known)
         return known
 
     def _refused(self, reason: str, retry_at: int) -> CircuitBreakerError:
@@ -253,41 +336,98 @@ class BreakerHandle:
 
     async def _ready(self) -> Store:
         store = await self._session.store()
-        await self._outbox.flush()
+        await self._link.patiently(self._flush)
         self._known()
         return store
 
-    async def _fresh(self) -> None:
-        await self._ready()
-        await self._mirror.read_breaker(await self._session.store(), self.name)
+    async def _flush(self) -> None:
+        await self._successes.flush()
+        await self._outbox.flush()
+
+    async def _look(self) -> None:
+        """Read the breaker anew, if Redis is there."""
+        try:
+            store = await self._session.store()
+            if self._link.ok:
+                await self._flush()
+                await self._mirror.read_breaker(store, self.name)
+        except StoreUnavailableError as error:
+            self._link.doubt(error)
+        self._known()
 
     def _claim(self) -> tuple[str, int | None]:
         """What the next outcome settles: a permit, or what ``is_available`` said, or nothing."""
         permit = self._permits.take(self.service_type, self.name, self._mirror.now())
         known = self._known()
-        if not permit and self._asked == known.opened_at:
+        if not permit and self._mirror.asked.get(self.name, -1) == known.opened_at:
             return ASKED, known.generation
         return permit, None
 
     def _report(self, outcome: Outcome) -> None:
         permit, generation = self._claim()
+        learned = None if self._link.ok else self._learned()
         self._act(lambda breaker, now: breaker.record(now, outcome, permit, generation))
+        if learned is not None:
+            learned.note(outcome)
+            return
+        earlier = self._successes.take(self._key)
         self._outbox.put(
             f"an outcome of {self.service_type} {self.name}",
-            lambda store: self.settle(store, outcome, permit, generation),
+            lambda store: self.settle(store, outcome, permit, generation, earlier),
             repeatable=False,
+            away=lambda: self._note(outcome, earlier),
         )
 
     async def _areport(self, outcome: Outcome) -> CircuitState:
-        store = await self._ready()
-        await self.settle(store, outcome, *self._claim())
+        permit, generation = self._claim()
+        try:
+            store = await self._session.store()
+            self._link.check()
+            await self._flush()
+            await self.settle(store, outcome, permit, generation)
+        except StoreUnavailableError as error:
+            self._keep(outcome, permit, generation, error)
         return self.state
+
+    def _keep(
+        self, outcome: Outcome, permit: str, generation: int | None, error: StoreUnavailableError
+    ) -> None:
+        """Redis did not take an outcome: it counts here, and is offered when Redis is back.
+
+        Unless Redis may have it: one that is lost is better than one that is counted twice.
+        """
+        self._link.doubt(error)
+        learned = self._learned()
+        self._act(lambda breaker, now: breaker.record(now, outcome, permit, generation))
+        if isinstance(error, UncertainWriteError):
+            _log.info("one %s of %s may not be counted: %s", outcome, self.name, error)
+        else:
+            learned.note(outcome)
+
+    def _learned(self) -> Learned:
+        known = self._mirror.confirmed(self.name) or self._known()
+        return self._meanwhile.of(self._key, known.generation)
+
+    def _note(self, outcome: Outcome, earlier: Counted | None) -> None:
+        learned = self._learned()
+        if earlier is not None:
+            learned.note("success", earlier.number)
+        learned.note(outcome)
+
+    def _end_streak(self) -> None:
+        """A success while a streak runs, or may run: the fleet has to know at once."""
+        if self._known().failure_count:
+            self._act(lambda breaker, _: setattr(breaker, "failure_count", 0))
+        elif time.monotonic() > self._alert_until:
+            self._alert_until = 0.0
+            return
+        self._successes.hurry()
 
     def _act(self, change: Callable[[BreakerState, int], object]) -> None:
         """Foresee here what Redis will answer, so that the very next line sees it."""
         breaker = self._known().copy()
         change(breaker, self._mirror.now())
-        self._mirror.change(self._mirror.snapshot.with_breaker(self.name, breaker))
+        self._mirror.put(self.name, breaker)
 
     def _later(self, what: str, write: Callable[[Store], Awaitable[object]]) -> None:
         self._outbox.put(f"{what} of {self.service_type} {self.name}", write)

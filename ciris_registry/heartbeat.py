@@ -7,11 +7,12 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
-from ciris_registry.errors import RegistryError
+from ciris_registry.errors import RegistryError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ciris_registry.link import Link
     from ciris_registry.membership import Membership
     from ciris_registry.mirror import Mirror
     from ciris_registry.settings import RegistrySettings
@@ -36,19 +37,30 @@ class Heartbeat:
         self._mirrors = mirrors
         self._tidy = tidy
         self._outage = False
+        self._told = False
 
-    async def run(self, store: Store) -> None:
-        """Beat until cancelled; while Redis is away, at the same pace and with one log line."""
+    async def run(self, store: Store, link: Link) -> None:
+        """Beat until cancelled, as long as Redis is there."""
         while True:
             # Jitter keeps a fleet that was started at once from beating at once.
             await asyncio.sleep(self._every * random.uniform(0.9, 1.0))  # noqa: S311 # no secret
+            self._tidy()
+            if not link.ok:
+                continue
             try:
-                self._tidy()
                 await self.beat(store)
+                self._told = False
+            except StoreUnavailableError as error:
+                link.doubt(error)
             except RegistryError as error:
-                if not self._outage:
-                    _log.warning("no heartbeat until Redis is back: %s", error)
-                self._outage = True
+                if not self._told:
+                    _log.warning("a heartbeat failed: %s", error)
+                self._told = True
+
+    async def return_to(self, store: Store) -> None:
+        """The first beat after an outage: what expired meanwhile is suspicious."""
+        self._outage = True
+        await self.beat(store)
 
     async def start(self, store: Store, *, unwritten: bool) -> None:
         """The first beat in an event loop; what is ``unwritten`` yet needs none."""
@@ -72,8 +84,6 @@ class Heartbeat:
             await self._membership.announce(store, list(self._mirrors), again=True)
         if failures:
             raise failures[0]
-        if self._outage:
-            _log.info("the heartbeat reaches Redis again")
         self._outage = False
 
     async def _renew(self, store: Store, service_type: str, mirror: Mirror) -> None:

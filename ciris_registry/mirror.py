@@ -1,32 +1,44 @@
 """The snapshot of one service type, how fresh it is, and who may rely on it.
 
-Exact mode: each resolve is one script call that compares versions. Resolves that wait at the same
-time share the next call to start, since a resolve may rely on any call that began after it asked.
-It refuses to write: what has to be put back after Redis lost it is the membership's work.
+A sync is one script call that compares versions. Resolves that wait at the same time share the
+next call to start, since a resolve may rely on any call that began after it asked. Between syncs
+the events of the stream keep the snapshot true: each says which version it made, so that a gap
+shows. It refuses to write: what has to be put back after Redis lost it is the membership's work.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 import time
+import weakref
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from ciris_registry.breaker_rules import Verdict
+from ciris_registry.breaker_rules import CircuitState, Verdict
 from ciris_registry.errors import RegistryError
-from ciris_registry.readback import parse_breaker, update_breaker
+from ciris_registry.readback import paired, parse_breaker, update_breaker
 from ciris_registry.records import name_of
 from ciris_registry.replies import NOTHING
 from ciris_registry.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from ciris_registry.breaker_config import CircuitBreakerConfig
+    from collections.abc import Iterable, Mapping
+
     from ciris_registry.breaker_rules import BreakerState
-    from ciris_registry.membership import Membership
+    from ciris_registry.events import Event
+    from ciris_registry.handle import BreakerHandle
+    from ciris_registry.parts import Parts
     from ciris_registry.records import Registration
     from ciris_registry.replies import BreakerReply, Version
-    from ciris_registry.session import Session
     from ciris_registry.store import Store
+
+_FIRST_LOOK: Final = 2.0
+"""Seconds that the first look at a service type may take: nothing is known of it."""
+
+_OVERLAP: Final = 1000
+"""Milliseconds before a load from which on the stream is read; what is known already is ignored."""
 
 
 class _Batch:
@@ -54,18 +66,22 @@ class _Batch:
 class Mirror:
     """This process's copy of one service type, kept true on demand."""
 
-    def __init__(
-        self,
-        session: Session,
-        service_type: str,
-        membership: Membership,
-        default: CircuitBreakerConfig,
-    ) -> None:
+    def __init__(self, parts: Parts, service_type: str) -> None:
         self.service_type = service_type
         self.snapshot = Snapshot(service_type)
-        self._session = session
-        self._membership = membership
-        self._default = default
+        self.shape = 0
+        self.fresh_until = self.heard_at = 0.0
+        self.place = ""
+        self.handles: weakref.WeakValueDictionary[str, BreakerHandle] = (
+            weakref.WeakValueDictionary()
+        )
+        self.asked: dict[str, int] = {}
+        self._session = parts.session
+        self._link = parts.link
+        self._membership = parts.membership
+        self._default = parts.settings.breaker
+        self._max_staleness = parts.settings.max_staleness
+        self._loaded = False
         self._ahead = int(time.time() * 1000) - _monotonic()
         self._confirmed: dict[str, BreakerState] = {}
         self._answered: dict[str, int] = {}
@@ -76,6 +92,41 @@ class Mirror:
     def now(self) -> int:
         """The server's time in milliseconds, as far as this process can tell without asking."""
         return _monotonic() + self._ahead
+
+    def monotonic_at(self, at: int) -> float:
+        """This process's monotonic clock, in seconds, at a server's time."""
+        return (at - self._ahead) / 1000
+
+    async def promptly(self, store: Store, cursor: str = "") -> tuple[Snapshot, int, int]:
+        """As ``sync``, but it waits no longer than a resolve may.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        limit = None if self._loaded else _FIRST_LOOK
+        return await self._link.promptly(self.sync(store, cursor), limit)
+
+    def confirm(self) -> None:
+        """The stream has just told everything that there is to tell."""
+        if self.snapshot.version[1]:
+            self.heard_at = time.monotonic()
+            self.fresh_until = self.heard_at + self._max_staleness
+
+    def cut_off(self) -> None:
+        """Redis is away: this copy is the best there is, however old."""
+        self.fresh_until = math.inf
+
+    def doubt(self) -> None:
+        """Whoever relies on this copy next has to ask."""
+        self.fresh_until = 0.0
+
+    def follow(self, events: Iterable[Event]) -> bool:
+        """Take over what the stream tells; False if there is more to it, and a sync must tell."""
+        told = True
+        for event in events:
+            self.place = event.id
+            told = told and self._follows(event)
+        return told
 
     async def sync(self, store: Store, cursor: str = "") -> tuple[Snapshot, int, int]:
         """The snapshot as it is now, the server's time, and the position taken of ``cursor``.
@@ -114,15 +165,25 @@ class Mirror:
         fields, permits = await store.read_breaker(self.service_type, name)
         if fields:
             breaker, _ = parse_breaker(fields, permits, self._default)
-            self.snapshot = self.snapshot.with_breaker(name, breaker)
+            self.put(name, breaker)
 
     def expire(self) -> None:
         """Have the next sync read everything: a write may mean more than its writer knew."""
         self.snapshot = replace(self.snapshot, version=(self.snapshot.version[0], ""))
+        if self._link.ok:
+            self.doubt()
 
     def change(self, snapshot: Snapshot) -> None:
         """Put what this process has just done over what it knew."""
         self.snapshot = snapshot
+        self.shape += 1
+
+    def put(self, name: str, breaker: BreakerState) -> None:
+        """Put a breaker in the place of its predecessor."""
+        known = self.snapshot.breakers.get(name)
+        if known is None or _admission(known) != _admission(breaker):
+            self.shape += 1
+        self.snapshot = self.snapshot.with_breaker(name, breaker)
 
     def forget(self, registration: Registration) -> None:
         """This process has left a registration; it goes from here, unless others are members."""
@@ -140,17 +201,7 @@ class Mirror:
         if reply.verdict is Verdict.MISSING or known is None:
             return
         self._ahead = reply.now - _monotonic()
-        if reply.now < self._answered.get(name, 0):
-            return
-        self._answered[name] = reply.now
-        breaker = known.copy()
-        if int(reply.fields["generation"]) != known.generation:
-            breaker.permits.clear()
-        update_breaker(breaker, reply.fields)
-        if permit is not None:
-            breaker.permits[permit[0]] = permit[1]
-        self._confirmed[name] = breaker
-        self.snapshot = self.snapshot.with_breaker(name, breaker)
+        self._take_over(known, name, reply.now, reply.fields, permit)
 
     def confirmed(self, name: str) -> BreakerState | None:
         """A breaker as Redis last told it, without what this process foresees."""
@@ -171,6 +222,7 @@ class Mirror:
                 self._session.spawn(self._run(store, self._forming))
 
     async def _exact(self, store: Store, batch: _Batch) -> None:
+        began = time.monotonic()
         synced = await store.sync(self.service_type, self.snapshot.version, batch.steps)
         batch.positions = dict(zip(batch.steps, synced.positions, strict=True))
         if synced.expired and self._membership.may_bury():
@@ -180,6 +232,11 @@ class Mirror:
         while synced.changed is not None and not await self._load(store, *synced.changed):
             synced = await store.sync(self.service_type, self.snapshot.version, {})
         self._ahead = synced.now - _monotonic()
+        self._loaded = True
+        self.place = self.place or _place(synced.now)
+        if self.snapshot.version[1] and self._link.ok:
+            self.heard_at = began
+            self.fresh_until = began + self._max_staleness
         batch.now = synced.now
         batch.snapshot = self.snapshot
 
@@ -191,7 +248,7 @@ class Mirror:
             await self._membership.recover(store, replace(before, breakers=self._confirmed))
             self.snapshot = replace(self.snapshot, version=NOTHING)
             return False
-        names = list(dict.fromkeys([*map(name_of, orders), *before.breakers]))
+        names = list(dict.fromkeys([*map(name_of, orders), *self._watched()]))
         loaded = await store.load(self.service_type, version, list(orders), names)
         if loaded is None:
             return False
@@ -201,8 +258,102 @@ class Mirror:
         self._membership.notice(read)
         self._confirmed = dict(read.breakers)
         self._answered.clear()
-        self.snapshot = read.with_own(self._membership.own(self.service_type))
+        self.place = self.place or _place(loaded.now)
+        self.asked = {name: at for name, at in self.asked.items() if name in read.breakers}
+        self.change(read.with_own(self._membership.own(self.service_type)))
         return True
+
+    def _watched(self) -> list[str]:
+        """Breakers that matter here though they may have no registration."""
+        now = self.now()
+        standing = [
+            name
+            for name, breaker in self.snapshot.breakers.items()
+            if breaker.state is not CircuitState.CLOSED
+            or breaker.cooldown_until > now
+            or breaker.override_in_force(now)
+        ]
+        return [*standing, *self.handles]
+
+    def _follows(self, event: Event) -> bool:
+        if event.kind == "breaker_failing":
+            handle = self.handles.get(event.provider)
+            if handle is not None:
+                handle.alert()
+            return True
+        if event.version is None:
+            self._note_member(event)
+            return True  # it changes nothing that a resolve looks at
+        (epoch, revision), (known_epoch, known_revision) = event.version, self.snapshot.version
+        if epoch != known_epoch or not (revision.isdigit() and known_revision.isdigit()):
+            return False
+        ahead = int(revision) - int(known_revision)
+        if ahead <= 0:
+            return True  # known already
+        known = self.snapshot.breakers.get(event.provider)
+        fields = _told(event.breaker)
+        if ahead > 1 or known is None or not fields:
+            return False
+        self._take_over(known, event.provider, event.at, fields)
+        self.snapshot = replace(self.snapshot, version=event.version)
+        return True
+
+    def _note_member(self, event: Event) -> None:
+        registration_id = event.details.get("id", "")
+        members = dict(self.snapshot.members.get(registration_id, {}))
+        if event.kind == "member_joined":
+            members[event.by] = event.at
+        elif event.kind in {"member_left", "member_expired"}:
+            members.pop(event.details.get("process", event.by), None)
+        else:
+            return
+        everybody = {**self.snapshot.members, registration_id: members}
+        self.snapshot = replace(self.snapshot, members=everybody)
+
+    def _take_over(
+        self,
+        known: BreakerState,
+        name: str,
+        at: int,
+        fields: Mapping[str, str],
+        permit: tuple[str, int] | None = None,
+    ) -> None:
+        if at < self._answered.get(name, 0):
+            return
+        self._answered[name] = at
+        breaker = known.copy()
+        if int(fields["generation"]) != known.generation:
+            breaker.permits.clear()
+        update_breaker(breaker, fields)
+        if permit is not None:
+            breaker.permits[permit[0]] = permit[1]
+        self._confirmed[name] = breaker
+        self.put(name, breaker)
+
+
+def _admission(breaker: BreakerState) -> tuple[object, ...]:
+    """What decides who may call, apart from permits."""
+    return (
+        breaker.state,
+        breaker.retry_at,
+        breaker.cooldown_until,
+        breaker.override,
+        breaker.override_until,
+    )
+
+
+def _told(text: str) -> dict[str, str]:
+    """A breaker's state as an event tells it; empty if somebody damaged it."""
+    try:
+        flat: Any = json.loads(text) if text else []
+        fields = {str(name): str(value) for name, value in paired(flat)}
+        return fields if fields.get("generation", "").isdigit() else {}
+    except (ValueError, TypeError):
+        return {}
+
+
+def _place(at: int) -> str:
+    return f"{max(0, at - _OVERLAP)}-0"
 
 
 def _monotonic() -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ciris_registry.errors import RegistryError, StoreUnavailableError
+from ciris_registry.errors import RegistryError, StoreUnavailableError, UncertainWriteError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,20 +22,28 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+MOST_PENDING: Final = 10_000
+"""Writes that wait for Redis; beyond them the oldest is dropped. Registrations are desired state,
+which the heartbeat makes good, and outcomes do not wait here while Redis is away."""
+
+
 class _Write(NamedTuple):
     run: Callable[[Store], Awaitable[object]]
     what: str
     repeatable: bool
+    away: Callable[[], object] | None
 
 
 class Outbox:
     """The pending writes of one process."""
 
     def __init__(self, session: Session) -> None:
+        self.dropped = 0
         self._session = session
         self._writes: deque[_Write] = deque()
+        self._running: _Write | None = None
         self._draining: asyncio.Task[None] | None = None
-        self._put = self._done = 0
+        self._put = self._done = self._owed = 0
         self._progress: list[asyncio.Future[None]] = []
 
     @property
@@ -43,21 +51,51 @@ class Outbox:
         """Whether anything has not reached Redis yet."""
         return bool(self._writes)
 
+    def __len__(self) -> int:
+        return len(self._writes)
+
+    @property
+    def owed(self) -> bool:
+        """Whether something is pending that the next awaited call has to wait for."""
+        return self._done < self._owed
+
     def put(
         self,
         what: str,
         run: Callable[[Store], Awaitable[object]],
         *,
         repeatable: bool = True,
+        owed: bool = False,
+        away: Callable[[], object] | None = None,
     ) -> None:
         """Leave a write behind; ``what`` names it in the log.
 
-        One that is not ``repeatable`` is dropped if the event loop ends while it is on its way.
+        One that is not ``repeatable`` is dropped if the event loop ends while it is on its way. One
+        that has an ``away`` does not wait for Redis to come back: that is called instead.
         """
-        self._writes.append(_Write(run, what, repeatable))
+        if len(self._writes) >= MOST_PENDING:
+            self._drop()
+        self._writes.append(_Write(run, what, repeatable, away))
         self._put += 1
-        if self._session.running():
+        if owed:
+            self._owed = self._put
+        self.resume()
+
+    def resume(self) -> None:
+        """Carry out in the background what is pending."""
+        if self._writes and self._session.running():
             self._drained()
+
+    def rescue(self) -> None:
+        """Redis is away: whatever need not wait for it does not."""
+        waiting, self._writes = self._writes, deque[_Write]()
+        for write in waiting:
+            if write.away is None or write is self._running:
+                self._writes.append(write)  # what is on its way may have arrived
+            else:
+                self._done += 1
+                write.away()
+        self._tell()
 
     async def flush(self) -> None:
         """Wait until everything that is pending now has reached Redis.
@@ -88,11 +126,6 @@ class Outbox:
         if self._draining is not None and not self._draining.done():
             self._draining.cancel()
 
-    def clear(self) -> None:
-        """Forget what is pending."""
-        self._writes.clear()
-        self._done = self._put
-
     def _drained(self) -> asyncio.Task[None]:
         task = self._draining
         loop = asyncio.get_running_loop()
@@ -107,18 +140,27 @@ class Outbox:
         await asyncio.sleep(0)
         store = await self._session.store()
         while self._writes:
-            write = self._writes[0]  # pending until it is done
+            write = self._running = self._writes[0]  # pending until it is done
             try:
                 await write.run(store)
-            except StoreUnavailableError as error:
-                _log.warning("%s waits until Redis is back: %s", write.what, error)
+            except UncertainWriteError as error:
+                # Sent once more, it could count twice.
+                _log.info("%s may be lost: %s", write.what, error)
+                self._forget(write)
                 raise
+            except StoreUnavailableError:
+                if write.away is not None:
+                    write.away()
+                    self._forget(write)
+                raise  # what is left waits until Redis is back
             except RegistryError as error:
                 _log.error("%s failed: %s", write.what, error)  # it says it all
             except BaseException:
                 if not write.repeatable:
                     self._forget(write)
                 raise
+            finally:
+                self._running = None
             self._forget(write)
 
     def _forget(self, write: _Write) -> None:
@@ -126,6 +168,15 @@ class Outbox:
             return  # all were cleared meanwhile
         self._writes.popleft()
         self._done += 1
+        self._tell()
+
+    def _drop(self) -> None:
+        if not self.dropped:
+            _log.warning("more than %s writes wait for Redis: the oldest go", MOST_PENDING)
+        self.dropped += 1
+        self._forget(self._writes[0])
+
+    def _tell(self) -> None:
         for waiting in self._progress:
             if not waiting.done():
                 waiting.set_result(None)

@@ -20,7 +20,7 @@ class HeldPermits:
     def __init__(self, process: str) -> None:
         self._process = process
         self._tokens = itertools.count(1)
-        self._held: dict[tuple[str, str], deque[Held]] = {}
+        self.held: dict[tuple[str, str], deque[Held]] = {}
 
     def new(self) -> str:
         """A permit that nobody has asked with before."""
@@ -28,18 +28,18 @@ class HeldPermits:
 
     def keep(self, service_type: str, name: str, held: Held) -> None:
         """Hold a permit until the next outcome of this provider."""
-        self._held.setdefault((service_type, name), deque()).append(held)
+        self.held.setdefault((service_type, name), deque()).append(held)
 
     def forget(self, service_type: str, name: str) -> None:
         """What was held of a provider is worth nothing any more."""
-        self._held.pop((service_type, name), None)
+        self.held.pop((service_type, name), None)
 
     def take(self, service_type: str, name: str, now: int) -> str:
         """The oldest permit that has not ended, else an empty string."""
-        held = self._held.get((service_type, name))
+        held = self.held.get((service_type, name))
         while held:
             permit, deadline = held.popleft()
             if deadline > now:
                 return permit
-        self._held.pop((service_type, name), None)
+        self.held.pop((service_type, name), None)
         return ""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from ciris_registry.errors import StoreUnavailableError
 from ciris_registry.event_feed import BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
     from ciris_registry.bindings import Bindings
-    from ciris_registry.session import Session
+    from ciris_registry.parts import Parts
     from ciris_registry.store import Store
     from ciris_registry.views import Views
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 class Readiness:
     """What is missing, and the wait for it."""
 
-    def __init__(self, session: Session, bindings: Bindings, views: Views) -> None:
-        self._session = session
+    def __init__(self, parts: Parts, bindings: Bindings, views: Views) -> None:
+        self._session = parts.session
+        self._link = parts.link
         self._bindings = bindings
         self._views = views
         self._wakers: set[asyncio.Event] = set()
@@ -40,21 +42,35 @@ class Readiness:
 
     async def wait(self, wanted: Sequence[str]) -> None:
         """Return as soon as nothing is missing."""
-        store = await self._session.store()
         waker = asyncio.Event()
         self._wakers.add(waker)
         try:
-            # From before the first look, so that nothing can happen between the two.
-            after = {one: await store.last_event(one) for one in wanted}
             while True:
                 waker.clear()
-                for one in self.missing(wanted):
-                    await self._views.mirror(one).sync(store)
-                if not self.missing(wanted):
-                    return
-                await _first(waker.wait(), _next_events(store, after))
+                try:
+                    if await self._watched(wanted, waker):
+                        return
+                except StoreUnavailableError as error:
+                    self._link.doubt(error)
+                    if not self.missing(wanted):
+                        return
+                    await _first(waker.wait(), self._link.back(BLOCK / 1000))
         finally:
             self._wakers.discard(waker)
+
+    async def _watched(self, wanted: Sequence[str], waker: asyncio.Event) -> bool:
+        """Whether nothing is missing; if something was registered or bound here, look again."""
+        store = await self._session.store()
+        # From before the first look, so that nothing can happen between the two.
+        after = {one: await store.last_event(one) for one in wanted}
+        while True:
+            for one in self.missing(wanted):
+                await self._views.mirror(one).sync(store)
+            if not self.missing(wanted):
+                return True
+            if waker.is_set():
+                return False
+            await _first(waker.wait(), _next_events(store, after))
 
 
 async def _next_events(store: Store, after: dict[str, str]) -> None:

@@ -41,7 +41,7 @@ class Registrar:
 
     def register(self, scope: str, service_type: str, offer: Offer, terms: Terms) -> str:
         """Register an offer under a handler, ``*`` or globally; the provider's name."""
-        self._views.session.check_open()
+        self._views.parts.session.check_open()
         binding = offer.binding()
         name, warning = self._namer.name(
             service_type, binding.subject(), offer.name, binding.subject
@@ -61,7 +61,7 @@ class Registrar:
             await self._membership.write(store, registration)
             mirror.expire()
 
-        self._outbox.put(f"the registration of {service_type} {registration.id}", write)
+        self._outbox.put(f"the registration of {service_type} {registration.id}", write, owed=True)
         self.on_change()
         return name
 
@@ -120,4 +120,4 @@ class Registrar:
             await store.unregister(registration)
             mirror.expire()
 
-        self._outbox.put(f"leaving {service_type} {registration.id}", write)
+        self._outbox.put(f"leaving {service_type} {registration.id}", write, owed=True)

@@ -10,17 +10,20 @@ import contextlib
 import logging
 import os
 from enum import Enum
-from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from ciris_registry.backend import Backend
+from ciris_registry.ending import Ending
 from ciris_registry.errors import LocationError, RegistrationError, StoreUnavailableError
 from ciris_registry.event_feed import EventFeed
+from ciris_registry.health import RegistryHealth, health_of
 from ciris_registry.health_checks import health_check_of, problem_of
 from ciris_registry.heartbeat import Heartbeat
 from ciris_registry.identity import Naming, new_process_id
 from ciris_registry.info import provider_info
+from ciris_registry.link import Link
 from ciris_registry.location import Location
+from ciris_registry.meanwhile import Meanwhile
 from ciris_registry.membership import Membership
 from ciris_registry.mocks import MockService
 from ciris_registry.names import (
@@ -32,6 +35,10 @@ from ciris_registry.names import (
 )
 from ciris_registry.offers import Offer, Terms
 from ciris_registry.outbox import Outbox
+from ciris_registry.ownership import owned
+from ciris_registry.parts import Parts
+from ciris_registry.permits import HeldPermits
+from ciris_registry.plans import key_of
 from ciris_registry.readiness import Readiness
 from ciris_registry.records import (
     Priority,
@@ -44,6 +51,8 @@ from ciris_registry.resolver import Explanation, Resolver
 from ciris_registry.selection import Request
 from ciris_registry.session import Session
 from ciris_registry.settings import RegistrySettings
+from ciris_registry.successes import Successes
+from ciris_registry.tail import Tail
 from ciris_registry.views import Views
 
 if TYPE_CHECKING:
@@ -51,17 +60,14 @@ if TYPE_CHECKING:
 
     from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.handle import BreakerHandle
-    from ciris_registry.store import Store
 
 _log = logging.getLogger(__name__)
 
 DEFAULT_REQUIRED = ("communication", "memory", "audit", "llm")
 """The service types that ``wait_ready`` waits for if it is not told any."""
 
-_UNWRITTEN = 2.0**52
-"""The order of registrations that Redis has not given one yet: behind all others."""
-
-_FLUSH_AT_THE_END = 0.2
+Consistency = Literal["cached", "exact"]
+"""Whether a resolve goes by what the stream has told, or asks Redis."""
 
 
 class ServiceRegistry:
@@ -82,8 +88,10 @@ class ServiceRegistry:
         allow_mock_services: bool = False,
         mock_services: Mapping[str, object] | None = None,
         settings: RegistrySettings | None = None,
+        consistency: Consistency = "cached",
     ) -> None:
         _check_arguments(url, naming, settings)
+        exact = _is_exact(consistency)
         required = DEFAULT_REQUIRED if required_services is None else required_services
         self.required_services = _service_types(required)
         self.namespace = namespace_name(namespace)
@@ -92,26 +100,48 @@ class ServiceRegistry:
         self.allow_mock_services = allow_mock_services
         self._mocks = {service_type_name(one): mock for one, mock in (mock_services or {}).items()}
         location = Location.parse(url or os.environ.get("CIRIS_REGISTRY_URL") or "memory://")
-        self._session = Session(Backend(location), self.namespace, self.process_id, self.settings)
-        self._session.on_start = self._started
+        self._link = Link(location.redacted, self.settings)
+        self._session = Session(
+            Backend(location), self.namespace, self.process_id, self.settings, self._link
+        )
         self._outbox = Outbox(self._session)
-        self._session.on_end = partial(self._outbox.finish, _FLUSH_AT_THE_END)
+        self._successes = Successes(self._session, self.settings.report_every)
         self._membership = Membership(self.settings)
-        self._views = Views(self._session, self._outbox, self._membership, self.settings.breaker)
+        self._parts = Parts(
+            settings=self.settings,
+            exact=exact,
+            session=self._session,
+            link=self._link,
+            outbox=self._outbox,
+            membership=self._membership,
+            permits=HeldPermits(self.process_id),
+            successes=self._successes,
+            meanwhile=Meanwhile(),
+        )
+        self._views = Views(self._parts)
         self._registrar = Registrar(naming, self._outbox, self._membership, self._views)
         self._bindings = self._registrar.bindings
-        self._readiness = Readiness(self._session, self._bindings, self._views)
+        self._readiness = Readiness(self._parts, self._bindings, self._views)
         self._registrar.on_change = self._readiness.wake
-        self._resolver = Resolver(self._session, self._outbox, self._bindings, self._views)
-        self._heartbeat = Heartbeat(
+        self._resolver = Resolver(self._parts, self._bindings, self._views)
+        heartbeat = Heartbeat(
             self.settings, self._membership, self._views.mirrors, self._registrar.tidy
         )
+        self._session.on_start = Tail(self._parts, self._views, heartbeat).begin
+        self._session.on_end = Ending(self._parts).finish
+        self._glance = self._resolver.glance
+        owned(self, self._session)
 
     # Life
 
     async def start(self) -> Self:
-        """Connect, and register what was registered before; the first awaited call does it too."""
-        await self.flush()
+        """Connect, and register what was registered before; the first awaited call does it too.
+
+        If Redis is away, the registry goes on by itself, and joins the fleet when it is there.
+        """
+        await self._session.store()
+        with contextlib.suppress(StoreUnavailableError):
+            await self._flush()
         return self
 
     async def aclose(self) -> None:
@@ -120,12 +150,14 @@ class ServiceRegistry:
             return
         try:
             self._registrar.leave(self._membership.all())
-            if self._outbox.pending:
-                await self.flush()
+            if self._outbox.pending or self._successes.pending:
+                await self._session.store()
+                await self._flush()
         except StoreUnavailableError as error:
             _log.warning("closed without saying so to the fleet; the leases run out: %s", error)
         finally:
             await self._session.aclose()
+            self._resolver.forget()
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -133,8 +165,16 @@ class ServiceRegistry:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    @property
+    def usable(self) -> bool:
+        """Whether it is neither closed nor a copy that a fork made."""
+        return not (self._session.closed or self._session.forked)
+
     def __bool__(self) -> bool:
         return True
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a registry cannot be pickled: make one in each process, with its URL")
 
     def __repr__(self) -> str:
         return f"ServiceRegistry({self._session.location!r}, namespace={self.namespace!r})"
@@ -270,6 +310,11 @@ class ServiceRegistry:
         """
         await self._session.store()
         self._registrar.tidy()
+        await self._link.patiently(self._flush)
+
+    async def _flush(self) -> None:
+        self._link.check()
+        await self._successes.flush()
         await self._outbox.flush()
 
     # Resolving
@@ -280,17 +325,28 @@ class ServiceRegistry:
         service_type: str | Enum,
         required_capabilities: Sequence[str] | None = None,
         fallback_to_global: bool = True,  # the seed's signature
+        *,
+        consistency: Consistency | None = None,
     ) -> Any:  # a program's object
         """The best instance that can be used now, or None.
 
-        One script call if nothing has changed; one more where a probe needs a permit.
+        Cached, which is the registry's default, it asks Redis only for the permit of a probe, for
+        the next block of positions of a round robin, or where nothing has been heard of Redis for
+        ``settings.max_staleness``. Exact, it is one script call, and one more for a permit. While
+        Redis is away it goes by what this process knows.
 
         Raises:
             InvalidNameError: The handler or service type cannot be one.
-            StoreUnavailableError: Redis stayed away for ``settings.patience`` seconds.
         """
+        key = None
+        if consistency is None:
+            key = key_of(handler, service_type, required_capabilities, fallback_to_global)
+            instance = self._glance(key)
+            if instance is not None:
+                return instance
         request = _request(handler, service_type, required_capabilities, fallback_to_global)
-        return await self._resolver.resolve(request)
+        exact = self._parts.exact if consistency is None else _is_exact(consistency)
+        return await self._resolver.resolve(request, exact=exact, key=key)
 
     async def get_service_with_fallback(
         self,
@@ -337,8 +393,9 @@ class ServiceRegistry:
         wanted = self.required_services if service_types is None else _service_types(service_types)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                if self._outbox.pending:
-                    await self.flush()
+                if self._outbox.pending and self._link.ok:
+                    with contextlib.suppress(StoreUnavailableError):
+                        await self.flush()
                 if self._readiness.missing(wanted):
                     await self._readiness.wait(wanted)
         missing = self._readiness.missing(wanted)
@@ -395,6 +452,10 @@ class ServiceRegistry:
         problems = await asyncio.gather(*answers)
         return {key: problem is None for key, problem in zip(keys, problems, strict=True)}
 
+    def health(self) -> RegistryHealth:
+        """Whether Redis is there, how fresh the snapshots are, and what waits to be written."""
+        return health_of(self._parts, self._views)
+
     async def refresh(self, service_type: str | Enum | None = None) -> None:
         """Read the shared state anew, counters too: of one service type, or of all in use."""
         store = await self._session.store()
@@ -410,7 +471,7 @@ class ServiceRegistry:
     def events(self, service_type: str | Enum | None = None) -> EventFeed:
         """What changes from now on, of one service type or of all: ``async for``."""
         kind = None if service_type is None else service_type_name(service_type)
-        return EventFeed(self._session, self._outbox, kind)
+        return EventFeed(self._parts, kind)
 
     # Breakers
 
@@ -429,10 +490,6 @@ class ServiceRegistry:
         self.reset_circuit_breakers()
         await self.flush()
 
-    async def _started(self, store: Store) -> None:
-        await self._heartbeat.start(store, unwritten=self._outbox.pending)
-        self._session.spawn(self._heartbeat.run(store))
-
 
 def _check_arguments(url: object, naming: object, settings: object) -> None:
     if not isinstance(url, str | None):
@@ -442,6 +499,12 @@ def _check_arguments(url: object, naming: object, settings: object) -> None:
     if not isinstance(settings, RegistrySettings | None):
         kind = type(settings).__name__
         raise RegistrationError(f"settings are of type {kind}; use RegistrySettings")
+
+
+def _is_exact(consistency: object) -> bool:
+    if consistency not in {"cached", "exact"}:
+        raise RegistrationError(f"consistency is {consistency!r}; use 'cached' or 'exact'")
+    return consistency == "exact"
 
 
 def _service_types(given: Iterable[str | Enum]) -> list[str]:
@@ -472,6 +535,6 @@ _global: ServiceRegistry | None = None
 def get_global_registry() -> ServiceRegistry:
     """The registry that this process shares among its parts, made on first use."""
     global _global  # noqa: PLW0603 # that is what it is
-    if _global is None:
+    if _global is None or not _global.usable:
         _global = ServiceRegistry()
     return _global

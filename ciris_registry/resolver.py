@@ -6,27 +6,30 @@ checks say: resolving is not a call.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import random
+import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ciris_registry.breaker_rules import Verdict
-from ciris_registry.errors import DamagedStateError
+from ciris_registry.errors import DamagedStateError, StoreUnavailableError
 from ciris_registry.health_checks import HealthChecks, health_check_of
 from ciris_registry.permits import Held
-from ciris_registry.selection import Request, Walk, rotated, walk
+from ciris_registry.plans import Plans
+from ciris_registry.rotation import Rotations
+from ciris_registry.selection import rotated, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ciris_registry.bindings import Bindings
     from ciris_registry.mirror import Mirror
-    from ciris_registry.outbox import Outbox
+    from ciris_registry.parts import Parts
+    from ciris_registry.plans import Plan
     from ciris_registry.records import Registration
-    from ciris_registry.selection import Tier
-    from ciris_registry.session import Session
-    from ciris_registry.snapshot import Snapshot
+    from ciris_registry.selection import Request, Tier
     from ciris_registry.store import Store
     from ciris_registry.views import Views
 
@@ -35,15 +38,7 @@ _log = logging.getLogger(__name__)
 _BEFORE_ITS_PERMIT: Final = 0.9
 """A probe that hangs must be given up while its permit stands: an outcome after it is late."""
 
-_MOST_PLANS: Final = 10_000
 _MANY_TURNS: Final = 2**16
-"""Programs may make up handler names; what is remembered of them has an end."""
-
-
-class _Plan(NamedTuple):
-    snapshot: Snapshot
-    bindings: int
-    walk: Walk
 
 
 class Explanation(NamedTuple):
@@ -59,37 +54,45 @@ class Explanation(NamedTuple):
 class Resolver:
     """Resolves requests to instances of this process."""
 
-    def __init__(  # the parts of its registry
-        self,
-        session: Session,
-        outbox: Outbox,
-        bindings: Bindings,
-        views: Views,
-    ) -> None:
-        self._session = session
-        self._outbox = outbox
+    def __init__(self, parts: Parts, bindings: Bindings, views: Views) -> None:
+        self._exact = parts.exact
+        self._session = parts.session
+        self._link = parts.link
+        self._outbox = parts.outbox
+        self._permits = parts.permits
         self._bindings = bindings
         self._views = views
-        self._checks = HealthChecks(session)
+        self._checks = HealthChecks(parts.session)
+        self._rotations = Rotations(parts.session, parts.link)
+        self._plans = Plans(bindings, self._rotations)
         self._damaged: set[str] = set()
-        self._plans: dict[Request, _Plan] = {}
         self._turns: dict[tuple[str, str], itertools.count[int]] = {}
 
-    async def resolve(self, request: Request) -> Any:  # a program's object
-        """The instance that serves the request now, or None."""
+    def glance(self, key: object) -> Any:  # a program's object
+        """The instance for a request that was resolved before, if nobody has to be asked."""
+        plan = self._plans.quick.get(key)
+        return plan.take() if plan is not None else None
+
+    def forget(self) -> None:
+        """Whatever was planned does not hold any more."""
+        self._plans.clear()
+
+    async def resolve(
+        self, request: Request, *, exact: bool, key: object = None
+    ) -> Any:  # a program's object
+        """The instance that serves the request now, or None; next time found by ``key``."""
         store = await self._session.store()
-        if self._outbox.pending:
-            await self._outbox.flush()
+        if self._outbox.owed or (self._exact and self._outbox.pending):
+            await self._delivered()
         mirror = self._views.mirror(request.service_type)
-        # Which cursor this request moves hardly ever changes, so the sync takes the step along.
-        planned = self._plans.get(request)
-        taken = planned.walk.cursor if planned is not None else ""
-        snapshot, now, position = await mirror.sync(store, taken)
-        plan = self._plan(request, snapshot, now)
-        for tier in plan.tiers:
+        plan, taken, position = await self._look(store, mirror, request, exact=exact)
+        if key is not None and not self._exact:
+            self._plans.remember(key, plan)
+        now = mirror.now()
+        for tier in plan.walk.tiers:
             for registration in await self._in_order(store, request, tier, taken, position):
                 try:
-                    instance = await self._admitted(store, mirror, registration, now)
+                    instance = await self._admitted(mirror, registration, now)
                 except DamagedStateError as error:
                     self._complain(registration, error)
                     continue
@@ -97,19 +100,41 @@ class Resolver:
                     return instance
         return None
 
+    async def _delivered(self) -> None:
+        """What is pending has reached Redis, unless that is away."""
+        with contextlib.suppress(StoreUnavailableError):
+            await self._link.promptly(self._outbox.flush())
+
+    async def _look(
+        self, store: Store, mirror: Mirror, request: Request, *, exact: bool
+    ) -> tuple[Plan, str, int]:
+        """The plan on a snapshot that may be relied on, and a position of the cursor it names."""
+        if not exact and time.monotonic() < mirror.fresh_until:
+            return self._plans.get(mirror, request, mirror.now()), "", 0
+        # Which cursor this request moves hardly ever changes, so the sync takes the step along.
+        planned = self._plans.known(request)
+        taken = planned.walk.cursor if planned is not None and exact else ""
+        try:
+            _, now, position = await mirror.promptly(store, taken)
+        except StoreUnavailableError:
+            return self._plans.get(mirror, request, mirror.now()), "", 0
+        return self._plans.get(mirror, request, now), taken, position
+
     async def explain(self, request: Request) -> list[Explanation]:
         """What ``resolve`` would do now with each registration; moves no cursor, asks no check."""
         store = await self._session.store()
-        await self._outbox.flush()
+        await self._delivered()
         mirror = self._views.mirror(request.service_type)
-        snapshot, now, _ = await mirror.sync(store)
+        try:
+            snapshot, now, _ = await mirror.promptly(store)
+        except StoreUnavailableError:
+            snapshot, now = mirror.snapshot, mirror.now()
         plan = walk(snapshot, request, self._bindings.has, now)
         told: list[Explanation] = []
         for tier in plan.tiers:
             order: Iterable[Registration] = tier.candidates
             if tier.cursor and tier.shared:
-                position = await store.take(request.service_type, tier.cursor, 0)
-                order = rotated(tier.candidates, position)
+                order = rotated(tier.candidates, await self._next(store, request, tier.cursor))
             for one in order:
                 breaker = snapshot.breakers.get(one.name)
                 reason = "in turn" if tier.cursor else "in order"
@@ -122,25 +147,19 @@ class Resolver:
             told.append(Explanation(one.name, one.scope or "global", "left out", reason, wait))
         return told
 
+    async def _next(self, store: Store, request: Request, cursor: str) -> int:
+        """The position that the next resolve will take, without taking it."""
+        if not self._exact:
+            return self._rotations.of(request.service_type, cursor).upcoming
+        try:
+            return await self._link.promptly(store.take(request.service_type, cursor, 0))
+        except StoreUnavailableError:
+            return 0
+
     def _complain(self, registration: Registration, error: DamagedStateError) -> None:
         if registration.name not in self._damaged:
             self._damaged.add(registration.name)
             _log.warning("%s is passed over: %s", registration.name, error)
-
-    def _plan(self, request: Request, snapshot: Snapshot, now: int) -> Walk:
-        """The walk of a request, made anew only if something that it rests on has changed."""
-        plan = self._plans.get(request)
-        if (
-            plan is None
-            or plan.snapshot is not snapshot
-            or plan.bindings != self._bindings.version
-            or not plan.walk.holds(now)
-        ):
-            if len(self._plans) >= _MOST_PLANS:
-                self._plans.clear()
-            walked = walk(snapshot, request, self._bindings.has, now)
-            plan = self._plans[request] = _Plan(snapshot, self._bindings.version, walked)
-        return plan.walk
 
     async def _in_order(
         self, store: Store, request: Request, tier: Tier, taken: str, position: int
@@ -153,12 +172,20 @@ class Resolver:
                 # Many processes that turn by themselves must not all begin with the same one.
                 self._turns[key] = itertools.count(random.randrange(_MANY_TURNS))  # noqa: S311 # no secret
             position = next(self._turns[key])
+        elif not taken and not self._exact:
+            position = await self._rotations.step(request.service_type, tier.cursor)
         elif tier.cursor != taken:
-            position = await store.take(request.service_type, tier.cursor, 1)
+            position = await self._taken(store, request.service_type, tier.cursor)
         return rotated(tier.candidates, position)
 
+    async def _taken(self, store: Store, service_type: str, cursor: str) -> int:
+        try:
+            return await self._link.promptly(store.take(service_type, cursor, 1))
+        except StoreUnavailableError:
+            return await self._rotations.step(service_type, cursor)
+
     async def _admitted(
-        self, store: Store, mirror: Mirror, registration: Registration, now: int
+        self, mirror: Mirror, registration: Registration, now: int
     ) -> Any:  # a program's object
         """The candidate's instance if it may be called now, else None."""
         binding = self._bindings.find(registration)
@@ -168,8 +195,8 @@ class Resolver:
         permit: Held | None = None
         if breaker is not None and breaker.needs_permit(now):
             handle = self._views.handle(registration.service_type, registration.name)
-            asked = self._views.permits.new()
-            admission = await handle.acquire(store, asked)
+            asked = self._permits.new()
+            admission = await handle.admit(asked)
             if admission.verdict is Verdict.REFUSED:
                 return None
             if admission.verdict is Verdict.PERMIT:
@@ -179,7 +206,7 @@ class Resolver:
             check = health_check_of(instance) if instance is not None else None
             if instance is None or check is None:
                 return self._handed_out(registration, instance, permit)
-            return instance if await self._healthy(store, registration, check, permit) else None
+            return instance if await self._healthy(registration, check, permit) else None
         except BaseException:
             if permit is not None:
                 self._views.handle(registration.service_type, registration.name).give_back(
@@ -189,7 +216,7 @@ class Resolver:
 
     def _handed_out(self, registration: Registration, instance: object, permit: Held | None) -> Any:
         if permit is not None and instance is not None:
-            self._views.permits.keep(registration.service_type, registration.name, permit)
+            self._permits.keep(registration.service_type, registration.name, permit)
         elif permit is not None:
             self._views.handle(registration.service_type, registration.name).give_back(
                 permit.permit
@@ -198,7 +225,6 @@ class Resolver:
 
     async def _healthy(
         self,
-        store: Store,
         registration: Registration,
         check: Callable[[], object],
         permit: Held | None,
@@ -208,8 +234,8 @@ class Resolver:
             (registration.service_type, registration.id),
             check,
             handle.config.timeout_duration * (_BEFORE_ITS_PERMIT if permit is not None else 1),
-            None if permit is not None else lambda: handle.settle(store, "failure"),
+            None if permit is not None else lambda: handle.report("failure"),
         )
         if permit is not None:
-            await handle.settle(store, "success" if healthy else "failure", permit.permit)
+            await handle.report("success" if healthy else "failure", permit.permit)
         return healthy

@@ -8,37 +8,56 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any
+import os
+import random
+import time
+from typing import TYPE_CHECKING, Any, Final
 
-from ciris_registry.errors import ClosedError
+from ciris_registry.errors import ClosedError, ForkedError
 from ciris_registry.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from ciris_registry.backend import Backend
+    from ciris_registry.link import Link
     from ciris_registry.settings import RegistrySettings
 
 _log = logging.getLogger(__name__)
+
+_FIRST_WAIT: Final = 0.1
+_LONGEST_WAIT: Final = 30.0
+_RAN_WELL: Final = 60.0
+"""Seconds before a background task that failed is started again, and for which it must have run
+to be trusted again."""
 
 
 class Session:
     """Gives out the store of the running event loop, and owns that loop's background tasks."""
 
     def __init__(
-        self, backend: Backend, namespace: str, process: str, settings: RegistrySettings
+        self,
+        backend: Backend,
+        namespace: str,
+        process: str,
+        settings: RegistrySettings,
+        link: Link,
     ) -> None:
         self.process = process
+        self.failures: dict[str, str] = {}
         self.on_start: Callable[[Store], Awaitable[None]] | None = None
         self.on_end: Callable[[], Awaitable[None]] | None = None
         self._backend = backend
         self._namespace = namespace
         self._settings = settings
+        self._link = link
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Lock | None = None
         self._store: Store | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self._forked = False
+        self._made_by = os.getpid()
 
     @property
     def location(self) -> str:
@@ -46,20 +65,46 @@ class Session:
         return self._backend.location.redacted
 
     @property
+    def forked(self) -> bool:
+        """Whether this is a copy that a fork made."""
+        return self._forked
+
+    @property
     def closed(self) -> bool:
         """Whether ``aclose`` was called."""
         return self._closed
 
     def check_open(self) -> None:
-        """Raise ClosedError if ``aclose`` was called."""
+        """Raise ClosedError if ``aclose`` was called, or ForkedError in a forked copy."""
+        if self._forked:
+            raise ForkedError(self._made_by)
         if self._closed:
             raise ClosedError("the registry is closed; make a new one")
+
+    def disown(self) -> None:
+        """This is a copy that a fork made: it must not touch what its parent goes on using."""
+        self._forked = True
+        self._store = self._loop = None
+        self._tasks.clear()
+        self._link.cut("this process is a fork")
+
+    def abandon(self) -> bool:
+        """Nobody can close it any more: end what runs; whether anything did."""
+        loop = self._loop
+        if self._closed or self._forked or self._store is None or loop is None or loop.is_closed():
+            return False
+        self._closed = True
+        for task in list(self._tasks):
+            loop.call_soon_threadsafe(task.cancel)
+        self._backend.release()
+        return True
 
     async def store(self) -> Store:
         """The store of the running loop, connected to on first use.
 
         Raises:
             ClosedError: The registry is closed.
+            ForkedError: The registry is another process's.
             EmbeddedUnavailableError: The embedded server cannot be started.
         """
         if self._store is not None and self._loop is asyncio.get_running_loop():
@@ -80,9 +125,19 @@ class Session:
         task.add_done_callback(self._ended)
         return task
 
+    def supervise(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        """Have this done in the background, begun again after a while whenever it fails."""
+        self.spawn(self._supervised(name, work))
+
+    async def revive(self) -> None:
+        """Start an embedded server anew if it is gone."""
+        await self._backend.revive()
+
     async def aclose(self) -> None:
         """End the tasks and close the connections."""
         self._closed = True
+        if self._forked:
+            return
         if self._loop is asyncio.get_running_loop():
             own = {task for task in self._tasks if task is not asyncio.current_task()}
             for task in own:
@@ -103,7 +158,14 @@ class Session:
         async with self._starting:
             if self._store is None:
                 client = await self._backend.client()
-                store = Store(client, self._backend, self._namespace, self.process, self._settings)
+                store = Store(
+                    client,
+                    self._backend,
+                    self._namespace,
+                    self.process,
+                    self._settings,
+                    self._link.doubt,
+                )
                 keeper = self.spawn(self._keep(store))
                 try:
                     if self.on_start is not None:
@@ -124,6 +186,20 @@ class Session:
                     await self.on_end()
                 self._store = None
             await store.aclose()
+
+    async def _supervised(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        wait = _FIRST_WAIT
+        while True:
+            began = time.monotonic()
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 # whatever it is, the task must go on
+                self.failures[name] = repr(error)
+                _log.exception("the %s failed and is started again", name)
+            if time.monotonic() - began > _RAN_WELL:
+                wait = _FIRST_WAIT
+            await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 # no secret
+            wait = min(2 * wait, _LONGEST_WAIT)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -33,8 +33,18 @@ class RegistrySettings(BaseModel):
     mass_expiry_share: float = Field(default=0.5, ge=0, le=1)
     """If more than this share of the leases ended while Redis was away, they are kept for once."""
 
+    store_timeout: float = Field(default=0.05, gt=0, le=3600)
+    """How long a resolve waits for Redis. The first one that finds it away waits for this long,
+    those behind it not at all."""
+
     patience: float = Field(default=5.0, ge=0, le=3600)
-    """How long a call tries again before it gives up on Redis."""
+    """How long what is of no use without Redis, such as ``flush``, waits for it to come back."""
+
+    max_staleness: float = Field(default=1.0, ge=0.05, le=60)
+    """Cached mode: how long Redis may be silent before a resolve asks it."""
+
+    report_every: float = Field(default=1.0, ge=0.01, le=60)
+    """Cached mode: how long successes of a closed breaker are counted here before they are told."""
 
     breaker: CircuitBreakerConfig = CircuitBreakerConfig()
     """The settings of breakers whose registration names none."""

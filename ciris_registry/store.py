@@ -17,7 +17,7 @@ from ciris_registry.replies import BreakerReply, Loaded, Registered, Renewed, Sy
 from ciris_registry.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from redis.asyncio import Redis
 
@@ -37,11 +37,18 @@ class Store:
         namespace: str,
         process: str,
         settings: RegistrySettings,
+        trouble: Callable[[object], None] | None = None,
     ) -> None:
+        # Who has somebody to tell of trouble is called again when it is over, and need not wait.
+        patience = settings.patience if trouble is None else 0.0
         self.process = process
         self.namespace = namespace
         self._transport = Transport(
-            client, backend.location.redacted, settings.patience, backend.revive
+            client,
+            backend.location.redacted,
+            patience,
+            backend.revive,
+            trouble or (lambda _: None),
         )
         self._keys: dict[str, TypeKeys] = {}
         self._lease = round(settings.lease * 1000)
@@ -358,6 +365,10 @@ class Store:
 
         seconds: int | None = await self._transport.command(ask)
         return seconds
+
+    async def ping(self) -> None:
+        """Whether Redis answers at all."""
+        await self._transport.command(lambda redis: redis.ping())
 
     async def last_event(self, service_type: str) -> str:
         """The id of the newest event, ``0-0`` if there is none."""

@@ -40,8 +40,8 @@ their turn. Commands that block on the server are not among them, and hold up no
 class Transport:
     """One client, which belongs to one event loop.
 
-    What finds Redis away is tried again for ``patience`` seconds. A script that the server has
-    forgotten is sent again in full, unnoticed.
+    What finds Redis away is tried again for ``patience`` seconds; ``trouble`` is told of what
+    failed for good. A script that the server has forgotten is sent again in full, unnoticed.
     """
 
     def __init__(
@@ -50,12 +50,14 @@ class Transport:
         location: str,
         patience: float,
         revive: Callable[[], Awaitable[None]],
+        trouble: Callable[[object], None] = lambda _: None,
     ) -> None:
         self.scripts: Mapping[str, Script] = load_scripts()
         self._client = client
         self._location = location
         self._patience = patience
         self._revive = revive
+        self._trouble = trouble
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def run(
@@ -110,7 +112,8 @@ class Transport:
         except RedisError as error:
             raise self._explained(error) from None
         try:
-            await self._revive()
+            if self._patience > 0:
+                await self._revive()
             return await persistently(
                 once,
                 patience=self._patience,
@@ -118,6 +121,7 @@ class Transport:
                 after=failure,
             )
         except (RedisError, OSError) as error:
+            self._trouble(error)
             lost = isinstance(error, UNREACHABLE) and not repeatable and not never_sent(error)
             if lost:
                 raise UncertainWriteError(self._location, str(error)) from None

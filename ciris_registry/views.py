@@ -6,52 +6,43 @@ from typing import TYPE_CHECKING
 
 from ciris_registry.handle import BreakerHandle
 from ciris_registry.mirror import Mirror
-from ciris_registry.permits import HeldPermits
 
 if TYPE_CHECKING:
-    from ciris_registry.breaker_config import CircuitBreakerConfig
-    from ciris_registry.membership import Membership
-    from ciris_registry.outbox import Outbox
-    from ciris_registry.session import Session
+    from collections.abc import Callable
+
+    from ciris_registry.parts import Parts
 
 
 class Views:
-    """Makes mirrors and handles on first use, and keeps them."""
+    """Makes mirrors and handles on first use; a handle lives as long as somebody holds it."""
 
-    def __init__(
-        self,
-        session: Session,
-        outbox: Outbox,
-        membership: Membership,
-        default: CircuitBreakerConfig,
-    ) -> None:
-        self.session = session
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
         self.mirrors: dict[str, Mirror] = {}
-        self.permits = HeldPermits(session.process)
-        self._handles: dict[tuple[str, str], BreakerHandle] = {}
-        self._outbox = outbox
-        self._membership = membership
-        self._default = default
+        self.on_new: Callable[[], None] = lambda: None
+        parts.link.on_change(self._link_changed)
 
     def mirror(self, service_type: str) -> Mirror:
         """This process's copy of a service type."""
         mirror = self.mirrors.get(service_type)
         if mirror is None:
-            mirror = self.mirrors[service_type] = Mirror(
-                self.session, service_type, self._membership, self._default
-            )
+            mirror = self.mirrors[service_type] = Mirror(self.parts, service_type)
+            if not self.parts.link.ok:
+                mirror.cut_off()
+            self.on_new()
         return mirror
 
     def handle(self, service_type: str, name: str) -> BreakerHandle:
         """The handle on a provider's breaker."""
-        handle = self._handles.get((service_type, name))
+        mirror = self.mirror(service_type)
+        handle = mirror.handles.get(name)
         if handle is None:
-            handle = self._handles[service_type, name] = BreakerHandle(
-                name,
-                self.mirror(service_type),
-                self.session,
-                self._outbox,
-                self._membership,
-                self.permits,
-            )
+            handle = mirror.handles[name] = BreakerHandle(name, mirror, self.parts)
         return handle
+
+    def _link_changed(self) -> None:
+        for mirror in self.mirrors.values():
+            if self.parts.link.ok or self.parts.session.forked:
+                mirror.doubt()
+            else:
+                mirror.cut_off()

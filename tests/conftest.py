@@ -61,12 +61,19 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def new_registry(url: str) -> AsyncIterator[Callable[..., ServiceRegistry]]:
-    """Makes registries that share one state, and closes them."""
+    """Makes registries that share one state, and closes them.
+
+    They are exact unless a test says otherwise, so that what one does is what the next one sees.
+    """
     made: list[ServiceRegistry] = []
 
     def new(**options: Any) -> ServiceRegistry:
-        settings = options.pop("settings", None) or RegistrySettings(patience=1.0)
-        registry = ServiceRegistry(**{"url": url, "settings": settings, **options})
+        settings = options.pop("settings", None) or RegistrySettings(
+            patience=1.0, store_timeout=5.0
+        )
+        registry = ServiceRegistry(
+            **{"url": url, "settings": settings, "consistency": "exact", **options}
+        )
         made.append(registry)
         return registry
 

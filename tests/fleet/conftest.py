@@ -28,11 +28,15 @@ def pool() -> Iterator[Pool]:
 
 @pytest.fixture
 def borrow(pool: Pool) -> Iterator[Callable[..., Team]]:
-    """Borrows processes: how many, the URL, settings of their registries by name."""
+    """Borrows processes: how many, the URL, settings of their registries by name.
+
+    They are exact, and patient on a busy machine, unless a test says otherwise.
+    """
     teams: list[Team] = []
 
-    def borrowed(size: int, url: str, **settings: Any) -> Team:
-        teams.append(pool.borrow(size, settings, {"url": url}))
+    def borrowed(size: int, url: str, consistency: str = "exact", **settings: Any) -> Team:
+        settings = {"store_timeout": 5.0, **settings}
+        teams.append(pool.borrow(size, settings, {"url": url, "consistency": consistency}))
         return teams[-1]
 
     yield borrowed

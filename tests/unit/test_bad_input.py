@@ -160,7 +160,7 @@ async def test_credentials_never_reach_errors_logs_or_reprs(
     registry = ServiceRegistry(url=url, settings=RegistrySettings(patience=0))
     registry.register("h", "llm", Client())
     with caplog.at_level(logging.DEBUG), pytest.raises(StoreUnavailableError) as away:
-        await registry.get_service("h", "llm")
+        await registry.flush()
     await registry.aclose()
     told = [repr(registry), str(away.value), repr(away.value), repr(vars(away.value)), caplog.text]
     error: BaseException | None = away.value

@@ -1,0 +1,73 @@
+"""What this process learns of breakers while Redis is away, to be offered when it is back.
+
+Owns counts, not states: the in-process breaker goes on in the snapshot. Bounded by the number of
+breakers. Nothing is offered twice: what is on its way when Redis goes away again is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ciris_registry.errors import RegistryError, StoreUnavailableError, UncertainWriteError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ciris_registry.breaker_rules import Outcome
+
+_log = logging.getLogger(__name__)
+
+
+class Learned:
+    """Outcomes of one breaker, and the shared generation that was known before them."""
+
+    __slots__ = ("failures", "generation", "streak", "successes")
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        self.successes = 0
+        self.failures = 0
+        self.streak = 0
+
+    def note(self, outcome: Outcome, count: int = 1) -> None:
+        """So many more outcomes of this kind."""
+        if outcome == "success":
+            self.successes += count
+            self.streak = 0
+        elif outcome == "failure":
+            self.failures += count
+            self.streak += count
+
+
+class Meanwhile:
+    """What was learned of each breaker, by service type and name."""
+
+    def __init__(self) -> None:
+        self._learned: dict[tuple[str, str], Learned] = {}
+
+    def of(self, key: tuple[str, str], generation: int) -> Learned:
+        """What was learned of a breaker, begun at this shared generation if nothing was yet."""
+        learned = self._learned.get(key)
+        if learned is None:
+            learned = self._learned[key] = Learned(generation)
+        return learned
+
+    async def offer(self, merge: Callable[[tuple[str, str], Learned], Awaitable[object]]) -> None:
+        """Hand over everything that was learned, each once.
+
+        Raises:
+            StoreUnavailableError: Redis is away again; what was not sent yet stays.
+        """
+        while self._learned:
+            key, learned = self._learned.popitem()
+            try:
+                await merge(key, learned)
+            except UncertainWriteError:
+                _log.warning("what was learned of %s while Redis was away may be lost", key[1])
+                raise
+            except StoreUnavailableError:
+                self._learned.setdefault(key, learned)
+                raise
+            except RegistryError as error:
+                _log.warning("what was learned of %s is lost: %s", key[1], error)

@@ -1,0 +1,31 @@
+"""The parts of one registry that its views, its resolver and its tail share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ciris_registry.link import Link
+    from ciris_registry.meanwhile import Meanwhile
+    from ciris_registry.membership import Membership
+    from ciris_registry.outbox import Outbox
+    from ciris_registry.permits import HeldPermits
+    from ciris_registry.session import Session
+    from ciris_registry.settings import RegistrySettings
+    from ciris_registry.successes import Successes
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """``exact`` says whether resolves ask Redis each time, and outcomes are told one by one."""
+
+    settings: RegistrySettings
+    exact: bool
+    session: Session
+    link: Link
+    outbox: Outbox
+    membership: Membership
+    permits: HeldPermits
+    successes: Successes
+    meanwhile: Meanwhile

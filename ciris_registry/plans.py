@@ -1,0 +1,149 @@
+"""What to answer to a request, worked out once for each state of the snapshot.
+
+A plan is a look-up as long as nothing that it rests on has changed: the snapshot's shape, the
+bindings, and the time at which the next breaker's wait ends. Where the first provider in order can
+be handed out without asking anybody, or one of several in turn, ``take`` gives the instance.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from ciris_registry.health_checks import health_check_of
+from ciris_registry.selection import Request, Tier, Walk, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ciris_registry.bindings import Bindings
+    from ciris_registry.mirror import Mirror
+    from ciris_registry.rotation import Rotation, Rotations
+
+_MOST_PLANS: Final = 10_000
+"""Programs may make up handler names; what is remembered of them has an end."""
+
+_monotonic = time.monotonic
+
+
+class Plan:
+    """The walk of one request, and the instances that it hands out without asking anybody."""
+
+    __slots__ = (
+        "_bindings",
+        "_mirror",
+        "bindings",
+        "instances",
+        "rotation",
+        "shape",
+        "until",
+        "walk",
+    )
+
+    def __init__(self, mirror: Mirror, bindings: Bindings, walk: Walk) -> None:
+        self.walk = walk
+        self.shape = mirror.shape
+        self.bindings = bindings.version
+        self.until = mirror.monotonic_at(walk.until) if walk.until else math.inf
+        self.instances: tuple[object, ...] = ()
+        self.rotation: Rotation | None = None
+        self._mirror = mirror
+        self._bindings = bindings
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing that it rests on has changed."""
+        return (
+            self.shape == self._mirror.shape
+            and self.bindings == self._bindings.version
+            and _monotonic() < self.until
+        )
+
+    def take(self) -> Any:  # a program's object
+        """The instance to hand out now; None if somebody has to be asked first."""
+        mirror = self._mirror
+        now = _monotonic()
+        if (
+            now >= mirror.fresh_until
+            or now >= self.until
+            or self.shape != mirror.shape
+            or self.bindings != self._bindings.version
+            or not self.instances
+        ):
+            return None
+        if self.rotation is None:
+            return self.instances[0]
+        position = self.rotation.step()
+        return self.instances[position % len(self.instances)] if position >= 0 else None
+
+
+class Plans:
+    """The plans of one process."""
+
+    def __init__(self, bindings: Bindings, rotations: Rotations) -> None:
+        self.quick: dict[object, Plan] = {}
+        self._bindings = bindings
+        self._rotations = rotations
+        self._plans: dict[Request, Plan] = {}
+
+    def known(self, request: Request) -> Plan | None:
+        """The plan of a request, whether it still holds or not."""
+        return self._plans.get(request)
+
+    def get(self, mirror: Mirror, request: Request, now: int) -> Plan:
+        """The plan of a request, made anew if something that it rests on has changed.
+
+        ``now`` is the server's time.
+        """
+        plan = self._plans.get(request)
+        if plan is None or not plan.holds or not plan.walk.holds(now):
+            if len(self._plans) >= _MOST_PLANS:
+                self.clear()
+            walked = walk(mirror.snapshot, request, self._bindings.has, now)
+            plan = self._plans[request] = Plan(mirror, self._bindings, walked)
+            if walked.tiers:
+                self._prepare(plan, mirror, request.service_type, walked.tiers[0], now)
+        return plan
+
+    def remember(self, key: object, plan: Plan) -> None:
+        """Find this plan by what the caller said, as it stands."""
+        if len(self.quick) >= _MOST_PLANS:
+            self.quick.clear()
+        self.quick[key] = plan
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.quick.clear()
+        self._plans.clear()
+
+    def _prepare(self, plan: Plan, mirror: Mirror, kind: str, tier: Tier, now: int) -> None:
+        """Hand out without asking anybody, if none of those concerned needs to be asked."""
+        if tier.cursor and not tier.shared:
+            return
+        concerned = tier.candidates if tier.cursor else tier.candidates[:1]
+        instances: list[object] = []
+        for one in concerned:
+            breaker = mirror.snapshot.breakers.get(one.name)
+            instance = self._bindings.held(one)
+            if (
+                instance is None
+                or (breaker is not None and breaker.needs_permit(now))
+                or health_check_of(instance) is not None
+            ):
+                return
+            instances.append(instance)
+        plan.instances = tuple(instances)
+        if tier.cursor:
+            plan.rotation = self._rotations.of(kind, tier.cursor)
+
+
+def key_of(
+    handler: object, service_type: object, capabilities: Sequence[str] | None, fallback: object
+) -> object:
+    """What a caller said, as a key; None if it cannot be one."""
+    if capabilities is not None:
+        if capabilities.__class__ is not list and capabilities.__class__ is not tuple:
+            return None
+        capabilities = tuple(capabilities)
+    return handler, service_type, capabilities, fallback

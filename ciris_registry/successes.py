@@ -1,0 +1,164 @@
+"""Successes of closed breakers, counted here and reported in batches.
+
+A report says how long ago the newest success was, so that a batch never ends a streak that is
+younger than it. If the process dies, what it has counted since the last report is lost: at most
+``settings.report_every`` seconds of successes, and never a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from ciris_registry.breaker_rules import Verdict
+from ciris_registry.errors import RegistryError, StoreUnavailableError, UncertainWriteError
+from ciris_registry.replies import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ciris_registry.session import Session
+    from ciris_registry.store import Store
+
+_log = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""Service type and provider."""
+
+AT_ONCE: Final = 500
+"""Breakers in one report."""
+
+
+class Counted:
+    """Successes of one breaker that were not reported yet."""
+
+    __slots__ = ("generation", "newest", "number")
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        self.number = 0
+        self.newest = 0.0
+
+    def age(self) -> int:
+        """Milliseconds since the newest of them."""
+        return max(0, int((time.monotonic() - self.newest) * 1000))
+
+
+class Successes:
+    """The successes of one process that were not reported yet."""
+
+    def __init__(self, session: Session, every: float) -> None:
+        self.on_missing: Callable[[Key, Counted], None] = lambda _key, _counted: None
+        self.on_away: Callable[[Key, Counted], None] = lambda _key, _counted: None
+        self._session = session
+        self._every = every
+        self._counted: dict[Key, Counted] = {}
+        self._reporting: asyncio.Task[None] | None = None
+        self._now: asyncio.Event | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether any are waiting."""
+        return bool(self._counted)
+
+    @property
+    def total(self) -> int:
+        """How many are waiting, of all breakers."""
+        return sum(one.number for one in self._counted.values())
+
+    def count(self, key: Key, generation: int) -> None:
+        """One more."""
+        counted = self._counted.get(key)
+        if counted is None:
+            counted = self._counted[key] = Counted(generation)
+            self.report_soon()
+        counted.number += 1
+        counted.newest = time.monotonic()
+
+    def number(self, key: Key) -> int:
+        """How many of a breaker are waiting."""
+        counted = self._counted.get(key)
+        return counted.number if counted is not None else 0
+
+    def take(self, key: Key) -> Counted | None:
+        """Those of one breaker, for a report of its own."""
+        return self._counted.pop(key, None)
+
+    def hurry(self) -> None:
+        """Somebody needs to know now: report without waiting."""
+        if self._now is not None:
+            self._now.set()
+
+    def report_soon(self) -> None:
+        """See to it that what is counted is reported."""
+        if not self._counted or not self._session.running():
+            return
+        task = self._reporting
+        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
+            self._now = asyncio.Event()
+            self._reporting = self._session.spawn(self._report(self._now))
+
+    def rescue(self) -> None:
+        """Redis is away: what is counted goes to what was learned meanwhile."""
+        counted, self._counted = self._counted, {}
+        for key, one in counted.items():
+            self.on_away(key, one)
+
+    async def flush(self) -> None:
+        """Report everything that is counted now.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        if self._counted:
+            await self._send(await self._session.store())
+
+    async def _report(self, now: asyncio.Event) -> None:
+        while self._counted:
+            now.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._every):
+                    await now.wait()
+            try:
+                await self._send(await self._session.store())
+            except StoreUnavailableError:
+                return
+            except RegistryError as error:
+                _log.error("successes could not be reported: %s", error)
+
+    async def _send(self, store: Store) -> None:
+        waiting = list(self._counted.items())
+        while waiting:
+            service_type = waiting[0][0][0]
+            batch = [item for item in waiting if item[0][0] == service_type][:AT_ONCE]
+            waiting = [item for item in waiting if item not in batch]
+            for key, _ in batch:
+                del self._counted[key]
+            try:
+                await self._send_batch(store, service_type, batch)
+            except UncertainWriteError as error:
+                _log.info("successes of %s may be lost: %s", service_type, error)
+                raise
+            except StoreUnavailableError:
+                for key, one in batch:
+                    self._put_back(key, one)
+                raise
+            waiting = [(key, one) for key, one in waiting if self._counted.get(key) is one]
+
+    async def _send_batch(
+        self, store: Store, service_type: str, batch: Sequence[tuple[Key, Counted]]
+    ) -> None:
+        tallies = [Tally(key[1], one.number, one.age(), one.generation) for key, one in batch]
+        verdicts = await store.tally(service_type, tallies)
+        for (key, one), verdict in zip(batch, verdicts, strict=True):
+            if verdict is Verdict.MISSING:
+                self.on_missing(key, one)
+
+    def _put_back(self, key: Key, one: Counted) -> None:
+        """Not sent: it waits for the next report."""
+        later = self._counted.setdefault(key, one)
+        if later is not one:
+            later.number += one.number
