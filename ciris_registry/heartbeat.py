@@ -88,6 +88,6 @@ class Heartbeat:
         self._membership.note_renewal()
         known = mirror.snapshot.version[0]
         if renewed.lost and known in {"", renewed.version[0]}:
-            await self._membership.rewrite(store, service_type, renewed.lost)
+            await self._membership.rewrite(store, mirror.snapshot, renewed.lost)
         if renewed.expired or renewed.version != mirror.snapshot.version or renewed.lost:
             await mirror.sync(store)

@@ -61,8 +61,11 @@ class Store:
 
     # Registrations
 
-    async def register(self, registration: Registration) -> Registered:
-        """Write a registration and become its member."""
+    async def register(self, registration: Registration, *, rejoin: bool = False) -> Registered:
+        """Write a registration and become its member.
+
+        To ``rejoin`` is to become its member again: a record that is there is not changed.
+        """
         word, *rest = await self._run(
             "provider_register",
             registration.service_type,
@@ -72,6 +75,7 @@ class Store:
             process=self.process,
             lease_ms=self._lease,
             retention_ms=self._retention,
+            mode="rejoin" if rejoin else "register",
             record=_flat(registration.fields()),
         )
         if word != "changed":

@@ -10,7 +10,9 @@
 -- ARGV[3]   process        the registering process
 -- ARGV[4]   lease_ms       how long it promises to be alive
 -- ARGV[5]   retention_ms   how long the data outlives the last lease
--- ARGV[6..] record         field, value, …: what was registered
+-- ARGV[6]   mode           "register": the newest settings win; "rejoin": a process that was away
+--                          comes back and changes no record that is there
+-- ARGV[7..] record         field, value, …: what was registered
 -- Returns   {"registered", deadline}  a new registration
 --           {"joined", deadline}      one more member of the same registration
 --           {"changed", deadline, before, by, field, …}  the record differed: these fields are
@@ -21,6 +23,7 @@ local journal = require("lib.journal")
 
 local id, name, process = ARGV[1], ARGV[2], ARGV[3]
 local lease, retention = tonumber(ARGV[4]), tonumber(ARGV[5])
+local newest = ARGV[6] == "register"
 local now = clock.now()
 
 -- The record that is there, or nil where there is none that can be read.
@@ -39,7 +42,7 @@ end
 
 local function differences(record)
   local changed, before = {}, {}
-  for i = 6, #ARGV, 2 do
+  for i = 7, #ARGV, 2 do
     if record[ARGV[i]] ~= ARGV[i + 1] then
       changed[#changed + 1] = ARGV[i]
       before[ARGV[i]] = record[ARGV[i]] or ""
@@ -49,7 +52,7 @@ local function differences(record)
 end
 
 local function write()
-  redis.call("HSET", KEYS[2], unpack(ARGV, 6))
+  redis.call("HSET", KEYS[2], unpack(ARGV, 7))
   local at = string.format("%.0f", now)
   redis.call("HSET", KEYS[2], "registered_by", process, "registered_at", at)
 end
@@ -73,14 +76,16 @@ local reply = { "joined", deadline }
 if not listed then
   redis.call("ZADD", KEYS[1], redis.call("HINCRBY", KEYS[5], "registered", 1), id)
 end
-if not listed or not record then
+if not record or (newest and not listed) then
   write()
+end
+if not listed or not record then
   change("provider_registered", "", {})
   reply[1] = "registered"
 else
   local changed, before = differences(record)
   local by = record.registered_by or ""
-  if #changed > 0 then
+  if newest and #changed > 0 then
     write()
     local was = cjson.encode(before)
     local details = { "fields", table.concat(changed, " "), "before", was, "before_by", by }

@@ -91,6 +91,30 @@ def test_what_was_decided_after_the_flush_is_not_overwritten(
     assert shared.breaker("forced")["override"] == "open"
 
 
+def test_the_newest_settings_survive_a_flush_though_an_older_process_comes_back_first(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    old, new = fleet(2, lease=600.0)
+    for agent, priority, threshold in ((old, "LOW", 3), (new, "HIGH", 7)):
+        agent.run(f"""
+            own = CircuitBreakerConfig(failure_threshold={threshold})
+            priority = Priority.{priority}
+            registry.register_global(
+                "llm", Client(), priority, circuit_breaker_config=own, name="shared"
+            )
+            await registry.flush()
+        """)
+    for agent in (old, new):
+        agent.run("await registry.get_service('h', 'llm')")
+    shared.client.flushall()
+    for agent in (old, new):
+        agent.run("await registry.get_service('h', 'llm')")
+        assert shared.record()["priority"] == "HIGH"
+        assert shared.breaker()["failure_threshold"] == "7"
+    assert set(shared.members("shared")) == {old.process_id, new.process_id}
+    assert not shared.events("provider_changed", "breaker_settings_changed")
+
+
 def test_nobody_notices_that_the_server_has_forgotten_its_scripts(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:

@@ -118,6 +118,28 @@ def test_a_process_that_hung_longer_than_its_lease_is_back_within_a_heartbeat(
     assert hanging.process_id in shared.members(own)
 
 
+def test_a_process_that_hung_does_not_overwrite_newer_settings_when_it_comes_back(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    hanging, newer = fleet(2, lease=LEASE)
+    hanging.run(REGISTER)
+    newer.run("""
+        once = CircuitBreakerConfig(failure_threshold=7)
+        registry.register_global(
+            "llm", Client(), Priority.HIGH, circuit_breaker_config=once, name="shared"
+        )
+        await registry.flush()
+    """)
+    before = shared.record(), shared.breaker()
+    hanging.signal(signal.SIGSTOP)
+    wait_until(lambda: newer.run(FIND) and len(shared.members("shared")) == 1, timeout=10)
+    hanging.signal(signal.SIGCONT)
+    wait_until(lambda: hanging.process_id in shared.members("shared"), timeout=10)
+    hanging.run("await registry.flush()")
+    assert (shared.record(), shared.breaker()) == before
+    assert len(shared.events("provider_changed", "breaker_settings_changed")) == 2
+
+
 def test_when_most_leases_end_because_redis_hung_they_are_kept_once(
     server: Server, borrow: Callable[..., Team]
 ) -> None:
