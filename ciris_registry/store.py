@@ -107,6 +107,7 @@ class Store:
             lease_ms=self._lease,
             retention_ms=self._retention,
             outage=int(outage),
+            share=self._share,
             ids=ids,
         )
         return Renewed(int(reply[1]), (reply[2], reply[3]), int(reply[4]), tuple(reply[5:]))

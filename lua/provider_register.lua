@@ -20,6 +20,7 @@
 -- Events    provider_registered, provider_changed, member_joined
 local clock = require("lib.clock")
 local journal = require("lib.journal")
+local members = require("lib.members")
 
 local id, name, process = ARGV[1], ARGV[2], ARGV[3]
 local lease, retention = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -67,14 +68,18 @@ local function change(kind, reason, details)
   })
 end
 
+members.mend(KEYS[1])
+members.mend(KEYS[3])
+journal.mend(KEYS[5])
 local listed = redis.call("ZSCORE", KEYS[1], id)
+local stranger = not redis.call("ZSCORE", KEYS[3], "|" .. process)
 local joins = not redis.call("ZSCORE", KEYS[3], id .. "|" .. process)
 local record = read()
 local deadline = string.format("%.0f", now + lease)
 local reply = { "joined", deadline }
 
 if not listed then
-  redis.call("ZADD", KEYS[1], redis.call("HINCRBY", KEYS[5], "registered", 1), id)
+  redis.call("ZADD", KEYS[1], members.next_order(KEYS[1], KEYS[5]), id)
 end
 if not record or (newest and not listed) then
   write()
@@ -95,7 +100,13 @@ else
     journal.event(KEYS[4], "member_joined", name, process, "", { "id", id })
   end
 end
+if journal.version(KEYS[5])[1] == "" then
+  journal.bump(KEYS[5], now)
+end
 redis.call("ZADD", KEYS[3], deadline, id .. "|" .. process, deadline, "|" .. process)
+if stranger then
+  members.adopt(KEYS[1], KEYS[3], deadline)
+end
 for _, key in ipairs(KEYS) do
   journal.keep(key, lease + retention)
 end

@@ -60,6 +60,7 @@ def renew(
     breakers: Sequence[str] = (),
     *,
     outage: bool = False,
+    share: float = 0.5,
 ) -> list[Any]:
     return server.call(
         "provider_renew",
@@ -68,6 +69,7 @@ def renew(
         lease_ms=LEASE,
         retention_ms=RETENTION,
         outage=int(outage),
+        share=str(share),
         ids=ids,
     )
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.lua.lua_server import KEYS, START
 from tests.lua.registering import LEASE, RETENTION, register
 
@@ -153,3 +155,21 @@ def test_one_that_comes_back_writes_the_record_where_there_is_none(server: LuaSe
     assert register(server, priority="LOW", mode="rejoin") == ["registered", DEADLINE]
 
     assert server.dump()[KEYS.provider("openai")][0]["priority"] == "LOW"
+
+
+@pytest.mark.parametrize("key", [KEYS.registrations, KEYS.members, KEYS.meta, KEYS.events])
+def test_registering_does_not_fail_for_what_somebody_wrote_in_the_place_of_our_keys(
+    server: LuaServer, key: str
+) -> None:
+    register(server, "dead", "C")
+    register(server, "openai")
+    server.client.delete(key)
+    server.client.set(key, "not ours", ex=60)
+
+    assert register(server, "openai")[0] in {"registered", "joined"}
+    assert register(server, "claude", "B")[0] == "registered"
+
+    found = server.dump()
+    assert {"openai|A", "claude|B"} <= set(found[KEYS.members][0])
+    assert {"openai", "claude"} <= set(found[KEYS.registrations][0])
+    assert found[KEYS.meta][0]["epoch"]
