@@ -77,6 +77,8 @@ class Heartbeat:
         self._outage = False
 
     async def _renew(self, store: Store, service_type: str, mirror: Mirror) -> None:
+        if self._membership.departed:
+            return
         ids = list(self._membership.own(service_type))
         names = mirror.snapshot.names()
         renewed = await store.renew(service_type, ids, names, outage=self._outage)

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciris_registry.breaker_rules import Verdict
+from ciris_registry.errors import StoreError, StoreUnavailableError
 from ciris_registry.identity import host_name
 from ciris_registry.readback import remembered
 from ciris_registry.version import __version__
@@ -41,6 +42,7 @@ class Membership:
     """The registrations of one process."""
 
     def __init__(self, settings: RegistrySettings) -> None:
+        self.departed = False
         self._default = settings.breaker
         self._half_lease = settings.lease / 2
         self._renewed_at = -math.inf
@@ -141,6 +143,19 @@ class Membership:
                 await self.announce(store, [service_type])
                 await store.register(_writable(shared.get(mine.id), mine), rejoin=True)
                 await self.configure(store, service_type, mine.name)
+
+    async def depart(self, store: Store, service_types: Iterable[str]) -> None:
+        """Leave the fleet: what this process holds there is free now, not when its lease ends."""
+        self.departed = True
+        if self.was_cut_off():
+            return  # Redis is away, and the lease is over before it is back
+        for service_type in service_types:
+            try:
+                await store.leave(service_type)
+            except StoreUnavailableError:
+                raise
+            except StoreError as error:
+                _log.warning("what %s holds ends with its lease: %s", store.process, error)
 
     async def recover(self, store: Store, before: Snapshot) -> None:
         """Redis has lost a service type: register anew, put back what the breakers were."""

@@ -122,6 +122,9 @@ class ServiceRegistry:
             self._registrar.leave(self._membership.all())
             if self._outbox.pending:
                 await self.flush()
+            if self._session.running():
+                store = await self._session.store()
+                await self._membership.depart(store, list(self._views.mirrors))
         except StoreUnavailableError as error:
             _log.warning("closed without saying so to the fleet; the leases run out: %s", error)
         finally:

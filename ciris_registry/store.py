@@ -129,6 +129,10 @@ class Store:
                 return named
             known += named
 
+    async def leave(self, service_type: str) -> None:
+        """Be present no longer: the permits that this process holds are free at once."""
+        await self._run("process_leave", service_type, process=self.process)
+
     async def renew_process(
         self, host: str, pid: int, version: str, service_types: Sequence[str]
     ) -> None:

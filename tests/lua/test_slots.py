@@ -82,6 +82,7 @@ async def use_everything(store: Store, service_type: str, name: str, scope: str)
     await store.cool_down(service_type, name, 1_000, "reason")
     await store.restore(service_type, name, {"state": "open", "decided_at": "1"})
     await store.unregister(registration)
+    await store.leave(service_type)
 
 
 def keys_of(calls: list[tuple[str, list[str]]]) -> Iterator[tuple[str, set[int]]]:
