@@ -57,6 +57,21 @@ def test_the_providers_of_a_killed_process_go_with_its_lease_and_shared_ones_sta
     assert living.run(FIND)
 
 
+def test_a_dead_process_leaves_though_somebody_deleted_the_members(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    doomed, living = fleet(2, lease=LEASE)
+    own = doomed.run(REGISTER_OWN)
+    doomed.run("await registry.flush()")
+    living.run(REGISTER)
+    assert set(living.run(NAMES)) == {own, "shared"}
+    doomed.kill()
+    shared.client.delete(shared.keys.members)
+    wait_until(lambda: living.run(NAMES) == ["shared"], timeout=10)
+    wait_until(lambda: list(shared.members("shared")) == [living.process_id], timeout=10)
+    assert living.run(FIND)
+
+
 def test_the_breaker_of_a_provider_whose_last_member_died_is_open_for_the_next(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
