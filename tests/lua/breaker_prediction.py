@@ -188,7 +188,9 @@ class Prediction:
             return Answer("unchanged")
         if decided:
             self.state = "open" if then.state == "half_open" else then.state
-            self.generation, self.streak = then.generation, then.streak
+            # Whose streak is the newest, nobody can tell.
+            self.streak = 0 if then.state == "closed" else then.streak
+            self.generation = then.generation
             self.openings, self.opened_at = then.openings, then.opened_at
             self.retry_at, self.decided_at = then.retry_at, then.decided_at
             self.last_failure_at = then.last_failure_at
