@@ -53,6 +53,18 @@ class Renewed(NamedTuple):
     lost: tuple[str, ...]
 
 
+class Tally(NamedTuple):
+    """Successes of one breaker that were counted here, the newest ``age`` milliseconds ago.
+
+    ``generation`` is the one that admitted them, None if it is not known.
+    """
+
+    name: str
+    successes: int
+    age: int
+    generation: int | None = None
+
+
 class BreakerReply(NamedTuple):
     """A breaker script's answer: its verdict, and the breaker's state after it."""
 

@@ -11,6 +11,8 @@
 -- ARGV[4]  permit      the permit of this call; "asked": none, but the caller was told that the
 --                      breaker is available, so that this outcome may be the probe; "": none
 -- ARGV[5]  generation  the generation that admitted the call; "": not known
+-- ARGV[6]  successes   how many calls without a permit succeeded before this one, unreported yet
+-- ARGV[7]  age_ms      how long ago the newest of these ended
 -- Returns  {"opened" | "closed", now, field, value, …}  this very call made the transition
 --          {"counted", now, field, value, …}
 --          {"late", now, field, value, …}               counted in the totals, nothing else
@@ -19,6 +21,7 @@
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
+local streak = require("lib.streak")
 local permits = require("lib.permits")
 local journal = require("lib.journal")
 
@@ -34,9 +37,14 @@ end
 local holds = permit ~= "" and permit ~= "asked"
 local current = ARGV[5] == "" or tonumber(ARGV[5]) == b.generation
 local stands = breaker.override(b, now) == ""
-local probing = b.state == "half_open" or (b.state == "open" and now >= b.retry_at)
+local successes, age = tonumber(ARGV[6]), tonumber(ARGV[7])
+
+local function admits()
+  return stands and current and b.state == "closed"
+end
 
 local function is_probe()
+  local probing = b.state == "half_open" or (b.state == "open" and now >= b.retry_at)
   if holds then
     local held = permits.held(KEYS[2], KEYS[3], permit, now)
     return stands and current and b.state == "half_open" and held
@@ -46,26 +54,22 @@ local function is_probe()
   return false
 end
 
-local probe = is_probe()
-local counted = not holds and stands and current and b.state == "closed"
-if holds then
-  redis.call("ZREM", KEYS[2], permit)
-end
-if outcome == "returned" then
-  return breaker.reply(probe and "counted" or "late", b, now)
-end
-
 local function tell(kind, reason)
-  journal.change(KEYS[4], KEYS[5], now, b.retention_ms, {
-    kind = kind,
-    provider = provider,
-    by = process,
-    reason = reason,
-    details = { "breaker", breaker.told(b) },
-  })
+  local event = { kind = kind, provider = provider, by = process, reason = reason }
+  event.details = { "breaker", breaker.told(b) }
+  journal.change(KEYS[4], KEYS[5], now, b.retention_ms, event)
 end
 
-local function settle_probe()
+local function succeeded_before()
+  b.total_successes = b.total_successes + successes
+  if admits() then
+    streak.succeeded(b, now - age)
+    return rules.called(b, now, successes, 0)
+  end
+  return nil
+end
+
+local function tried()
   if b.state == "open" then
     rules.half_open(b, now)
     tell("breaker_half_opened", "its recovery time is over")
@@ -73,36 +77,40 @@ local function settle_probe()
   return rules.probed(b, now, outcome)
 end
 
-local function count()
-  local failed = outcome == "failure" and 1 or 0
-  if failed == 1 then
-    b.failure_count = b.failure_count + 1
-  elseif b.failure_count > 0 then
-    b.failure_count = 0
+local function called()
+  if outcome == "success" then
+    streak.succeeded(b, now)
   end
-  local reason = rules.trips(b, rules.tally(b, now, failed))
-  if reason then
-    rules.open(b, now)
-    return "breaker_opened", reason
-  end
-  return nil
+  return rules.called(b, now, 1, outcome == "failure" and 1 or 0)
 end
 
 local kind, reason
-local total = outcome == "success" and "total_successes" or "total_failures"
-b[total] = b[total] + 1
-if (counted or probe) and outcome == "failure" then
-  b.last_failure_at = now
+if successes > 0 then
+  kind, reason = succeeded_before()
 end
-if probe then
-  kind, reason = settle_probe()
-elseif counted then
-  kind, reason = count()
+local probe = not kind and is_probe()
+local counted = outcome ~= "returned" and not holds and admits()
+if holds then
+  redis.call("ZREM", KEYS[2], permit)
+end
+if outcome ~= "returned" then
+  local total = outcome == "success" and "total_successes" or "total_failures"
+  b[total] = b[total] + 1
+  if (counted or probe) and outcome == "failure" then
+    streak.failed(b, now)
+  end
+  if probe then
+    kind, reason = tried()
+  elseif counted then
+    kind, reason = called()
+  end
 end
 
 if kind then
   redis.call("DEL", KEYS[2])
   tell(kind, reason)
 end
-breaker.save(KEYS[1], b, now)
+if successes > 0 or outcome ~= "returned" then
+  breaker.save(KEYS[1], b, now)
+end
 return breaker.reply(WORDS[kind] or ((counted or probe) and "counted" or "late"), b, now)

@@ -1,0 +1,25 @@
+-- How many failures in a row there were, by the times of the calls, whenever they are reported.
+-- For one process, the same is in breaker_rules.py.
+local streak = {}
+
+function streak.failed(b, now)
+  if b.failure_count == 0 then
+    b.streak_from = now
+  end
+  b.failure_count = b.failure_count + 1
+  b.last_failure_at = now
+end
+
+-- A success, at a time that may lie back. In the midst of the streak it leaves what is known to
+-- have come after it: the latest failure.
+function streak.succeeded(b, at)
+  if b.failure_count == 0 then
+    return
+  elseif at >= b.last_failure_at then
+    b.failure_count, b.streak_from = 0, 0
+  elseif at > b.streak_from then
+    b.failure_count, b.streak_from = 1, b.last_failure_at
+  end
+end
+
+return streak
