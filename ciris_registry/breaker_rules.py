@@ -7,6 +7,7 @@ every method is told the time, in milliseconds.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import Final, Literal, NamedTuple
@@ -15,6 +16,9 @@ from ciris_registry.breaker_config import CircuitBreakerConfig, milliseconds
 
 BUCKETS: Final = 10
 """The window is counted in this many parts, whatever the traffic."""
+
+HINTS_APART: Final = 1000
+"""Followers are told of a running streak at most this often, in milliseconds."""
 
 Outcome = Literal["success", "failure", "returned"]
 
@@ -185,7 +189,7 @@ class BreakerState:
             self.last_failure_at = now
         if probe:
             return self._probed(now, failed=failed)
-        return self._called(now, 1, 1) if failed else self._succeeded(now, 1, now)
+        return self._failed(now) if failed else self._succeeded(now, 1, now)
 
     def tally(
         self, now: int, successes: int, age: int = 0, generation: int | None = None
@@ -279,6 +283,14 @@ class BreakerState:
         elif self.failure_count and newest > self.streak_from:
             self.failure_count, self.streak_from = 1, self.last_failure_at
         return self._called(now, successes, 0)
+
+    def _failed(self, now: int) -> Verdict:
+        """Note when followers are told that a streak runs, which only the shared breaker does."""
+        verdict = self._called(now, 1, 1)
+        long = self.failure_count >= math.ceil(self.config.failure_threshold / 2)
+        if verdict is Verdict.COUNTED and long and abs(now - self.warned_at) >= HINTS_APART:
+            self.warned_at = now
+        return verdict
 
     def _called(self, now: int, calls: int, failures: int) -> Verdict:
         calls, failures = self._tally(now, calls, failures)

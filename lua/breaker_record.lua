@@ -17,7 +17,7 @@
 --          {"counted", now, field, value, …}
 --          {"late", now, field, value, …}               counted in the totals, nothing else
 --          {"missing"}                                  configure the breaker first
--- Events   breaker_opened, breaker_half_opened, breaker_closed
+-- Events   breaker_opened, breaker_half_opened, breaker_closed; breaker_failing: a streak runs
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
@@ -39,15 +39,14 @@ local current = ARGV[5] == "" or tonumber(ARGV[5]) == b.generation
 local stands = breaker.override(b, now) == ""
 local successes, age = tonumber(ARGV[6]), tonumber(ARGV[7])
 
-local function admits()
-  return stands and current and b.state == "closed"
+local function counts_in(state)
+  return stands and current and b.state == state
 end
 
 local function is_probe()
   local probing = b.state == "half_open" or (b.state == "open" and now >= b.retry_at)
   if holds then
-    local held = permits.held(KEYS[2], KEYS[3], permit, now)
-    return stands and current and b.state == "half_open" and held
+    return counts_in("half_open") and permits.held(KEYS[2], KEYS[3], permit, now)
   elseif permit == "asked" and stands and current and probing and b.cooldown_until <= now then
     return permits.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls
   end
@@ -62,7 +61,7 @@ end
 
 local function succeeded_before()
   b.total_successes = b.total_successes + successes
-  if admits() then
+  if successes > 0 and counts_in("closed") then
     streak.succeeded(b, now - age)
     return rules.called(b, now, successes, 0)
   end
@@ -80,16 +79,20 @@ end
 local function called()
   if outcome == "success" then
     streak.succeeded(b, now)
+    return rules.called(b, now, 1, 0)
   end
-  return rules.called(b, now, 1, outcome == "failure" and 1 or 0)
+  local kind, reason = rules.called(b, now, 1, 1)
+  local hint = not kind and streak.hint(b, now)
+  if hint then
+    local details = { "breaker", breaker.told(b) }
+    journal.event(KEYS[4], "breaker_failing", provider, process, hint, details)
+  end
+  return kind, reason
 end
 
-local kind, reason
-if successes > 0 then
-  kind, reason = succeeded_before()
-end
+local kind, reason = succeeded_before()
 local probe = not kind and is_probe()
-local counted = outcome ~= "returned" and not holds and admits()
+local counted = outcome ~= "returned" and not holds and counts_in("closed")
 if holds then
   redis.call("ZREM", KEYS[2], permit)
 end

@@ -2,6 +2,8 @@
 -- For one process, the same is in breaker_rules.py.
 local streak = {}
 
+local HINTS_APART_MS = 1000
+
 function streak.failed(b, now)
   if b.failure_count == 0 then
     b.streak_from = now
@@ -20,6 +22,16 @@ function streak.succeeded(b, at)
   elseif at > b.streak_from then
     b.failure_count, b.streak_from = 1, b.last_failure_at
   end
+end
+
+-- What to tell followers of a streak that may open the breaker soon; nil if they were just told.
+function streak.hint(b, now)
+  local short = b.failure_count < math.ceil(b.failure_threshold / 2)
+  if short or math.abs(now - b.warned_at) < HINTS_APART_MS then
+    return nil
+  end
+  b.warned_at = now
+  return string.format("%.0f failures in a row", b.failure_count)
 end
 
 return streak

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 PARTS = 10
 """A window moves on in steps of a tenth of its length."""
 
+A_SECOND = 1_000
+
 Outcome = Literal["success", "failure", "returned"]
 Word = Literal["", "open", "closed"]
 
@@ -170,7 +172,7 @@ class Prediction:
             self.streak.append(now)
         if role == "trial":
             return self._tried(now, failed=failed)
-        return self._called(now, 1, failed=True) if failed else self._succeeded(now, 1, now)
+        return self._failed(now) if failed else self._succeeded(now, 1, now)
 
     def say(self, now: int, word: Word, reason: str, by: str, duration: int) -> Answer:
         """An operator puts a word over the breaker, or takes it away."""
@@ -257,6 +259,14 @@ class Prediction:
         elif self.streak and newest == self.streak[-1]:
             self.streak = []
         return self._called(now, successes, failed=False)
+
+    def _failed(self, now: int) -> Answer:
+        answer = self._called(now, 1, failed=True)
+        half_way = 2 * len(self.streak) >= self.config.failure_threshold
+        if self.state == "closed" and half_way and not 0 <= now - self.warned_at < A_SECOND:
+            self.warned_at = now
+            self.events.append("breaker_failing")
+        return answer
 
     def _called(self, now: int, calls: int, *, failed: bool) -> Answer:
         self.calls += [(now, failed)] * calls

@@ -96,7 +96,10 @@ BROKEN: Final[dict[str, Replacements]] = {
     ),
     "a close keeps the beginning of the streak": ((_RULES, "  b.streak_from = 0\n", ""),),
     "successes before an outcome are not counted": (
-        (_RECORD, "if successes > 0 then\n  kind", "if false then\n  kind"),
+        (_RECORD, 'if successes > 0 and counts_in("closed") then', "if false then"),
+    ),
+    "no successes before an outcome end the streak": (
+        (_RECORD, 'if successes > 0 and counts_in("closed") then', 'if counts_as("closed") then'),
     ),
     "successes before an outcome are new": ((_RECORD, "now - age", "now"),),
     "successes before an outcome count once": (
@@ -187,6 +190,23 @@ BROKEN: Final[dict[str, Replacements]] = {
             "return breaker.reply(WORDS[kind] or",
             'return breaker.reply(b.state == "open" and "opened" or WORDS[kind] or',
         ),
+    ),
+    "followers are told of every failure": ((_STREAK, "math.ceil(b.failure_threshold / 2)", "1"),),
+    "followers are told of a streak all the time": (
+        (_STREAK, "math.abs(now - b.warned_at) < HINTS_APART_MS", "false"),
+    ),
+    "followers are told of a streak once": (
+        (
+            _STREAK,
+            "if short or math.abs(now - b.warned_at) < HINTS_APART_MS",
+            "if short or b.warned_at > 0",
+        ),
+    ),
+    "followers are told of a streak that opened the breaker": (
+        (_RECORD, "local hint = not kind and", "local hint ="),
+    ),
+    "a streak that followers are told of changes the version": (
+        (_RECORD, "  if hint then\n", "  if hint then\n    journal.bump(KEYS[5], now)\n"),
     ),
     # Operators
     "an override is no generation": ((_OVERRIDE, "b.generation = b.generation + 1\n", ""),),

@@ -39,6 +39,7 @@ DRIVEN = {
 
 MET = {
     "ask: admitted",
+    "breaker_failing",
     "ask: permit",
     "ask: refused cooling_down",
     "ask: refused forced_open",
