@@ -99,7 +99,7 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_RECORD, 'if successes > 0 and counts_in("closed") then', "if false then"),
     ),
     "no successes before an outcome end the streak": (
-        (_RECORD, 'if successes > 0 and counts_in("closed") then', 'if counts_as("closed") then'),
+        (_RECORD, 'if successes > 0 and counts_in("closed") then', 'if counts_in("closed") then'),
     ),
     "successes before an outcome are new": ((_RECORD, "now - age", "now"),),
     "successes before an outcome count once": (
