@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ciris_registry.backend import Backend
     from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.records import Registration
-    from ciris_registry.replies import Tally
+    from ciris_registry.replies import Learned, Tally
     from ciris_registry.settings import RegistrySettings
 
 
@@ -344,6 +344,24 @@ class Store:
             provider=name,
             process=self.process,
             remembered=_flat(remembered),
+        )
+        return _breaker_reply(reply)
+
+    async def merge(self, service_type: str, name: str, learned: Learned) -> BreakerReply:
+        """Add what this process learned of a breaker while Redis was away; never twice."""
+        reply = await self._run(
+            "breaker_merge",
+            service_type,
+            name,
+            repeatable=False,
+            provider=name,
+            process=self.process,
+            generation=learned.generation,
+            successes=learned.successes,
+            failures=learned.failures,
+            streak=learned.streak,
+            state="open" if learned.opened else "closed",
+            cooldown_ms=learned.cooldown,
         )
         return _breaker_reply(reply)
 

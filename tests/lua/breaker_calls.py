@@ -125,6 +125,32 @@ def restore(
     )
 
 
+def merge(
+    server: LuaServer,
+    successes: int = 0,
+    failures: int = 0,
+    *,
+    streak: int | None = None,
+    generation: int = 0,
+    state: str = "closed",
+    cooldown: int = 0,
+    writes: bool = True,
+) -> list[Any]:
+    return server.call(
+        "breaker_merge",
+        "openai",
+        provider="openai",
+        process="A",
+        generation=generation,
+        successes=successes,
+        failures=failures,
+        streak=failures if streak is None else streak,
+        state=state,
+        cooldown_ms=cooldown,
+        writes=writes,
+    )
+
+
 def opened(server: LuaServer) -> None:
     """A breaker whose first trial can be made now."""
     configure(server)
