@@ -13,6 +13,7 @@ from ciris_registry.backend import Backend
 from ciris_registry.location import Location
 from ciris_registry.names import EVERY_HANDLER, GLOBAL
 from ciris_registry.records import Registration
+from ciris_registry.replies import Learned, Tally
 from ciris_registry.scripts import load_scripts
 from ciris_registry.store import Store
 
@@ -76,6 +77,8 @@ async def use_everything(store: Store, service_type: str, name: str, scope: str)
     await store.record(service_type, name, "failure")
     await store.acquire(service_type, name, f"{store.process}|1")
     await store.record(service_type, name, "success", f"{store.process}|1")
+    await store.tally(service_type, [Tally(name, 3, 20), Tally("other", 1, 0, 5)])
+    await store.merge(service_type, name, Learned(1, 2, 1, 1, opened=True, cooldown=50))
     await store.read_breaker(service_type, name)
     await store.override(service_type, name, "open", "reason", "actor", 0)
     await store.reset(service_type, name, "reason", "actor")
