@@ -7,6 +7,7 @@ every method is told the time, in milliseconds.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import Final, Literal, NamedTuple
@@ -15,6 +16,9 @@ from ciris_registry.breaker_config import CircuitBreakerConfig, milliseconds
 
 BUCKETS: Final = 10
 """The window is counted in this many parts, whatever the traffic."""
+
+HINTS_APART: Final = 1000
+"""Followers are told of a running streak at most this often, in milliseconds."""
 
 Outcome = Literal["success", "failure", "returned"]
 
@@ -77,6 +81,8 @@ class BreakerState:
     retry_at: int = 0
     decided_at: int = 0
     last_failure_at: int = 0
+    streak_from: int = 0
+    warned_at: int = 0
     cooldown_until: int = 0
     override: Literal["", "open", "closed"] = ""
     override_until: int = 0
@@ -145,9 +151,21 @@ class BreakerState:
         return Admission(Verdict.PERMIT, None, permit, deadline)
 
     def record(
-        self, now: int, outcome: Outcome, permit: str = "", generation: int | None = None
+        self,
+        now: int,
+        outcome: Outcome,
+        permit: str = "",
+        generation: int | None = None,
+        *,
+        successes: int = 0,
+        age: int = 0,
     ) -> Verdict:
-        """Count one outcome; the verdict says whether this very one made a transition."""
+        """Count one outcome; the verdict says whether this very report made a transition.
+
+        ``successes`` come before it that nobody has reported yet, as ``tally`` takes them.
+        """
+        before = self.tally(now, successes, age, generation) if successes else Verdict.LATE
+        opened = before is Verdict.OPENED
         holds = permit not in {"", ASKED}
         stands = not self.override_in_force(now)
         current = stands and generation in {None, self.generation}
@@ -158,16 +176,30 @@ class BreakerState:
         elif permit == ASKED and current and self.state is not CircuitState.CLOSED:
             probe = self.refusal(now) is None
         counted = not holds and current and self.state is CircuitState.CLOSED
-        if outcome == "returned":
+        if outcome == "returned" and not opened:
             return Verdict.COUNTED if probe else Verdict.LATE
-        failed = outcome == "failure"
-        self.total_failures += failed
-        self.total_successes += not failed
+        self.total_failures += outcome == "failure"
+        self.total_successes += outcome == "success"
         if not probe and not counted:
-            return Verdict.LATE
+            return Verdict.OPENED if opened else Verdict.LATE
+        failed = outcome == "failure"
         if failed:
+            self.streak_from = self.streak_from if self.failure_count else now
+            self.failure_count += 1
             self.last_failure_at = now
-        return self._probed(now, failed=failed) if probe else self._counted(now, failed=failed)
+        if probe:
+            return self._probed(now, failed=failed)
+        return self._failed(now) if failed else self._succeeded(now, 1, now)
+
+    def tally(
+        self, now: int, successes: int, age: int = 0, generation: int | None = None
+    ) -> Verdict:
+        """Count successes of calls without a permit, the newest ``age`` milliseconds ago."""
+        self.total_successes += successes
+        current = not self.override_in_force(now) and generation in {None, self.generation}
+        if not current or self.state is not CircuitState.CLOSED:
+            return Verdict.LATE
+        return self._succeeded(now, successes, now - age)
 
     def set_override(
         self,
@@ -228,7 +260,7 @@ class BreakerState:
 
     def _close(self, now: int) -> None:
         self._decide(CircuitState.CLOSED, now)
-        self.failure_count = self.openings = self.retry_at = 0
+        self.failure_count = self.streak_from = self.openings = self.retry_at = 0
         self.buckets = [(0, 0, 0)] * BUCKETS
         self.permits.clear()
 
@@ -236,7 +268,6 @@ class BreakerState:
         if self.state is CircuitState.OPEN:
             self._decide(CircuitState.HALF_OPEN, now)
         if failed:
-            self.failure_count += 1
             self._open(now)
             return Verdict.OPENED
         self.success_count += 1
@@ -245,9 +276,24 @@ class BreakerState:
             return Verdict.CLOSED
         return Verdict.COUNTED
 
-    def _counted(self, now: int, *, failed: bool) -> Verdict:
-        self.failure_count = self.failure_count + 1 if failed else 0
-        calls, failures = self._tally(now, failed=failed)
+    def _succeeded(self, now: int, successes: int, newest: int) -> Verdict:
+        """In the midst of the streak, a success leaves what surely came after it: one failure."""
+        if self.failure_count and newest >= self.last_failure_at:
+            self.failure_count = self.streak_from = 0
+        elif self.failure_count and newest > self.streak_from:
+            self.failure_count, self.streak_from = 1, self.last_failure_at
+        return self._called(now, successes, 0)
+
+    def _failed(self, now: int) -> Verdict:
+        """Note when followers are told that a streak runs, which only the shared breaker does."""
+        verdict = self._called(now, 1, 1)
+        long = self.failure_count >= math.ceil(self.config.failure_threshold / 2)
+        if verdict is Verdict.COUNTED and long and abs(now - self.warned_at) >= HINTS_APART:
+            self.warned_at = now
+        return verdict
+
+    def _called(self, now: int, calls: int, failures: int) -> Verdict:
+        calls, failures = self._tally(now, calls, failures)
         rate = self.config.failure_rate_threshold
         sick = (
             rate is not None
@@ -260,12 +306,13 @@ class BreakerState:
             return Verdict.OPENED
         return Verdict.COUNTED
 
-    def _tally(self, now: int, *, failed: bool) -> tuple[int, int]:
+    def _tally(self, now: int, calls: int, failures: int) -> tuple[int, int]:
+        """Count them in the window; all of its calls and failures."""
         current = int(now // (milliseconds(self.config.window) / BUCKETS))
         slot = current % BUCKETS
-        at, calls, failures = self.buckets[slot]
+        at, *known = self.buckets[slot]
         if at != current:
-            calls = failures = 0
-        self.buckets[slot] = (current, calls + 1, failures + failed)
+            known = [0, 0]
+        self.buckets[slot] = (current, known[0] + calls, known[1] + failures)
         live = [b for b in self.buckets if current - BUCKETS < b[0] <= current]
         return sum(b[1] for b in live), sum(b[2] for b in live)

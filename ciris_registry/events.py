@@ -19,7 +19,8 @@ class Event:
 
     ``kind`` says what happened: ``provider_registered``, ``provider_changed``,
     ``provider_unregistered``, ``provider_expired``, ``member_joined``, ``member_left``,
-    ``member_expired``, ``members_kept``, ``breaker_opened``, ``breaker_half_opened``,
+    ``member_expired``, ``members_kept``, ``breaker_failing`` (a streak has
+    come half of its way; nothing else has changed), ``breaker_opened``, ``breaker_half_opened``,
     ``breaker_closed``, ``breaker_cooling_down``, ``breaker_forced_open``,
     ``breaker_forced_closed``, ``breaker_override_cleared``, ``breaker_reset``,
     ``breaker_settings_changed`` or ``breaker_restored``. ``by`` is the process or person that did

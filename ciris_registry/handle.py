@@ -28,11 +28,12 @@ from ciris_registry.errors import (
 )
 from ciris_registry.permits import Held
 from ciris_registry.readback import remembered
+from ciris_registry.replies import Learned
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ciris_registry.meanwhile import Learned
+    from ciris_registry.meanwhile import Gathered
     from ciris_registry.mirror import Mirror
     from ciris_registry.parts import Parts
     from ciris_registry.replies import BreakerReply
@@ -242,28 +243,28 @@ class BreakerHandle:
         await self._do(
             store,
             lambda: store.record(
-                self.service_type, self.name, outcome, permit, generation, number, age
+                self.service_type,
+                self.name,
+                outcome,
+                permit,
+                generation,
+                successes=number,
+                age=age,
             ),
         )
 
-    async def merge(self, store: Store, learned: Learned) -> None:
+    async def merge(self, store: Store, gathered: Gathered) -> None:
         """Offer Redis what was learned while it was away."""
         known, now = self._known(), self._mirror.now()
-        cooldown = max(0, known.cooldown_until - now)
-        state = "open" if known.state is not CircuitState.CLOSED else "closed"
-        await self._do(
-            store,
-            lambda: store.merge(
-                self.service_type,
-                self.name,
-                learned.generation,
-                learned.successes,
-                learned.failures,
-                learned.streak,
-                state,
-                cooldown,
-            ),
+        learned = Learned(
+            gathered.generation,
+            gathered.successes,
+            gathered.failures,
+            gathered.streak,
+            known.state is not CircuitState.CLOSED,
+            max(0, known.cooldown_until - now),
         )
+        await self._do(store, lambda: store.merge(self.service_type, self.name, learned))
 
     def alert(self) -> None:
         """A streak of failures runs somewhere: whoever has seen successes says so now."""
@@ -404,7 +405,7 @@ class BreakerHandle:
         else:
             learned.note(outcome)
 
-    def _learned(self) -> Learned:
+    def _learned(self) -> Gathered:
         known = self._mirror.confirmed(self.name) or self._known()
         return self._meanwhile.of(self._key, known.generation)
 
@@ -417,7 +418,7 @@ class BreakerHandle:
     def _end_streak(self) -> None:
         """A success while a streak runs, or may run: the fleet has to know at once."""
         if self._known().failure_count:
-            self._act(lambda breaker, _: setattr(breaker, "failure_count", 0))
+            self._act(_without_streak)
         elif time.monotonic() > self._alert_until:
             self._alert_until = 0.0
             return
@@ -470,6 +471,10 @@ class BreakerHandle:
         known = self._mirror.confirmed(self.name)
         if known is not None and (known.decided_at or known.cooldown_until):
             await store.restore(self.service_type, self.name, remembered(known))
+
+
+def _without_streak(breaker: BreakerState, _now: int) -> None:
+    breaker.failure_count = breaker.streak_from = 0
 
 
 def _duration(seconds: object) -> int:

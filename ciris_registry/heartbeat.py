@@ -87,6 +87,8 @@ class Heartbeat:
         self._outage = False
 
     async def _renew(self, store: Store, service_type: str, mirror: Mirror) -> None:
+        if self._membership.departed:
+            return
         ids = list(self._membership.own(service_type))
         names = mirror.snapshot.names()
         renewed = await store.renew(service_type, ids, names, outage=self._outage)
@@ -98,6 +100,6 @@ class Heartbeat:
         self._membership.note_renewal()
         known = mirror.snapshot.version[0]
         if renewed.lost and known in {"", renewed.version[0]}:
-            await self._membership.rewrite(store, service_type, renewed.lost)
+            await self._membership.rewrite(store, mirror.snapshot, renewed.lost)
         if renewed.expired or renewed.version != mirror.snapshot.version or renewed.lost:
             await mirror.sync(store)

@@ -81,9 +81,17 @@ class Namer:
             self._names.pop((service_type, id(subject)), None)
 
     def _automatic(self, subject: object) -> str:
-        kind = subject if isinstance(subject, type) else type(subject)
-        name = re.sub(r"[^A-Za-z0-9_.-]", "_", getattr(subject, "__name__", kind.__name__))[:150]
+        name = re.sub(r"[^A-Za-z0-9_.-]", "_", _own_name(subject))[:150]
         return name if self._by_class else f"{name}_{self._token}"
+
+
+def _own_name(subject: object) -> str:
+    """A class's or function's name, else that of its class: a proxy has anything as its own."""
+    try:
+        name = getattr(subject, "__name__", None)
+    except Exception:  # noqa: BLE001 # a program's property may raise anything
+        name = None
+    return name if isinstance(name, str) and name else type(subject).__name__
 
 
 def _service_name(subject: object) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Learned:
+class Gathered:
     """Outcomes of one breaker, and the shared generation that was known before them."""
 
     __slots__ = ("failures", "generation", "streak", "successes")
@@ -44,16 +44,16 @@ class Meanwhile:
     """What was learned of each breaker, by service type and name."""
 
     def __init__(self) -> None:
-        self._learned: dict[tuple[str, str], Learned] = {}
+        self._learned: dict[tuple[str, str], Gathered] = {}
 
-    def of(self, key: tuple[str, str], generation: int) -> Learned:
+    def of(self, key: tuple[str, str], generation: int) -> Gathered:
         """What was learned of a breaker, begun at this shared generation if nothing was yet."""
         learned = self._learned.get(key)
         if learned is None:
-            learned = self._learned[key] = Learned(generation)
+            learned = self._learned[key] = Gathered(generation)
         return learned
 
-    async def offer(self, merge: Callable[[tuple[str, str], Learned], Awaitable[object]]) -> None:
+    async def offer(self, merge: Callable[[tuple[str, str], Gathered], Awaitable[object]]) -> None:
         """Hand over everything that was learned, each once.
 
         Raises:

@@ -13,12 +13,13 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciris_registry.breaker_rules import Verdict
+from ciris_registry.errors import StoreError, StoreUnavailableError
 from ciris_registry.identity import host_name
 from ciris_registry.readback import remembered
 from ciris_registry.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.records import Registration
@@ -41,6 +42,7 @@ class Membership:
     """The registrations of one process."""
 
     def __init__(self, settings: RegistrySettings) -> None:
+        self.departed = False
         self._default = settings.breaker
         self._half_lease = settings.lease / 2
         self._renewed_at = -math.inf
@@ -116,8 +118,9 @@ class Membership:
     async def configure(self, store: Store, service_type: str, name: str) -> BreakerReply:
         """Give a breaker that Redis does not have the settings that this process knows."""
         await self.announce(store, [service_type])
-        config, explicit = self.config_for(service_type, name)
-        return await store.configure(service_type, name, config, explicit=explicit)
+        config, _ = self.config_for(service_type, name)
+        # If somebody was faster, these settings are not the newest ones.
+        return await store.configure(service_type, name, config, explicit=False)
 
     async def announce(
         self, store: Store, service_types: Sequence[str], *, again: bool = False
@@ -127,12 +130,32 @@ class Membership:
             self._announced.update(service_types)
             await store.renew_process(host_name(), os.getpid(), __version__, service_types)
 
-    async def rewrite(self, store: Store, service_type: str, ids: tuple[str, ...]) -> None:
-        """Register again what Redis has lost."""
+    async def rewrite(self, store: Store, known: Snapshot, ids: Iterable[str]) -> None:
+        """Register again what Redis has lost, as it was last ``known``.
+
+        Whoever comes back overrules nobody: this process's own settings may be older ones.
+        """
+        service_type = known.service_type
+        shared = {one.id: one for one in known.registrations}
         for registration_id in ids:
-            registration = self.own(service_type).get(registration_id)
-            if registration is not None:
-                await self.write(store, registration)
+            mine = self.own(service_type).get(registration_id)
+            if mine is not None:
+                await self.announce(store, [service_type])
+                await store.register(_writable(shared.get(mine.id), mine), rejoin=True)
+                await self.configure(store, service_type, mine.name)
+
+    async def depart(self, store: Store, service_types: Iterable[str]) -> None:
+        """Leave the fleet: what this process holds there is free now, not when its lease ends."""
+        self.departed = True
+        if self.was_cut_off():
+            return  # Redis is away, and the lease is over before it is back
+        for service_type in service_types:
+            try:
+                await store.leave(service_type)
+            except StoreUnavailableError:
+                raise
+            except StoreError as error:
+                _log.warning("what %s holds ends with its lease: %s", store.process, error)
 
     async def recover(self, store: Store, before: Snapshot) -> None:
         """Redis has lost a service type: register anew, put back what the breakers were."""
@@ -143,11 +166,16 @@ class Membership:
             service_type,
             extra={"service_type": service_type},
         )
+        own = self.own(service_type)
+        names = {one.name for one in own.values()}
         for name, breaker in before.breakers.items():
-            if breaker.decided_at or breaker.cooldown_until:
+            decided = breaker.decided_at or breaker.cooldown_until
+            # The default is what a breaker reads as whose settings are unknown.
+            if decided or (name in names and breaker.config is not self._default):
                 await store.configure(service_type, name, breaker.config, explicit=False)
+            if decided:
                 await store.restore(service_type, name, remembered(breaker))
-        await self.rewrite(store, service_type, tuple(self.own(service_type)))
+        await self.rewrite(store, before, list(own))
 
     def notice(self, snapshot: Snapshot) -> None:
         """Warn, once, of registrations of this process that another one has changed."""
@@ -170,6 +198,17 @@ class Membership:
                 what,
                 extra={"service_type": key[0], "registration": key[1]},
             )
+
+
+def _writable(shared: Registration | None, mine: Registration) -> Registration:
+    """The registration as the fleet had it; this process's own where that cannot be written."""
+    if shared is None:
+        return mine
+    try:
+        shared.fields()
+    except ValueError:
+        return mine  # somebody wrote what JSON cannot hold
+    return shared
 
 
 def _same(mine: Registration, shared: Registration) -> bool:

@@ -20,6 +20,8 @@ COUNTERS: Final = (
     "retry_at",
     "decided_at",
     "last_failure_at",
+    "streak_from",
+    "warned_at",
     "cooldown_until",
     "override_until",
     "total_successes",
@@ -92,7 +94,7 @@ def remembered(breaker: BreakerState) -> dict[str, str]:
     counted = {name: str(getattr(breaker, name)) for name in COUNTERS if name != "success_count"}
     if state is CircuitState.CLOSED:
         # Whose streak is the newest, nobody can tell.
-        counted["failure_count"] = "0"
+        counted["failure_count"] = counted["streak_from"] = "0"
     return {
         "state": "open" if state is CircuitState.HALF_OPEN else state.value,
         "override": breaker.override,

@@ -153,6 +153,9 @@ class ServiceRegistry:
             if self._outbox.pending or self._successes.pending:
                 await self._session.store()
                 await self._flush()
+            if self._session.running() and self._link.ok:
+                store = await self._session.store()
+                await self._membership.depart(store, list(self._views.mirrors))
         except StoreUnavailableError as error:
             _log.warning("closed without saying so to the fleet; the leases run out: %s", error)
         finally:

@@ -53,6 +53,34 @@ class Renewed(NamedTuple):
     lost: tuple[str, ...]
 
 
+class Tally(NamedTuple):
+    """Successes of one breaker that were counted here, the newest ``age`` milliseconds ago.
+
+    ``generation`` is the one that admitted them, None if it is not known.
+    """
+
+    name: str
+    successes: int
+    age: int
+    generation: int | None = None
+
+
+class Learned(NamedTuple):
+    """What a process learned of one breaker while Redis was away.
+
+    ``generation`` is the shared one that it last knew, ``streak`` the number of failures since its
+    last success (all of them, if it saw none), ``opened`` whether its own breaker is open now, and
+    ``cooldown`` what is left of a cooldown that it was told, in milliseconds.
+    """
+
+    generation: int
+    successes: int
+    failures: int
+    streak: int
+    opened: bool = False
+    cooldown: int = 0
+
+
 class BreakerReply(NamedTuple):
     """A breaker script's answer: its verdict, and the breaker's state after it."""
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ciris_registry.backend import Backend
     from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.records import Registration
+    from ciris_registry.replies import Learned, Tally
     from ciris_registry.settings import RegistrySettings
 
 
@@ -68,8 +69,11 @@ class Store:
 
     # Registrations
 
-    async def register(self, registration: Registration) -> Registered:
-        """Write a registration and become its member."""
+    async def register(self, registration: Registration, *, rejoin: bool = False) -> Registered:
+        """Write a registration and become its member.
+
+        To ``rejoin`` is to become its member again: a record that is there is not changed.
+        """
         word, *rest = await self._run(
             "provider_register",
             registration.service_type,
@@ -79,6 +83,7 @@ class Store:
             process=self.process,
             lease_ms=self._lease,
             retention_ms=self._retention,
+            mode="rejoin" if rejoin else "register",
             record=_flat(registration.fields()),
         )
         if word != "changed":
@@ -110,6 +115,7 @@ class Store:
             lease_ms=self._lease,
             retention_ms=self._retention,
             outage=int(outage),
+            share=self._share,
             ids=ids,
         )
         return Renewed(int(reply[1]), (reply[2], reply[3]), int(reply[4]), tuple(reply[5:]))
@@ -130,6 +136,10 @@ class Store:
             if word != "more":
                 return named
             known += named
+
+    async def leave(self, service_type: str) -> None:
+        """Be present no longer: the permits that this process holds are free at once."""
+        await self._run("process_leave", service_type, process=self.process)
 
     async def renew_process(
         self, host: str, pid: int, version: str, service_types: Sequence[str]
@@ -256,20 +266,45 @@ class Store:
         outcome: Outcome,
         permit: str = "",
         generation: int | None = None,
+        *,
+        successes: int = 0,
+        age: int = 0,
     ) -> BreakerReply:
-        """Count one outcome. Only one that settles a permit may be sent twice."""
+        """Count one outcome, and ``successes`` before it, the newest ``age`` milliseconds ago.
+
+        Only one that settles a permit, and nothing else, may be sent twice.
+        """
         reply = await self._run(
             "breaker_record",
             service_type,
             name,
-            repeatable="|" in permit,
+            repeatable="|" in permit and not successes,
             provider=name,
             process=self.process,
             outcome=outcome,
             permit=permit,
             generation="" if generation is None else generation,
+            successes=successes,
+            age_ms=age,
         )
         return _breaker_reply(reply)
+
+    async def tally(self, service_type: str, counts: Sequence[Tally]) -> list[Verdict]:
+        """Count successes of many breakers, never twice; what became of each, in their order."""
+        keys = self.keys(service_type)
+        reply = await self._run(
+            "breaker_tally",
+            service_type,
+            repeatable=False,
+            tail=[keys.breaker(one.name) for one in counts],
+            process=self.process,
+            counts=[
+                "" if part is None else part
+                for one in counts
+                for part in (one.name, one.successes, one.age, one.generation)
+            ],
+        )
+        return [Verdict(word) for word in reply[2:]]
 
     async def override(
         self, service_type: str, name: str, override: str, reason: str, by: str, duration: int
@@ -325,6 +360,24 @@ class Store:
             provider=name,
             process=self.process,
             remembered=_flat(remembered),
+        )
+        return _breaker_reply(reply)
+
+    async def merge(self, service_type: str, name: str, learned: Learned) -> BreakerReply:
+        """Add what this process learned of a breaker while Redis was away; never twice."""
+        reply = await self._run(
+            "breaker_merge",
+            service_type,
+            name,
+            repeatable=False,
+            provider=name,
+            process=self.process,
+            generation=learned.generation,
+            successes=learned.successes,
+            failures=learned.failures,
+            streak=learned.streak,
+            state="open" if learned.opened else "closed",
+            cooldown_ms=learned.cooldown,
         )
         return _breaker_reply(reply)
 

@@ -15,7 +15,7 @@ from ciris_registry.errors import RegistryError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from ciris_registry.heartbeat import Heartbeat
-    from ciris_registry.meanwhile import Learned
+    from ciris_registry.meanwhile import Gathered
     from ciris_registry.mirror import Mirror
     from ciris_registry.parts import Parts
     from ciris_registry.store import Store
@@ -97,8 +97,8 @@ class Tail:
             await self._sync(store, mirror)
 
     async def _offer(self, store: Store) -> None:
-        async def merge(key: tuple[str, str], learned: Learned) -> None:
-            await self._views.handle(*key).merge(store, learned)
+        async def merge(key: tuple[str, str], gathered: Gathered) -> None:
+            await self._views.handle(*key).merge(store, gathered)
 
         await self._parts.meanwhile.offer(merge)
 

@@ -11,80 +11,91 @@
 -- ARGV[4..] ids            registrations that may be removed
 -- Returns   {"swept", id, …}  removed; what is not in ids stays for the next call
 --           {"more", id, …}   these would have to be in ids too; the others are removed
---           {"kept"}          suspicious: everything stays for one more lease
+--           {"kept", id, …}   suspicious: members stay for one more lease; removed are those of
+--                         whom that is over
 -- Events    member_expired, provider_expired, members_kept
 local clock = require("lib.clock")
 local journal = require("lib.journal")
+local members = require("lib.members")
 
 local process, lease, share = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = clock.now()
-local expired = redis.call("ZRANGEBYSCORE", KEYS[2], "-inf", string.format("%.0f", now))
-local everybody = redis.call("ZRANGE", KEYS[2], 0, -1)
-local suspect_until = tonumber(redis.call("HGET", KEYS[4], "suspect_until") or 0) or 0
+local function noted(field)
+  return tonumber(redis.call("HGET", KEYS[4], field) or 0) or 0
+end
 
-local function keep_all()
-  local deadline = string.format("%.0f", now + lease)
-  for _, member in ipairs(expired) do
+local last = string.format("%.0f", now)
+local expired = redis.call("ZRANGEBYSCORE", KEYS[2], "-inf", last, "WITHSCORES")
+local everybody = redis.call("ZRANGE", KEYS[2], 0, -1)
+local kept_until = noted("kept_until")
+
+-- A lease that was kept has that end, and is not kept again unless its process has renewed it.
+local fresh, over = {}, {}
+for i = 1, #expired, 2 do
+  local list = tonumber(expired[i + 1]) == kept_until and over or fresh
+  list[#list + 1] = expired[i]
+end
+-- Many at once: now, or when the first heartbeat after the outage came.
+local many = #fresh > share * #everybody or now < noted("many_until")
+local reply = { "swept" }
+
+local function keep()
+  local deadline = string.format("%.0f", kept_until > now and kept_until or now + lease)
+  for _, member in ipairs(fresh) do
     redis.call("ZADD", KEYS[2], deadline, member)
   end
-  redis.call("HDEL", KEYS[4], "suspect_until")
-  local counts = string.format("%d of %d leases", #expired, #everybody)
+  redis.call("HSET", KEYS[4], "kept_until", deadline)
+  local counts = string.format("%d of %d leases", #fresh, #everybody)
   journal.event(KEYS[3], "members_kept", "", process, counts .. " expired while Redis was away")
 end
 
-if now < suspect_until and #expired > share * #everybody then
-  keep_all()
-  return { "kept" }
+if #fresh > 0 and many and now < noted("suspect_until") then
+  keep()
+  reply[1] = "kept"
+else
+  for _, member in ipairs(fresh) do
+    over[#over + 1] = member
+  end
 end
 
 local members_of, provider_of = {}, {}
 for _, member in ipairs(everybody) do
-  local id = string.match(member, "^(.*)|") or ""
+  local id = members.parts(member)
   members_of[id] = (members_of[id] or 0) + 1
 end
 for i = 5, #KEYS do
   provider_of[ARGV[i - 1]] = KEYS[i]
 end
 
-local removed, unknown = {}, {}
-
 local function remove_registration(id, name)
   redis.call("ZREM", KEYS[1], id)
   redis.call("DEL", provider_of[id])
-  local reason = "its last member's lease ended"
   journal.change(KEYS[3], KEYS[4], now, 0, {
     kind = "provider_expired",
     provider = name,
     by = process,
-    reason = reason,
+    reason = "its last member's lease ended",
     details = { "id", id },
   })
-  removed[#removed + 1] = id
+  reply[#reply + 1] = id
 end
 
-local function remove_member(member, id, holder)
-  redis.call("ZREM", KEYS[2], member)
-  members_of[id] = members_of[id] - 1
-  if id == "" then
-    return
-  end
-  local name, details = string.match(id, "^[^@]+"), { "id", id, "process", holder }
-  journal.event(KEYS[3], "member_expired", name, process, "its lease ended", details)
-  if members_of[id] == 0 then
-    remove_registration(id, name)
-  end
-end
-
-for _, member in ipairs(expired) do
-  local id, holder = string.match(member, "^(.*)|(.*)$")
-  id = id or ""
+local unknown = { "more" }
+for _, member in ipairs(over) do
+  local id, holder = members.parts(member)
   if id ~= "" and members_of[id] == 1 and not provider_of[id] then
     unknown[#unknown + 1] = id
   else
-    remove_member(member, id, holder)
+    redis.call("ZREM", KEYS[2], member)
+    members_of[id] = members_of[id] - 1
+    local name, details = string.match(id, "^[^@]+") or "", { "id", id, "process", holder }
+    if id ~= "" and member ~= members.nobody(id) then
+      journal.event(KEYS[3], "member_expired", name, process, "its lease ended", details)
+    end
+    if id ~= "" and members_of[id] == 0 then
+      remove_registration(id, name)
+    end
   end
 end
-if #unknown > 0 then
-  return { "more", unpack(unknown) }
-end
-return { "swept", unpack(removed) }
+members.adopt(KEYS[1], KEYS[2], string.format("%.0f", now + lease))
+return #unknown > 1 and unknown or reply

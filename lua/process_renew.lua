@@ -17,7 +17,10 @@ redis.call("HSET", KEYS[1], "host", ARGV[3], "pid", ARGV[4], "version", ARGV[5])
 redis.call("HSETNX", KEYS[1], "started", now)
 redis.call("PEXPIRE", KEYS[1], ARGV[1])
 if #ARGV > 5 then
-  redis.call("SADD", KEYS[2], unpack(ARGV, 6))
+  -- One by one: there may be more than Lua can unpack.
+  for i = 6, #ARGV do
+    redis.call("SADD", KEYS[2], ARGV[i])
+  end
   journal.keep(KEYS[2], tonumber(ARGV[1]) + tonumber(ARGV[2]))
 end
 return { "renewed", now }

@@ -10,7 +10,9 @@
 -- ARGV[3]   process        the registering process
 -- ARGV[4]   lease_ms       how long it promises to be alive
 -- ARGV[5]   retention_ms   how long the data outlives the last lease
--- ARGV[6..] record         field, value, …: what was registered
+-- ARGV[6]   mode           "register": the newest settings win; "rejoin": a process that was away
+--                          comes back and changes no record that is there
+-- ARGV[7..] record         field, value, …: what was registered
 -- Returns   {"registered", deadline}  a new registration
 --           {"joined", deadline}      one more member of the same registration
 --           {"changed", deadline, before, by, field, …}  the record differed: these fields are
@@ -18,9 +20,11 @@
 -- Events    provider_registered, provider_changed, member_joined
 local clock = require("lib.clock")
 local journal = require("lib.journal")
+local members = require("lib.members")
 
 local id, name, process = ARGV[1], ARGV[2], ARGV[3]
 local lease, retention = tonumber(ARGV[4]), tonumber(ARGV[5])
+local newest = ARGV[6] == "register"
 local now = clock.now()
 
 -- The record that is there, or nil where there is none that can be read.
@@ -39,7 +43,7 @@ end
 
 local function differences(record)
   local changed, before = {}, {}
-  for i = 6, #ARGV, 2 do
+  for i = 7, #ARGV, 2 do
     if record[ARGV[i]] ~= ARGV[i + 1] then
       changed[#changed + 1] = ARGV[i]
       before[ARGV[i]] = record[ARGV[i]] or ""
@@ -49,7 +53,7 @@ local function differences(record)
 end
 
 local function write()
-  redis.call("HSET", KEYS[2], unpack(ARGV, 6))
+  redis.call("HSET", KEYS[2], unpack(ARGV, 7))
   local at = string.format("%.0f", now)
   redis.call("HSET", KEYS[2], "registered_by", process, "registered_at", at)
 end
@@ -64,23 +68,29 @@ local function change(kind, reason, details)
   })
 end
 
+members.mend(KEYS[1])
+members.mend(KEYS[3])
+journal.mend(KEYS[5])
 local listed = redis.call("ZSCORE", KEYS[1], id)
+local stranger = not redis.call("ZSCORE", KEYS[3], "|" .. process)
 local joins = not redis.call("ZSCORE", KEYS[3], id .. "|" .. process)
 local record = read()
 local deadline = string.format("%.0f", now + lease)
 local reply = { "joined", deadline }
 
 if not listed then
-  redis.call("ZADD", KEYS[1], redis.call("HINCRBY", KEYS[5], "registered", 1), id)
+  redis.call("ZADD", KEYS[1], members.next_order(KEYS[1], KEYS[5]), id)
+end
+if not record or (newest and not listed) then
+  write()
 end
 if not listed or not record then
-  write()
   change("provider_registered", "", {})
   reply[1] = "registered"
 else
   local changed, before = differences(record)
   local by = record.registered_by or ""
-  if #changed > 0 then
+  if newest and #changed > 0 then
     write()
     local was = cjson.encode(before)
     local details = { "fields", table.concat(changed, " "), "before", was, "before_by", by }
@@ -90,7 +100,13 @@ else
     journal.event(KEYS[4], "member_joined", name, process, "", { "id", id })
   end
 end
+if journal.version(KEYS[5])[1] == "" then
+  journal.bump(KEYS[5], now)
+end
 redis.call("ZADD", KEYS[3], deadline, id .. "|" .. process, deadline, "|" .. process)
+if stranger then
+  members.adopt(KEYS[1], KEYS[3], deadline)
+end
 for _, key in ipairs(KEYS) do
   journal.keep(key, lease + retention)
 end

@@ -10,31 +10,57 @@
 -- ARGV[2]   lease_ms       how long it promises to be alive
 -- ARGV[3]   retention_ms   how long the data outlives the last lease
 -- ARGV[4]   outage         "1": Redis was away, or has just started; expiries are suspicious
--- ARGV[5..] ids            its registrations
+-- ARGV[5]   share          more than this share expired at once after an outage is suspicious
+-- ARGV[6..] ids            its registrations
 -- Returns   {"renewed", now, epoch, revision, expired, id, …}  how many leases have expired;
 --                          the ids that Redis has lost and that must be registered again
 local clock = require("lib.clock")
 local journal = require("lib.journal")
+local members = require("lib.members")
+
+members.mend(KEYS[1])
+members.mend(KEYS[2])
+journal.mend(KEYS[5])
 
 local process, lease, retention = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = clock.now()
 local deadline = string.format("%.0f", now + lease)
-local version = journal.version(KEYS[5])
-local lost, kept = {}, { deadline, "|" .. process }
-for i = 5, #ARGV do
+
+local function expired()
+  return redis.call("ZCOUNT", KEYS[2], "-inf", string.format("%.0f", now))
+end
+
+local many = expired() > tonumber(ARGV[5]) * redis.call("ZCARD", KEYS[2])
+local stray = not redis.call("ZSCORE", KEYS[2], "|" .. process)
+local lost, kept = {}, { "|" .. process }
+for i = 6, #ARGV do
   local id = ARGV[i]
-  local there = redis.call("ZSCORE", KEYS[1], id) and redis.call("EXISTS", KEYS[i + 1]) == 1
+  local fields = redis.pcall("HLEN", KEYS[i])
+  local there = redis.call("ZSCORE", KEYS[1], id) and type(fields) == "number" and fields > 0
   if there and redis.call("ZSCORE", KEYS[2], id .. "|" .. process) then
-    kept[#kept + 1] = deadline
     kept[#kept + 1] = id .. "|" .. process
   else
     lost[#lost + 1] = id
+    stray = stray or there
   end
 end
 
-redis.call("ZADD", KEYS[2], unpack(kept))
+-- One by one: a process may have more registrations than Lua can unpack.
+for _, member in ipairs(kept) do
+  redis.call("ZADD", KEYS[2], deadline, member)
+end
+if stray then
+  members.adopt(KEYS[1], KEYS[2], deadline)
+end
+if journal.version(KEYS[5])[1] == "" and redis.call("ZCARD", KEYS[1]) > 0 then
+  journal.bump(KEYS[5], now)
+end
+local version = journal.version(KEYS[5])
 if ARGV[4] == "1" and version[1] ~= "" then
   redis.call("HSET", KEYS[5], "suspect_until", deadline)
+end
+if many and version[1] ~= "" then
+  redis.call("HSET", KEYS[5], "many_until", deadline)
 end
 for i, key in ipairs(KEYS) do
   -- A breaker under an override without an end has no expiry and must not get one.
@@ -42,8 +68,7 @@ for i, key in ipairs(KEYS) do
     journal.keep(key, lease + retention)
   end
 end
-local expired = redis.call("ZCOUNT", KEYS[2], "-inf", string.format("%.0f", now))
-local counts = string.format("%.0f", expired)
+local counts = string.format("%.0f", expired())
 local reply = { "renewed", string.format("%.0f", now), version[1], version[2], counts }
 for _, id in ipairs(lost) do
   reply[#reply + 1] = id

@@ -19,6 +19,14 @@ local now = string.format("%.0f", clock.now())
 local version = journal.version(KEYS[1])
 local expired = string.format("%.0f", redis.call("ZCOUNT", KEYS[3], "-inf", now))
 
+-- One by one: there may be more than Lua can unpack.
+local function with(reply, items)
+  for _, item in ipairs(items) do
+    reply[#reply + 1] = item
+  end
+  return reply
+end
+
 local positions = {}
 for i = 4, #ARGV, 2 do
   positions[#positions + 1] = cursor.take(KEYS[4], ARGV[i], ARGV[i + 1])
@@ -28,11 +36,8 @@ if #positions > 0 then
 end
 
 if version[1] == ARGV[1] and version[2] == ARGV[2] then
-  return { "same", now, expired, unpack(positions) }
+  return with({ "same", now, expired }, positions)
 end
 local count = string.format("%d", #positions)
-local reply = { "changed", now, expired, version[1], version[2], count, unpack(positions) }
-for _, item in ipairs(redis.call("ZRANGE", KEYS[2], 0, -1, "WITHSCORES")) do
-  reply[#reply + 1] = item
-end
-return reply
+local reply = with({ "changed", now, expired, version[1], version[2], count }, positions)
+return with(reply, redis.call("ZRANGE", KEYS[2], 0, -1, "WITHSCORES"))

@@ -16,7 +16,8 @@ local SETTINGS = words(
 )
 
 local COUNTED = "generation failure_count success_count openings opened_at retry_at decided_at "
-  .. "last_failure_at cooldown_until override_until total_successes total_failures"
+  .. "last_failure_at streak_from warned_at cooldown_until override_until "
+  .. "total_successes total_failures"
 local COUNTERS = words(COUNTED)
 local WORDS = words("state override override_reason override_by")
 local EVERYTHING = words(table.concat(WORDS, " ") .. " " .. COUNTED)

@@ -1,14 +1,18 @@
 -- Round-robin positions: one counter for each rotation, the whole fleet's.
 local cursor = {}
 
--- The first of the positions taken; 0 steps only look. A damaged counter begins anew.
+-- The first of the positions taken; 0 steps only look. What is damaged begins anew.
 function cursor.take(key, field, steps)
   if tonumber(steps) == 0 then
-    return string.format("%.0f", tonumber(redis.call("HGET", key, field) or 0) or 0)
+    local position = redis.pcall("HGET", key, field)
+    return string.format("%.0f", type(position) == "string" and tonumber(position) or 0)
   end
   local after = redis.pcall("HINCRBY", key, field, steps)
   if type(after) ~= "number" then
-    redis.call("HSET", key, field, steps)
+    if type(redis.pcall("HSET", key, field, steps)) ~= "number" then
+      redis.call("DEL", key)
+      redis.call("HSET", key, field, steps)
+    end
     after = tonumber(steps)
   end
   return string.format("%.0f", after - tonumber(steps))

@@ -16,6 +16,13 @@ function journal.keep(key, milliseconds)
   end
 end
 
+-- What is no hash goes; the next change begins a new life of the data.
+function journal.mend(meta)
+  if failed(redis.pcall("HLEN", meta)) then
+    redis.call("DEL", meta)
+  end
+end
+
 -- {epoch, revision}, as text; {"", "0"} where there is no data.
 function journal.version(meta)
   local version = redis.call("HMGET", meta, "epoch", "revision")

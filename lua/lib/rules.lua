@@ -10,15 +10,15 @@ local function bucket(b, slot)
   return tonumber(index) or 0, tonumber(calls) or 0, tonumber(failures) or 0
 end
 
--- Counts one outcome in the window; its calls and failures, this one included.
-function rules.tally(b, now, failed)
+-- Counts outcomes in the window; its calls and failures, these included.
+local function tally(b, now, counted, failed)
   local current = math.floor(now / (b.window_ms / BUCKETS))
   local slot = current % BUCKETS
   local index, calls, failures = bucket(b, slot)
   if index ~= current then
     calls, failures = 0, 0
   end
-  calls, failures = calls + 1, failures + failed
+  calls, failures = calls + counted, failures + failed
   b["bucket_" .. slot] = string.format(BUCKET, current, calls, failures)
   for other = 0, BUCKETS - 1 do
     local at, more_calls, more_failures = bucket(b, other)
@@ -30,7 +30,7 @@ function rules.tally(b, now, failed)
 end
 
 -- Why a closed breaker must open now, or nil.
-function rules.trips(b, calls, failures)
+local function trips(b, calls, failures)
   if b.failure_count >= b.failure_threshold then
     return string.format("%.0f failures in a row", b.failure_count)
   end
@@ -73,15 +73,25 @@ end
 function rules.close(b, now)
   decide(b, "closed", now)
   b.failure_count = 0
+  b.streak_from = 0
   b.openings = 0
   b.retry_at = 0
   rules.forget(b)
 end
 
+-- Outcomes of a closed breaker; the event's kind if they opened it, with the reason.
+function rules.called(b, now, calls, failures)
+  local reason = trips(b, tally(b, now, calls, failures))
+  if reason then
+    rules.open(b, now)
+    return "breaker_opened", reason
+  end
+  return nil
+end
+
 -- A probe's outcome; the event's kind if it made a transition, with the reason.
 function rules.probed(b, now, outcome)
   if outcome == "failure" then
-    b.failure_count = b.failure_count + 1
     rules.open(b, now)
     return "breaker_opened", "the probe failed"
   end

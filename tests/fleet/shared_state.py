@@ -22,6 +22,10 @@ class SharedState:
         seconds, micros = cast("tuple[int, int]", self.client.time())
         return seconds * 1000 + micros // 1000
 
+    def record(self, registration_id: str = "shared") -> dict[str, str]:
+        """The hash of one registration."""
+        return cast("dict[str, str]", self.client.hgetall(self.keys.provider(registration_id)))
+
     def breaker(self, name: str = "shared") -> dict[str, str]:
         """The hash of one breaker."""
         return cast("dict[str, str]", self.client.hgetall(self.keys.breaker(name)))

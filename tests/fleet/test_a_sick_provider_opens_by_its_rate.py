@@ -70,6 +70,8 @@ class Volume:
                 "outcome": outcome,
                 "permit": "",
                 "generation": "",
+                "successes": 0,
+                "age_ms": 0,
             },
         )
         connection = self._client.connection_pool.get_connection()

@@ -91,6 +91,67 @@ def test_what_was_decided_after_the_flush_is_not_overwritten(
     assert shared.breaker("forced")["override"] == "open"
 
 
+def test_the_newest_settings_survive_a_flush_though_an_older_process_comes_back_first(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    old, new = fleet(2, lease=600.0)
+    for agent, priority, threshold in ((old, "LOW", 3), (new, "HIGH", 7)):
+        agent.run(f"""
+            own = CircuitBreakerConfig(failure_threshold={threshold})
+            priority = Priority.{priority}
+            registry.register_global(
+                "llm", Client(), priority, circuit_breaker_config=own, name="shared"
+            )
+            await registry.flush()
+        """)
+    for agent in (old, new):
+        agent.run("await registry.get_service('h', 'llm')")
+    shared.client.flushall()
+    for agent in (old, new):
+        agent.run("await registry.get_service('h', 'llm')")
+        assert shared.record()["priority"] == "HIGH"
+        assert shared.breaker()["failure_threshold"] == "7"
+    assert set(shared.members("shared")) == {old.process_id, new.process_id}
+    assert not shared.events("provider_changed", "breaker_settings_changed")
+
+
+@pytest.mark.parametrize("damage", ["deleted", "replaced"])
+@pytest.mark.parametrize("key", ["registrations", "members", "meta"])
+def test_what_somebody_did_to_one_key_is_mended_by_the_processes_that_live(
+    fleet: Callable[..., Team], shared: SharedState, key: str, damage: str
+) -> None:
+    three = fleet(3, lease=LEASE, heartbeat=HEARTBEAT)
+    three[0].run(REGISTER)
+    three[1].run(REGISTER)
+    three[2].run("registry.bind('llm', Client())")
+    three[0].run(BREAK)
+    three[0].run("await registry.get_service('h', 'llm')")
+    before, registrations = what_matters(shared), shared.registrations()
+    name = getattr(shared.keys, key)
+    shared.client.delete(name)
+    if damage == "replaced":
+        shared.client.set(name, "not ours", ex=60)
+
+    told = """
+        try:
+            return [[one.name, one.reason] for one in await registry.explain("h", "llm")]
+        except StoreError:
+            return []
+    """
+    whole = three[0].process_id, three[1].process_id
+    wait_until(
+        lambda: (
+            all("shared" in str(agent.run(told)) for agent in three)
+            and all(set(shared.members(one)) >= set(whole) for one in registrations)
+        ),
+        timeout=20,
+    )
+    assert sorted(shared.registrations()) == sorted(registrations)
+    assert what_matters(shared) == before
+    reasons = dict(three[2].run(told))
+    assert (reasons["shared"], reasons["forced"]) == ("open", "forced_open")
+
+
 def test_nobody_notices_that_the_server_has_forgotten_its_scripts(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:

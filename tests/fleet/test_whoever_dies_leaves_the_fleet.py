@@ -57,6 +57,21 @@ def test_the_providers_of_a_killed_process_go_with_its_lease_and_shared_ones_sta
     assert living.run(FIND)
 
 
+def test_a_dead_process_leaves_though_somebody_deleted_the_members(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    doomed, living = fleet(2, lease=LEASE)
+    own = doomed.run(REGISTER_OWN)
+    doomed.run("await registry.flush()")
+    living.run(REGISTER)
+    assert set(living.run(NAMES)) == {own, "shared"}
+    doomed.kill()
+    shared.client.delete(shared.keys.members)
+    wait_until(lambda: living.run(NAMES) == ["shared"], timeout=10)
+    wait_until(lambda: list(shared.members("shared")) == [living.process_id], timeout=10)
+    assert living.run(FIND)
+
+
 def test_the_breaker_of_a_provider_whose_last_member_died_is_open_for_the_next(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
@@ -116,6 +131,28 @@ def test_a_process_that_hung_longer_than_its_lease_is_back_within_a_heartbeat(
     hanging.signal(signal.SIGCONT)
     wait_until(lambda: set(living.run(NAMES)) == {own, "shared"}, timeout=10)
     assert hanging.process_id in shared.members(own)
+
+
+def test_a_process_that_hung_does_not_overwrite_newer_settings_when_it_comes_back(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    hanging, newer = fleet(2, lease=LEASE)
+    hanging.run(REGISTER)
+    newer.run("""
+        once = CircuitBreakerConfig(failure_threshold=7)
+        registry.register_global(
+            "llm", Client(), Priority.HIGH, circuit_breaker_config=once, name="shared"
+        )
+        await registry.flush()
+    """)
+    before = shared.record(), shared.breaker()
+    hanging.signal(signal.SIGSTOP)
+    wait_until(lambda: newer.run(FIND) and len(shared.members("shared")) == 1, timeout=10)
+    hanging.signal(signal.SIGCONT)
+    wait_until(lambda: hanging.process_id in shared.members("shared"), timeout=10)
+    hanging.run("await registry.flush()")
+    assert (shared.record(), shared.breaker()) == before
+    assert len(shared.events("provider_changed", "breaker_settings_changed")) == 2
 
 
 def test_when_most_leases_end_because_redis_hung_they_are_kept_once(

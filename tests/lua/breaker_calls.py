@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ciris_registry.breaker_config import CircuitBreakerConfig
-from tests.lua.lua_server import fields
+from tests.lua.lua_server import KEYS, fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +50,9 @@ def record(
     permit: str = "",
     process: str = "A",
     *,
+    generation: int | str = "",
+    successes: int = 0,
+    age: int = 0,
     writes: bool = True,
 ) -> list[Any]:
     return server.call(
@@ -59,9 +62,23 @@ def record(
         process=process,
         outcome=outcome,
         permit=permit,
-        generation="",
+        generation=generation,
+        successes=successes,
+        age_ms=age,
         writes=writes,
     )
+
+
+def tally(server: LuaServer, *counts: tuple[str, int, int, int | str]) -> list[str]:
+    """What became of successes: of each provider, how many, how old and of which generation."""
+    reply = server.call(
+        "breaker_tally",
+        tail=[KEYS.breaker(count[0]) for count in counts],
+        process="A",
+        counts=[part for count in counts for part in count],
+    )
+    assert reply[:2] == ["tallied", str(server.clock.now)]
+    return [str(word) for word in reply[2:]]
 
 
 def override(server: LuaServer, word: str, duration: int = 0, *, writes: bool = True) -> list[Any]:
@@ -104,6 +121,32 @@ def restore(
         provider="openai",
         process="A",
         remembered=[part for item in remembered.items() for part in item],
+        writes=writes,
+    )
+
+
+def merge(
+    server: LuaServer,
+    successes: int = 0,
+    failures: int = 0,
+    *,
+    streak: int | None = None,
+    generation: int = 0,
+    state: str = "closed",
+    cooldown: int = 0,
+    writes: bool = True,
+) -> list[Any]:
+    return server.call(
+        "breaker_merge",
+        "openai",
+        provider="openai",
+        process="A",
+        generation=generation,
+        successes=successes,
+        failures=failures,
+        streak=failures if streak is None else streak,
+        state=state,
+        cooldown_ms=cooldown,
         writes=writes,
     )
 

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from ciris_registry.breaker_config import CircuitBreakerConfig
-from tests.lua.breaker_prediction import PARTS, Answer, Outcome, Prediction, Word, holder_of
+from tests.lua.breaker_prediction import (
+    PARTS,
+    Answer,
+    Outcome,
+    Prediction,
+    Report,
+    Word,
+    holder_of,
+)
 from tests.lua.breaker_sides import LEASE, Reply, Side, agree
 from tests.lua.lua_server import START
 
@@ -58,6 +66,7 @@ PARTS_LATER: Final = st.sampled_from((0, 0, 1, PARTS - 2, PARTS - 1, PARTS))
 BOOLEANS: Final = st.booleans()
 SMALL: Final = st.integers(0, 3)
 DURATIONS: Final = st.sampled_from((1, 80, 700, 2_500))
+GAPS: Final = st.sampled_from((0, 1, 1, 2, 80))
 GENERATIONS: Final = st.sampled_from(("unknown", "unknown", "its own", "current", "older"))
 PERMITS: Final = st.sampled_from(("", "asked", "asked"))
 WORDS: Final[SearchStrategy[Word]] = st.sampled_from(("open", "closed", ""))
@@ -99,7 +108,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.bench.met["walk"] += 1
         if tried:
             while self.expected.state == "closed":
-                self._report("A", "failure", "", None)
+                self._report("A", Report("failure"))
             self._ask(self._new_permit("A"), due=True)
 
     @rule(data=st.data())
@@ -121,22 +130,38 @@ class BreakerMachine(RuleBasedStateMachine):
             permit = self._pick(self.held, draw)
             granted = self.settled[permit] = self.held.pop(permit)
             known = self._generation(draw(GENERATIONS), granted)
-            self._report(holder_of(permit), draw(OUTCOMES), permit, known)
+            self._report(
+                holder_of(permit), Report(draw(OUTCOMES), permit, known, self._before(draw))
+            )
 
     def settle_a_second_time(self, draw: Draw) -> None:
         if self.settled:
             permit = self._pick(self.settled, draw)
-            self._report(holder_of(permit), draw(OUTCOMES), permit, None)
+            self._report(holder_of(permit), Report(draw(OUTCOMES), permit))
 
     def report_without_a_permit(self, draw: Draw) -> None:
         known = self._generation(draw(GENERATIONS), self.expected.generation)
-        self._report(draw(PROCESSES), draw(OUTCOMES), draw(PERMITS), known)
+        report = Report(draw(OUTCOMES), draw(PERMITS), known, self._before(draw))
+        self._report(draw(PROCESSES), report)
+
+    def report_what_was_gathered(self, draw: Draw) -> None:
+        """Successes, the newest of them now, or around the ends of the streak, or whenever."""
+        known = self._generation(draw(GENERATIONS), self.expected.generation)
+        self._tally(draw(PROCESSES), draw(SMALL) + 1, self._age(draw), known)
+
+    def report_failures_before_what_was_gathered(self, draw: Draw) -> None:
+        """Failures, while another process still holds back as many as complete the minimum."""
+        for _ in range(draw(SMALL)):
+            self._report(draw(PROCESSES), Report("failure"))
+            self._pass_until(self.clock.now + draw(GAPS))
+        lacking = self.expected.config.minimum_calls - len(self.expected.recent(self.clock.now))
+        self._tally(draw(PROCESSES), max(1, lacking), self._age(draw), None)
 
     def fail_until_it_opens(self, draw: Draw) -> None:
         """Or a few times, at least once."""
         by = draw(PROCESSES)
         for _ in range(draw(SMALL) + 1):
-            self._report(by, "failure", "", None)
+            self._report(by, Report("failure"))
             if self.expected.state != "closed":
                 break
 
@@ -151,13 +176,14 @@ class BreakerMachine(RuleBasedStateMachine):
             if word == "permit":
                 self.settled[permit] = self.held.pop(permit)
             known = self.expected.generation
-            self._report(process, draw(OUTCOMES), permit if word == "permit" else "", known)
+            settled = permit if word == "permit" else ""
+            self._report(process, Report(draw(OUTCOMES), settled, known))
 
     def call_now_and_then(self, draw: Draw) -> None:
         """Ordinary calls, some of them in other parts of the window."""
         part = round(self.expected.config.window * 1000) // PARTS
         for _ in range(draw(SMALL) + 1):
-            self._report(draw(PROCESSES), draw(CALLS), "", None)
+            self._report(draw(PROCESSES), Report(draw(CALLS)))
             if self.expected.state != "closed":
                 break
             self._pass_until(self.clock.now + draw(PARTS_LATER) * part)
@@ -240,14 +266,22 @@ class BreakerMachine(RuleBasedStateMachine):
         )
         return answer.word
 
-    def _report(self, by: str, outcome: Outcome, permit: str, generation: int | None) -> None:
-        answer = self.expected.report(self.clock.now, outcome, permit, generation)
-        self._compare(
-            f"report {outcome}",
-            by,
-            answer,
-            lambda side: side.report(by, outcome, permit, generation),
-        )
+    def _report(self, by: str, report: Report) -> None:
+        answer = self.expected.report(self.clock.now, report)
+        self._compare(f"report {report.outcome}", by, answer, lambda side: side.report(by, report))
+
+    def _tally(self, by: str, successes: int, age: int, generation: int | None) -> None:
+        answer = self.expected.tally(self.clock.now, successes, age, generation)
+        self._compare("tally", by, answer, lambda side: side.tally(by, successes, age, generation))
+
+    def _before(self, draw: Draw) -> tuple[int, int]:
+        """What was gathered before an outcome: mostly nothing."""
+        return (draw(SMALL), self._age(draw)) if draw(BOOLEANS) else (0, 0)
+
+    def _age(self, draw: Draw) -> int:
+        streak = self.expected.streak
+        times = [self.clock.now - draw(DURATIONS), *streak[-1:], *streak[:1], self.clock.now]
+        return max(0, self.clock.now - times[draw(SMALL) % len(times)] - draw(OFF))
 
     def _compare(
         self,
@@ -313,6 +347,8 @@ HAPPENINGS: Final = st.sampled_from(
         *[BreakerMachine.ask_again_with_the_same_permit] * 2,
         *[BreakerMachine.report_with_a_permit] * 4,
         *[BreakerMachine.report_without_a_permit] * 3,
+        *[BreakerMachine.report_what_was_gathered] * 2,
+        *[BreakerMachine.report_failures_before_what_was_gathered] * 3,
         *[BreakerMachine.fail_until_it_opens] * 3,
         *[BreakerMachine.try_it_out] * 2,
         *[BreakerMachine.call_now_and_then] * 3,

@@ -8,13 +8,15 @@ where the code keeps counters. Times are milliseconds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from ciris_registry.breaker_config import CircuitBreakerConfig
 
 PARTS = 10
 """A window moves on in steps of a tenth of its length."""
+
+A_SECOND = 1_000
 
 Outcome = Literal["success", "failure", "returned"]
 Word = Literal["", "open", "closed"]
@@ -30,6 +32,15 @@ class Answer:
     deadline: int = 0
 
 
+class Report(NamedTuple):
+    """How a call ended; so many succeeded ``before`` it, the newest of them so long ago."""
+
+    outcome: Outcome
+    permit: str = ""
+    generation: int | None = None
+    before: tuple[int, int] = (0, 0)
+
+
 def holder_of(permit: str) -> str:
     return permit.rpartition("|")[0]
 
@@ -41,13 +52,14 @@ class Prediction:
     config: CircuitBreakerConfig
     state: Literal["closed", "open", "half_open"] = "closed"
     generation: int = 0
-    streak: int = 0
+    streak: list[int] = field(default_factory=list[int])
     good_trials: int = 0
     openings: int = 0
     opened_at: int = 0
     retry_at: int = 0
     decided_at: int = 0
     last_failure_at: int = 0
+    warned_at: int = 0
     cools_until: int = 0
     word: Word = ""
     word_until: int = 0
@@ -68,7 +80,9 @@ class Prediction:
             "override_reason": self.word_reason,
             "override_by": self.word_by,
             "generation": str(self.generation),
-            "failure_count": str(self.streak),
+            "failure_count": str(len(self.streak)),
+            "streak_from": str(self.streak[0] if self.streak else 0),
+            "warned_at": str(self.warned_at),
             "success_count": str(self.good_trials),
             "openings": str(self.openings),
             "opened_at": str(self.opened_at),
@@ -96,6 +110,12 @@ class Prediction:
         }
         return {permit: end for permit, end in ends.items() if end > now}
 
+    def recent(self, now: int) -> list[bool]:
+        """Of each call within the window, whether it failed."""
+        length = round(self.config.window * 1000)
+        first = now * PARTS // length - PARTS + 1
+        return [bad for at, bad in self.calls if at * PARTS // length >= first]
+
     def ask(self, now: int, permit: str, lease: int) -> Answer:  # noqa: PLR0911 # a table
         """Ask for admission, with a permit made up by a process that lives for its lease."""
         word, out = self.word_now(now), self.out(now)
@@ -119,8 +139,21 @@ class Prediction:
             self._turn_half_open(now)
         return Answer("permit", deadline=deadline)
 
-    def report(self, now: int, outcome: Outcome, permit: str, generation: int | None) -> Answer:
-        """Report how a call ended."""
+    def tally(self, now: int, successes: int, age: int, generation: int | None) -> Answer:
+        """Report successes that were gathered, the newest of them so long ago."""
+        self.successes += successes
+        if self._role(now, "", {}, generation) == "late":
+            return Answer("late")
+        return self._succeeded(now, successes, now - age)
+
+    def report(self, now: int, report: Report) -> Answer:
+        """Report how a call ended, after those that were gathered before it."""
+        outcome, permit, generation, before = report
+        opened = bool(before[0]) and self.tally(now, *before, generation).word == "opened"
+        answer = self._ended(now, outcome, permit, generation)
+        return Answer("opened") if opened else answer
+
+    def _ended(self, now: int, outcome: Outcome, permit: str, generation: int | None) -> Answer:
         out = self.out(now)
         if permit not in {"", "asked"}:
             self.trials.pop(permit, None)
@@ -136,9 +169,10 @@ class Prediction:
             return Answer("late")
         if failed:
             self.last_failure_at = now
-        return (
-            self._tried(now, failed=failed) if role == "trial" else self._called(now, failed=failed)
-        )
+            self.streak.append(now)
+        if role == "trial":
+            return self._tried(now, failed=failed)
+        return self._failed(now) if failed else self._succeeded(now, 1, now)
 
     def say(self, now: int, word: Word, reason: str, by: str, duration: int) -> Answer:
         """An operator puts a word over the breaker, or takes it away."""
@@ -188,7 +222,9 @@ class Prediction:
             return Answer("unchanged")
         if decided:
             self.state = "open" if then.state == "half_open" else then.state
-            self.generation, self.streak = then.generation, then.streak
+            # Whose streak is the newest, nobody can tell.
+            self.streak = [] if then.state == "closed" else list(then.streak)
+            self.generation, self.warned_at = then.generation, then.warned_at
             self.openings, self.opened_at = then.openings, then.opened_at
             self.retry_at, self.decided_at = then.retry_at, then.decided_at
             self.last_failure_at = then.last_failure_at
@@ -216,12 +252,25 @@ class Prediction:
         allowed = due and room and now >= self.cools_until
         return "trial" if permit == "asked" and allowed else "late"
 
-    def _called(self, now: int, *, failed: bool) -> Answer:
-        self.streak = self.streak + 1 if failed else 0
-        self.calls.append((now, failed))
-        length = round(self.config.window * 1000)
-        first = now * PARTS // length - PARTS + 1
-        recent = [bad for at, bad in self.calls if at * PARTS // length >= first]
+    def _succeeded(self, now: int, successes: int, newest: int) -> Answer:
+        """The streak ends where the newest of them is; of what came later only one is sure."""
+        if self.streak and newest > self.streak[0]:
+            self.streak = [at for at in self.streak[-1:] if at > newest]
+        elif self.streak and newest == self.streak[-1]:
+            self.streak = []
+        return self._called(now, successes, failed=False)
+
+    def _failed(self, now: int) -> Answer:
+        answer = self._called(now, 1, failed=True)
+        half_way = 2 * len(self.streak) >= self.config.failure_threshold
+        if self.state == "closed" and half_way and not 0 <= now - self.warned_at < A_SECOND:
+            self.warned_at = now
+            self.events.append("breaker_failing")
+        return answer
+
+    def _called(self, now: int, calls: int, *, failed: bool) -> Answer:
+        self.calls += [(now, failed)] * calls
+        recent = self.recent(now)
         rate = self.config.failure_rate_threshold
         sick = (
             rate is not None
@@ -229,7 +278,7 @@ class Prediction:
             and any(recent)
             and sum(recent) >= rate * len(recent)
         )
-        if sick or self.streak >= self.config.failure_threshold:
+        if sick or len(self.streak) >= self.config.failure_threshold:
             self._open(now)
             return Answer("opened")
         return Answer("counted")
@@ -238,7 +287,6 @@ class Prediction:
         if self.state == "open":
             self._turn_half_open(now)
         if failed:
-            self.streak += 1
             self._open(now)
             return Answer("opened")
         self.good_trials += 1
@@ -270,8 +318,8 @@ class Prediction:
 
     def _close(self, now: int) -> None:
         self.state = "closed"
-        self.streak = self.good_trials = self.openings = self.retry_at = 0
-        self.calls = []
+        self.good_trials = self.openings = self.retry_at = 0
+        self.calls, self.streak = [], []
         self._decided(now)
 
     def _decided(self, now: int) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ciris_registry.breaker_config import CircuitBreakerConfig
 from ciris_registry.breaker_rules import BUCKETS, BreakerState
 from ciris_registry.readback import COUNTERS, paired, parse_breaker, remembered, update_breaker
-from tests.lua.breaker_prediction import Answer, Outcome, Prediction, Word, holder_of
+from tests.lua.breaker_prediction import Answer, Prediction, Report, Word, holder_of
 from tests.lua.lua_server import KEYS
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ RETENTION: Final = 100_000_000
 
 _BREAKER: Final = KEYS.breaker(NAME)
 _PERMITS: Final = KEYS.permits(NAME)
+_SHOWN: Final = tuple(Prediction(CircuitBreakerConfig()).shown())
 
 
 class DisagreementError(AssertionError):
@@ -53,8 +54,11 @@ class Side(Protocol):
     def ask(self, permit: str) -> Reply:
         """Ask for admission."""
 
-    def report(self, by: str, outcome: Outcome, permit: str, generation: int | None) -> Reply:
+    def report(self, by: str, report: Report) -> Reply:
         """Report an outcome."""
+
+    def tally(self, by: str, successes: int, age: int, generation: int | None) -> Reply:
+        """Report successes that were gathered."""
 
     def say(self, word: Word, reason: str, by: str, duration: int) -> Reply:
         """Force it, or take that back."""
@@ -105,11 +109,27 @@ class LuaSide:
             "breaker_acquire", process=holder_of(permit), permit=permit, lease_ms=LEASE
         )
 
-    def report(self, by: str, outcome: Outcome, permit: str, generation: int | None) -> Reply:
-        known = "" if generation is None else generation
+    def report(self, by: str, report: Report) -> Reply:
         return self._call(
-            "breaker_record", process=by, outcome=outcome, permit=permit, generation=known
+            "breaker_record",
+            process=by,
+            outcome=report.outcome,
+            permit=report.permit,
+            generation="" if report.generation is None else report.generation,
+            successes=report.before[0],
+            age_ms=report.before[1],
         )
+
+    def tally(self, by: str, successes: int, age: int, generation: int | None) -> Reply:
+        known = "" if generation is None else generation
+        now, word = self._server.run(
+            "breaker_tally",
+            {"events": KEYS.events, "meta": KEYS.meta, "breakers": [_BREAKER]},
+            {"process": by, "counts": [NAME, successes, age, known]},
+        )[1:]
+        agree("the time", int(now), self._server.clock.now)
+        stored: Any = self._server.client.hgetall(_BREAKER)
+        return Reply(Answer(word), {name: stored[name] for name in _SHOWN})
 
     def say(self, word: Word, reason: str, by: str, duration: int) -> Reply:
         return self._call(
@@ -178,7 +198,8 @@ class LuaSide:
             agree("an event is about", (entry["provider"], entry["by"]), (NAME, by))
             agree("an event has a reason", bool(entry["reason"]), True)
         before, after = (int(dump[KEYS.meta][0]["revision"]) for dump in (self._seen, seen))
-        agree("revisions", after - before, len(new))
+        changes = [entry for entry in new if entry["kind"] != "breaker_failing"]
+        agree("revisions", after - before, len(changes))
 
     def _check_expiries(self, seen: Dump, expected: Prediction) -> None:
         for key, (_, ttl) in seen.items():
@@ -228,9 +249,16 @@ class MemorySide:
             self._leases[holder] = max(self._leases.get(holder, 0), now + LEASE)
         return self._reply(Answer(word, deadline=self._deadlines[permit]))
 
-    def report(self, by: str, outcome: Outcome, permit: str, generation: int | None) -> Reply:
+    def report(self, by: str, report: Report) -> Reply:
         self._see_leases()
-        verdict = self._state.record(self._clock.now, outcome, permit, generation)
+        outcome, permit, generation, (successes, age) = report
+        verdict = self._state.record(
+            self._clock.now, outcome, permit, generation, successes=successes, age=age
+        )
+        return self._reply(Answer(verdict.value))
+
+    def tally(self, by: str, successes: int, age: int, generation: int | None) -> Reply:
+        verdict = self._state.tally(self._clock.now, successes, age, generation)
         return self._reply(Answer(verdict.value))
 
     def say(self, word: Word, reason: str, by: str, duration: int) -> Reply:

@@ -16,8 +16,10 @@ _OVERRIDE = "breaker_override.lua"
 _RECORD = "breaker_record.lua"
 _RESET = "breaker_reset.lua"
 _RESTORE = "breaker_restore.lua"
+_TALLY = "breaker_tally.lua"
 _PERMITS = "lib/permits.lua"
 _RULES = "lib/rules.lua"
+_STREAK = "lib/streak.lua"
 
 BROKEN: Final[dict[str, Replacements]] = {
     # Asking
@@ -67,7 +69,61 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_RULES, "at > current - BUCKETS and", "at > current - BUCKETS + 1 and"),
     ),
     "a success does not end the streak": (
-        (_RECORD, "    b.failure_count = 0\n", "    b.failure_count = b.failure_count\n"),
+        (_STREAK, "b.failure_count, b.streak_from = 0, 0", "b.streak_from = b.streak_from"),
+    ),
+    "old successes end a streak": ((_STREAK, "at >= b.last_failure_at", "at >= 0"),),
+    "a success that ended with the latest failure leaves it": (
+        (_STREAK, "at >= b.last_failure_at", "at > b.last_failure_at"),
+    ),
+    "a success in the midst of a streak leaves all of it": (
+        (_STREAK, "elseif at > b.streak_from then", "elseif false then"),
+    ),
+    "a success from before a streak cuts it": (
+        (_STREAK, "elseif at > b.streak_from then", "else"),
+    ),
+    "a streak that was cut begins where it did": (
+        (_STREAK, "= 1, b.last_failure_at", "= 1, b.streak_from"),
+    ),
+    "a success begins a streak": (
+        (_STREAK, "if b.failure_count == 0 then\n    return", "if false then\n    return"),
+    ),
+    "each failure begins the streak": (
+        (
+            _STREAK,
+            "if b.failure_count == 0 then\n    b.streak_from",
+            "if true then\n    b.streak_from",
+        ),
+    ),
+    "a close keeps the beginning of the streak": ((_RULES, "  b.streak_from = 0\n", ""),),
+    "successes before an outcome are not counted": (
+        (_RECORD, 'if successes > 0 and counts_in("closed") then', "if false then"),
+    ),
+    "no successes before an outcome end the streak": (
+        (_RECORD, 'if successes > 0 and counts_in("closed") then', 'if counts_in("closed") then'),
+    ),
+    "successes before an outcome are new": ((_RECORD, "now - age", "now"),),
+    "successes before an outcome count once": (
+        (_RECORD, "rules.called(b, now, successes, 0)", "rules.called(b, now, 1, 0)"),
+    ),
+    "only what counts is written with a returned permit": (
+        (_RECORD, 'if successes > 0 or outcome ~= "returned"', 'if outcome ~= "returned"'),
+    ),
+    "gathered successes are new": ((_TALLY, "now - age", "now"),),
+    "gathered successes count once": (
+        (_TALLY, "rules.called(b, now, successes, 0)", "rules.called(b, now, 1, 0)"),
+    ),
+    "gathered successes are of any generation": (
+        (_TALLY, "tonumber(generation) == b.generation", "true"),
+    ),
+    "gathered successes count under an operator's word": (
+        (_TALLY, 'breaker.override(b, now) == ""', "true"),
+    ),
+    "gathered successes count while it is open": ((_TALLY, ' and b.state == "closed"', ""),),
+    "gathered successes are not in the totals": (
+        (_TALLY, "b.total_successes + successes", "b.total_successes"),
+    ),
+    "nobody is told that gathered successes opened it": (
+        (_TALLY, "  if kind then\n", "  if false then\n"),
     ),
     "the timer is moved by a late failure": (
         (
@@ -101,7 +157,8 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_PERMITS, "tonumber(deadline)) > now then", "tonumber(deadline)) > 0 then"),
     ),
     "a cancelled call is a failure": (
-        (_RECORD, 'if outcome == "returned" then', 'if outcome == "cancelled" then'),
+        (_RECORD, 'if outcome ~= "returned" then\n  local', "if true then\n  local"),
+        (_RECORD, 'local counted = outcome ~= "returned" and', "local counted ="),
     ),
     "an outcome without a permit is a trial's": (
         (_RECORD, 'elseif permit == "asked" and stands', "elseif stands"),
@@ -133,6 +190,23 @@ BROKEN: Final[dict[str, Replacements]] = {
             "return breaker.reply(WORDS[kind] or",
             'return breaker.reply(b.state == "open" and "opened" or WORDS[kind] or',
         ),
+    ),
+    "followers are told of every failure": ((_STREAK, "math.ceil(b.failure_threshold / 2)", "1"),),
+    "followers are told of a streak all the time": (
+        (_STREAK, "math.abs(now - b.warned_at) < HINTS_APART_MS", "false"),
+    ),
+    "followers are told of a streak once": (
+        (
+            _STREAK,
+            "if short or math.abs(now - b.warned_at) < HINTS_APART_MS",
+            "if short or b.warned_at > 0",
+        ),
+    ),
+    "followers are told of a streak that opened the breaker": (
+        (_RECORD, "local hint = not kind and", "local hint ="),
+    ),
+    "a streak that followers are told of changes the version": (
+        (_RECORD, "  if hint then\n", "  if hint then\n    journal.bump(KEYS[5], now)\n"),
     ),
     # Operators
     "an override is no generation": ((_OVERRIDE, "b.generation = b.generation + 1\n", ""),),

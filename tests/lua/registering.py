@@ -20,7 +20,11 @@ def name_of(registration: str) -> str:
 
 
 def register(
-    server: LuaServer, registration: str = "openai", process: str = "A", priority: str = "NORMAL"
+    server: LuaServer,
+    registration: str = "openai",
+    process: str = "A",
+    priority: str = "NORMAL",
+    mode: str = "register",
 ) -> list[Any]:
     record = ["name", name_of(registration), "priority", priority, "metadata", "{}"]
     return server.call(
@@ -31,6 +35,7 @@ def register(
         process=process,
         lease_ms=LEASE,
         retention_ms=RETENTION,
+        mode=mode,
         record=record,
     )
 
@@ -55,6 +60,7 @@ def renew(
     breakers: Sequence[str] = (),
     *,
     outage: bool = False,
+    share: float = 0.5,
 ) -> list[Any]:
     return server.call(
         "provider_renew",
@@ -63,6 +69,7 @@ def renew(
         lease_ms=LEASE,
         retention_ms=RETENTION,
         outage=int(outage),
+        share=str(share),
         ids=ids,
     )
 

@@ -12,6 +12,7 @@ from tests.lua.breaker_calls import (
     acquire,
     configure,
     cool_down,
+    merge,
     opened,
     override,
     record,
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
         lambda server: reset(server, writes=False),
         lambda server: cool_down(server, 1_000, writes=False),
         lambda server: restore(server, {"state": "open", "decided_at": START}, writes=False),
+        lambda server: merge(server, 1, 5, state="open", cooldown=1_000, writes=False),
     ],
-    ids=["acquire", "record", "override", "reset", "cool_down", "restore"],
+    ids=["acquire", "record", "override", "reset", "cool_down", "restore", "merge"],
 )
 def test_a_breaker_without_settings_is_missing(
     server: LuaServer, ask: Callable[[LuaServer], list[Any]], damage: str

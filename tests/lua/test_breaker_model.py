@@ -33,11 +33,13 @@ DRIVEN = {
     "breaker_record",
     "breaker_reset",
     "breaker_restore",
+    "breaker_tally",
 }
 """The scripts that the machine calls."""
 
 MET = {
     "ask: admitted",
+    "breaker_failing",
     "ask: permit",
     "ask: refused cooling_down",
     "ask: refused forced_open",
@@ -62,6 +64,9 @@ MET = {
     "reset: changed",
     "restore: restored",
     "restore: unchanged",
+    "tally: counted",
+    "tally: late",
+    "tally: opened",
 }
 """What so many walks come across at the least; nothing in it is rare."""
 
@@ -142,16 +147,21 @@ def unlimited(refusal: Method) -> Method:
 
 def of_any_generation(record: Method) -> Method:
     def broken(
-        self: BreakerState, now: int, outcome: str, permit: str = "", generation: object = None
+        self: BreakerState,
+        now: int,
+        outcome: str,
+        permit: str = "",
+        generation: object = None,
+        **before: int,
     ) -> object:
-        return record(self, now, outcome, permit)
+        return record(self, now, outcome, permit, **before)
 
     return broken
 
 
 def moving_the_timer(record: Method) -> Method:
-    def broken(self: BreakerState, now: int, *args: Any) -> object:
-        verdict = record(self, now, *args)
+    def broken(self: BreakerState, now: int, *args: Any, **before: int) -> object:
+        verdict = record(self, now, *args, **before)
         if verdict is Verdict.LATE and self.state is CircuitState.OPEN:
             self.retry_at = now + round(self.config.recovery_timeout * 1000)
         return verdict
@@ -160,9 +170,9 @@ def moving_the_timer(record: Method) -> Method:
 
 
 def without_totals(record: Method) -> Method:
-    def broken(self: BreakerState, *args: Any) -> object:
+    def broken(self: BreakerState, *args: Any, **named: int) -> object:
         before = self.total_failures
-        verdict = record(self, *args)
+        verdict = record(self, *args, **named)
         self.total_failures = before
         return verdict
 
@@ -175,6 +185,20 @@ def keeping_the_streak(method: Method) -> Method:
         verdict = method(self, *args, **named)
         self.failure_count = max(before, self.failure_count)
         return verdict
+
+    return broken
+
+
+def of_any_age(succeeded: Method) -> Method:
+    def broken(self: BreakerState, now: int, successes: int, newest: int) -> object:
+        return succeeded(self, now, successes, now)
+
+    return broken
+
+
+def without_what_came_before(record: Method) -> Method:
+    def broken(self: BreakerState, *args: Any, **before: int) -> object:
+        return record(self, *args)
 
     return broken
 
@@ -216,7 +240,9 @@ def always_as_long(open_: Method) -> Method:
         ("record", of_any_generation),
         ("record", moving_the_timer),
         ("record", without_totals),
-        ("_counted", keeping_the_streak),
+        ("_succeeded", keeping_the_streak),
+        ("_succeeded", of_any_age),
+        ("record", without_what_came_before),
         ("reset", keeping_the_streak),
         ("cool_down", by_the_earlier_deadline),
         ("set_override", without_a_generation),

@@ -47,3 +47,11 @@ def test_a_damaged_position_begins_anew(server: LuaServer) -> None:
     assert take(server, 0, writes=False) == ["taken", "0"]
     assert take(server, 2) == ["taken", "0"]
     assert take(server, 1) == ["taken", "2"]
+
+
+def test_positions_begin_anew_where_somebody_wrote_something_else(server: LuaServer) -> None:
+    server.client.set(KEYS.cursors, "not positions", ex=60)
+
+    assert take(server, 0, writes=False) == ["taken", "0"]
+    assert take(server, 2) == ["taken", "0"]
+    assert take(server, 1) == ["taken", "2"]

@@ -89,7 +89,7 @@ def test_more_than_half_at_once_after_an_outage_are_kept_for_one_more_lease(
     dead = {f"p{n}|A": START for n in range(expired)}
     live = {f"q{n}|C": START + 2 * LEASE for n in range(alive)}
     register(server)
-    server.client.delete(KEYS.members)
+    server.client.delete(KEYS.members, KEYS.registrations)
     server.client.zadd(KEYS.members, {**dead, **live})
     server.client.hset(KEYS.meta, "suspect_until", START + LEASE)
     server.clock.now += 1
@@ -132,7 +132,7 @@ def test_without_an_outage_all_may_expire_at_once(server: LuaServer) -> None:
 def test_the_share_is_the_callers(server: LuaServer) -> None:
     register(server)
     server.clock.now += LEASE
-    renew(server, [], process="C", outage=True)
+    renew(server, [], process="C", outage=True, share=1)
 
     assert sweep(server, share=1) == ["swept", "openai"]
 
@@ -144,3 +144,112 @@ def test_a_process_that_has_only_gone_is_no_event(server: LuaServer) -> None:
     assert sweep(server, []) == ["swept"]
 
     assert server.dump() == {}
+
+
+def test_what_was_kept_once_goes_though_a_slow_process_sees_one_outage_after_the_other(
+    server: LuaServer,
+) -> None:
+    register(server, process="A")
+    server.clock.now += LEASE
+    renew(server, [], process="slow", outage=True)
+    assert sweep(server) == ["kept"]
+
+    for _ in range(3):
+        server.clock.now += LEASE // 4
+        renew(server, [], process="slow", outage=True)
+        assert sweep(server, writes=False) == ["swept"]
+    server.clock.now += LEASE // 4
+    renew(server, [], process="slow", outage=True)
+
+    assert sweep(server) == ["swept", "openai"]
+    assert server.kinds().count("members_kept") == 1
+
+
+def test_who_has_renewed_since_is_kept_again_and_who_has_not_is_swept(server: LuaServer) -> None:
+    register(server, "openai", "A")
+    register(server, "claude", "D")
+    server.clock.now += LEASE
+    renew(server, [], process="B", outage=True)
+    assert sweep(server, ["openai", "claude"]) == ["kept"]
+    server.clock.now += 1_000
+    renew(server, ["claude"], process="D")
+    server.clock.now += LEASE
+    renew(server, [], process="B", outage=True)
+
+    assert sweep(server, ["openai", "claude"]) == ["kept", "openai"]
+
+    assert set(server.dump()[KEYS.registrations][0]) == {"claude"}
+
+
+def test_a_minority_that_renews_last_after_an_outage_is_kept_too(server: LuaServer) -> None:
+    for process in "ACDE":
+        register(server, process, process)
+    server.clock.now += LEASE
+    for process in "ACD":  # each hears only now that it was away
+        renew(server, [process], process)
+        renew(server, [process], process, outage=True)
+
+    assert sweep(server, ["E"]) == ["kept"]
+
+    server.clock.now += LEASE - 1
+    assert renew(server, ["E"], "E")[5:] == []
+
+
+def test_what_expires_while_leases_are_kept_is_kept_as_long_and_no_longer(
+    server: LuaServer,
+) -> None:
+    register(server, "openai", "A")
+    register(server, "openai", "E")
+    server.clock.now += 1_000
+    register(server, "claude", "D")
+    server.clock.now += LEASE - 1_000
+    renew(server, [], process="B", outage=True)
+    kept = sweep(server, ["openai", "claude"])
+    server.clock.now += 1_000
+
+    assert [kept, sweep(server, ["openai", "claude"])] == [["kept"], ["kept"]]
+
+    server.clock.now += LEASE - 1_000
+    assert sweep(server, ["openai", "claude"]) == ["swept", "claude", "openai"]
+
+
+@pytest.mark.parametrize("lost", ["all", "one"])
+def test_a_registration_whose_members_somebody_deleted_goes_after_one_lease(
+    server: LuaServer, lost: str
+) -> None:
+    register(server, "dead", "A")
+    register(server, "openai", "B")
+    if lost == "all":
+        server.client.delete(KEYS.members)
+        assert renew(server, ["openai"], "B")[5:] == ["openai"]
+        register(server, "openai", "B", mode="rejoin")
+    else:
+        server.client.zrem(KEYS.members, "dead|A")
+        sweep(server)
+    server.clock.now += LEASE - 1
+    renew(server, ["openai"], "B")
+    assert sweep(server, ["dead", "openai"], writes=False) == ["swept"]
+    server.clock.now += 1
+
+    assert sweep(server, ["dead", "openai"]) == ["swept", "dead"]
+
+    assert server.dump()[KEYS.registrations][0] == {"openai": 2}
+    assert "nobody" not in str(server.dump())
+    assert server.kinds()[-1] == "provider_expired"
+
+
+def test_a_process_that_has_not_beaten_yet_keeps_what_somebody_deleted_its_membership_of(
+    server: LuaServer,
+) -> None:
+    register(server, "openai", "A")
+    server.client.delete(KEYS.members)
+    renew(server, [], "B")
+    server.clock.now += LEASE - 1
+
+    assert sweep(server, writes=False) == ["swept"]
+    assert renew(server, ["openai"], "A")[5:] == ["openai"]
+    assert register(server, "openai", "A", mode="rejoin")[0] == "joined"
+    server.clock.now += LEASE - 1
+    assert sweep(server) == ["swept"]
+
+    assert set(server.dump()[KEYS.registrations][0]) == {"openai"}

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.lua.lua_server import KEYS, START
 from tests.lua.registering import LEASE, RETENTION, register
 
@@ -115,3 +117,59 @@ def test_a_record_of_another_type_is_replaced(server: LuaServer) -> None:
     assert register(server)[0] == "registered"
 
     assert server.client.type(KEYS.provider("openai")) == "hash"
+
+
+def test_an_older_process_that_comes_back_does_not_overwrite_newer_settings(
+    server: LuaServer,
+) -> None:
+    register(server, process="old", priority="LOW")
+    register(server, process="new", priority="HIGH")
+    server.client.zrem(KEYS.members, "openai|old")
+    before = server.dump()
+
+    assert register(server, process="old", priority="LOW", mode="rejoin")[0] == "joined"
+
+    found = server.dump()
+    assert found[KEYS.provider("openai")][0] == before[KEYS.provider("openai")][0]
+    assert found[KEYS.meta][0] == before[KEYS.meta][0]
+    assert "openai|old" in found[KEYS.members][0]
+    assert server.kinds()[-1] == "member_joined"
+
+
+def test_one_that_comes_back_puts_a_record_into_the_list_again_as_it_stands(
+    server: LuaServer,
+) -> None:
+    register(server, process="new", priority="HIGH")
+    server.client.delete(KEYS.registrations)
+
+    assert register(server, process="old", priority="LOW", mode="rejoin")[0] == "registered"
+
+    found = server.dump()
+    assert found[KEYS.provider("openai")][0]["priority"] == "HIGH"
+    assert found[KEYS.provider("openai")][0]["registered_by"] == "new"
+    assert found[KEYS.registrations][0] == {"openai": 2}
+    assert found[KEYS.meta][0]["revision"] == "2"
+
+
+def test_one_that_comes_back_writes_the_record_where_there_is_none(server: LuaServer) -> None:
+    assert register(server, priority="LOW", mode="rejoin") == ["registered", DEADLINE]
+
+    assert server.dump()[KEYS.provider("openai")][0]["priority"] == "LOW"
+
+
+@pytest.mark.parametrize("key", [KEYS.registrations, KEYS.members, KEYS.meta, KEYS.events])
+def test_registering_does_not_fail_for_what_somebody_wrote_in_the_place_of_our_keys(
+    server: LuaServer, key: str
+) -> None:
+    register(server, "dead", "C")
+    register(server, "openai")
+    server.client.delete(key)
+    server.client.set(key, "not ours", ex=60)
+
+    assert register(server, "openai")[0] in {"registered", "joined"}
+    assert register(server, "claude", "B")[0] == "registered"
+
+    found = server.dump()
+    assert {"openai|A", "claude|B"} <= set(found[KEYS.members][0])
+    assert {"openai", "claude"} <= set(found[KEYS.registrations][0])
+    assert found[KEYS.meta][0]["epoch"]

@@ -87,3 +87,37 @@ def test_breakers_are_kept_as_long_and_one_that_never_expires_stays_so(server: L
     assert abs(expiries[KEYS.breaker("openai")] - (START + LEASE + RETENTION)) < 1_000
     assert expiries[KEYS.breaker("forced")] == -1
     assert KEYS.breaker("unheard-of") not in expiries
+
+
+def test_a_heartbeat_heals_what_somebody_wrote_in_the_place_of_our_keys(
+    server: LuaServer,
+) -> None:
+    register(server, "openai", "A")
+    register(server, "claude", "C")
+    damaged = (KEYS.registrations, KEYS.members, KEYS.meta, KEYS.provider("openai"))
+    for key in damaged:
+        server.client.delete(key)
+        server.client.set(key, "not ours", ex=60)
+
+    assert renew(server, ["openai"], "A")[5:] == ["openai"]
+    register(server, "openai", "A", mode="rejoin")
+
+    found = server.dump()
+    assert found[KEYS.registrations][0] == {"openai": 1}
+    assert set(found[KEYS.members][0]) == {"|A", "openai|A"}
+    assert found[KEYS.provider("openai")][0]["name"] == "openai"
+    assert found[KEYS.meta][0]["revision"] == "1"
+
+
+def test_a_new_process_sees_what_is_registered_though_somebody_deleted_meta(
+    server: LuaServer,
+) -> None:
+    register(server, "openai")
+    register(server, "claude")
+    server.client.delete(KEYS.meta)
+    server.clock.now += 1
+
+    assert renew(server, ["openai", "claude"])[2:4] == [str(START + 1), "1"]
+    register(server, "gemini")
+
+    assert server.dump()[KEYS.registrations][0] == {"openai": 1, "claude": 2, "gemini": 3}

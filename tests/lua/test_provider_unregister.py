@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.lua.lua_server import KEYS
-from tests.lua.registering import register, unregister
+from tests.lua.registering import register, renew, unregister
 
 if TYPE_CHECKING:
     from tests.lua.lua_server import LuaServer
@@ -57,3 +57,14 @@ def test_a_registration_whose_name_begins_like_another_is_another(server: LuaSer
     assert unregister(server, "openai", "A") == ["removed"]
 
     assert set(server.dump()[KEYS.registrations][0]) == {"openai@chat", "openai-2"}
+
+
+def test_the_last_one_to_leave_is_the_last_though_members_were_deleted(server: LuaServer) -> None:
+    register(server)
+    server.client.delete(KEYS.members)
+    renew(server, [])
+    register(server, mode="rejoin")
+
+    assert unregister(server) == ["removed"]
+
+    assert set(server.dump()[KEYS.members][0]) == {"|A"}

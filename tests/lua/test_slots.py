@@ -13,6 +13,7 @@ from ciris_registry.backend import Backend
 from ciris_registry.location import Location
 from ciris_registry.names import EVERY_HANDLER, GLOBAL
 from ciris_registry.records import Registration
+from ciris_registry.replies import Learned, Tally
 from ciris_registry.scripts import load_scripts
 from ciris_registry.store import Store
 
@@ -63,6 +64,7 @@ async def use_everything(store: Store, service_type: str, name: str, scope: str)
     registration = Registration(service_type, name, scope)
     config = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=0.0)
     await store.register(registration)
+    await store.register(registration, rejoin=True)
     await store.configure(service_type, name, config, explicit=True)
     await store.renew(service_type, [registration.id], [name], outage=False)
     await store.sweep(service_type, [registration.id])
@@ -75,12 +77,15 @@ async def use_everything(store: Store, service_type: str, name: str, scope: str)
     await store.record(service_type, name, "failure")
     await store.acquire(service_type, name, f"{store.process}|1")
     await store.record(service_type, name, "success", f"{store.process}|1")
+    await store.tally(service_type, [Tally(name, 3, 20), Tally("other", 1, 0, 5)])
+    await store.merge(service_type, name, Learned(1, 2, 1, 1, opened=True, cooldown=50))
     await store.read_breaker(service_type, name)
     await store.override(service_type, name, "open", "reason", "actor", 0)
     await store.reset(service_type, name, "reason", "actor")
     await store.cool_down(service_type, name, 1_000, "reason")
     await store.restore(service_type, name, {"state": "open", "decided_at": "1"})
     await store.unregister(registration)
+    await store.leave(service_type)
 
 
 def keys_of(calls: list[tuple[str, list[str]]]) -> Iterator[tuple[str, set[int]]]:

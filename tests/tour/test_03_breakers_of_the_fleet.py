@@ -215,6 +215,26 @@ async def test_a_healthy_answer_is_the_success_of_a_probe(registry: ServiceRegis
     assert breaker.state.value == "closed"
 
 
+@pytest.mark.parametrize("registered", [True, False])
+async def test_who_closes_while_probing_leaves_the_probe_to_the_next_at_once(
+    new_registry: New, registered: bool
+) -> None:
+    one, other = new_registry(), new_registry()
+    other.register("h", "llm", Client(), name="a", circuit_breaker_config=QUICK)
+    await other.flush()
+    if registered:
+        one.register("h", "llm", Client(), name="a", circuit_breaker_config=QUICK)
+    else:
+        one.bind("a", Client())
+    for _ in range(2):
+        await other.breaker("llm", "a").arecord_failure()
+    await asyncio.sleep(0.06)
+    assert await one.get_service("h", "llm") is not None
+    assert await other.get_service("h", "llm") is None
+    await one.aclose()
+    assert await other.get_service("h", "llm") is not None
+
+
 async def test_an_operators_word_stands_until_it_is_taken_away(new_registry: New) -> None:
     one, operator = new_registry(), new_registry()
     one.register("h", "llm", Client(), name="a", circuit_breaker_config=QUICK)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from typing import TYPE_CHECKING, Any
+from xmlrpc.client import ServerProxy
 
 import pytest
 import redis
@@ -25,6 +26,8 @@ from ciris_registry import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ciris_registry.identity import Naming
 
     New = Callable[..., ServiceRegistry]
 
@@ -71,6 +74,24 @@ async def test_a_bad_registration_says_what_to_do_and_registers_nothing(
         registry.register(**{**good, **change})
     info = await registry.aget_provider_info()
     assert [one["name"] for one in info["handlers"]["h"]["llm"]] == ["good"]
+
+
+class Evasive:
+    """A provider that raises whatever it is asked for."""
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+
+@pytest.mark.parametrize("make", [lambda: ServerProxy("http://localhost:1"), Evasive])
+@pytest.mark.parametrize("naming", ["private", "by_class"])
+def test_a_proxy_that_has_anything_as_its_name_is_named_after_its_class(
+    make: Callable[[], object], naming: Naming
+) -> None:
+    provider = make()
+    registry = ServiceRegistry(url="memory://", naming=naming)
+    name = registry.register("h", "llm", provider)
+    assert name.startswith(type(provider).__name__)
 
 
 def test_a_member_may_be_given_by_name_or_value() -> None:

@@ -1,0 +1,49 @@
+-- How many failures in a row there were, by the times of the calls, whenever they are reported.
+-- For one process, the same is in breaker_rules.py.
+local streak = {}
+
+local HINTS_APART_MS = 1000
+
+function streak.failed(b, now)
+  if b.failure_count == 0 then
+    b.streak_from = now
+  end
+  b.failure_count = b.failure_count + 1
+  b.last_failure_at = now
+end
+
+-- A success, at a time that may lie back. In the midst of the streak it leaves what is known to
+-- have come after it: the latest failure.
+function streak.succeeded(b, at)
+  if b.failure_count == 0 then
+    return
+  elseif at >= b.last_failure_at then
+    b.failure_count, b.streak_from = 0, 0
+  elseif at > b.streak_from then
+    b.failure_count, b.streak_from = 1, b.last_failure_at
+  end
+end
+
+-- Outcomes of one process, told together and at an unknown time: after its last success came so
+-- many failures. They make no success too old to end the streak: last_failure_at stays.
+function streak.merged(b, now, successes, failures)
+  local before = successes > 0 and 0 or b.failure_count
+  b.failure_count = before + failures
+  if b.failure_count == 0 then
+    b.streak_from = 0
+  elseif before == 0 then
+    b.streak_from = now
+  end
+end
+
+-- What to tell followers of a streak that may open the breaker soon; nil if they were just told.
+function streak.hint(b, now)
+  local short = b.failure_count < math.ceil(b.failure_threshold / 2)
+  if short or math.abs(now - b.warned_at) < HINTS_APART_MS then
+    return nil
+  end
+  b.warned_at = now
+  return string.format("%.0f failures in a row", b.failure_count)
+end
+
+return streak

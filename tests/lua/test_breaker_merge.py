@@ -1,0 +1,150 @@
+"""Redis is back: what processes learned of a breaker meanwhile, and who leads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ciris_registry.breaker_config import CircuitBreakerConfig
+from tests.lua.breaker_calls import (
+    acquire,
+    configure,
+    cool_down,
+    merge,
+    opened,
+    override,
+    record,
+    reset,
+    state,
+    tally,
+)
+from tests.lua.lua_server import KEYS, START
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tests.lua.lua_server import LuaServer
+
+FIVE = CircuitBreakerConfig(failure_threshold=5)
+
+
+def numbers(reply: list[Any], *names: str) -> list[int]:
+    shown = state(reply)
+    return [int(shown[name]) for name in names]
+
+
+def test_a_breaker_that_opened_in_one_process_opens_for_all(server: LuaServer) -> None:
+    configure(server, FIVE)
+
+    reply = merge(server, 2, 3, streak=1, state="open")
+
+    assert reply[:2] == ["opened", str(START)]
+    assert server.events() == [
+        {
+            "kind": "breaker_opened",
+            "provider": "openai",
+            "by": "A",
+            "reason": "opened by A while Redis was away: 3 of 5 calls failed",
+        }
+    ]
+    assert numbers(reply, "generation", "openings", "retry_at") == [1, 1, START + 60_000]
+    assert server.dump()[KEYS.meta][0]["revision"] == "2"
+    assert acquire(server, "A|1", writes=False)[2] == "open"
+
+
+def test_failures_of_several_processes_add_up(server: LuaServer) -> None:
+    configure(server, FIVE)
+    record(server)
+
+    reply = merge(server, failures=2)
+    assert reply[0] == "changed"
+    assert numbers(reply, "failure_count", "streak_from") == [3, START]
+
+    server.clock.now += 10
+    assert merge(server, failures=2)[0] == "opened"
+
+
+def test_a_success_meanwhile_ends_the_streak_of_before(server: LuaServer) -> None:
+    configure(server, FIVE)
+    for _ in range(4):
+        record(server)
+    server.clock.now += 10
+
+    reply = merge(server, 6, 7, streak=2)
+
+    assert reply[0] == "changed"
+    assert numbers(reply, "failure_count", "streak_from") == [2, START + 10]
+    assert numbers(merge(server, 1, 1, streak=0), "failure_count", "streak_from") == [0, 0]
+
+
+def test_any_newer_success_ends_a_streak_that_was_merged(server: LuaServer) -> None:
+    configure(server, FIVE)
+    merge(server, failures=3)
+
+    assert tally(server, ("openai", 1, 5, "")) == ["counted"]
+
+    assert server.dump()[KEYS.breaker("openai")][0]["failure_count"] == "0"
+
+
+@pytest.mark.parametrize("why", ["generation", "override", "open", "no failure"])
+def test_otherwise_the_shared_state_leads_and_the_totals_grow(server: LuaServer, why: str) -> None:
+    configure(server, FIVE)
+    record(server)
+    generation, failures = 0, 9
+    if why == "generation":
+        reset(server)
+    elif why == "override":
+        override(server, "closed")
+        generation = 1
+    elif why == "open":
+        merge(server, failures=4)
+        generation = 1
+    else:
+        failures = 0
+    before = server.dump()[KEYS.breaker("openai")][0]
+    told = server.kinds()
+
+    reply = merge(server, 3, failures, generation=generation, state="open")
+
+    assert reply[0] == "unchanged"
+    totals = {
+        "total_successes": str(int(before["total_successes"]) + 3),
+        "total_failures": str(int(before["total_failures"]) + failures),
+    }
+    assert server.dump()[KEYS.breaker("openai")][0] == before | totals
+    assert server.kinds() == told
+
+
+def test_the_later_cooldown_stays(server: LuaServer) -> None:
+    configure(server)
+    cool_down(server, 5_000)
+
+    assert merge(server, cooldown=4_000, writes=False)[0] == "unchanged"
+    reply = merge(server, cooldown=6_000)
+
+    assert reply[0] == "changed"
+    assert numbers(reply, "cooldown_until") == [START + 6_000]
+    assert server.events()[-1] == {
+        "kind": "breaker_cooling_down",
+        "provider": "openai",
+        "by": "A",
+        "reason": "told to A while Redis was away",
+        "until": str(START + 6_000),
+    }
+
+
+def test_a_cooldown_is_merged_into_a_breaker_that_has_opened_since(server: LuaServer) -> None:
+    opened(server)
+
+    reply = merge(server, 1, 1, cooldown=6_000)
+
+    assert reply[0] == "changed"
+    assert state(reply)["state"] == "open"
+    assert acquire(server, "A|1", writes=False)[2] == "cooling_down"
+
+
+def test_one_who_learned_nothing_writes_nothing(server: LuaServer) -> None:
+    configure(server)
+
+    assert merge(server, state="open", writes=False)[0] == "unchanged"
