@@ -285,7 +285,8 @@ class BreakerHandle:
 
     async def acool_down(self, seconds: float, reason: str = "") -> None:
         """Leave the provider alone for ``seconds``, everywhere when this returns."""
-        await self._cool_down(await self._ready(), _duration(seconds), reason)
+        length = _duration(seconds)
+        await self._surely(lambda store: self._cool_down(store, length, reason))
 
     def force_open(self, reason: str = "", duration: float | None = None) -> None:
         """Refuse every call of the fleet, for ``duration`` seconds or until it is cleared."""
@@ -293,7 +294,8 @@ class BreakerHandle:
 
     async def aforce_open(self, reason: str = "", duration: float | None = None) -> None:
         """Refuse every call of the fleet, from when this returns."""
-        await self._override(await self._ready(), "open", reason, _duration(duration))
+        length = _duration(duration)
+        await self._surely(lambda store: self._override(store, "open", reason, length))
 
     def force_close(self, reason: str = "", duration: float | None = None) -> None:
         """Admit every call of the fleet, for ``duration`` seconds or until it is cleared."""
@@ -301,7 +303,8 @@ class BreakerHandle:
 
     async def aforce_close(self, reason: str = "", duration: float | None = None) -> None:
         """Admit every call of the fleet, from when this returns."""
-        await self._override(await self._ready(), "closed", reason, _duration(duration))
+        length = _duration(duration)
+        await self._surely(lambda store: self._override(store, "closed", reason, length))
 
     def clear_override(self) -> None:
         """Take a forced state away; what the breaker had decided itself stands again."""
@@ -309,7 +312,7 @@ class BreakerHandle:
 
     async def aclear_override(self) -> None:
         """Take a forced state away, everywhere when this returns."""
-        await self._override(await self._ready(), "", "", 0)
+        await self._surely(lambda store: self._override(store, "", "", 0))
 
     def reset(self, reason: str = "") -> None:
         """Close it and forget what it counted, its cooldown and its override; settings stay."""
@@ -319,7 +322,7 @@ class BreakerHandle:
 
     async def areset(self, reason: str = "") -> None:
         """Close it everywhere when this returns."""
-        await self._reset(await self._ready(), reason)
+        await self._surely(lambda store: self._reset(store, reason))
 
     def __repr__(self) -> str:
         return f"BreakerHandle({self.service_type!r}, {self.name!r}, {self.state.value})"
@@ -335,11 +338,17 @@ class BreakerHandle:
         left = max(0, retry_at - self._mirror.now()) / 1000 if retry_at else None
         return CircuitBreakerError(self.name, reason, left)
 
-    async def _ready(self) -> Store:
+    async def _surely(self, write: Callable[[Store], Awaitable[object]]) -> None:
+        """Write when everything before it is written; wait for Redis if it is away."""
         store = await self._session.store()
-        await self._link.patiently(self._flush)
         self._known()
-        return store
+
+        async def attempt() -> None:
+            self._link.check()
+            await self._flush()
+            await write(store)
+
+        await self._link.patiently(attempt)
 
     async def _flush(self) -> None:
         await self._successes.flush()
