@@ -134,8 +134,11 @@ class Membership:
             if registration is not None:
                 await self.write(store, registration)
 
-    async def recover(self, store: Store, before: Snapshot) -> None:
-        """Redis has lost a service type: register anew, put back what the breakers were."""
+    async def recover(self, store: Store, before: Snapshot, now: int) -> None:
+        """Redis has lost a service type: register anew, put back what the breakers were.
+
+        ``now`` is the time of the server that had it, as far as this process can tell.
+        """
         service_type = before.service_type
         self._announced.clear()
         _log.warning(
@@ -146,7 +149,7 @@ class Membership:
         for name, breaker in before.breakers.items():
             if breaker.decided_at or breaker.cooldown_until:
                 await store.configure(service_type, name, breaker.config, explicit=False)
-                await store.restore(service_type, name, remembered(breaker))
+                await store.restore(service_type, name, remembered(breaker), now)
         await self.rewrite(store, service_type, tuple(self.own(service_type)))
 
     def notice(self, snapshot: Snapshot) -> None:
