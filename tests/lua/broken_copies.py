@@ -90,8 +90,8 @@ BROKEN: Final[dict[str, Replacements]] = {
     "each failure begins the streak": (
         (
             _STREAK,
-            "if b.failure_count == 0 then\n    b.streak_from",
-            "if true then\n    b.streak_from",
+            "if b.failure_count == 0 then\n    b.streak_from = now",
+            "if true then\n    b.streak_from = now",
         ),
     ),
     "a close keeps the beginning of the streak": ((_RULES, "  b.streak_from = 0\n", ""),),
