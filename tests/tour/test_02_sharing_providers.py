@@ -223,9 +223,10 @@ async def test_events_tell_each_change_once_and_who_made_it(new_registry: New) -
     await breaker.aforce_close("tested by hand")
     await breaker.aclear_override()
     await one.aunregister("a")
-    kinds = [(await anext(feed)).kind for _ in range(5)]
+    kinds = [(await anext(feed)).kind for _ in range(6)]
     assert kinds == [
         "provider_registered",
+        "breaker_failing",
         "breaker_opened",
         "breaker_forced_closed",
         "breaker_override_cleared",
