@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CLIENT_SENT: Final = (
     "auth",
+    "client",
     "client|id",
     "client|no-evict",
     "client|setinfo",
@@ -33,6 +34,7 @@ CLIENT_SENT: Final = (
     "ping",
     "psubscribe",
     "publish",
+    "script",
     "script|exists",
     "script|load",
     "select",
@@ -44,7 +46,7 @@ CLIENT_SENT: Final = (
     "xread",
     "xreadgroup",
 )
-"""What is counted, as ``INFO commandstats`` names it."""
+"""What is counted, as ``INFO commandstats`` names it; subcommands since Redis 7."""
 
 
 class CommandCount:

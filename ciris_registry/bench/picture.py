@@ -60,13 +60,17 @@ def draw(results: Results, path: Path) -> None:
     axes.axvline(1, color="black", linewidth=1, zorder=0.5)
     axes.set_xscale("log")
     axes.set_xlim(0.008, 200 * max([1.0, *lengths]))  # with room for what stands beside bars
-    axes.xaxis.set_major_formatter(lambda share, _: f"{share:g}")
+    axes.xaxis.set_major_formatter(_plainly)
     axes.set_xlabel("figure as a share of its target: met up to 1")
     axes.set_title(results.server, fontsize=9)
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:
         raise BenchError(f"the picture cannot be written: {error}") from None
+
+
+def _plainly(share: float, _: int) -> str:
+    return f"{share:g}"
 
 
 def _matplotlib(module: str) -> Any:  # it is not there for type checkers either

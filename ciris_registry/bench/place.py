@@ -1,7 +1,8 @@
 """Where a run is made: a server, a client for bare calls, and registries that use them.
 
 Owns the server that is started when no URL is given, and how registries are made. What a run
-writes lies in a namespace of its own, and expires within two minutes.
+writes lies in a namespace of its own; its providers expire within two minutes, its events within an
+hour.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 SETTINGS: Final = RegistrySettings(retention=60.0)
-"""As by default, but nothing stays for an hour."""
+"""As by default, but breakers do not stay for an hour."""
 
 _GONE: Final = 3.0
 """Seconds for an embedded server to be gone after its last user."""

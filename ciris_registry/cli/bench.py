@@ -43,8 +43,8 @@ def bench(
 ) -> None:
     """Measure what the registry costs, against a server of its own or one that you name.
 
-    It writes into a namespace of its own, and that expires within two minutes. On a server that
-    others use, their commands and their memory are counted too.
+    It writes into a namespace of its own, which expires within an hour. On a server that others
+    use, their commands and their memory are counted too.
     """
     where = Target.of(context, url, None).url
     try:
