@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-SETTINGS: Final = RegistrySettings(retention=60.0)
-"""As by default, but breakers do not stay for an hour."""
+SETTINGS: Final = RegistrySettings(retention=60.0, store_timeout=5.0)
+"""As by default, but breakers do not stay for an hour, and a machine that is busy with measuring is
+not taken for a Redis that is away: what a registry does then is another matter."""
 
 _GONE: Final = 3.0
 """Seconds for an embedded server to be gone after its last user."""
