@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ciris_registry.bench.messages import Answer, Orders, Word
 from ciris_registry.bench.place import new_registry
@@ -75,14 +75,18 @@ async def _live(lines: asyncio.StreamReader) -> None:
     async with new_registry(orders.url, orders.namespace) as registry:
         await join(registry)
         Answer(kind="ready").send()
-        working: asyncio.Task[Any] | None = None
-        while line := await lines.readline():
-            if working is not None:
-                await working
-            working = asyncio.create_task(obey(registry, Word.model_validate_json(line)))
-        if working is not None:
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
+        try:
+            # What fails in its work ends the reading, and so the process.
+            async with asyncio.TaskGroup() as tasks:
+                working: asyncio.Task[None] | None = None
+                while line := await lines.readline():
+                    if working is not None:
+                        await working
+                    working = tasks.create_task(obey(registry, Word.model_validate_json(line)))
+                if working is not None:
+                    working.cancel()
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
 
 
 async def main() -> None:
