@@ -21,7 +21,7 @@ Tick = Callable[[float], None]
 """Is told which share of a step is done, never while something is timed."""
 
 _WARM_UP: Final = 20
-_MOST_CALLS: Final = 2000
+_MOST_CALLS: Final = 20_000
 _PAUSE: Final = 0.001
 """Seconds for background tasks after each round."""
 
@@ -41,8 +41,10 @@ async def alternate(contenders: list[Contender], plan: Plan, tick: Tick) -> dict
     sizes = {one.name: await _size(one, plan.round_seconds) for one in contenders}
     taken: dict[str, list[float]] = {one.name: [] for one in contenders}
     for number in range(plan.rounds):
-        # Nobody always follows the same one.
-        for one in contenders if number % 2 else reversed(contenders):
+        # Nobody is always first, or always behind the same one.
+        first = number // 2 % len(contenders)
+        order = contenders[first:] + contenders[:first]
+        for one in order if number % 2 else reversed(order):
             times = sizes[one.name]
             taken[one.name].append(await _timed(one, times) / (times * one.at_once))
         tick((number + 1) / plan.rounds)
