@@ -10,7 +10,7 @@ LOWEST := .venv-lowest
 STYLUA ?= $(or $(wildcard .tools/node_modules/.bin/stylua),stylua)
 LUACHECK ?= luacheck
 
-.PHONY: venv demo test lint lint-python lint-lua format wheel-test bounds-test clean
+.PHONY: venv demo bench test lint lint-python lint-lua format wheel-test bounds-test clean
 
 venv: $(INSTALLED)
 
@@ -23,6 +23,9 @@ $(INSTALLED): pyproject.toml
 
 demo: $(INSTALLED)
 	$(BIN)/ciris-registry demo $(ARGS)
+
+bench: $(INSTALLED)
+	$(BIN)/ciris-registry bench $(ARGS)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
@@ -60,7 +63,8 @@ bounds-test:
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(PYTHON) -c 'import re, tomllib; \
 	project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-	needs = project["dependencies"] + project["optional-dependencies"]["embedded"]; \
+	extras = project["optional-dependencies"]; \
+	needs = project["dependencies"] + extras["embedded"] + extras["plot"]; \
 	print("\n".join(re.sub(r"\[.*?\]", "", n).replace(">=", "==") for n in needs))' \
 		> $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/constraints.txt \

@@ -479,7 +479,8 @@ class BreakerHandle:
         await self._membership.configure(store, self.service_type, self.name)
         known = self._mirror.confirmed(self.name)
         if known is not None and (known.decided_at or known.cooldown_until):
-            await store.restore(self.service_type, self.name, remembered(known))
+            seen_at = self._mirror.now()
+            await store.restore(self.service_type, self.name, remembered(known), seen_at)
 
 
 def _without_streak(breaker: BreakerState, _now: int) -> None:

@@ -157,8 +157,11 @@ class Membership:
             except StoreError as error:
                 _log.warning("what %s holds ends with its lease: %s", store.process, error)
 
-    async def recover(self, store: Store, before: Snapshot) -> None:
-        """Redis has lost a service type: register anew, put back what the breakers were."""
+    async def recover(self, store: Store, before: Snapshot, now: int) -> None:
+        """Redis has lost a service type: register anew, put back what the breakers were.
+
+        ``now`` is the time of the server that had it, as far as this process can tell.
+        """
         service_type = before.service_type
         self._announced.clear()
         _log.warning(
@@ -174,7 +177,7 @@ class Membership:
             if decided or (name in names and breaker.config is not self._default):
                 await store.configure(service_type, name, breaker.config, explicit=False)
             if decided:
-                await store.restore(service_type, name, remembered(breaker))
+                await store.restore(service_type, name, remembered(breaker), now)
         await self.rewrite(store, before, list(own))
 
     def notice(self, snapshot: Snapshot) -> None:

@@ -245,7 +245,8 @@ class Mirror:
         before = self.snapshot
         if before.version[0] not in {"", version[0]}:
             # Redis lost everything: what this process knows of it goes back first.
-            await self._membership.recover(store, replace(before, breakers=self._confirmed))
+            known = replace(before, breakers=self._confirmed)
+            await self._membership.recover(store, known, self.now())
             self.snapshot = replace(self.snapshot, version=NOTHING)
             return False
         names = list(dict.fromkeys([*map(name_of, orders), *self._watched()]))

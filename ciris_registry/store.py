@@ -350,15 +350,19 @@ class Store:
         return _breaker_reply(reply)
 
     async def restore(
-        self, service_type: str, name: str, remembered: Mapping[str, str]
+        self, service_type: str, name: str, remembered: Mapping[str, str], seen_at: int
     ) -> BreakerReply:
-        """Put back what this process still knows of a breaker that Redis has lost."""
+        """Put back what this process still knows of a breaker that Redis has lost.
+
+        ``seen_at`` is the time of the server that it knows it from, as far as it can tell.
+        """
         reply = await self._run(
             "breaker_restore",
             service_type,
             name,
             provider=name,
             process=self.process,
+            seen_at=seen_at,
             remembered=_flat(remembered),
         )
         return _breaker_reply(reply)

@@ -6,7 +6,8 @@
 -- KEYS[4]   meta        the service type's revision
 -- ARGV[1]   provider    its name
 -- ARGV[2]   process     the process that remembers
--- ARGV[3..] remembered  field, value, …: its state as last seen
+-- ARGV[3]   seen_at     the time of the server that had it, as far as the process can tell
+-- ARGV[4..] remembered  field, value, …: its state as last seen
 -- Returns   {"restored", now, field, value, …}
 --           {"unchanged", now, field, value, …}  Redis has newer data: a later decision
 --           {"missing"}                          configure the breaker first
@@ -15,17 +16,35 @@ local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local journal = require("lib.journal")
 
+local TIMES = {
+  "opened_at",
+  "retry_at",
+  "decided_at",
+  "last_failure_at",
+  "streak_from",
+  "warned_at",
+  "cooldown_until",
+  "override_until",
+}
+
 local now = clock.now()
 local b = breaker.load(KEYS[1])
 if not b then
   return { "missing" }
 end
 local remembered = {}
-for i = 3, #ARGV, 2 do
+for i = 4, #ARGV, 2 do
   local number = type(b[ARGV[i]]) == "number"
   remembered[ARGV[i]] = number and (tonumber(ARGV[i + 1]) or 0) or ARGV[i + 1]
 end
 -- Times of a server whose clock was ahead of this one's must not lengthen anything.
+local ahead = math.max(0, tonumber(ARGV[3]) - now)
+for _, field in ipairs(TIMES) do
+  local time = remembered[field] or 0
+  if time > 0 then
+    remembered[field] = math.max(1, time - ahead)
+  end
+end
 remembered.decided_at = math.min(remembered.decided_at or 0, now)
 local newer = remembered.decided_at > b.decided_at
 local cools = (remembered.cooldown_until or 0) > math.max(b.cooldown_until, now)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ciris_registry.events import Event
 
 _COLOURS: Final = {
+    "breaker_failing": "yellow",
     "breaker_opened": "red",
     "breaker_half_opened": "yellow",
     "breaker_cooling_down": "yellow",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ciris_registry.breaker_config import CircuitBreakerConfig
-from tests.lua.lua_server import KEYS, fields
+from tests.lua.lua_server import KEYS, START, fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,13 +113,18 @@ def cool_down(server: LuaServer, duration: int, *, writes: bool = True) -> list[
 
 
 def restore(
-    server: LuaServer, remembered: Mapping[str, str | int], *, writes: bool = True
+    server: LuaServer,
+    remembered: Mapping[str, str | int],
+    seen_at: int = START,
+    *,
+    writes: bool = True,
 ) -> list[Any]:
     return server.call(
         "breaker_restore",
         "openai",
         provider="openai",
         process="A",
+        seen_at=seen_at,
         remembered=[part for item in remembered.items() for part in item],
         writes=writes,
     )

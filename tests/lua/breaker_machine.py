@@ -72,6 +72,7 @@ PERMITS: Final = st.sampled_from(("", "asked", "asked"))
 WORDS: Final[SearchStrategy[Word]] = st.sampled_from(("open", "closed", ""))
 STEPS: Final = st.sampled_from((1, 9, 10, 50, 200, 1_000, 4_000))
 ENDS: Final = st.sampled_from(("recovery", "permit", "lease", "word", "window", "window"))
+AHEAD: Final = st.sampled_from((0, 0, 1, 3_000, 9_000_000))
 OFF: Final = st.sampled_from((-1, 0, 0, 1))
 
 
@@ -244,8 +245,14 @@ class BreakerMachine(RuleBasedStateMachine):
             self.expected = Prediction(config, leases=self.expected.leases)
             for side in self.bench.sides:
                 side.lose(config)
+        ahead = draw(AHEAD)
         answer = self.expected.restore(self.clock.now, self.memory)
-        self._compare("restore", "A", answer, lambda side: side.restore(self.memory, self.expected))
+        self._compare(
+            "restore",
+            "A",
+            answer,
+            lambda side: side.restore(self.memory, self.expected, ahead),
+        )
 
     def _ask(self, permit: str, *, due: bool = False) -> str:
         expected = self.expected

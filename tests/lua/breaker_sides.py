@@ -78,8 +78,11 @@ class Side(Protocol):
     def lose(self, config: CircuitBreakerConfig) -> None:
         """Redis loses the breaker, and somebody configures it anew."""
 
-    def restore(self, then: Prediction, expected: Prediction) -> Reply | None:
-        """Put back what a process remembers; where there is nothing to lose, learn the outcome."""
+    def restore(self, then: Prediction, expected: Prediction, ahead: int) -> Reply | None:
+        """Put back what a process remembers; where there is nothing to lose, learn the outcome.
+
+        The clock of the server that had it was so far ``ahead``, which must not matter.
+        """
 
     def window(self) -> list[tuple[int, int, int]]:
         """What is counted of the last calls, in parts of the window."""
@@ -158,11 +161,16 @@ class LuaSide:
         agree("settings", self.configure(config, explicit=False).answer.word, "created")
         self._seen = self._server.dump()
 
-    def restore(self, then: Prediction, expected: Prediction) -> Reply | None:
+    def restore(self, then: Prediction, expected: Prediction, ahead: int) -> Reply | None:
         breaker = BreakerState(then.config)
         update_breaker(breaker, then.shown())
-        flat = [part for item in remembered(breaker).items() for part in item]
-        return self._call("breaker_restore", process="A", remembered=flat)
+        known = remembered(breaker)
+        for name in known:
+            if name.endswith(("_at", "_until", "_from")) and known[name] != "0":
+                known[name] = str(int(known[name]) + ahead)
+        flat = [part for item in known.items() for part in item]
+        seen_at = self._server.clock.now + ahead if ahead else 0
+        return self._call("breaker_restore", process="A", seen_at=seen_at, remembered=flat)
 
     def check(self, expected: Prediction, by: str, *, quiet: bool) -> None:
         seen, now = self._server.dump(), self._server.clock.now
@@ -287,7 +295,7 @@ class MemorySide:
         self._state = BreakerState(config)
         self._deadlines = {}
 
-    def restore(self, then: Prediction, expected: Prediction) -> Reply | None:
+    def restore(self, then: Prediction, expected: Prediction, ahead: int) -> Reply | None:
         update_breaker(self._state, expected.shown())
         self._state.permits = {one: self._state.permits[one] for one in expected.trials}
         return None

@@ -90,8 +90,8 @@ BROKEN: Final[dict[str, Replacements]] = {
     "each failure begins the streak": (
         (
             _STREAK,
-            "if b.failure_count == 0 then\n    b.streak_from",
-            "if true then\n    b.streak_from",
+            "if b.failure_count == 0 then\n    b.streak_from = now",
+            "if true then\n    b.streak_from = now",
         ),
     ),
     "a close keeps the beginning of the streak": ((_RULES, "  b.streak_from = 0\n", ""),),
@@ -232,6 +232,15 @@ BROKEN: Final[dict[str, Replacements]] = {
     "default settings overwrite": ((_CONFIGURE, 'if ARGV[3] == "explicit" then', "if true then"),),
     "new settings are no generation": ((_CONFIGURE, "  b.generation = b.generation + 1\n", ""),),
     "new settings leave permits": ((_CONFIGURE, '  redis.call("DEL", KEYS[2])\n', ""),),
+    "what is remembered of a server that was ahead stays so": (
+        (_RESTORE, "math.max(0, tonumber(ARGV[3]) - now)", "0"),
+    ),
+    "a cooldown of a server that was ahead is as long as it was there": (
+        (_RESTORE, '  "cooldown_until",\n', ""),
+    ),
+    "what is remembered of a server that was behind is later than it was": (
+        (_RESTORE, "math.max(0, tonumber(ARGV[3]) - now)", "tonumber(ARGV[3]) - now"),
+    ),
     "what is remembered replaces newer data": (
         (_RESTORE, "local newer = remembered.decided_at > b.decided_at", "local newer = true"),
     ),

@@ -137,6 +137,51 @@ def test_a_server_whose_clock_is_behind_makes_nobody_wait_longer(server: LuaServ
     assert shown["decided_at"] == str(START)
 
 
+def test_every_time_of_a_server_whose_clock_was_ahead_is_as_long_ago_or_as_far_off(
+    server: LuaServer,
+) -> None:
+    configure(server)
+    ahead = 3_600_000
+    times = {
+        "opened_at": START - 500,
+        "retry_at": START + 700,
+        "decided_at": START - 400,
+        "last_failure_at": START - 500,
+        "streak_from": START - 900,
+        "warned_at": START - 600,
+        "cooldown_until": START + 5_000,
+        "override_until": START + 60_000,
+    }
+    then: dict[str, str | int] = {name: time + ahead for name, time in times.items()}
+
+    shown = state(restore(server, OPEN | {"override": "open"} | then, START + ahead))
+
+    assert {name: int(shown[name]) for name in times} == times
+
+
+def test_a_word_without_an_end_has_none_on_a_server_whose_clock_is_behind(
+    server: LuaServer,
+) -> None:
+    configure(server)
+
+    word: dict[str, str | int] = {"override": "open", "override_until": 0}
+    shown = state(restore(server, OPEN | word, START + 9_000_000))
+
+    assert (shown["override"], shown["override_until"], shown["cooldown_until"]) == (
+        "open",
+        "0",
+        "0",
+    )
+
+
+def test_times_of_a_server_that_is_not_ahead_stay(server: LuaServer) -> None:
+    configure(server)
+
+    shown = state(restore(server, OPEN, START - 3_600_000))
+
+    assert int(shown["retry_at"]) == OPEN["retry_at"]
+
+
 def test_an_operators_word_is_put_back_as_it_was_written(server: LuaServer) -> None:
     configure(server)
 

@@ -83,7 +83,7 @@ async def use_everything(store: Store, service_type: str, name: str, scope: str)
     await store.override(service_type, name, "open", "reason", "actor", 0)
     await store.reset(service_type, name, "reason", "actor")
     await store.cool_down(service_type, name, 1_000, "reason")
-    await store.restore(service_type, name, {"state": "open", "decided_at": "1"})
+    await store.restore(service_type, name, {"state": "open", "decided_at": "1"}, 1)
     await store.unregister(registration)
     await store.leave(service_type)
 

@@ -1,0 +1,103 @@
+"""One process of the bench's fleet: ``python -m ciris_registry.bench.worker``.
+
+It joins, does what it is told line by line, and ends with the end of its input, whatever it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from ciris_registry.bench.messages import Answer, Orders, Word
+from ciris_registry.bench.place import new_registry
+from ciris_registry.bench.plan import FLEET_PROVIDERS
+from ciris_registry.bench.pool import Client, register_turns
+from ciris_registry.breaker_config import CircuitBreakerConfig
+
+if TYPE_CHECKING:
+    from ciris_registry.registry import ServiceRegistry
+
+TURNS: Final = "turns"
+WATCHED: Final = "watched"
+PROVIDER: Final = "only"
+"""The service types of the fleet, and the one provider of the second."""
+
+BREAKER: Final = CircuitBreakerConfig(failure_threshold=5, recovery_timeout=600.0)
+
+_LOOK: Final = 0.001
+"""Seconds between two looks of a watcher. Many that never sleep would take the processors away
+from whoever is to tell them, so what is measured is up to this much more than what passed."""
+
+
+async def join(registry: ServiceRegistry) -> None:
+    """Register what the whole fleet registers; everybody knows it when this returns."""
+    register_turns(registry, TURNS, FLEET_PROVIDERS)
+    registry.register_global(
+        WATCHED, Client(PROVIDER), circuit_breaker_config=BREAKER, name=PROVIDER
+    )
+    await registry.flush()
+
+
+async def obey(registry: ServiceRegistry, word: Word) -> None:
+    """Do one thing, and say so."""
+    if word.do == "turns":
+        await _take_turns(registry, word.times)
+    else:
+        await _watch(registry)
+
+
+async def _take_turns(registry: ServiceRegistry, times: int) -> None:
+    counts: Counter[str] = Counter()
+    for _ in range(times):
+        client: Client = await registry.get_service("planner", TURNS)
+        counts[client.name] += 1
+    Answer(kind="turns", counts=counts).send()
+
+
+async def _watch(registry: ServiceRegistry) -> None:
+    """Say when the provider can be used, and then when it is refused."""
+    look = partial(registry.get_service, "watcher", WATCHED)
+    while await look() is None:  # noqa: ASYNC110 # whoever asks now and then is what is measured
+        await asyncio.sleep(_LOOK)
+    Answer(kind="ready").send()
+    while await look() is not None:  # noqa: ASYNC110 # as above
+        await asyncio.sleep(_LOOK)
+    Answer(kind="refused", at=time.monotonic()).send()
+
+
+async def _live(lines: asyncio.StreamReader) -> None:
+    orders = Orders.model_validate_json(await lines.readline())
+    async with new_registry(orders.url, orders.namespace) as registry:
+        await join(registry)
+        Answer(kind="ready").send()
+        try:
+            # What fails in its work ends the reading, and so the process.
+            async with asyncio.TaskGroup() as tasks:
+                working: asyncio.Task[None] | None = None
+                while line := await lines.readline():
+                    if working is not None:
+                        await working
+                    working = tasks.create_task(obey(registry, Word.model_validate_json(line)))
+                if working is not None:
+                    working.cancel()
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+
+
+async def main() -> None:
+    """Live until the input ends."""
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
+    )
+    await _live(lines)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):  # nobody listens any more
+        asyncio.run(main())
