@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import time
 import weakref
 from dataclasses import replace
@@ -112,10 +111,6 @@ class Mirror:
             self.heard_at = time.monotonic()
             self.fresh_until = self.heard_at + self._max_staleness
 
-    def cut_off(self) -> None:
-        """Redis is away: this copy is the best there is, however old."""
-        self.fresh_until = math.inf
-
     def doubt(self) -> None:
         """Whoever relies on this copy next has to ask."""
         self.fresh_until = 0.0
@@ -170,8 +165,7 @@ class Mirror:
     def expire(self) -> None:
         """Have the next sync read everything: a write may mean more than its writer knew."""
         self.snapshot = replace(self.snapshot, version=(self.snapshot.version[0], ""))
-        if self._link.ok:
-            self.doubt()
+        self.doubt()
 
     def change(self, snapshot: Snapshot) -> None:
         """Put what this process has just done over what it knew."""

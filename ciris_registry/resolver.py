@@ -6,6 +6,7 @@ checks say: resolving is not a call.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import logging
@@ -117,6 +118,8 @@ class Resolver:
         try:
             _, now, position = await mirror.promptly(store, taken)
         except StoreUnavailableError:
+            # A loop that only resolves must not keep from running what looks for Redis.
+            await asyncio.sleep(0)
             return self._plans.get(mirror, request, mirror.now()), "", 0
         return self._plans.get(mirror, request, now), taken, position
 

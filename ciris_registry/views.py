@@ -27,8 +27,6 @@ class Views:
         mirror = self.mirrors.get(service_type)
         if mirror is None:
             mirror = self.mirrors[service_type] = Mirror(self.parts, service_type)
-            if not self.parts.link.ok:
-                mirror.cut_off()
             self.on_new()
         return mirror
 
@@ -42,7 +40,4 @@ class Views:
 
     def _link_changed(self) -> None:
         for mirror in self.mirrors.values():
-            if self.parts.link.ok or self.parts.session.forked:
-                mirror.doubt()
-            else:
-                mirror.cut_off()
+            mirror.doubt()

@@ -58,9 +58,7 @@ async def counted(private_server: str) -> AsyncIterator[tuple[ServiceRegistry, C
     with redis.Redis.from_url(private_server) as client:
         client.flushall()
     commands = Commands(private_server)
-    async with ServiceRegistry(
-        url=private_server, settings=CALM, consistency="exact"
-    ) as registry:
+    async with ServiceRegistry(url=private_server, settings=CALM, consistency="exact") as registry:
         yield registry, commands
     commands.close()
 
