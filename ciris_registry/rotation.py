@@ -7,6 +7,7 @@ block when a process ends is nobody's turn.
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.errors import RegistryError, StoreUnavailableError
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from ciris_registry.session import Session
 
 LARGEST_BLOCK: Final = 32
-"""The first block is one position, and each is twice as long as the one before, up to this: many
-processes that resolve once or twice must not all meet the first provider."""
+"""A block is at most so long. The first ones are short, and of random lengths from the third on:
+what is left of them must not fall to the same provider in many processes that resolve only a few
+times."""
 
 _MOST_ROTATIONS: Final = 10_000
 
@@ -27,11 +29,11 @@ _MOST_ROTATIONS: Final = 10_000
 class Rotation:
     """The positions of one cursor that this process may use, from ``next`` up to ``end``."""
 
-    __slots__ = ("_refill", "end", "next", "refill_at", "size", "spare")
+    __slots__ = ("_refill", "blocks", "end", "next", "refill_at", "spare")
 
     def __init__(self, refill: Callable[[Rotation], None]) -> None:
         self.next = self.end = 0
-        self.size = 1
+        self.blocks = 0
         self.refill_at = -1
         self.spare: tuple[int, int] | None = None
         self._refill = refill
@@ -43,7 +45,9 @@ class Rotation:
             if self.spare is None:
                 return -1
             (position, self.end), self.spare = self.spare, None
-            self.refill_at = (position + self.end) // 2
+            # One that is over at once asks for no more: most that resolve once do not come again.
+            alone = position + 1 == self.end
+            self.refill_at = -1 if alone else (position + self.end) // 2
         self.next = position + 1
         if position == self.refill_at:
             self._refill(self)
@@ -53,6 +57,13 @@ class Rotation:
     def upcoming(self) -> int:
         """The position that the next step will take, as far as is known here."""
         return self.spare[0] if self.next == self.end and self.spare else self.next
+
+    def next_size(self) -> int:
+        """How many positions to lease next: 1, 1, 2 or 3, 4 to 7, and so on."""
+        least = 2 ** max(0, self.blocks - 1)
+        if least >= LARGEST_BLOCK:
+            return LARGEST_BLOCK
+        return random.randrange(least, 2 * least)  # noqa: S311 # no secret
 
     def lease(self, first: int, size: int) -> None:
         """These positions are this process's."""
@@ -113,7 +124,7 @@ class Rotations:
     async def _lease(
         self, rotation: Rotation, service_type: str, cursor: str
     ) -> RegistryError | None:
-        size = min(rotation.size, LARGEST_BLOCK)
+        size = rotation.next_size()
         try:
             store = await self._session.store()
             rotation.lease(await store.take(service_type, cursor, size), size)
@@ -121,5 +132,5 @@ class Rotations:
             return error
         finally:
             self._leasing.pop(rotation, None)
-        rotation.size = size * 2
+        rotation.blocks += 1
         return None
