@@ -56,6 +56,6 @@ class Event:
             by=fields.get("by", ""),
             reason=fields.get("reason", ""),
             details={name: text for name, text in fields.items() if name not in _OWN},
-            version=(fields["epoch"], fields["revision"]) if "revision" in fields else None,
+            version=(fields.get("epoch", ""), fields["revision"]) if "revision" in fields else None,
             breaker=fields.get("breaker", ""),
         )

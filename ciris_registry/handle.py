@@ -7,7 +7,6 @@ Those that begin with ``a`` return when Redis has it, with the state after it.
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ciris_registry.breaker_config import CircuitBreakerConfig, milliseconds
@@ -44,10 +43,6 @@ _log = logging.getLogger(__name__)
 
 _TEN_YEARS: Final = 10 * 365 * 86_400
 
-_ALERT: Final = 2.0
-"""Seconds for which successes are told at once after somebody has seen a streak of failures; the
-next hint comes, if it goes on, within one."""
-
 
 class BreakerHandle:
     """The shared breaker of one provider of one service type; see ``CircuitBreaker``."""
@@ -65,7 +60,6 @@ class BreakerHandle:
         self._meanwhile = parts.meanwhile
         self._successes = parts.successes
         self._one_by_one = parts.exact
-        self._alert_until = 0.0
 
     # Reading: changes nothing, here or in Redis
 
@@ -197,7 +191,7 @@ class BreakerHandle:
             self._report("success")
             return
         self._successes.count(self._key, breaker.generation)
-        if breaker.failure_count or self._alert_until:
+        if breaker.failure_count or self._mirror.alerts:
             self._end_streak()
 
     def record_failure(self) -> None:
@@ -265,11 +259,6 @@ class BreakerHandle:
             max(0, known.cooldown_until - now),
         )
         await self._do(store, lambda: store.merge(self.service_type, self.name, learned))
-
-    def alert(self) -> None:
-        """A streak of failures runs somewhere: whoever has seen successes says so now."""
-        self._alert_until = time.monotonic() + _ALERT
-        self._successes.hurry()
 
     # The operator's and the provider's word
 
@@ -428,8 +417,7 @@ class BreakerHandle:
         """A success while a streak runs, or may run: the fleet has to know at once."""
         if self._known().failure_count:
             self._act(_without_streak)
-        elif time.monotonic() > self._alert_until:
-            self._alert_until = 0.0
+        elif not self._mirror.alerted(self.name):
             return
         self._successes.hurry()
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ciris_registry.breaker_rules import CircuitState, Verdict
 from ciris_registry.errors import RegistryError
-from ciris_registry.readback import paired, parse_breaker, update_breaker
+from ciris_registry.readback import COUNTERS, paired, parse_breaker, update_breaker
 from ciris_registry.records import name_of
 from ciris_registry.replies import NOTHING
 from ciris_registry.snapshot import Snapshot
@@ -38,6 +38,10 @@ _FIRST_LOOK: Final = 2.0
 
 _OVERLAP: Final = 1000
 """Milliseconds before a load from which on the stream is read; what is known already is ignored."""
+
+_ALERT: Final = 2.0
+"""Seconds for which successes are told at once after somebody has seen a streak of failures; the
+next hint comes, if it goes on, within one."""
 
 
 class _Batch:
@@ -75,9 +79,11 @@ class Mirror:
             weakref.WeakValueDictionary()
         )
         self.asked: dict[str, int] = {}
+        self.alerts: dict[str, float] = {}
         self._session = parts.session
         self._link = parts.link
         self._membership = parts.membership
+        self._successes = parts.successes
         self._default = parts.settings.breaker
         self._max_staleness = parts.settings.max_staleness
         self._loaded = False
@@ -120,8 +126,15 @@ class Mirror:
         told = True
         for event in events:
             self.place = event.id
-            told = told and self._follows(event)
+            told = self._follows(event) and told
         return told
+
+    def alerted(self, name: str) -> bool:
+        """Whether a streak of a breaker's failures runs somewhere, as was told a moment ago."""
+        until = self.alerts.get(name, 0.0)
+        if until and time.monotonic() > until:
+            del self.alerts[name]
+        return name in self.alerts
 
     async def sync(self, store: Store, cursor: str = "") -> tuple[Snapshot, int, int]:
         """The snapshot as it is now, the server's time, and the position taken of ``cursor``.
@@ -272,26 +285,30 @@ class Mirror:
 
     def _follows(self, event: Event) -> bool:
         if event.kind == "breaker_failing":
-            handle = self.handles.get(event.provider)
-            if handle is not None:
-                handle.alert()
+            self._alert(event.provider)
             return True
         if event.version is None:
             self._note_member(event)
             return True  # it changes nothing that a resolve looks at
-        (epoch, revision), (known_epoch, known_revision) = event.version, self.snapshot.version
-        if epoch != known_epoch or not (revision.isdigit() and known_revision.isdigit()):
-            return False
-        ahead = int(revision) - int(known_revision)
-        if ahead <= 0:
+        ahead = _ahead(event.version, self.snapshot.version)
+        if ahead is not None and ahead <= 0:
             return True  # known already
         known = self.snapshot.breakers.get(event.provider)
         fields = _told(event.breaker)
-        if ahead > 1 or known is None or not fields:
+        if event.version[0] != self.snapshot.version[0] or known is None or not fields:
             return False
+        # Also where there is more to come: nobody should call a provider until that is read.
         self._take_over(known, event.provider, event.at, fields)
+        if ahead != 1:
+            return False
         self.snapshot = replace(self.snapshot, version=event.version)
         return True
+
+    def _alert(self, name: str) -> None:
+        """A streak of failures runs somewhere: whoever has seen successes says so now."""
+        if name in self.snapshot.breakers:
+            self.alerts[name] = time.monotonic() + _ALERT
+            self._successes.hurry()
 
     def _note_member(self, event: Event) -> None:
         registration_id = event.details.get("id", "")
@@ -337,14 +354,27 @@ def _admission(breaker: BreakerState) -> tuple[object, ...]:
     )
 
 
+def _ahead(version: Version, known: Version) -> int | None:
+    """By how many changes a version is ahead of another; None if nobody can tell."""
+    if version[0] != known[0]:
+        return None
+    try:
+        return int(version[1]) - int(known[1])
+    except ValueError:
+        return None
+
+
 def _told(text: str) -> dict[str, str]:
     """A breaker's state as an event tells it; empty if somebody damaged it."""
     try:
         flat: Any = json.loads(text) if text else []
         fields = {str(name): str(value) for name, value in paired(flat)}
-        return fields if fields.get("generation", "").isdigit() else {}
-    except (ValueError, TypeError):
+        CircuitState(fields["state"])
+        for name in COUNTERS:
+            int(fields[name])
+    except (ValueError, TypeError, KeyError, RecursionError):
         return {}
+    return fields
 
 
 def _place(at: int) -> str:

@@ -75,6 +75,8 @@ class Successes:
         if counted is None:
             counted = self._counted[key] = Counted(generation)
             self.report_soon()
+        # The newest of them decide whether they end a streak.
+        counted.generation = generation
         counted.number += 1
         counted.newest = time.monotonic()
 
@@ -118,10 +120,10 @@ class Successes:
 
     async def _report(self, now: asyncio.Event) -> None:
         while self._counted:
-            now.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._every):
                     await now.wait()
+            now.clear()
             try:
                 await self._send(await self._session.store())
             except StoreUnavailableError:
@@ -130,29 +132,35 @@ class Successes:
                 _log.error("successes could not be reported: %s", error)
 
     async def _send(self, store: Store) -> None:
-        waiting = list(self._counted.items())
-        while waiting:
-            service_type = waiting[0][0][0]
-            batch = [item for item in waiting if item[0][0] == service_type][:AT_ONCE]
-            waiting = [item for item in waiting if item not in batch]
-            for key, _ in batch:
-                del self._counted[key]
-            try:
-                await self._send_batch(store, service_type, batch)
-            except UncertainWriteError as error:
-                _log.info("successes of %s may be lost: %s", service_type, error)
-                raise
-            except StoreUnavailableError:
-                for key, one in batch:
-                    self._put_back(key, one)
-                raise
-            waiting = [(key, one) for key, one in waiting if self._counted.get(key) is one]
+        waiting: dict[str, list[tuple[Key, Counted]]] = {}
+        for key, one in self._counted.items():
+            waiting.setdefault(key[0], []).append((key, one))
+        for service_type, counted in waiting.items():
+            for first in range(0, len(counted), AT_ONCE):
+                # What was counted may have gone along with another report meanwhile.
+                batch = [
+                    (key, one)
+                    for key, one in counted[first : first + AT_ONCE]
+                    if self._counted.get(key) is one
+                ]
+                for key, _ in batch:
+                    del self._counted[key]
+                if batch:
+                    await self._send_batch(store, service_type, batch)
 
     async def _send_batch(
         self, store: Store, service_type: str, batch: Sequence[tuple[Key, Counted]]
     ) -> None:
         tallies = [Tally(key[1], one.number, one.age(), one.generation) for key, one in batch]
-        verdicts = await store.tally(service_type, tallies)
+        try:
+            verdicts = await store.tally(service_type, tallies)
+        except UncertainWriteError as error:
+            _log.info("successes of %s may be lost: %s", service_type, error)
+            raise
+        except StoreUnavailableError:
+            for key, one in batch:
+                self._put_back(key, one)
+            raise
         for (key, one), verdict in zip(batch, verdicts, strict=True):
             if verdict is Verdict.MISSING:
                 self.on_missing(key, one)

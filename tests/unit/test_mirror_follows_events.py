@@ -1,0 +1,216 @@
+"""Between loads, the events of the stream keep a process's copy true."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ciris_registry import CircuitState, ServiceRegistry
+from ciris_registry.events import Event
+from tests.waiting import async_wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ciris_registry.mirror import Mirror
+
+    New = Callable[..., ServiceRegistry]
+
+
+class Client:
+    """A provider."""
+
+
+@pytest.fixture
+async def registry(new_registry: New) -> ServiceRegistry:
+    """It knows the provider ``shared``, and nobody reads the streams for it."""
+    registry = new_registry(consistency="cached")
+    registry.register("h", "llm", Client(), name="shared")
+    await registry.start()
+    for task in list(registry._session._tasks):
+        if "_supervised" in str(task.get_coro()):
+            task.cancel()
+    await registry.refresh()
+    assert "shared" in mirror_of(registry).snapshot.breakers
+    return registry
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The service types that were loaded whole."""
+    from ciris_registry.store import Store
+
+    loaded: list[str] = []
+    load = Store.load
+
+    async def noted(store: Store, service_type: str, *args: Any) -> Any:
+        loaded.append(service_type)
+        return await load(store, service_type, *args)
+
+    monkeypatch.setattr(Store, "load", noted)
+    return loaded
+
+
+def mirror_of(registry: ServiceRegistry) -> Mirror:
+    return registry._views.mirror("llm")
+
+
+def opened(registry: ServiceRegistry, ahead: int = 1, **changed: Any) -> Event:
+    """The event that tells that ``shared`` has opened, so many revisions ahead."""
+    mirror = mirror_of(registry)
+    epoch, revision = mirror.snapshot.version
+    now = mirror.now() + 1000
+    known = mirror.snapshot.breakers["shared"]
+    state = dict.fromkeys(
+        (
+            "failure_count success_count streak_from warned_at cooldown_until override_until "
+            "last_failure_at total_successes total_failures"
+        ).split(),
+        "0",
+    )
+    state |= {
+        "state": "open",
+        "generation": str(known.generation + 1),
+        "openings": "1",
+        "opened_at": str(now),
+        "retry_at": str(now + 60_000),
+        "decided_at": str(now),
+        "override": "",
+        "override_reason": "",
+        "override_by": "",
+        **changed.pop("state", {}),
+    }
+    fields: dict[str, str] = {
+        "kind": "breaker_opened",
+        "provider": "shared",
+        "by": "another",
+        "epoch": epoch,
+        "revision": str(int(revision) + ahead),
+        "breaker": json.dumps([part for pair in state.items() for part in pair]),
+        **changed,
+    }
+    return Event.parse("llm", f"{now}-0", fields)
+
+
+async def test_the_next_event_is_taken_over_without_a_load(
+    registry: ServiceRegistry, loads: list[str]
+) -> None:
+    mirror, before = mirror_of(registry), int(mirror_of(registry).snapshot.version[1])
+    event = opened(registry)
+
+    assert mirror.follow([event])
+
+    assert registry.breaker("llm", "shared").state is CircuitState.OPEN
+    assert mirror.snapshot.version[1] == str(before + 1)
+    assert mirror.place == event.id
+    assert await registry.get_service("h", "llm") is None
+    assert not loads
+
+
+async def test_an_event_behind_a_gap_is_refused_at_once_and_asks_for_a_load(
+    registry: ServiceRegistry,
+) -> None:
+    """What came after a registration waited for the load; calls went on to a provider that was
+    known to be down."""
+    mirror, version = mirror_of(registry), mirror_of(registry).snapshot.version
+
+    assert not mirror.follow([opened(registry, ahead=2)])
+
+    assert registry.breaker("llm", "shared").state is CircuitState.OPEN
+    assert mirror.snapshot.version == version
+
+
+async def test_what_comes_behind_a_gap_is_taken_over_as_well(registry: ServiceRegistry) -> None:
+    first = opened(registry, provider="unknown", kind="provider_registered", breaker="")
+    assert not mirror_of(registry).follow([first, opened(registry, ahead=2)])
+    assert registry.breaker("llm", "shared").state is CircuitState.OPEN
+
+
+@pytest.mark.parametrize("ahead", [0, -1])
+async def test_an_event_of_an_older_revision_is_known_already(
+    registry: ServiceRegistry, ahead: int
+) -> None:
+    mirror, before = mirror_of(registry), mirror_of(registry).snapshot
+    assert mirror.follow([opened(registry, ahead)])
+    assert mirror.snapshot is before
+
+
+DAMAGED = {
+    "no JSON": {"breaker": "{["},
+    "a number": {"breaker": "7"},
+    "nested too deep": {"breaker": "[" * 100_000},
+    "nothing but a generation": {"breaker": '["generation", "7"]'},
+    "no such state": {"state": {"state": "ajar"}},
+    "a counter that is no number": {"state": {"retry_at": "soon"}},
+    "a digit that is no number": {"state": {"generation": "²"}},
+    "a revision that is no number": {"revision": "²"},
+    "a revision that nobody can read": {"revision": "9" * 5000},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED.keys())
+async def test_a_damaged_event_changes_nothing_and_asks_for_a_load(
+    registry: ServiceRegistry, damage: dict[str, Any]
+) -> None:
+    mirror = mirror_of(registry)
+    version = mirror.snapshot.version
+
+    followed = mirror.follow([opened(registry, **damage)])
+
+    assert not followed
+    assert mirror.snapshot.version == version
+    if "revision" not in damage:
+        assert registry.breaker("llm", "shared").state is CircuitState.CLOSED
+
+
+async def test_an_event_about_an_unknown_breaker_asks_for_a_load(
+    registry: ServiceRegistry,
+) -> None:
+    mirror = mirror_of(registry)
+    assert not mirror.follow([opened(registry, provider="unknown")])
+    assert "unknown" not in mirror.snapshot.breakers
+
+
+async def test_an_event_of_another_life_of_the_data_changes_nothing_here(
+    registry: ServiceRegistry,
+) -> None:
+    assert not mirror_of(registry).follow([opened(registry, epoch="1")])
+    assert registry.breaker("llm", "shared").state is CircuitState.CLOSED
+
+
+async def test_an_entry_without_an_epoch_does_not_end_the_reading(
+    new_registry: New, url: str
+) -> None:
+    """The read failed at it again and again, and nothing that came after it was seen."""
+    one, other = (new_registry(consistency="cached") for _ in range(2))
+    for each in (one, other):
+        each.register("h", "llm", Client(), name="shared")
+        assert await each.get_service("h", "llm") is not None
+    store = await one._session.store()
+    key = store.keys("llm").events
+    await store._transport.command(
+        lambda redis: redis.xadd(key, {"kind": "breaker_opened", "revision": "7"})
+    )
+
+    one.breaker("llm", "shared").force_open("a test", 60)
+
+    await async_wait_until(
+        lambda: other.breaker("llm", "shared").state is CircuitState.OPEN, timeout=0.6
+    )
+    assert not other.health().failures
+
+
+async def test_who_joins_and_leaves_is_noted_without_a_load(
+    registry: ServiceRegistry, loads: list[str]
+) -> None:
+    mirror = mirror_of(registry)
+    at = mirror.now()
+    joined = {"kind": "member_joined", "provider": "shared", "by": "another", "id": "shared@h"}
+    assert mirror.follow([Event.parse("llm", f"{at}-0", joined)])
+    assert "another" in mirror.snapshot.members["shared@h"]
+
+    assert mirror.follow([Event.parse("llm", f"{at + 1}-0", {**joined, "kind": "member_left"})])
+    assert "another" not in mirror.snapshot.members["shared@h"]
+    assert not loads
