@@ -39,6 +39,10 @@ _FIRST_LOOK: Final = 2.0
 _OVERLAP: Final = 1000
 """Milliseconds before a load from which on the stream is read; what is known already is ignored."""
 
+_FIRST_PAUSE: Final = 0.001
+_LONGEST_PAUSE: Final = 0.05
+"""Seconds between two attempts to read what keeps changing."""
+
 _ALERT: Final = 2.0
 """Seconds for which successes are told at once after somebody has seen a streak of failures; the
 next hint comes, if it goes on, within one."""
@@ -236,7 +240,11 @@ class Mirror:
             ids = [one.id for one in self.snapshot.registrations]
             await store.sweep(self.service_type, ids)
             synced = await store.sync(self.service_type, self.snapshot.version, {})
+        pause = _FIRST_PAUSE
         while synced.changed is not None and not await self._load(store, *synced.changed):
+            # Where much is registered at once, it moves on before it can be read.
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
             synced = await store.sync(self.service_type, self.snapshot.version, {})
         self._ahead = synced.now - _monotonic()
         self._loaded = True
@@ -255,6 +263,7 @@ class Mirror:
             known = replace(before, breakers=self._confirmed)
             await self._membership.recover(store, known, self.now())
             self.snapshot = replace(self.snapshot, version=NOTHING)
+            self.place = ""  # the new server's clock may be behind
             return False
         names = list(dict.fromkeys([*map(name_of, orders), *self._watched()]))
         loaded = await store.load(self.service_type, version, list(orders), names)

@@ -6,6 +6,7 @@ It refuses to be changed: what happens makes a new one.
 from __future__ import annotations
 
 import logging
+from bisect import insort
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -102,12 +103,14 @@ class Snapshot:
 
     def with_registration(self, registration: Registration) -> Snapshot:
         """The same, with this registration added, or in the place of its predecessor."""
-        others = [one for one in self.registrations if one.id != registration.id]
-        for known in self.registrations:
-            if known.id == registration.id:
-                # Joining takes the place that the registration has in the fleet.
-                registration = replace(registration, order=known.order)
-        return replace(self, registrations=_sorted([*others, registration]))
+        registration_id = registration.id
+        others = [one for one in self.registrations if one.id != registration_id]
+        if len(others) < len(self.registrations):
+            [known] = [one for one in self.registrations if one.id == registration_id]
+            # Joining takes the place that the registration has in the fleet.
+            registration = replace(registration, order=known.order)
+        insort(others, registration, key=_rank)
+        return replace(self, registrations=tuple(others))
 
     def without(self, registration_id: str) -> Snapshot:
         """The same, without this registration."""
@@ -124,9 +127,8 @@ class Snapshot:
 
 
 def _sorted(registrations: Iterable[Registration]) -> tuple[Registration, ...]:
-    return tuple(
-        sorted(
-            registrations,
-            key=lambda one: (one.priority_group, one.priority.value, one.order, one.id),
-        )
-    )
+    return tuple(sorted(registrations, key=_rank))
+
+
+def _rank(one: Registration) -> tuple[int, int, float, str]:
+    return one.priority_group, one.priority.value, one.order, one.id

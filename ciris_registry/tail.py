@@ -7,13 +7,18 @@ follow, and it only looks after the link. It refuses to decide what an event mea
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 import random
+import time
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.errors import RegistryError, StoreUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from ciris_registry.heartbeat import Heartbeat
     from ciris_registry.meanwhile import Gathered
     from ciris_registry.mirror import Mirror
@@ -25,6 +30,12 @@ _log = logging.getLogger(__name__)
 
 _SHARE_OF_STALENESS: Final = 0.7
 """How much of ``max_staleness`` one read of the streams waits: the next must come in time."""
+
+_REST: Final = 0.02
+_RESTS: Final = 4
+_LONGEST_REST: Final = 0.25
+"""Seconds between two times that a service type is read whole, and how many times as long as the
+last one took: where much is registered at once, all of it is read a few times, not each time."""
 
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 2.0
@@ -43,6 +54,11 @@ class Tail:
         self._block = round(parts.settings.max_staleness * _SHARE_OF_STALENESS * 1000)
         self._news: asyncio.Event | None = None
         self._checked = 0
+        self._checked_at = 0.0
+        self._due: dict[str, float] = {}
+        self._rested_at: dict[str, float] = {}
+        self._aside: dict[str, float] = {}
+        self._damaged: set[str] = set()
         self._link.on_change(self._look_up)
         views.on_new = self._look_up
 
@@ -110,14 +126,35 @@ class Tail:
         while self._link.ok:
             self._news.clear()
             mirrors = {} if self._parts.exact else dict(self._views.mirrors)
-            for mirror in mirrors.values():
-                if not mirror.place:
+            for kind, mirror in mirrors.items():
+                if self._is_due(kind, mirror):
                     await self._sync(store, mirror)
-            places = {kind: mirror.place for kind, mirror in mirrors.items() if mirror.place}
+            places = {
+                kind: mirror.place
+                for kind, mirror in mirrors.items()
+                if mirror.place and kind not in self._aside
+            }
+            silent = not places or not await self._read(store, mirrors, places, self._news)
             if not places:
-                await self._news.wait()
-            elif not await self._read(store, mirrors, places, self._news):
-                await self._check(store, list(mirrors.values()))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._wait() / 1000 if self._aside else None):
+                        await self._news.wait()
+            elif silent or time.monotonic() - self._checked_at > self._block / 1000:
+                await self._check(store, list(mirrors.values()), silent=silent)
+
+    def _is_due(self, kind: str, mirror: Mirror) -> bool:
+        """Whether a service type has to be read anew now."""
+        if kind in self._aside:
+            if time.monotonic() < self._aside[kind]:
+                return False
+            del self._aside[kind]
+            return True
+        return not mirror.place or time.monotonic() >= self._due.get(kind, math.inf)
+
+    def _wait(self) -> int:
+        """Milliseconds until the next service type is due, at most what one read waits."""
+        due = min((*self._due.values(), *self._aside.values()), default=math.inf)
+        return max(1, round(min(self._block, (due - time.monotonic()) * 1000)))
 
     async def _read(
         self,
@@ -127,34 +164,74 @@ class Tail:
         news: asyncio.Event,
     ) -> bool:
         """One read of the streams; False if they were silent."""
-        reading = asyncio.ensure_future(store.events_after(places, self._block))
+        block = self._wait()
+        reading = asyncio.ensure_future(store.events_after(places, block))
         noticing = asyncio.ensure_future(news.wait())
         try:
             await asyncio.wait({reading, noticing}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
                 return True
             events = await reading
+        except StoreUnavailableError:
+            raise
+        except RegistryError:
+            if not await self._found_damaged(store, places):
+                raise
+            return True
         finally:
             for task in (reading, noticing):
                 task.cancel()
             await asyncio.gather(reading, noticing, return_exceptions=True)
+        self._damaged.difference_update(places)
         for kind in {event.service_type for event in events}:
             if not mirrors[kind].follow(one for one in events if one.service_type == kind):
-                await self._sync(store, mirrors[kind])
+                self._due.setdefault(kind, self._rested_at.get(kind, 0.0))
         for kind in places:
-            mirrors[kind].confirm()
-        return bool(events)
+            if kind not in self._due:
+                mirrors[kind].confirm()
+        return bool(events) or block < self._block
 
-    async def _check(self, store: Store, mirrors: list[Mirror]) -> None:
+    async def _found_damaged(self, store: Store, kinds: Iterable[str]) -> bool:
+        """Put the streams aside that cannot be read; whether there were any."""
+        found = False
+        for kind in kinds:
+            try:
+                await store.last_event(kind)
+            except StoreUnavailableError:
+                raise
+            except RegistryError as error:
+                self._put_aside(kind, error)
+                found = True
+        return found
+
+    async def _check(self, store: Store, mirrors: Sequence[Mirror], *, silent: bool) -> None:
         """Compare one version, in turn: silence is also what a stream says that was deleted."""
         self._checked += 1
-        await self._sync(store, mirrors[self._checked % len(mirrors)])
+        self._checked_at = time.monotonic()
+        mirror = mirrors[self._checked % len(mirrors)]
+        version = mirror.snapshot.version
+        if mirror.service_type not in self._aside:
+            await self._sync(store, mirror)
+        if silent and version[1] and mirror.snapshot.version != version:
+            mirror.place = ""  # it was not told: what is told next may have any id
 
     async def _sync(self, store: Store, mirror: Mirror) -> None:
+        kind, began = mirror.service_type, time.monotonic()
         try:
             await mirror.sync(store)
         except StoreUnavailableError:
             raise
         except RegistryError as error:
-            _log.warning("service type %s cannot be followed: %s", mirror.service_type, error)
-            await asyncio.sleep(self._block / 1000)
+            self._put_aside(kind, error)
+            return
+        self._due.pop(kind, None)
+        now = time.monotonic()
+        self._rested_at[kind] = now + min(_LONGEST_REST, max(_REST, _RESTS * (now - began)))
+
+    def _put_aside(self, kind: str, error: RegistryError) -> None:
+        """Leave a service type alone for a moment, so that the others are followed."""
+        self._due.pop(kind, None)
+        self._aside[kind] = time.monotonic() + self._block / 1000
+        if kind not in self._damaged:
+            self._damaged.add(kind)
+            _log.warning("service type %s cannot be followed: %s", kind, error)

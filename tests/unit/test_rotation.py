@@ -160,6 +160,7 @@ async def test_exact_and_cached_resolves_share_one_rotation(new_registry: New) -
     registry = new_registry(consistency="cached")
     register(registry, "abc")
     await resolved(registry, 40)
+    await settled(registry)
     exact: list[Any] = [
         await registry.get_service("h", "llm", consistency="exact") for _ in range(9)
     ]
