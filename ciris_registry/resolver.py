@@ -66,12 +66,17 @@ class Resolver:
         self._checks = HealthChecks(parts.session)
         self._rotations = Rotations(parts.session, parts.link)
         self._plans = Plans(bindings, self._rotations)
+        # What is unbound must not be kept alive by what was planned with it.
+        bindings.on_change = self._plans.clear
         self._damaged: set[str] = set()
         self._turns: dict[tuple[str, str], itertools.count[int]] = {}
 
     def planned(self, key: object) -> Plan | None:
         """The plan for what a caller says, if somebody has said it before; it may be old."""
-        return self._plans.quick.get(key)
+        try:
+            return self._plans.quick.get(key)
+        except TypeError:
+            return None  # it cannot be a request either, and who reads it says why
 
     def forget(self) -> None:
         """Whatever was planned does not hold any more."""
@@ -82,7 +87,7 @@ class Resolver:
     ) -> Any:  # a program's object
         """The instance that serves the request now, or None; next time found by ``key``."""
         store = await self._session.store()
-        if self._outbox.owed or (self._exact and self._outbox.pending):
+        if self._outbox.owed or (exact and self._outbox.pending):
             await self._delivered()
         mirror = self._views.mirror(request.service_type)
         plan, taken, position = await self._look(store, mirror, request, exact=exact)
