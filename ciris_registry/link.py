@@ -38,7 +38,7 @@ class Link:
         self.since = time.time()
         self.outages = 0
         self._location = location
-        self._timeout = settings.store_timeout
+        self.timeout = settings.store_timeout
         self._patience = settings.patience
         self._on_change: list[Callable[[], None]] = []
         self._waiting: set[asyncio.Future[None]] = set()
@@ -99,7 +99,7 @@ class Link:
         if not self.ok:
             work.close()
             self.check()
-        seconds = self._timeout if limit is None else limit
+        seconds = self.timeout if limit is None else limit
         try:
             async with asyncio.timeout(seconds):
                 return await work

@@ -51,18 +51,36 @@ next hint comes, if it goes on, within one."""
 class _Batch:
     """Resolves that share one call, and the cursor steps that they take in it."""
 
-    __slots__ = ("error", "finished", "now", "positions", "snapshot", "steps")
+    __slots__ = ("_waiting", "error", "limit", "now", "positions", "snapshot", "steps")
 
     def __init__(self) -> None:
         self.steps: dict[str, int] = {}
-        self.finished = asyncio.Event()
+        self.limit: float | None = None
+        self._waiting: list[asyncio.Future[None]] = []
         self.error: RegistryError | None = None
         self.snapshot: Snapshot | None = None
         self.now = 0
         self.positions: dict[str, int] = {}
 
-    def join(self, cursor: str) -> int:
-        """Take part; the place among those who move the same cursor."""
+    def wait(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        """For the end of the call that somebody else makes."""
+        waiting = loop.create_future()
+        self._waiting.append(waiting)
+        return waiting
+
+    def finish(self) -> None:
+        """Let everybody go on."""
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def join(self, cursor: str, limit: float | None) -> int:
+        """Take part; the place among those who move the same cursor.
+
+        Who must not wait for longer than ``limit`` makes all who take part give up by then.
+        """
+        if limit is not None and (self.limit is None or limit < self.limit):
+            self.limit = limit
         if not cursor:
             return 0
         place = self.steps.get(cursor, 0)
@@ -112,8 +130,9 @@ class Mirror:
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        limit = None if self._loaded else _FIRST_LOOK
-        return await self._link.promptly(self.sync(store, cursor), limit)
+        self._link.check()
+        limit = self._link.timeout if self._loaded else _FIRST_LOOK
+        return await self.sync(store, cursor, limit)
 
     def confirm(self) -> None:
         """The stream has just told everything that there is to tell."""
@@ -140,7 +159,9 @@ class Mirror:
             del self.alerts[name]
         return name in self.alerts
 
-    async def sync(self, store: Store, cursor: str = "") -> tuple[Snapshot, int, int]:
+    async def sync(
+        self, store: Store, cursor: str = "", limit: float | None = None
+    ) -> tuple[Snapshot, int, int]:
         """The snapshot as it is now, the server's time, and the position taken of ``cursor``.
 
         Raises:
@@ -154,11 +175,11 @@ class Mirror:
             batch = self._forming
             if batch is None:
                 batch = self._forming = _Batch()
-            place = batch.join(cursor)
+            place = batch.join(cursor, limit)
             if self._running is None:
                 await self._run(store, batch)
             else:
-                await batch.finished.wait()
+                await batch.wait(loop)
             if batch.error is not None:
                 raise batch.error
             if batch.snapshot is not None:
@@ -228,24 +249,26 @@ class Mirror:
             batch.error = error
         finally:
             self._running = None
-            batch.finished.set()
+            batch.finish()
             if self._forming is not None:
                 self._session.spawn(self._run(store, self._forming))
 
     async def _exact(self, store: Store, batch: _Batch) -> None:
         began = time.monotonic()
-        synced = await store.sync(self.service_type, self.snapshot.version, batch.steps)
-        batch.positions = dict(zip(batch.steps, synced.positions, strict=True))
+        kind, limit = self.service_type, batch.limit
+        synced = await store.sync(kind, self.snapshot.version, batch.steps, limit)
+        if batch.steps:
+            batch.positions = dict(zip(batch.steps, synced.positions, strict=True))
         if synced.expired and self._membership.may_bury():
             ids = [one.id for one in self.snapshot.registrations]
-            await store.sweep(self.service_type, ids)
-            synced = await store.sync(self.service_type, self.snapshot.version, {})
+            await store.sweep(kind, ids)
+            synced = await store.sync(kind, self.snapshot.version, {}, limit)
         pause = _FIRST_PAUSE
         while synced.changed is not None and not await self._load(store, *synced.changed):
             # Where much is registered at once, it moves on before it can be read.
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-            synced = await store.sync(self.service_type, self.snapshot.version, {})
+            synced = await store.sync(kind, self.snapshot.version, {}, limit)
         self._ahead = synced.now - _monotonic()
         self._loaded = True
         self.place = self.place or _place(synced.now)

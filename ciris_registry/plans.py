@@ -35,13 +35,15 @@ class Plan:
         "_mirror",
         "bindings",
         "instances",
+        "request",
         "rotation",
         "shape",
         "until",
         "walk",
     )
 
-    def __init__(self, mirror: Mirror, bindings: Bindings, walk: Walk) -> None:
+    def __init__(self, mirror: Mirror, bindings: Bindings, request: Request, walk: Walk) -> None:
+        self.request = request
         self.walk = walk
         self.shape = mirror.shape
         self.bindings = bindings.version
@@ -101,7 +103,7 @@ class Plans:
             if len(self._plans) >= _MOST_PLANS:
                 self.clear()
             walked = walk(mirror.snapshot, request, self._bindings.has, now)
-            plan = self._plans[request] = Plan(mirror, self._bindings, walked)
+            plan = self._plans[request] = Plan(mirror, self._bindings, request, walked)
             if walked.tiers:
                 self._prepare(plan, mirror, request.service_type, walked.tiers[0], now)
         return plan

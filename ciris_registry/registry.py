@@ -129,7 +129,8 @@ class ServiceRegistry:
         )
         self._session.on_start = Tail(self._parts, self._views, heartbeat).begin
         self._session.on_end = Ending(self._parts).finish
-        self._glance = self._resolver.glance
+        self._planned = self._resolver.planned
+        self._exact = exact
         owned(self, self._session)
 
     # Life
@@ -341,14 +342,16 @@ class ServiceRegistry:
         Raises:
             InvalidNameError: The handler or service type cannot be one.
         """
-        key = None
-        if consistency is None:
-            key = key_of(handler, service_type, required_capabilities, fallback_to_global)
-            instance = self._glance(key)
+        exact = self._exact if consistency is None else _is_exact(consistency)
+        key = key_of(handler, service_type, required_capabilities, fallback_to_global)
+        plan = self._planned(key)
+        if plan is None:
+            request = _request(handler, service_type, required_capabilities, fallback_to_global)
+        else:
+            instance = None if exact else plan.take()
             if instance is not None:
                 return instance
-        request = _request(handler, service_type, required_capabilities, fallback_to_global)
-        exact = self._parts.exact if consistency is None else _is_exact(consistency)
+            request = plan.request
         return await self._resolver.resolve(request, exact=exact, key=key)
 
     async def get_service_with_fallback(

@@ -66,13 +66,17 @@ class Resolver:
         self._checks = HealthChecks(parts.session)
         self._rotations = Rotations(parts.session, parts.link)
         self._plans = Plans(bindings, self._rotations)
+        # What is unbound must not be kept alive by what was planned with it.
+        bindings.on_change = self._plans.clear
         self._damaged: set[str] = set()
         self._turns: dict[tuple[str, str], itertools.count[int]] = {}
 
-    def glance(self, key: object) -> Any:  # a program's object
-        """The instance for a request that was resolved before, if nobody has to be asked."""
-        plan = self._plans.quick.get(key)
-        return plan.take() if plan is not None else None
+    def planned(self, key: object) -> Plan | None:
+        """The plan for what a caller says, if somebody has said it before; it may be old."""
+        try:
+            return self._plans.quick.get(key)
+        except TypeError:
+            return None  # it cannot be a request either, and who reads it says why
 
     def forget(self) -> None:
         """Whatever was planned does not hold any more."""
@@ -83,12 +87,14 @@ class Resolver:
     ) -> Any:  # a program's object
         """The instance that serves the request now, or None; next time found by ``key``."""
         store = await self._session.store()
-        if self._outbox.owed or (self._exact and self._outbox.pending):
+        if self._outbox.owed or (exact and self._outbox.pending):
             await self._delivered()
         mirror = self._views.mirror(request.service_type)
         plan, taken, position = await self._look(store, mirror, request, exact=exact)
-        if key is not None and not self._exact:
+        if key is not None:
             self._plans.remember(key, plan)
+        if plan.instances and (taken or plan.rotation is None):
+            return plan.instances[position % len(plan.instances)]
         now = mirror.now()
         for tier in plan.walk.tiers:
             for registration in await self._in_order(store, request, tier, taken, position):

@@ -161,15 +161,25 @@ class Store:
 
     # The snapshot
 
-    async def sync(self, service_type: str, version: Version, steps: Mapping[str, int]) -> Synced:
-        """Compare a copy's version with Redis, and take cursor steps along."""
+    async def sync(
+        self,
+        service_type: str,
+        version: Version,
+        steps: Mapping[str, int],
+        limit: float | None = None,
+    ) -> Synced:
+        """Compare a copy's version with Redis, and take cursor steps along.
+
+        ``limit`` is how many seconds the caller can wait.
+        """
         reply = await self._run(
             "snapshot_sync",
             service_type,
+            limit=limit,
             epoch=version[0],
             revision=version[1],
             retention_ms=self._retention,
-            steps=_flat(steps),
+            steps=_flat(steps) if steps else (),
         )
         now, expired = int(reply[1]), int(reply[2])
         if reply[0] == "same":
@@ -460,6 +470,7 @@ class Store:
         *,
         tail: Sequence[str] | None = None,
         repeatable: bool = True,
+        limit: float | None = None,
         **args: str | int | Sequence[str | int],
     ) -> list[Any]:
         """Call a script; its keys are the service type's, and ``tail`` where they are variadic."""
@@ -468,7 +479,7 @@ class Store:
         keys: dict[str, str | Sequence[str]] = {**self.keys(service_type).slots(names, subject)}
         if tail is not None:
             keys[script.keys[-1]] = tail
-        return await self._transport.run(script, keys, args, repeatable=repeatable)
+        return await self._transport.run(script, keys, args, repeatable=repeatable, limit=limit)
 
 
 def _flat(pairs: Mapping[str, str | int]) -> list[str | int]:

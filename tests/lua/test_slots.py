@@ -14,11 +14,13 @@ from ciris_registry.location import Location
 from ciris_registry.names import EVERY_HANDLER, GLOBAL
 from ciris_registry.records import Registration
 from ciris_registry.replies import Learned, Tally
-from ciris_registry.scripts import load_scripts
+from ciris_registry.scripts import Script, load_scripts
 from ciris_registry.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ciris_registry.transport import Transport
 
 SLOTS = 16_384
 ODD = "a:b/c.d-e"
@@ -32,18 +34,19 @@ def slot_of(key: str) -> int:
     return binascii.crc_hqx(hashed.encode(), 0) % SLOTS
 
 
-class Client(FakeAsyncRedis):
-    """Notes the keys of every script call, by the script's name."""
+class Calls(list[tuple[str, list[str]]]):
+    """The keys of every script call, by the script's name."""
 
-    def __init__(self) -> None:
-        super().__init__(server=FakeServer(), decode_responses=True)
-        self.calls: list[tuple[str, list[str]]] = []
+    def of(self, transport: Transport) -> None:
+        """Note those of a transport."""
+        run = transport.run
 
-    async def execute_command(self, *parts: Any, **options: Any) -> Any:  # redis-py's own signature
-        if parts[0] == "EVALSHA":
-            script = next(one for one in load_scripts().values() if one.sha == parts[1])
-            self.calls.append((script.name, [str(key) for key in parts[3 : 3 + parts[2]]]))
-        return await super().execute_command(*parts, **options)  # type: ignore[no-untyped-call] # redis-py's
+        async def noted(script: Script, keys: Any, args: Any, **options: Any) -> list[Any]:
+            numkeys, values = script.arrange(keys, args)
+            self.append((script.name, [str(key) for key in values[:numkeys]]))
+            return await run(script, keys, args, **options)
+
+        transport.run = noted  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(
@@ -107,14 +110,16 @@ def keys_of(calls: list[tuple[str, list[str]]]) -> Iterator[tuple[str, set[int]]
 async def test_all_keys_of_each_call_lie_in_one_slot(
     namespace: str, service_type: str, name: str, scope: str
 ) -> None:
-    client = Client()
+    client = FakeAsyncRedis(server=FakeServer(), decode_responses=True)
+    calls = Calls()
     backend = Backend(Location.parse("memory://"))
     store = Store(client, backend, namespace, "host-1-x", RegistrySettings())
+    calls.of(store._transport)
     await use_everything(store, service_type, name, scope)
     await store.aclose()
 
-    assert {script for script, _ in client.calls} == set(load_scripts())
-    for script, slots in keys_of(client.calls):
+    assert {script for script, _ in calls} == set(load_scripts())
+    for script, slots in keys_of(calls):
         assert len(slots) == 1, f"the keys of {script} lie in slots {slots}"
 
 
