@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ciris_registry.breaker_config import CircuitBreakerConfig
@@ -109,6 +110,7 @@ def _finite(score: object) -> bool:
     return text not in {"inf", "-inf", "nan"} and text.replace(".", "", 1).lstrip("-").isdigit()
 
 
+@lru_cache(maxsize=1024)
 def _bucket(text: str) -> tuple[int, int, int]:
     parts = text.split(":")
     if len(parts) == _BUCKET_PARTS and all(part.isdigit() for part in parts):
