@@ -43,6 +43,9 @@ _FIRST_PAUSE: Final = 0.001
 _LONGEST_PAUSE: Final = 0.05
 """Seconds between two attempts to read what keeps changing."""
 
+_ROOM: Final = 1000
+"""Breakers of no registration that are remembered between two loads."""
+
 _ALERT: Final = 2.0
 """Seconds for which successes are told at once after somebody has seen a streak of failures; the
 next hint comes, if it goes on, within one."""
@@ -112,6 +115,7 @@ class Mirror:
         self._ahead = int(time.time() * 1000) - _monotonic()
         self._confirmed: dict[str, BreakerState] = {}
         self._answered: dict[str, int] = {}
+        self._room = _ROOM
         self._forming: _Batch | None = None
         self._running: _Batch | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -213,6 +217,8 @@ class Mirror:
     def put(self, name: str, breaker: BreakerState) -> None:
         """Put a breaker in the place of its predecessor."""
         known = self.snapshot.breakers.get(name)
+        if known is None and len(self.snapshot.breakers) >= self._room:
+            self._tidy()
         if known is None or _admission(known) != _admission(breaker):
             self.shape += 1
         self.snapshot = self.snapshot.with_breaker(name, breaker)
@@ -298,10 +304,23 @@ class Mirror:
         self._membership.notice(read)
         self._confirmed = dict(read.breakers)
         self._answered.clear()
+        self._room = 2 * len(read.breakers) + _ROOM
         self.place = self.place or _place(loaded.now)
         self.asked = {name: at for name, at in self.asked.items() if name in read.breakers}
         self.change(read.with_own(self._membership.own(self.service_type)))
         return True
+
+    def _tidy(self) -> None:
+        """Forget the breakers that the next load would not read: programs make up names."""
+        kept = {*self.snapshot.names(), *self._watched()}
+        breakers = self.snapshot.breakers
+        self.snapshot = replace(
+            self.snapshot, breakers={name: one for name, one in breakers.items() if name in kept}
+        )
+        for known in (self._confirmed, self._answered, self.asked, self.alerts):
+            for name in [name for name in known if name not in kept]:
+                del known[name]
+        self._room = 2 * len(kept) + _ROOM
 
     def _watched(self) -> list[str]:
         """Breakers that matter here though they may have no registration."""
