@@ -9,6 +9,7 @@ import pytest
 
 from ciris_registry import CircuitState, ServiceRegistry
 from ciris_registry.events import Event
+from ciris_registry.readback import COUNTERS
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -63,13 +64,7 @@ def opened(registry: ServiceRegistry, ahead: int = 1, **changed: Any) -> Event:
     epoch, revision = mirror.snapshot.version
     now = mirror.now() + 1000
     known = mirror.snapshot.breakers["shared"]
-    state = dict.fromkeys(
-        (
-            "failure_count success_count streak_from warned_at cooldown_until override_until "
-            "last_failure_at total_successes total_failures"
-        ).split(),
-        "0",
-    )
+    state = dict.fromkeys(COUNTERS, "0")
     state |= {
         "state": "open",
         "generation": str(known.generation + 1),
@@ -112,8 +107,7 @@ async def test_the_next_event_is_taken_over_without_a_load(
 async def test_an_event_behind_a_gap_is_refused_at_once_and_asks_for_a_load(
     registry: ServiceRegistry,
 ) -> None:
-    """What came after a registration waited for the load; calls went on to a provider that was
-    known to be down."""
+    """It waited for the load, and calls went on to a provider that was known to be down."""
     mirror, version = mirror_of(registry), mirror_of(registry).snapshot.version
 
     assert not mirror.follow([opened(registry, ahead=2)])

@@ -132,7 +132,6 @@ def test_processes_that_resolve_a_few_times_share_the_providers_evenly(
     met: Counter[int] = Counter()
 
     for _ in range(processes):
-        rotation = Rotation(lambda one: lease(one))
 
         def lease(one: Rotation) -> None:
             nonlocal position
@@ -141,6 +140,7 @@ def test_processes_that_resolve_a_few_times_share_the_providers_evenly(
             one.lease(position, size)
             position += size
 
+        rotation = Rotation(lease)
         for _ in range(times):
             while (turn := rotation.step()) < 0:
                 lease(rotation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -49,7 +49,7 @@ async def follows(one: ServiceRegistry, other: ServiceRegistry, kind: str, patie
 
 async def command(registry: ServiceRegistry, *words: Any) -> None:
     store = await registry._session.store()
-    await store._transport.command(lambda redis: redis.execute_command(*words))
+    await store._transport.command(lambda redis: cast("Any", redis).execute_command(*words))
 
 
 async def key(registry: ServiceRegistry, kind: str, name: str) -> str:
