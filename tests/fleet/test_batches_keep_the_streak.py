@@ -84,17 +84,19 @@ def test_a_provider_that_dies_opens_though_successes_from_before_are_pending(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     """A batch that comes late says how old it is, and does not end the streak after it."""
-    two = fleet(2, consistency="cached", report_every=1.0)
+    two = fleet(2, consistency="cached", report_every=30.0)
     two.all(REGISTER)
     two.all("""
         for _ in range(500):
             handle.record_success()
     """)
+    fail = "await asyncio.sleep(0.01); handle.record_failure(); await registry.flush()"
+    for _ in range(4):
+        two[0].run(fail)
     two[1].run("await registry.flush()")
-    for _ in range(3):
-        two[0].run("await asyncio.sleep(0.01); handle.record_failure(); await registry.flush()")
-    for _ in range(2):
-        two[1].run("await asyncio.sleep(0.01); handle.record_failure(); await registry.flush()")
+    assert int(shared.breaker()["total_successes"]) == 1000
+    assert shared.state() == "closed"
+    two[0].run(fail)
 
     wait_until(lambda: shared.state() == "open")
     assert int(shared.breaker()["total_successes"]) == 1000
