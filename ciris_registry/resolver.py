@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ciris_registry.bindings import Bindings
+    from ciris_registry.breaker_rules import BreakerState
     from ciris_registry.mirror import Mirror
     from ciris_registry.parts import Parts
     from ciris_registry.plans import Plan
@@ -215,13 +216,14 @@ class Resolver:
             check = health_check_of(instance) if instance is not None else None
             if instance is None or check is None:
                 return self._handed_out(registration, instance, permit)
-            return instance if await self._healthy(registration, check, permit) else None
+            healthy = await self._healthy(registration, instance, check, breaker, permit)
         except BaseException:
             if permit is not None:
                 self._views.handle(registration.service_type, registration.name).give_back(
                     permit.permit
                 )
             raise
+        return instance if healthy else None
 
     def _handed_out(self, registration: Registration, instance: object, permit: Held | None) -> Any:
         if permit is not None and instance is not None:
@@ -235,16 +237,28 @@ class Resolver:
     async def _healthy(
         self,
         registration: Registration,
+        instance: object,
         check: Callable[[], object],
+        breaker: BreakerState | None,
         permit: Held | None,
     ) -> bool:
-        handle = self._views.handle(registration.service_type, registration.name)
-        healthy = await self._checks.ask(
-            (registration.service_type, registration.id),
-            check,
-            handle.config.timeout_duration * (_BEFORE_ITS_PERMIT if permit is not None else 1),
-            None if permit is not None else lambda: handle.report("failure"),
+        kind, name = registration.service_type, registration.name
+        handle = self._views.handle(kind, name)
+        limit = handle.config.timeout_duration
+        if permit is None:
+            generation = breaker.generation if breaker is not None else None
+            healthy, _ = await self._checks.ask(
+                (kind, name, id(instance)),
+                check,
+                limit,
+                lambda: handle.report("failure", "", generation),
+            )
+            return healthy
+        healthy, asked = await self._checks.ask(
+            (kind, name, id(instance)), check, limit * _BEFORE_ITS_PERMIT
         )
-        if permit is not None:
+        if asked:
             await handle.report("success" if healthy else "failure", permit.permit)
+        else:
+            handle.give_back(permit.permit)  # one check is one probe, whoever waits for it
         return healthy
