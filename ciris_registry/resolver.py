@@ -7,7 +7,6 @@ checks say: resolving is not a call.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import random
@@ -88,9 +87,9 @@ class Resolver:
     ) -> Any:  # a program's object
         """The instance that serves the request now, or None; next time found by ``key``."""
         store = await self._session.store()
-        if self._outbox.owed or (exact and self._outbox.pending):
-            await self._delivered()
         mirror = self._views.mirror(request.service_type)
+        if self._outbox.owed or (exact and self._outbox.pending):
+            await self._delivered(mirror)
         plan, taken, position = await self._look(store, mirror, request, exact=exact)
         if key is not None:
             self._plans.remember(key, plan)
@@ -108,10 +107,13 @@ class Resolver:
                     return instance
         return None
 
-    async def _delivered(self) -> None:
+    async def _delivered(self, mirror: Mirror) -> None:
         """What is pending has reached Redis, unless that is away."""
-        with contextlib.suppress(StoreUnavailableError):
-            await self._link.promptly(self._outbox.flush())
+        try:
+            self._link.check()
+            await self._outbox.flush(mirror.patience)
+        except StoreUnavailableError as error:
+            self._link.doubt(error)
 
     async def _look(
         self, store: Store, mirror: Mirror, request: Request, *, exact: bool
@@ -133,8 +135,8 @@ class Resolver:
     async def explain(self, request: Request) -> list[Explanation]:
         """What ``resolve`` would do now with each registration; moves no cursor, asks no check."""
         store = await self._session.store()
-        await self._delivered()
         mirror = self._views.mirror(request.service_type)
+        await self._delivered(mirror)
         try:
             snapshot, now, _ = await mirror.promptly(store)
         except StoreUnavailableError:
