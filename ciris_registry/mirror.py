@@ -109,7 +109,7 @@ class Mirror:
     @property
     def patience(self) -> float:
         """Seconds for which a resolve may wait for Redis."""
-        return self._link.timeout if self._loaded else _FIRST_LOOK
+        return self._link.timeout if self._loaded else max(self._link.timeout, _FIRST_LOOK)
 
     def now(self) -> int:
         """The server's time in milliseconds, as far as this process can tell without asking."""

@@ -192,9 +192,11 @@ class Resolver:
 
     async def _taken(self, store: Store, service_type: str, cursor: str) -> int:
         try:
-            return await self._link.promptly(store.take(service_type, cursor, 1))
+            # Not a call of its own: those who ask at the same time share one.
+            _, _, position = await self._views.mirror(service_type).promptly(store, cursor)
         except StoreUnavailableError:
             return await self._rotations.step(service_type, cursor)
+        return position
 
     async def _admitted(
         self, mirror: Mirror, registration: Registration, now: int
