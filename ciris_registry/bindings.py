@@ -88,6 +88,8 @@ class Binding:
             made = cast("Callable[[Registration], object]", self._factory)(registration)
             if inspect.isawaitable(made):
                 made = await made
+            if made is None:
+                raise ValueError("it returned None")  # noqa: TRY301 # told like everything else
         except Exception as error:  # noqa: BLE001 # a program's factory may raise anything
             if not self._complained:
                 _log.warning(

@@ -37,6 +37,9 @@ _LONGEST_REST: Final = 0.25
 """Seconds between two times that a service type is read whole, and how many times as long as the
 last one took: where much is registered at once, all of it is read a few times, not each time."""
 
+_PING: Final = 1.0
+"""Seconds after which Redis counts as away that somebody has waited for in vain already."""
+
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 2.0
 """Seconds between two attempts to reach Redis again."""
@@ -105,7 +108,7 @@ class Tail:
     async def _agree(self, store: Store) -> None:
         """Offer what was learned, say that this process lives, and read everything anew."""
         await self._session.revive()
-        await store.ping()
+        await store.ping(_PING)
         await self._offer(store)
         await self._heartbeat.return_to(store)
         for mirror in list(self._views.mirrors.values()):
