@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ciris_registry.breaker_rules import CircuitState, Verdict
-from ciris_registry.errors import RegistryError
+from ciris_registry.errors import RegistryError, StoreUnavailableError
 from ciris_registry.readback import paired, parse_breaker, update_breaker
 from ciris_registry.records import name_of
 from ciris_registry.replies import NOTHING
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 _FIRST_LOOK: Final = 2.0
 """Seconds that the first look at a service type may take: nothing is known of it."""
+
+_SHORTEST_LOOK: Final = 0.05
+"""Seconds that it may take once a doubt has ended, however long that lasted."""
 
 _OVERLAP: Final = 1000
 """Milliseconds before a load from which on the stream is read; what is known already is ignored."""
@@ -99,11 +102,20 @@ class Mirror:
     async def promptly(self, store: Store, cursor: str = "") -> tuple[Snapshot, int, int]:
         """As ``sync``, but it waits no longer than a resolve may.
 
+        Who knows nothing yet waits for the end of a doubt: he would let everybody through.
+
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        limit = None if self._loaded else _FIRST_LOOK
-        return await self._link.promptly(self.sync(store, cursor), limit)
+        end = time.monotonic() + _FIRST_LOOK
+        while not self._loaded:
+            try:
+                left = max(_SHORTEST_LOOK, end - time.monotonic())
+                return await self._link.promptly(self.sync(store, cursor), left)
+            except StoreUnavailableError:
+                if not await self._link.settled(end - time.monotonic()):
+                    raise
+        return await self._link.promptly(self.sync(store, cursor))
 
     def confirm(self) -> None:
         """The stream has just told everything that there is to tell."""
@@ -160,6 +172,7 @@ class Mirror:
         fields, permits = await store.read_breaker(self.service_type, name)
         if fields:
             breaker, _ = parse_breaker(fields, permits, self._default)
+            self._confirmed[name] = breaker
             self.put(name, breaker)
 
     def expire(self) -> None:

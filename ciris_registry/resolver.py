@@ -104,7 +104,9 @@ class Resolver:
     async def _delivered(self) -> None:
         """What is pending has reached Redis, unless that is away."""
         with contextlib.suppress(StoreUnavailableError):
-            await self._link.promptly(self._outbox.flush())
+            self._link.check()
+            writing = self._session.spawn(self._outbox.flush(), watched=True)
+            await self._link.attentively(writing)
 
     async def _look(
         self, store: Store, mirror: Mirror, request: Request, *, exact: bool

@@ -39,6 +39,7 @@ class Store:
         process: str,
         settings: RegistrySettings,
         trouble: Callable[[object], None] | None = None,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         # Who has somebody to tell of trouble is called again when it is over, and need not wait.
         patience = settings.patience if trouble is None else 0.0
@@ -50,6 +51,7 @@ class Store:
             patience,
             backend.revive,
             trouble or (lambda _: None),
+            answered,
         )
         self._keys: dict[str, TypeKeys] = {}
         self._lease = round(settings.lease * 1000)
@@ -272,13 +274,13 @@ class Store:
     ) -> BreakerReply:
         """Count one outcome, and ``successes`` before it, the newest ``age`` milliseconds ago.
 
-        Only one that settles a permit, and nothing else, may be sent twice.
+        Only the return of a permit, and nothing else, may be sent twice.
         """
         reply = await self._run(
             "breaker_record",
             service_type,
             name,
-            repeatable="|" in permit and not successes,
+            repeatable=outcome == "returned" and not successes,
             provider=name,
             process=self.process,
             outcome=outcome,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ciris_registry.mirror import Mirror
     from ciris_registry.parts import Parts
     from ciris_registry.store import Store
+    from ciris_registry.successes import Counted
     from ciris_registry.views import Views
 
 _log = logging.getLogger(__name__)
@@ -43,7 +44,9 @@ class Tail:
         self._block = round(parts.settings.max_staleness * _SHARE_OF_STALENESS * 1000)
         self._news: asyncio.Event | None = None
         self._checked = 0
-        self._link.on_change(self._look_up)
+        self._link.on_change(self._link_changed)
+        parts.successes.on_away = self._learned
+        parts.successes.on_missing = self._mend
         views.on_new = self._look_up
 
     async def begin(self, store: Store) -> None:
@@ -52,10 +55,24 @@ class Tail:
         try:
             await self._heartbeat.start(store, unwritten=self._parts.outbox.pending)
             self._link.restored()
+            await self._offer(store)  # of an event loop that ended while Redis was away
         except StoreUnavailableError as error:
             self._link.lost(error)
         self._session.supervise("tail", lambda: self._run(store))
         self._session.supervise("heartbeat", lambda: self._heartbeat.run(store, self._link))
+
+    def _link_changed(self) -> None:
+        if not self._link.ok:
+            # In the order in which they happened: behind what is counted no failure waits.
+            self._parts.outbox.rescue()
+            self._parts.successes.rescue()
+        self._look_up()
+
+    def _learned(self, key: tuple[str, str], counted: Counted) -> None:
+        self._views.handle(*key).learn(counted)
+
+    async def _mend(self, store: Store, key: tuple[str, str]) -> None:
+        await self._views.handle(*key).mend(store)
 
     def _look_up(self) -> None:
         """Something has changed that the running read knows nothing of."""
@@ -79,7 +96,7 @@ class Tail:
                 await self._agree(store)
                 self._link.restored()
                 await self._offer(store)  # what was learned while it was read anew
-            except StoreUnavailableError as error:
+            except RegistryError as error:
                 self._link.lost(error)
             else:
                 return
@@ -87,11 +104,17 @@ class Tail:
             wait = min(2 * wait, _LONGEST_WAIT)
 
     async def _agree(self, store: Store) -> None:
-        """Offer what was learned, say that this process lives, and read everything anew."""
+        """Write what waits, say that this process lives, and read everything anew."""
         await self._session.revive()
         await store.ping()
         await self._offer(store)
-        await self._heartbeat.return_to(store)
+        await self._parts.outbox.deliver()
+        try:
+            await self._heartbeat.return_to(store)
+        except StoreUnavailableError:
+            raise
+        except RegistryError as error:
+            _log.warning("the first heartbeat failed: %s", error)  # one damaged service type
         for mirror in list(self._views.mirrors.values()):
             mirror.expire()
             await self._sync(store, mirror)
@@ -148,7 +171,12 @@ class Tail:
     async def _check(self, store: Store, mirrors: list[Mirror]) -> None:
         """Compare one version, in turn: silence is also what a stream says that was deleted."""
         self._checked += 1
-        await self._sync(store, mirrors[self._checked % len(mirrors)])
+        mirror = mirrors[self._checked % len(mirrors)]
+        before = mirror.snapshot.version[0]
+        await self._sync(store, mirror)
+        if before not in {"", mirror.snapshot.version[0]}:
+            for other in mirrors:  # it was lost, and so may be the others
+                await self._sync(store, other)
 
     async def _sync(self, store: Store, mirror: Mirror) -> None:
         try:

@@ -41,7 +41,8 @@ class Transport:
     """One client, which belongs to one event loop.
 
     What finds Redis away is tried again for ``patience`` seconds; ``trouble`` is told of what
-    failed for good. A script that the server has forgotten is sent again in full, unnoticed.
+    failed for good, ``answered`` of what did not. A script that the server has forgotten is sent
+    again in full, unnoticed.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Transport:
         patience: float,
         revive: Callable[[], Awaitable[None]],
         trouble: Callable[[object], None] = lambda _: None,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         self.scripts: Mapping[str, Script] = load_scripts()
         self._client = client
@@ -58,6 +60,7 @@ class Transport:
         self._patience = patience
         self._revive = revive
         self._trouble = trouble
+        self._answered = answered
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def run(
@@ -103,7 +106,9 @@ class Transport:
 
         # tenacity awaits what a coroutine function returns, and not what a lambda does.
         async def once() -> _R:
-            return await _cancellable(call)
+            reply = await _cancellable(call)
+            self._answered()
+            return reply
 
         try:
             return await once()
