@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 
 _R = TypeVar("_R")
 
+_LAST_TURNS: Final = 10
+"""Turns of the event loop in which what has arrived is read, before a wait counts as in vain."""
+
 _FIRST: Final = asyncio.FIRST_COMPLETED
 
 LinkState = Literal["up", "in doubt", "down"]
@@ -109,11 +112,13 @@ class Link:
             self.check()
         seconds = self._timeout if limit is None else limit
         try:
-            async with asyncio.timeout(seconds) as waiting:
+            async with asyncio.timeout(None) as waiting:
                 self._limits.add(waiting)
+                end = asyncio.get_running_loop().call_later(seconds, self._expire, waiting)
                 try:
                     return await work
                 finally:
+                    end.cancel()
                     self._limits.discard(waiting)
         except TimeoutError:
             error = UncertainWriteError(self._location, f"no answer within {seconds:g} s")
@@ -183,6 +188,15 @@ class Link:
                         await changed
                     finally:
                         self._waiting.discard(changed)
+
+    def _expire(self, limit: asyncio.Timeout, turns: int = _LAST_TURNS) -> None:
+        """End a wait, unless the answer is here and this process has only not got round to it."""
+        if limit not in self._limits or limit.expired():
+            return
+        if turns:
+            asyncio.get_running_loop().call_soon(self._expire, limit, turns - 1)
+        else:
+            limit.reschedule(0)
 
     def _become(self, state: LinkState, error: str) -> None:
         self.state, self.error, self.since = state, error, time.time()

@@ -50,6 +50,9 @@ class Meanwhile:
     def __init__(self) -> None:
         self._learned: dict[tuple[str, str], Gathered] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._learned)
+
     def of(self, key: tuple[str, str], generation: int) -> Gathered:
         """What was learned of a breaker, begun at this shared generation if nothing was yet."""
         learned = self._learned.get(key)

@@ -53,9 +53,11 @@ class Tail:
         """Look for Redis once, in a new event loop, and go on in the background either way."""
         self._news = asyncio.Event()
         try:
+            if self._parts.meanwhile:  # of an event loop that ended while Redis was away
+                await store.ping()
+                await self._offer(store)
             await self._heartbeat.start(store, unwritten=self._parts.outbox.pending)
             self._link.restored()
-            await self._offer(store)  # of an event loop that ended while Redis was away
         except StoreUnavailableError as error:
             self._link.lost(error)
         self._session.supervise("tail", lambda: self._run(store))

@@ -60,6 +60,11 @@ STOP: Final = """
 HEALTH: Final = "return registry.health().redis"
 
 
+def wait_for_away(team: Team) -> None:
+    """Wait until every process has noticed that Redis is away; to be sure of it takes longer."""
+    wait_until(lambda: "up" not in team.all(HEALTH), 15)
+
+
 def wait_for(team: Team, state: str, timeout: float = 15) -> None:
     """Wait until every process has found Redis to be in this state."""
     wait_until(lambda: team.all(HEALTH) == [state] * len(team), timeout)

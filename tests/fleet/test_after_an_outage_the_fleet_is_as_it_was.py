@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from tests.fleet.outages import REGISTER, RESOLVE, STORE_TIMEOUT, wait_for
+from tests.fleet.outages import REGISTER, RESOLVE, STORE_TIMEOUT, wait_for, wait_for_away
 from tests.fleet.outages import STOP as STOP_RESOLVING
 from tests.fleet.shared_state import SharedState
 from tests.waiting import wait_until
@@ -35,7 +35,7 @@ def begin_outage(server: Server, outage: str, team: Team) -> None:
     else:
         server.kill()
     team.all("await registry.get_service('h', 'llm', consistency='exact')")
-    wait_for(team, "down")
+    wait_for_away(team)
 
 
 def end_outage(server: Server, outage: str, team: Team) -> None:
@@ -79,8 +79,8 @@ def test_what_was_open_stays_open_and_what_was_said_stands(
         found = standing.breaker(name)
         assert [found.get(one) for one in kept] == [breaker.get(one) for one in kept]
     members = {agent.process_id for agent in three}
-    for name in ("shared", "well", "forced", "cooling"):
-        wait_until(lambda name=name: set(standing.members(name)) == members)
+    names = ("shared", "well", "forced", "cooling")
+    wait_until(lambda: all(set(standing.members(one)) == members for one in names))
 
 
 @pytest.mark.parametrize("outage", OUTAGES)

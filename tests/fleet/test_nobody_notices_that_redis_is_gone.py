@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fleet.outages import REGISTER, RESOLVE, STOP, STORE_TIMEOUT, wait_for
+from tests.fleet.outages import REGISTER, RESOLVE, STOP, STORE_TIMEOUT, wait_for, wait_for_away
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ def test_no_method_raises(
     two.all(EVERYTHING)
     two.all("await asyncio.sleep(0.3)")
     begin_outage(server, outage)
-    wait_for(two, "down")
-    two.all("await asyncio.sleep(0.2)")
+    wait_for_away(two)
+    two.all("await asyncio.sleep(0.3)")
     end_outage(server, outage)
     wait_for(two, "up")
     two.all("await asyncio.sleep(0.2)")
