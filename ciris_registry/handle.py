@@ -6,6 +6,7 @@ Those that begin with ``a`` return when Redis has it, with the state after it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -21,6 +22,7 @@ from ciris_registry.breaker_rules import (
 )
 from ciris_registry.errors import (
     CircuitBreakerError,
+    RegistryError,
     SettingsError,
     StoreUnavailableError,
     UncertainWriteError,
@@ -154,7 +156,7 @@ class BreakerHandle:
         """
         try:
             store = await self._session.store()
-            return await self._link.promptly(self.acquire(store, permit))
+            return await self._link.promptly(self._asked(store, permit))
         except StoreUnavailableError:
             breaker, now = self._known().copy(), self._mirror.now()
             if self._link.state != "down" and breaker.needs_permit(now):
@@ -163,16 +165,21 @@ class BreakerHandle:
             self._mirror.put(self.name, breaker)
             return admission
 
-    async def acquire(self, store: Store, permit: str) -> Admission:
-        """Ask with a permit of one's own making; it goes back if the answer does not arrive."""
+    async def _asked(self, store: Store, permit: str) -> Admission:
+        """The answer of Redis; whoever does not wait for it gives the permit back behind it."""
+        asking = self._outbox.send(self.acquire(store, permit))
         try:
-            admission, reply = await store.acquire(self.service_type, self.name, permit)
-            if admission.verdict is Verdict.MISSING:
-                await self._mend(store)
-                admission, reply = await store.acquire(self.service_type, self.name, permit)
+            return await asyncio.shield(asking)
         except BaseException:
-            self.give_back(permit)
+            asking.add_done_callback(lambda _: self.give_back(permit))
             raise
+
+    async def acquire(self, store: Store, permit: str) -> Admission:
+        """Ask with a permit of one's own making."""
+        admission, reply = await store.acquire(self.service_type, self.name, permit)
+        if admission.verdict is Verdict.MISSING:
+            await self.mend(store)
+            admission, reply = await store.acquire(self.service_type, self.name, permit)
         taken = (permit, admission.deadline) if admission.verdict is Verdict.PERMIT else None
         self._mirror.learn(self.name, reply, taken)
         return admission
@@ -208,17 +215,64 @@ class BreakerHandle:
 
     def give_back(self, permit: str) -> None:
         """Neither success nor failure: the permit is free again."""
+        self._act(lambda breaker, now: breaker.record(now, "returned", permit))
         self._later("the return of a permit", lambda store: self.settle(store, "returned", permit))
 
     async def report(
-        self, outcome: Outcome, permit: str = "", generation: int | None = None
+        self,
+        outcome: Outcome,
+        permit: str = "",
+        generation: int | None = None,
+        *,
+        in_order: bool = False,
     ) -> None:
-        """Report an outcome and wait for it as long as a resolve may wait for Redis."""
+        """Report an outcome and wait for it as long as a resolve may wait for Redis.
+
+        Nobody who stops waiting, for whatever reason, stops the report.
+        """
+        store, arrived = await self._session.store(), False
         try:
-            store = await self._session.store()
-            await self._link.promptly(self.settle(store, outcome, permit, generation))
+            if self._link.ok:
+                arriving = self._arrives(store, outcome, permit, generation, in_order=in_order)
+                arrived = await self._link.attentively(self._outbox.send(arriving))
+            else:
+                self._learned().note(outcome)
+        except StoreUnavailableError:
+            pass  # it goes on, and is noted if it fails
+        finally:
+            if not arrived:
+                self._act(lambda breaker, now: breaker.record(now, outcome, permit, generation))
+
+    async def _arrives(
+        self, store: Store, outcome: Outcome, permit: str, generation: int | None, *, in_order: bool
+    ) -> bool:
+        """Whether Redis took an outcome; where it did not, it is offered when Redis is back.
+
+        Unless Redis may have it: one that is lost is better than one that is counted twice.
+        """
+        known = self._generation()
+        try:
+            if in_order:
+                await self._sent_before()
+            self._link.check()
+            await self.settle(store, outcome, permit, generation)
+        except UncertainWriteError as error:
+            self._link.doubt(error)
+            _log.info("one %s of %s may not be counted: %s", outcome, self.name, error)
+            return False
         except StoreUnavailableError as error:
-            self._keep(outcome, permit, generation, error)
+            self._link.doubt(error)
+            self._meanwhile.of(self._key, known).note(outcome)
+            return False
+        return True
+
+    async def _sent_before(self) -> None:
+        """What was reported before goes first; what becomes of it is not this one's business."""
+        try:
+            await self._flush()
+        except RegistryError as error:
+            if isinstance(error, StoreUnavailableError):
+                self._link.doubt(error)
 
     async def settle(
         self,
@@ -256,7 +310,7 @@ class BreakerHandle:
             gathered.failures,
             gathered.streak,
             known.state is not CircuitState.CLOSED,
-            max(0, known.cooldown_until - now),
+            max(0, known.cooldown_until - now) if gathered.cools else 0,
         )
         await self._do(store, lambda: store.merge(self.service_type, self.name, learned))
 
@@ -269,7 +323,7 @@ class BreakerHandle:
         self._outbox.put(
             f"a cooldown of {self.service_type} {self.name}",
             lambda store: self._cool_down(store, length, reason),
-            away=self._learned,
+            away=self._cooled,
         )
 
     async def acool_down(self, seconds: float, reason: str = "") -> None:
@@ -343,15 +397,18 @@ class BreakerHandle:
         await self._successes.flush()
         await self._outbox.flush()
 
+    async def _read(self, store: Store) -> None:
+        await self._flush()
+        await self._mirror.read_breaker(store, self.name)
+
     async def _look(self) -> None:
         """Read the breaker anew, if Redis is there."""
         try:
             store = await self._session.store()
-            if self._link.ok:
-                await self._flush()
-                await self._mirror.read_breaker(store, self.name)
-        except StoreUnavailableError as error:
-            self._link.doubt(error)
+            self._link.check()
+            await self._link.attentively(self._outbox.send(self._read(store)))
+        except StoreUnavailableError:
+            pass
         self._known()
 
     def _claim(self) -> tuple[str, int | None]:
@@ -379,33 +436,22 @@ class BreakerHandle:
 
     async def _areport(self, outcome: Outcome) -> CircuitState:
         permit, generation = self._claim()
-        try:
-            store = await self._session.store()
-            self._link.check()
-            await self._flush()
-            await self.settle(store, outcome, permit, generation)
-        except StoreUnavailableError as error:
-            self._keep(outcome, permit, generation, error)
+        await self.report(outcome, permit, generation, in_order=True)
         return self.state
 
-    def _keep(
-        self, outcome: Outcome, permit: str, generation: int | None, error: StoreUnavailableError
-    ) -> None:
-        """Redis did not take an outcome: it counts here, and is offered when Redis is back.
-
-        Unless Redis may have it: one that is lost is better than one that is counted twice.
-        """
-        self._link.doubt(error)
-        learned = self._learned()
-        self._act(lambda breaker, now: breaker.record(now, outcome, permit, generation))
-        if isinstance(error, UncertainWriteError):
-            _log.info("one %s of %s may not be counted: %s", outcome, self.name, error)
-        else:
-            learned.note(outcome)
+    def _generation(self) -> int:
+        """The shared generation that was last known, without what is foreseen here."""
+        return (self._mirror.confirmed(self.name) or self._known()).generation
 
     def _learned(self) -> Gathered:
-        known = self._mirror.confirmed(self.name) or self._known()
-        return self._meanwhile.of(self._key, known.generation)
+        return self._meanwhile.of(self._key, self._generation())
+
+    def _cooled(self) -> None:
+        self._learned().cools = True
+
+    def learn(self, counted: Counted) -> None:
+        """Successes that Redis has not been told of, and will be offered when it is back."""
+        self._learned().note("success", counted.number)
 
     def _note(self, outcome: Outcome, earlier: Counted | None) -> None:
         learned = self._learned()
@@ -457,12 +503,12 @@ class BreakerHandle:
     async def _do(self, store: Store, call: Callable[[], Awaitable[BreakerReply]]) -> BreakerReply:
         reply = await call()
         if reply.verdict is Verdict.MISSING:
-            await self._mend(store)
+            await self.mend(store)
             reply = await call()
         self._mirror.learn(self.name, reply)
         return reply
 
-    async def _mend(self, store: Store) -> None:
+    async def mend(self, store: Store) -> None:
         """Redis has no such breaker: give it its settings, and what is still known of it."""
         await self._membership.configure(store, self.service_type, self.name)
         known = self._mirror.confirmed(self.name)

@@ -7,9 +7,10 @@ anything: the tail tries again in the background, and says here when Redis is ba
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from ciris_registry.errors import StoreUnavailableError, UncertainWriteError
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _R = TypeVar("_R")
+
+_LAST_TURNS: Final = 10
+"""Turns of the event loop in which what has arrived is read, before a wait counts as in vain."""
+
+_FIRST: Final = asyncio.FIRST_COMPLETED
 
 LinkState = Literal["up", "in doubt", "down"]
 
@@ -42,6 +48,8 @@ class Link:
         self._patience = settings.patience
         self._on_change: list[Callable[[], None]] = []
         self._waiting: set[asyncio.Future[None]] = set()
+        self._limits: set[asyncio.Timeout] = set()
+        self._heard_at = 0.0
 
     @property
     def ok(self) -> bool:
@@ -56,6 +64,10 @@ class Link:
         """Raise StoreUnavailableError if Redis is away."""
         if not self.ok:
             raise StoreUnavailableError(self._location, self.error)
+
+    def hear(self) -> None:
+        """Redis has answered something."""
+        self._heard_at = time.monotonic()
 
     def doubt(self, error: object) -> None:
         """A call found Redis away, or waited too long for it."""
@@ -83,14 +95,13 @@ class Link:
         if before == "up":
             return
         self._become("up", "")
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.get_loop().call_soon_threadsafe(_release, waiting)
         if before == "down":
             _log.warning("Redis is back", extra={"location": self._location})
 
     async def promptly(self, work: Coroutine[object, object, _R], limit: float | None = None) -> _R:
         """Wait for ``work`` no longer than ``limit`` seconds, by default ``store_timeout``.
+
+        Nor any longer when somebody else has found Redis away meanwhile.
 
         Raises:
             StoreUnavailableError: Redis is away.
@@ -101,8 +112,14 @@ class Link:
             self.check()
         seconds = self.timeout if limit is None else limit
         try:
-            async with asyncio.timeout(seconds):
-                return await work
+            async with asyncio.timeout(None) as waiting:
+                self._limits.add(waiting)
+                end = asyncio.get_running_loop().call_later(seconds, self._expire, waiting)
+                try:
+                    return await work
+                finally:
+                    end.cancel()
+                    self._limits.discard(waiting)
         except TimeoutError:
             error = UncertainWriteError(self._location, f"no answer within {seconds:g} s")
             self.doubt(error)
@@ -110,6 +127,31 @@ class Link:
         except StoreUnavailableError as error:
             self.doubt(error)
             raise
+
+    async def attentively(self, task: asyncio.Future[_R]) -> _R:
+        """Wait for ``task`` as long as Redis answers anybody; it goes on if that is no longer so.
+
+        Much that is asked at once, on a busy machine, takes its time though Redis is there.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+            UncertainWriteError: It has answered nobody for ``store_timeout`` seconds.
+        """
+        began = time.monotonic()
+        while not task.done():
+            self.check()
+            left = max(began, self._heard_at) + self.timeout - time.monotonic()
+            if left <= 0:
+                error = UncertainWriteError(self._location, f"no answer for {self.timeout:g} s")
+                self.doubt(error)
+                raise error
+            changed = asyncio.get_running_loop().create_future()
+            self._waiting.add(changed)
+            try:
+                await asyncio.wait({task, changed}, timeout=left, return_when=_FIRST)
+            finally:
+                self._waiting.discard(changed)
+        return task.result()
 
     async def patiently(self, work: Callable[[], Awaitable[_R]]) -> _R:
         """Do it, again whenever Redis is back, for ``settings.patience`` seconds.
@@ -128,21 +170,43 @@ class Link:
 
     async def back(self, patience: float) -> bool:
         """Wait until Redis is back, at most ``patience`` seconds; whether it is."""
-        if self.ok or patience <= 0:
-            return self.ok
-        waiting = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiting)
-        try:
-            async with asyncio.timeout(patience):
-                await waiting
-        except TimeoutError:
-            return False
-        finally:
-            self._waiting.discard(waiting)
-        return True
+        await self._while({"in doubt", "down"}, patience)
+        return self.ok
+
+    async def settled(self, patience: float) -> bool:
+        """Wait for the end of any doubt, at most ``patience`` seconds; whether Redis is there."""
+        await self._while({"in doubt"}, patience)
+        return self.ok
+
+    async def _while(self, states: set[LinkState], patience: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0, patience)):
+                while self.state in states:
+                    changed = asyncio.get_running_loop().create_future()
+                    self._waiting.add(changed)
+                    try:
+                        await changed
+                    finally:
+                        self._waiting.discard(changed)
+
+    def _expire(self, limit: asyncio.Timeout, turns: int = _LAST_TURNS) -> None:
+        """End a wait, unless the answer is here and this process has only not got round to it."""
+        if limit not in self._limits or limit.expired():
+            return
+        if turns:
+            asyncio.get_running_loop().call_soon(self._expire, limit, turns - 1)
+        else:
+            limit.reschedule(0)
 
     def _become(self, state: LinkState, error: str) -> None:
         self.state, self.error, self.since = state, error, time.time()
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.get_loop().call_soon_threadsafe(_release, waiting)
+        if state != "up":
+            for limit in self._limits:
+                if not limit.expired():
+                    limit.reschedule(0)  # they need not find out for themselves
         for told in self._on_change:
             told()
 

@@ -20,15 +20,19 @@ _log = logging.getLogger(__name__)
 
 
 class Gathered:
-    """Outcomes of one breaker, and the shared generation that was known before them."""
+    """Outcomes of one breaker, and the shared generation that was known before them.
 
-    __slots__ = ("failures", "generation", "streak", "successes")
+    ``cools`` says that it was told to cool down, too.
+    """
+
+    __slots__ = ("cools", "failures", "generation", "streak", "successes")
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
         self.successes = 0
         self.failures = 0
         self.streak = 0
+        self.cools = False
 
     def note(self, outcome: Outcome, count: int = 1) -> None:
         """So many more outcomes of this kind."""
@@ -45,6 +49,9 @@ class Meanwhile:
 
     def __init__(self) -> None:
         self._learned: dict[tuple[str, str], Gathered] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._learned)
 
     def of(self, key: tuple[str, str], generation: int) -> Gathered:
         """What was learned of a breaker, begun at this shared generation if nothing was yet."""

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ciris_registry.breaker_rules import CircuitState, Verdict
-from ciris_registry.errors import RegistryError
+from ciris_registry.errors import RegistryError, StoreUnavailableError
 from ciris_registry.readback import COUNTERS, paired, parse_breaker, update_breaker
 from ciris_registry.records import name_of
 from ciris_registry.replies import NOTHING
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 _FIRST_LOOK: Final = 2.0
 """Seconds that the first look at a service type may take: nothing is known of it."""
+
+_SHORTEST_LOOK: Final = 0.05
+"""Seconds that it may take once a doubt has ended, however long that lasted."""
 
 _OVERLAP: Final = 1000
 """Milliseconds before a load from which on the stream is read; what is known already is ignored."""
@@ -120,11 +123,6 @@ class Mirror:
         self._running: _Batch | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    @property
-    def patience(self) -> float:
-        """Seconds for which a resolve may wait for Redis."""
-        return self._link.timeout if self._loaded else max(self._link.timeout, _FIRST_LOOK)
-
     def now(self) -> int:
         """The server's time in milliseconds, as far as this process can tell without asking."""
         return _monotonic() + self._ahead
@@ -136,11 +134,21 @@ class Mirror:
     async def promptly(self, store: Store, cursor: str = "") -> tuple[Snapshot, int, int]:
         """As ``sync``, but it waits no longer than a resolve may.
 
+        Who knows nothing yet waits for the end of a doubt: he would let everybody through.
+
         Raises:
             StoreUnavailableError: Redis is away.
         """
+        end = time.monotonic() + _FIRST_LOOK
+        while not self._loaded:
+            try:
+                self._link.check()
+                return await self.sync(store, cursor, max(_SHORTEST_LOOK, end - time.monotonic()))
+            except StoreUnavailableError:
+                if not await self._link.settled(end - time.monotonic()):
+                    raise
         self._link.check()
-        return await self.sync(store, cursor, self.patience)
+        return await self.sync(store, cursor, self._link.timeout)
 
     def confirm(self) -> None:
         """The stream has just told everything that there is to tell."""
@@ -206,6 +214,7 @@ class Mirror:
         fields, permits = await store.read_breaker(self.service_type, name)
         if fields:
             breaker, _ = parse_breaker(fields, permits, self._default)
+            self._confirmed[name] = breaker
             self.put(name, breaker)
 
     def expire(self) -> None:
@@ -254,7 +263,8 @@ class Mirror:
             return
         self._forming, self._running = None, batch
         try:
-            await self._exact(store, batch)
+            work = self._exact(store, batch)
+            await (work if batch.limit is None else self._link.promptly(work, batch.limit))
         except RegistryError as error:
             batch.error = error
         finally:
@@ -265,20 +275,20 @@ class Mirror:
 
     async def _exact(self, store: Store, batch: _Batch) -> None:
         began = time.monotonic()
-        kind, limit = self.service_type, batch.limit
-        synced = await store.sync(kind, self.snapshot.version, batch.steps, limit)
+        kind = self.service_type
+        synced = await store.sync(kind, self.snapshot.version, batch.steps)
         if batch.steps:
             batch.positions = dict(zip(batch.steps, synced.positions, strict=True))
         if synced.expired and self._membership.may_bury():
             ids = [one.id for one in self.snapshot.registrations]
             await store.sweep(kind, ids)
-            synced = await store.sync(kind, self.snapshot.version, {}, limit)
+            synced = await store.sync(kind, self.snapshot.version, {})
         pause = _FIRST_PAUSE
         while synced.changed is not None and not await self._load(store, *synced.changed):
             # Where much is registered at once, it moves on before it can be read.
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-            synced = await store.sync(kind, self.snapshot.version, {}, limit)
+            synced = await store.sync(kind, self.snapshot.version, {})
         self._ahead = synced.now - _monotonic()
         self._loaded = True
         self.place = self.place or _place(synced.now)

@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from ciris_registry.errors import RegistryError, StoreUnavailableError, UncertainWriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
+    from ciris_registry.link import Link
     from ciris_registry.session import Session
     from ciris_registry.store import Store
 
 _log = logging.getLogger(__name__)
 
+_R = TypeVar("_R")
 
 MOST_PENDING: Final = 10_000
 """Writes that wait for Redis; beyond them the oldest is dropped. Registrations are desired state,
@@ -37,14 +39,21 @@ class _Write(NamedTuple):
 class Outbox:
     """The pending writes of one process."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, link: Link) -> None:
         self.dropped = 0
         self._session = session
+        self._link = link
         self._writes: deque[_Write] = deque()
         self._running: _Write | None = None
         self._draining: asyncio.Task[None] | None = None
         self._put = self._done = self._owed = 0
         self._progress: list[asyncio.Future[None]] = []
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether anything is being sent that nobody may be waiting for any more."""
+        return bool(self._under_way)
 
     @property
     def pending(self) -> bool:
@@ -73,6 +82,9 @@ class Outbox:
         One that is not ``repeatable`` is dropped if the event loop ends while it is on its way. One
         that has an ``away`` does not wait for Redis to come back: that is called instead.
         """
+        if away is not None and not self._link.ok:
+            away()
+            return
         if len(self._writes) >= MOST_PENDING:
             self._drop()
         self._writes.append(_Write(run, what, repeatable, away))
@@ -82,8 +94,8 @@ class Outbox:
         self.resume()
 
     def resume(self) -> None:
-        """Carry out in the background what is pending."""
-        if self._writes and self._session.running():
+        """Carry out in the background what is pending, if Redis is there."""
+        if self._writes and self._link.ok and self._session.running():
             self._drained()
 
     def rescue(self) -> None:
@@ -97,26 +109,43 @@ class Outbox:
                 write.away()
         self._tell()
 
-    async def flush(self, limit: float | None = None) -> None:
+    async def flush(self) -> None:
         """Wait until everything that is pending now has reached Redis.
 
         Raises:
-            StoreUnavailableError: Redis is away, or has done none of it for ``limit`` seconds; what
-                is pending stays pending.
+            StoreUnavailableError: Redis is away; what is pending stays pending.
         """
         last = self._put
         while self._done < last:
             await self._session.store()
             draining, one_more = self._drained(), asyncio.get_running_loop().create_future()
             self._progress.append(one_more)
-            done, _ = await asyncio.wait(
-                {draining, one_more}, timeout=limit, return_when=asyncio.FIRST_COMPLETED
-            )
-            if not done:
-                problem = f"no answer within {limit or 0:g} s"
-                raise StoreUnavailableError(self._session.location, problem)
+            await asyncio.wait({draining, one_more}, return_when=asyncio.FIRST_COMPLETED)
             if draining.done() and self._done < last:
                 draining.result()
+
+    def send(self, work: Coroutine[Any, Any, _R]) -> asyncio.Task[_R]:
+        """Send something at once, whether or not somebody goes on waiting for it."""
+        task = self._session.spawn(work, watched=True)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+    async def landed(self) -> None:
+        """Wait for what is being sent at once."""
+        loop = asyncio.get_running_loop()
+        under_way = [task for task in self._under_way if task.get_loop() is loop]
+        if under_way:
+            await asyncio.wait(under_way)
+
+    async def deliver(self) -> None:
+        """Carry out what is pending, though Redis is not known to be back yet.
+
+        Raises:
+            StoreUnavailableError: Redis is away; what is pending stays pending.
+        """
+        while self._writes:
+            await asyncio.shield(self._drained())
 
     async def finish(self, patience: float) -> None:
         """Carry out what is pending within ``patience`` seconds, or leave it."""
@@ -149,13 +178,13 @@ class Outbox:
             write = self._running = self._writes[0]  # pending until it is done
             try:
                 await write.run(store)
-            except UncertainWriteError as error:
-                # Sent once more, it could count twice.
-                _log.info("%s may be lost: %s", write.what, error)
-                self._forget(write)
-                raise
-            except StoreUnavailableError:
-                if write.away is not None:
+            except StoreUnavailableError as error:
+                self._link.doubt(error)
+                if isinstance(error, UncertainWriteError) and not write.repeatable:
+                    # Sent once more, it could count twice.
+                    _log.info("%s may be lost: %s", write.what, error)
+                    self._forget(write)
+                elif write.away is not None:
                     write.away()
                     self._forget(write)
                 raise  # what is left waits until Redis is back

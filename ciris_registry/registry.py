@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from ciris_registry.arguments import (
     Consistency,
@@ -65,11 +65,15 @@ if TYPE_CHECKING:
 
     from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.handle import BreakerHandle
+    from ciris_registry.store import Store
 
 _log = logging.getLogger(__name__)
 
 DEFAULT_REQUIRED = ("communication", "memory", "audit", "llm")
 """The service types that ``wait_ready`` waits for if it is not told any."""
+
+GOODBYE: Final = 0.25
+"""Seconds that closing waits for Redis to answer at all."""
 
 
 class ServiceRegistry:
@@ -106,8 +110,8 @@ class ServiceRegistry:
         self._session = Session(
             Backend(location), self.namespace, self.process_id, self.settings, self._link
         )
-        self._outbox = Outbox(self._session)
-        self._successes = Successes(self._session, self.settings.report_every)
+        self._outbox = Outbox(self._session, self._link)
+        self._successes = Successes(self._session, self._link, self.settings.report_every)
         self._membership = Membership(self.settings)
         self._parts = Parts(
             settings=self.settings,
@@ -148,16 +152,19 @@ class ServiceRegistry:
         return self
 
     async def aclose(self) -> None:
-        """Write what is pending, leave the fleet, end the background tasks. May be called twice."""
+        """Write what is pending, leave the fleet, end the background tasks. May be called twice.
+
+        If Redis does not answer within a moment, it is not waited for.
+        """
         if self._session.closed:
             return
         try:
             self._registrar.leave(self._membership.all())
-            if self._outbox.pending or self._successes.pending:
-                await self._session.store()
-                await self._flush()
-            if self._session.running() and self._link.ok:
+            unsaid = self._outbox.pending or self._outbox.under_way or self._successes.pending
+            if unsaid or self._session.running():
                 store = await self._session.store()
+                await self._link.promptly(store.ping(GOODBYE), GOODBYE)
+                await self._flush()
                 await self._membership.depart(store, list(self._views.mirrors))
         except StoreUnavailableError as error:
             _log.warning("closed without saying so to the fleet; the leases run out: %s", error)
@@ -322,6 +329,7 @@ class ServiceRegistry:
         self._link.check()
         await self._successes.flush()
         await self._outbox.flush()
+        await self._outbox.landed()
 
     # Resolving
 
@@ -405,7 +413,10 @@ class ServiceRegistry:
             async with asyncio.timeout(timeout):
                 if self._outbox.pending and self._link.ok:
                     with contextlib.suppress(StoreUnavailableError):
-                        await self.flush()
+                        await self._session.store()
+                        self._link.check()
+                        writing = self._session.spawn(self._flush(), watched=True)
+                        await self._link.attentively(writing)
                 if self._readiness.missing(wanted):
                     await self._readiness.wait(wanted)
         missing = self._readiness.missing(wanted)
@@ -430,8 +441,13 @@ class ServiceRegistry:
     async def aget_provider_info(
         self, handler: str | None = None, service_type: str | Enum | None = None
     ) -> dict[str, Any]:
-        """``get_provider_info`` as it is in Redis now, of all service types of the fleet."""
-        await self.refresh(service_type)
+        """``get_provider_info`` as it is in Redis now, of all service types of the fleet.
+
+        While Redis is away, it is what was last seen.
+        """
+        store = await self._session.store()
+        with contextlib.suppress(StoreUnavailableError):
+            await self._reload(store, service_type)
         return self.get_provider_info(handler, service_type)
 
     def get_services_by_type(self, service_type: str | Enum) -> list[Any]:
@@ -467,9 +483,17 @@ class ServiceRegistry:
         return health_of(self._parts, self._views)
 
     async def refresh(self, service_type: str | Enum | None = None) -> None:
-        """Read the shared state anew, counters too: of one service type, or of all in use."""
+        """Read the shared state anew, counters too: of one service type, or of all in use.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
         store = await self._session.store()
-        await self.flush()
+        await self._link.patiently(lambda: self._reload(store, service_type))
+
+    async def _reload(self, store: Store, service_type: str | Enum | None) -> None:
+        self._registrar.tidy()
+        await self._flush()
         kinds = (
             {*self._views.mirrors, *await store.service_types()}
             if service_type is None

@@ -7,6 +7,7 @@ checks say: resolving is not a call.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import random
@@ -89,7 +90,7 @@ class Resolver:
         store = await self._session.store()
         mirror = self._views.mirror(request.service_type)
         if self._outbox.owed or (exact and self._outbox.pending):
-            await self._delivered(mirror)
+            await self._delivered()
         plan, taken, position = await self._look(store, mirror, request, exact=exact)
         if key is not None:
             self._plans.remember(key, plan)
@@ -107,13 +108,12 @@ class Resolver:
                     return instance
         return None
 
-    async def _delivered(self, mirror: Mirror) -> None:
+    async def _delivered(self) -> None:
         """What is pending has reached Redis, unless that is away."""
-        try:
+        with contextlib.suppress(StoreUnavailableError):
             self._link.check()
-            await self._outbox.flush(mirror.patience)
-        except StoreUnavailableError as error:
-            self._link.doubt(error)
+            writing = self._session.spawn(self._outbox.flush(), watched=True)
+            await self._link.attentively(writing)
 
     async def _look(
         self, store: Store, mirror: Mirror, request: Request, *, exact: bool
@@ -136,7 +136,7 @@ class Resolver:
         """What ``resolve`` would do now with each registration; moves no cursor, asks no check."""
         store = await self._session.store()
         mirror = self._views.mirror(request.service_type)
-        await self._delivered(mirror)
+        await self._delivered()
         try:
             snapshot, now, _ = await mirror.promptly(store)
         except StoreUnavailableError:

@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ciris_registry.errors import ClosedError, ForkedError
 from ciris_registry.store import Store
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ciris_registry.settings import RegistrySettings
 
 _log = logging.getLogger(__name__)
+
+_R = TypeVar("_R")
 
 _FIRST_WAIT: Final = 0.1
 _LONGEST_WAIT: Final = 30.0
@@ -118,11 +120,14 @@ class Session:
         except RuntimeError:
             return False
 
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run something in the background, until ``aclose`` or the loop's end."""
+    def spawn(self, work: Coroutine[Any, Any, _R], *, watched: bool = False) -> asyncio.Task[_R]:
+        """Run something in the background, until ``aclose`` or the loop's end.
+
+        If it fails, that is logged, unless it is ``watched``: somebody looks at how it ends.
+        """
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._looked_at if watched else self._ended)
         return task
 
     def supervise(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
@@ -165,6 +170,7 @@ class Session:
                     self.process,
                     self._settings,
                     self._link.doubt,
+                    self._link.hear,
                 )
                 keeper = self.spawn(self._keep(store))
                 try:
@@ -200,6 +206,11 @@ class Session:
                 wait = _FIRST_WAIT
             await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 # no secret
             wait = min(2 * wait, _LONGEST_WAIT)
+
+    def _looked_at(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever was waiting may have gone
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -39,6 +39,7 @@ class Store:
         process: str,
         settings: RegistrySettings,
         trouble: Callable[[object], None] | None = None,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         # Who has somebody to tell of trouble is called again when it is over, and need not wait.
         patience = settings.patience if trouble is None else 0.0
@@ -50,6 +51,7 @@ class Store:
             patience,
             backend.revive,
             trouble or (lambda _: None),
+            answered,
         )
         self._keys: dict[str, TypeKeys] = {}
         self._lease = round(settings.lease * 1000)
@@ -166,16 +168,11 @@ class Store:
         service_type: str,
         version: Version,
         steps: Mapping[str, int],
-        limit: float | None = None,
     ) -> Synced:
-        """Compare a copy's version with Redis, and take cursor steps along.
-
-        ``limit`` is how many seconds the caller can wait.
-        """
+        """Compare a copy's version with Redis, and take cursor steps along."""
         reply = await self._run(
             "snapshot_sync",
             service_type,
-            limit=limit,
             epoch=version[0],
             revision=version[1],
             retention_ms=self._retention,
@@ -282,13 +279,13 @@ class Store:
     ) -> BreakerReply:
         """Count one outcome, and ``successes`` before it, the newest ``age`` milliseconds ago.
 
-        Only one that settles a permit, and nothing else, may be sent twice.
+        Only the return of a permit, and nothing else, may be sent twice.
         """
         reply = await self._run(
             "breaker_record",
             service_type,
             name,
-            repeatable="|" in permit and not successes,
+            repeatable=outcome == "returned" and not successes,
             provider=name,
             process=self.process,
             outcome=outcome,
@@ -472,7 +469,6 @@ class Store:
         *,
         tail: Sequence[str] | None = None,
         repeatable: bool = True,
-        limit: float | None = None,
         **args: str | int | Sequence[str | int],
     ) -> list[Any]:
         """Call a script; its keys are the service type's, and ``tail`` where they are variadic."""
@@ -481,7 +477,7 @@ class Store:
         keys: dict[str, str | Sequence[str]] = {**self.keys(service_type).slots(names, subject)}
         if tail is not None:
             keys[script.keys[-1]] = tail
-        return await self._transport.run(script, keys, args, repeatable=repeatable, limit=limit)
+        return await self._transport.run(script, keys, args, repeatable=repeatable)
 
 
 def _flat(pairs: Mapping[str, str | int]) -> list[str | int]:

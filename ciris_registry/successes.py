@@ -18,8 +18,9 @@ from ciris_registry.errors import RegistryError, StoreUnavailableError, Uncertai
 from ciris_registry.replies import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from ciris_registry.link import Link
     from ciris_registry.session import Session
     from ciris_registry.store import Store
 
@@ -50,19 +51,21 @@ class Counted:
 class Successes:
     """The successes of one process that were not reported yet."""
 
-    def __init__(self, session: Session, every: float) -> None:
-        self.on_missing: Callable[[Key, Counted], None] = lambda _key, _counted: None
+    def __init__(self, session: Session, link: Link, every: float) -> None:
+        self.on_missing: Callable[[Store, Key], Awaitable[object]] = _unmended
         self.on_away: Callable[[Key, Counted], None] = lambda _key, _counted: None
         self._session = session
+        self._link = link
         self._every = every
         self._counted: dict[Key, Counted] = {}
         self._reporting: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[RegistryError | None] | None = None
         self._now: asyncio.Event | None = None
 
     @property
     def pending(self) -> bool:
-        """Whether any are waiting."""
-        return bool(self._counted)
+        """Whether any are waiting, or on their way."""
+        return bool(self._counted) or not _is_over(self._sending)
 
     @property
     def total(self) -> int:
@@ -110,13 +113,27 @@ class Successes:
             self.on_away(key, one)
 
     async def flush(self) -> None:
-        """Report everything that is counted now.
+        """Report everything that is counted now; it is in Redis when this returns.
+
+        Whoever is cancelled here stops waiting, and the report goes on.
 
         Raises:
             StoreUnavailableError: Redis is away.
         """
+        if not _is_over(self._sending):
+            await _ended(self._sending)
         if self._counted:
-            await self._send(await self._session.store())
+            store = await self._session.store()
+            if _is_over(self._sending):
+                self._sending = self._session.spawn(self._sent(store))
+            await _ended(self._sending)
+
+    async def _sent(self, store: Store) -> RegistryError | None:
+        try:
+            await self._send(store)
+        except RegistryError as error:
+            return error
+        return None
 
     async def _report(self, now: asyncio.Event) -> None:
         while self._counted:
@@ -125,8 +142,9 @@ class Successes:
                     await now.wait()
             now.clear()
             try:
-                await self._send(await self._session.store())
-            except StoreUnavailableError:
+                await self.flush()
+            except StoreUnavailableError as error:
+                self._link.doubt(error)
                 return
             except RegistryError as error:
                 _log.error("successes could not be reported: %s", error)
@@ -145,15 +163,20 @@ class Successes:
                 ]
                 for key, _ in batch:
                     del self._counted[key]
-                if batch:
-                    await self._send_batch(store, service_type, batch)
+                while batch:
+                    batch = await self._send_batch(store, service_type, batch)
 
     async def _send_batch(
         self, store: Store, service_type: str, batch: Sequence[tuple[Key, Counted]]
-    ) -> None:
+    ) -> list[tuple[Key, Counted]]:
+        """What has to be sent once more: those whose breaker was not there, and is now."""
         tallies = [Tally(key[1], one.number, one.age(), one.generation) for key, one in batch]
         try:
             verdicts = await store.tally(service_type, tallies)
+            counted = zip(list(batch), verdicts, strict=True)
+            batch = [item for item, verdict in counted if verdict is Verdict.MISSING]
+            for key, _ in batch:
+                await self.on_missing(store, key)
         except UncertainWriteError as error:
             _log.info("successes of %s may be lost: %s", service_type, error)
             raise
@@ -161,12 +184,28 @@ class Successes:
             for key, one in batch:
                 self._put_back(key, one)
             raise
-        for (key, one), verdict in zip(batch, verdicts, strict=True):
-            if verdict is Verdict.MISSING:
-                self.on_missing(key, one)
+        return list(batch)
 
     def _put_back(self, key: Key, one: Counted) -> None:
-        """Not sent: it waits for the next report."""
+        """Not sent: it waits for the next report, or goes where what is learned now goes."""
+        if not self._link.ok:
+            self.on_away(key, one)
+            return
         later = self._counted.setdefault(key, one)
         if later is not one:
             later.number += one.number
+
+
+def _is_over(task: asyncio.Task[RegistryError | None] | None) -> bool:
+    """Whether nothing is on its way: what a loop that ended was sending is lost."""
+    return task is None or task.done() or task.get_loop() is not asyncio.get_running_loop()
+
+
+async def _ended(task: asyncio.Task[RegistryError | None] | None) -> None:
+    error = await asyncio.shield(task) if task is not None else None
+    if error is not None:
+        raise error
+
+
+async def _unmended(_store: Store, key: Key) -> None:
+    raise RegistryError(f"there is no breaker of {key[1]}")

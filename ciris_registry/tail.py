@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ciris_registry.mirror import Mirror
     from ciris_registry.parts import Parts
     from ciris_registry.store import Store
+    from ciris_registry.successes import Counted
     from ciris_registry.views import Views
 
 _log = logging.getLogger(__name__)
@@ -62,19 +63,37 @@ class Tail:
         self._rested_at: dict[str, float] = {}
         self._aside: dict[str, float] = {}
         self._damaged: set[str] = set()
-        self._link.on_change(self._look_up)
+        self._link.on_change(self._link_changed)
+        parts.successes.on_away = self._learned
+        parts.successes.on_missing = self._mend
         views.on_new = self._look_up
 
     async def begin(self, store: Store) -> None:
         """Look for Redis once, in a new event loop, and go on in the background either way."""
         self._news = asyncio.Event()
         try:
+            if self._parts.meanwhile:  # of an event loop that ended while Redis was away
+                await store.ping(_PING)
+                await self._offer(store)
             await self._heartbeat.start(store, unwritten=self._parts.outbox.pending)
             self._link.restored()
         except StoreUnavailableError as error:
             self._link.lost(error)
         self._session.supervise("tail", lambda: self._run(store))
         self._session.supervise("heartbeat", lambda: self._heartbeat.run(store, self._link))
+
+    def _link_changed(self) -> None:
+        if not self._link.ok:
+            # In the order in which they happened: behind what is counted no failure waits.
+            self._parts.outbox.rescue()
+            self._parts.successes.rescue()
+        self._look_up()
+
+    def _learned(self, key: tuple[str, str], counted: Counted) -> None:
+        self._views.handle(*key).learn(counted)
+
+    async def _mend(self, store: Store, key: tuple[str, str]) -> None:
+        await self._views.handle(*key).mend(store)
 
     def _look_up(self) -> None:
         """Something has changed that the running read knows nothing of."""
@@ -98,7 +117,7 @@ class Tail:
                 await self._agree(store)
                 self._link.restored()
                 await self._offer(store)  # what was learned while it was read anew
-            except StoreUnavailableError as error:
+            except RegistryError as error:
                 self._link.lost(error)
             else:
                 return
@@ -106,11 +125,17 @@ class Tail:
             wait = min(2 * wait, _LONGEST_WAIT)
 
     async def _agree(self, store: Store) -> None:
-        """Offer what was learned, say that this process lives, and read everything anew."""
+        """Write what waits, say that this process lives, and read everything anew."""
         await self._session.revive()
         await store.ping(_PING)
         await self._offer(store)
-        await self._heartbeat.return_to(store)
+        await self._parts.outbox.deliver()
+        try:
+            await self._heartbeat.return_to(store)
+        except StoreUnavailableError:
+            raise
+        except RegistryError as error:
+            _log.warning("the first heartbeat failed: %s", error)  # one damaged service type
         for mirror in list(self._views.mirrors.values()):
             mirror.expire()
             await self._sync(store, mirror)
@@ -217,6 +242,9 @@ class Tail:
             await self._sync(store, mirror)
         if silent and version[1] and mirror.snapshot.version != version:
             mirror.place = ""  # it was not told: what is told next may have any id
+        if version[0] not in {"", mirror.snapshot.version[0]}:
+            for other in mirrors:  # it was lost, and so may be the others
+                await self._sync(store, other)
 
     async def _sync(self, store: Store, mirror: Mirror) -> None:
         kind, began = mirror.service_type, time.monotonic()

@@ -24,7 +24,7 @@ from ciris_registry.retrying import UNREACHABLE, never_sent, persistently
 from ciris_registry.scripts import load_scripts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from redis.asyncio import Redis
 
@@ -51,7 +51,8 @@ class Transport:
     """One client, which belongs to one event loop.
 
     What finds Redis away is tried again for ``patience`` seconds; ``trouble`` is told of what
-    failed for good. A script that the server has forgotten is sent again in full, unnoticed.
+    failed for good, ``answered`` of what did not. A script that the server has forgotten is sent
+    again in full, unnoticed.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Transport:
         patience: float,
         revive: Callable[[], Awaitable[None]],
         trouble: Callable[[object], None] = lambda _: None,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         self.scripts: Mapping[str, Script] = load_scripts()
         self._client = client
@@ -70,6 +72,7 @@ class Transport:
         self._patience = patience
         self._revive = revive
         self._trouble = trouble
+        self._answered = answered
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def run(
@@ -79,9 +82,8 @@ class Transport:
         args: Mapping[str, str | int | Sequence[str | int]],
         *,
         repeatable: bool = True,
-        limit: float | None = None,
     ) -> list[Any]:
-        """Call a script by slot names; its reply, waited for no longer than ``limit`` seconds.
+        """Call a script by slot names; its reply.
 
         What is not ``repeatable`` is sent a second time only if Redis has seen nothing of it.
 
@@ -94,7 +96,7 @@ class Transport:
         packed = _pack(("EVALSHA", script.sha, numkeys, *values))
 
         async def call() -> list[Any]:
-            async with self._turns, _limited(limit):
+            async with self._turns, _limited(REPLY_TIMEOUT):
                 connection = await self._pool.get_connection()
                 try:
                     try:
@@ -109,7 +111,7 @@ class Transport:
         return await self.attempt(call, repeatable=repeatable)
 
     async def command(
-        self, call: Callable[[Redis], Awaitable[Any]], limit: float | None = None
+        self, call: Callable[[Redis], Awaitable[Any]], limit: float = REPLY_TIMEOUT
     ) -> Any:  # Any ends in the store
         """Send one of redis-py's own commands, and wait no longer than ``limit`` seconds."""
 
@@ -129,7 +131,9 @@ class Transport:
 
         # tenacity awaits what a coroutine function returns, and not what a lambda does.
         async def once() -> _R:
-            return await _cancellable(call)
+            reply = await _cancellable(call)
+            self._answered()
+            return reply
 
         try:
             return await once()
@@ -167,14 +171,13 @@ class Transport:
 
 
 @contextlib.asynccontextmanager
-async def _limited(seconds: float | None) -> AsyncIterator[None]:
+async def _limited(seconds: float) -> AsyncGenerator[None]:
     """Give up after so many seconds."""
-    limit = REPLY_TIMEOUT if seconds is None else seconds
     try:
-        async with asyncio.timeout(limit):
+        async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise RedisTimeoutError(f"no answer within {limit:g} s") from None
+        raise RedisTimeoutError(f"no answer within {seconds:g} s") from None
 
 
 async def _exchange(connection: Any, packed: bytes) -> object:

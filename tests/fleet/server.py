@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 
 
 class Server:
-    """One server in one directory; it saves nothing."""
+    """One server in one directory."""
 
     def __init__(self, directory: Path) -> None:
         self.socket = directory / "valkey.sock"
         self.url = f"unix://{self.socket}"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it, empty."""
+    def start(self, *, saving: bool = False) -> None:
+        """Start it: empty, or with all that it has saved before."""
+        saves = ["--appendonly", "yes", "--appendfsync", "always"] if saving else []
         options = ["--port", "0", "--unixsocket", str(self.socket), "--save", "", "--loglevel"]
         self._process = subprocess.Popen(
-            [_find_binary(), *options, "warning"],
+            [_find_binary(), *options, "warning", *saves],
             stdout=subprocess.DEVNULL,
             cwd=self.socket.parent,
         )

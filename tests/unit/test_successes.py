@@ -9,6 +9,8 @@ import pytest
 
 from ciris_registry.breaker_rules import Verdict
 from ciris_registry.errors import StoreUnavailableError, UncertainWriteError
+from ciris_registry.link import Link
+from ciris_registry.settings import RegistrySettings
 from ciris_registry.successes import AT_ONCE, Successes
 from tests.waiting import async_wait_until
 
@@ -55,7 +57,7 @@ class FakeSession:
     def running(self) -> bool:
         return True
 
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def spawn(self, work: Coroutine[Any, Any, Any], *, watched: bool = False) -> asyncio.Task[Any]:
         self.tasks.append(asyncio.get_running_loop().create_task(work))
         return self.tasks[-1]
 
@@ -69,7 +71,8 @@ def session() -> Iterator[FakeSession]:
 
 
 def made(session: FakeSession, every: float = 60.0) -> Successes:
-    return Successes(session, every)  # type: ignore[arg-type]
+    link = Link("redis://example", RegistrySettings())
+    return Successes(session, link, every)  # type: ignore[arg-type]
 
 
 async def test_a_report_says_how_long_ago_the_newest_was(session: FakeSession) -> None:

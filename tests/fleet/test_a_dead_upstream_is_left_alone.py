@@ -1,0 +1,60 @@
+"""Everybody calls a provider that fails: the breaker's threshold and no more reaches it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fleet.pool import Team
+    from tests.fleet.shared_state import SharedState
+
+pytestmark = pytest.mark.xdist_group("twenty processes")
+
+SIZE = 20
+THRESHOLD = 5
+RECOVERY = 1.2
+MAX_STALENESS = 1.0
+
+CALL = f"""
+    config = CircuitBreakerConfig(
+        failure_threshold={THRESHOLD}, recovery_timeout={RECOVERY}, timeout_duration=5
+    )
+    registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
+    calls, end = [], time.monotonic() + 4.0
+
+    async def call():
+        while time.monotonic() < end:
+            if await registry.get_service("h", "llm") is not None:
+                calls.append(time.time())
+                await asyncio.sleep(0.02)  # the call, which is in flight meanwhile
+                handle.record_failure()
+            await asyncio.sleep(0.1)
+
+    await call()
+    return calls
+"""
+
+
+def test_twenty_processes_call_a_dead_upstream(
+    borrow: Callable[..., Team], real_url: str, shared: SharedState
+) -> None:
+    twenty = borrow(SIZE, real_url, "cached", store_timeout=0.05)
+    calls = sorted(one for found in twenty.all(CALL) for one in found)
+    opened = [int(one["at"]) / 1000 for one in shared.events("breaker_opened")]
+    probing = [int(one["at"]) / 1000 for one in shared.events("breaker_half_opened")]
+    before = [one for one in calls if one < opened[0]]
+    after = [one for one in calls if one >= opened[0]]
+    # By then the slowest has asked, if it was not told.
+    late = [one for one in after if one - opened[0] > MAX_STALENESS]
+    print(  # noqa: T201 # what was measured
+        f"{len(before)} calls before it opened, {len(after) - len(late)} within a second of it, "
+        f"{len(late)} after that, {len(probing)} probes"
+    )
+    # What is in flight: one call of each process, and on a busy machine a second one of some.
+    assert len(before) + len(after) - len(late) <= THRESHOLD + 2 * SIZE
+    assert len(late) <= len(probing)
+    assert probing

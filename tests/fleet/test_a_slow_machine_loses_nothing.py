@@ -1,0 +1,101 @@
+"""Calls take longer than store_timeout, though Redis is there: one probe at once, nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ciris_registry import RegistrySettings, ServiceRegistry
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fleet.pool import Team
+    from tests.fleet.server import Server
+    from tests.fleet.shared_state import SharedState
+
+PROBE = """
+    config = CircuitBreakerConfig(
+        failure_threshold=1, recovery_timeout=0.2, success_threshold=100, timeout_duration=30
+    )
+    registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
+    await registry.get_service("h", "llm")
+    await handle.arecord_failure()
+    calls, end = [], time.monotonic() + 2.0
+    while time.monotonic() < end:
+        if await registry.get_service("h", "llm") is not None:
+            began = time.time()
+            await asyncio.sleep(0.01)
+            calls.append([began, time.time()])
+            await handle.arecord_success()
+        await asyncio.sleep(0.005)
+    return calls
+"""
+
+
+@pytest.mark.parametrize("mode", ["cached", "exact"])
+def test_never_two_probes_at_once(
+    borrow: Callable[..., Team], real_url: str, shared: SharedState, mode: str
+) -> None:
+    four = borrow(4, real_url, mode, store_timeout=0.001)
+    found = four.all(PROBE)
+    opened = max(int(one["at"]) for one in shared.events("breaker_opened")) / 1000
+    calls = sorted(call for calls in found for call in calls if call[0] > opened + 0.2)
+    print(f"{mode}: {len(calls)} probes")  # noqa: T201 # what was measured
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(calls))
+    # None of them is held by nobody: what came too late was given back.
+    wait_until(lambda: shared.permits() == {}, 5)
+
+
+@pytest.mark.parametrize("outage", ["hangs", "answers"])
+def test_whoever_is_cancelled_takes_no_outcome_with_him(
+    borrow: Callable[..., Team], server: Server, outage: str
+) -> None:
+    [agent] = borrow(1, server.url, "cached", store_timeout=0.05, report_every=0.05)
+    agent.run("""
+        config = CircuitBreakerConfig(failure_threshold=10_000, failure_rate_threshold=None)
+        registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
+        await registry.get_service("h", "llm")
+        await handle.arecord_success()
+    """)
+    if outage == "hangs":
+        server.freeze()
+    reported = agent.run("""
+        global reported
+        reported = 0
+        for steps in range(30):
+            task = asyncio.ensure_future(handle.arecord_failure())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            reported += steps > 0  # else it has not begun
+            task.cancel()
+            flushing = asyncio.ensure_future(registry.flush())
+            handle.record_success()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            flushing.cancel()
+            await asyncio.gather(task, flushing, return_exceptions=True)
+        return reported
+    """)
+    if outage == "hangs":
+        server.thaw()
+    wait_until(lambda: agent.run("return registry.health().ok"), 10)
+    agent.run("await registry.flush()")
+    stats = agent.run("return await handle.aget_stats()")
+    assert (stats["total_successes"], stats["total_failures"]) == (31, reported)
+
+
+async def test_nothing_is_left_running(real_url: str) -> None:
+    before = asyncio.all_tasks()
+    registry = ServiceRegistry(url=real_url, settings=RegistrySettings(store_timeout=0.001))
+    registry.register_global("llm", object(), name="shared")
+    for _ in range(20):
+        await registry.get_service("h", "llm", consistency="exact")
+        await registry.breaker("llm", "shared").arecord_success()
+    await registry.aclose()
+    await asyncio.sleep(0.01)
+    assert asyncio.all_tasks() == before

@@ -1,0 +1,201 @@
+"""Redis hangs, or is killed: nobody raises, one resolve of a process waits, and the rest do not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.fleet.outages import REGISTER, RESOLVE, STOP, STORE_TIMEOUT, wait_for, wait_for_away
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fleet.pool import Team
+    from tests.fleet.server import Server
+
+MODES = ("cached", "exact")
+OUTAGES = ("hangs", "is killed")
+
+EVERYTHING = """
+
+    global calling, calling_on
+    calling_on = True
+    calls = {
+        "get_service": lambda: registry.get_service("h", "llm"),
+        "get_service, exact": lambda: registry.get_service("h", "llm", consistency="exact"),
+        "get_service of an unknown type": lambda: registry.get_service("h", "unheard-of"),
+        "get_service_with_fallback": lambda: registry.get_service_with_fallback("h", "llm"),
+        "explain": lambda: registry.explain("h", "llm"),
+        "wait_ready": lambda: registry.wait_ready(1, ["llm"]),
+        "health_check_all": registry.health_check_all,
+        "aget_provider_info": registry.aget_provider_info,
+        "arecord_success": well.arecord_success,
+        "arecord_failure": well.arecord_failure,
+        "ais_available": well.ais_available,
+        "aget_stats": well.aget_stats,
+        "acheck_and_raise": well.acheck_and_raise,
+        "start": registry.start,
+    }
+    plain = {
+        "get_provider_info": registry.get_provider_info,
+        "get_services_by_type": lambda: registry.get_services_by_type("llm"),
+        "record_success": well.record_success,
+        "record_failure": well.record_failure,
+        "is_available": well.is_available,
+        "check_and_raise": well.check_and_raise,
+        "get_stats": well.get_stats,
+        "state": lambda: well.state,
+        "cool_down": lambda: registry.breaker("llm", "cooling").cool_down(1),
+        "health": registry.health,
+        "register_global": lambda: registry.register_global("llm", Client(), name="late"),
+        "unregister": lambda: registry.unregister("late"),
+    }
+
+    async def call():
+        worst, failures = {}, {}
+        while calling_on:
+            for name, one in {**calls, **plain}.items():
+                began = time.perf_counter()
+                try:
+                    answer = one()
+                    if name in calls:
+                        await answer
+                except CircuitBreakerError as error:
+                    if "raise" not in name:
+                        failures[name] = repr(error)
+                except Exception as error:
+                    failures[name] = repr(error)
+                worst[name] = max(worst.get(name, 0), time.perf_counter() - began)
+                await asyncio.sleep(0.001)
+        return {"worst": worst, "failures": failures}
+
+    calling = asyncio.ensure_future(call())
+"""
+ENOUGH = """
+    global calling_on
+    calling_on = False
+    return await calling
+"""
+
+
+def begin_outage(server: Server, outage: str) -> None:
+    if outage == "hangs":
+        server.freeze()
+    else:
+        server.kill()
+
+
+def end_outage(server: Server, outage: str) -> None:
+    if outage == "hangs":
+        server.thaw()
+    else:
+        server.start()
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+@pytest.mark.parametrize("mode", MODES)
+def test_one_resolve_of_a_process_waits_and_the_rest_do_not(
+    server: Server, borrow: Callable[..., Team], mode: str, outage: str
+) -> None:
+    three = borrow(3, server.url, mode, store_timeout=STORE_TIMEOUT)
+    three.all(REGISTER)
+    three.all(RESOLVE)
+    three.all("await asyncio.sleep(0.5)")
+    begin_outage(server, outage)
+    wait_for(three, "down")
+    three.all("await asyncio.sleep(0.3)")
+    found = three.all(STOP)
+    print(mode, outage, found)  # noqa: T201 # no assertion can be made of times on a busy machine
+    for one in found:
+        assert one["waits"] <= 1
+        assert one["none"] == 0
+        assert one["outages"] == 1
+        assert one["resolves"] > 300
+    three.all(RESOLVE)
+    end_outage(server, outage)
+    wait_for(three, "up")
+    three.all("await asyncio.sleep(0.2)")
+    for one in three.all(STOP):
+        assert one["none"] == 0
+        assert one["worst"] < 2
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+@pytest.mark.parametrize("mode", MODES)
+def test_no_method_raises(
+    server: Server, borrow: Callable[..., Team], mode: str, outage: str
+) -> None:
+    two = borrow(2, server.url, mode, store_timeout=STORE_TIMEOUT)
+    two.all(REGISTER)
+    two.all('global well\nwell = registry.breaker("llm", "well")')
+    two.all(EVERYTHING)
+    two.all("await asyncio.sleep(0.3)")
+    begin_outage(server, outage)
+    wait_for_away(two)
+    two.all("await asyncio.sleep(0.3)")
+    end_outage(server, outage)
+    wait_for(two, "up")
+    two.all("await asyncio.sleep(0.2)")
+    found = two.all(ENOUGH)
+    slowest: dict[str, Any] = {}
+    for one in found:
+        assert one["failures"] == {}
+        for name, took in one["worst"].items():
+            slowest[name] = round(max(slowest.get(name, 0), took), 3)
+    print(mode, outage, slowest)  # noqa: T201 # as above
+    # All that is waited for is a few times the store_timeout, not a socket's or the patience's.
+    assert max(slowest.values()) < 1.5, slowest
+
+
+def test_many_at_once_wait_no_longer_than_the_first_of_them(
+    server: Server, borrow: Callable[..., Team]
+) -> None:
+    [agent] = borrow(1, server.url, "exact", store_timeout=0.6)
+    agent.run(REGISTER)
+    server.freeze()
+    ended = agent.run("""
+        async def ask(after):
+            await asyncio.sleep(after)
+            assert await registry.get_service("h", "llm") is not None
+            return time.perf_counter()
+        return await asyncio.gather(*(ask(0.05 * n) for n in range(10)))
+    """)
+    assert max(ended) - min(ended) < 0.3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_outage_is_one_line_in_the_log_and_its_end_another(
+    server: Server, borrow: Callable[..., Team], mode: str
+) -> None:
+    [agent] = borrow(1, server.url, mode, store_timeout=STORE_TIMEOUT)
+    agent.run(REGISTER)
+    agent.run("""
+        global lines, kept
+        global logging
+        import logging
+        lines = []
+        class Kept(logging.Handler):
+            def emit(self, record):
+                lines.append(record.getMessage())
+        kept = Kept()
+        logging.getLogger("ciris_registry.link").addHandler(kept)
+    """)
+    agent.run(RESOLVE)
+    for outage in range(2):
+        server.kill()
+        wait_until(lambda: agent.run("return registry.health().redis") == "down")
+        agent.run("await asyncio.sleep(0.3)")
+        assert agent.run("return registry.health().outages") == outage + 1
+        assert agent.run("return registry.health().error")
+        assert not agent.run("return registry.health().ok")
+        server.start()
+        wait_until(lambda: agent.run("return registry.health().redis") == "up", 10)
+        assert agent.run("return registry.health().error") == ""
+    agent.run(STOP)
+    lines = agent.run("""
+        logging.getLogger("ciris_registry.link").removeHandler(kept)
+        return lines
+    """)
+    assert [line[:13] for line in lines] == ["Redis is away", "Redis is back"] * 2
