@@ -88,6 +88,8 @@ class Binding:
             made = cast("Callable[[Registration], object]", self._factory)(registration)
             if inspect.isawaitable(made):
                 made = await made
+            if made is None:
+                raise ValueError("it returned None")  # noqa: TRY301 # told like everything else
         except Exception as error:  # noqa: BLE001 # a program's factory may raise anything
             if not self._complained:
                 _log.warning(
@@ -112,6 +114,7 @@ class Bindings:
 
     def __init__(self) -> None:
         self.version = 0
+        self.on_change: Callable[[], None] = lambda: None
         self._by_registration: dict[tuple[str, str], Binding] = {}
         self._by_word: dict[str, Binding] = {}
         self._derived: dict[tuple[str, str], Binding] = {}
@@ -119,18 +122,19 @@ class Bindings:
 
     def bind(self, registration: Registration, binding: Binding) -> None:
         """Bind one registration."""
-        self.version += 1
-        binding.on_made = self._note_made
+        self._changed()
+        binding.on_made = self._changed
         self._by_registration[registration.service_type, registration.id] = binding
 
     def bind_word(self, word: str, binding: Binding) -> None:
         """Bind every provider of this name or of this service type."""
-        self.version += 1
+        self._changed()
         self._by_word[word] = binding
         self._derived.clear()
 
-    def _note_made(self) -> None:
+    def _changed(self) -> None:
         self.version += 1
+        self.on_change()
 
     def note_death(self, service_type: str, registration_id: str) -> None:
         """A weakly held instance is gone. Safe wherever garbage is collected."""
@@ -147,12 +151,12 @@ class Bindings:
 
     def unbind(self, service_type: str, registration_id: str) -> None:
         """Forget one registration's binding."""
-        self.version += 1
+        self._changed()
         self._by_registration.pop((service_type, registration_id), None)
 
     def clear(self) -> None:
         """Forget everything."""
-        self.version += 1
+        self._changed()
         self._by_registration.clear()
         self._by_word.clear()
         self._derived.clear()
@@ -168,7 +172,7 @@ class Bindings:
                 derived = self._derived.get(key)
                 if derived is None:
                     derived = self._derived[key] = binding.derived()
-                    derived.on_made = self._note_made
+                    derived.on_made = self._changed
                 binding = derived
         return binding if binding is not None and binding.alive else None
 

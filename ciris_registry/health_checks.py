@@ -49,55 +49,60 @@ async def problem_of(check: Callable[[], object], timeout: float) -> str | None:
         return f"is_healthy raised {error!r:.200}"
 
 
+_Key = tuple[str, str, int]
+"""Service type, provider and instance."""
+
+
 class HealthChecks:
-    """Runs one check at a time for each provider; others wait for its answer."""
+    """Runs one check at a time for each provider's instance; others wait for its answer."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._running: dict[tuple[str, str], asyncio.Task[bool]] = {}
+        self._running: dict[_Key, asyncio.Task[bool]] = {}
         self._told: set[tuple[str, str]] = set()
 
     async def ask(
         self,
-        key: tuple[str, str],
+        key: _Key,
         check: Callable[[], object],
         timeout: float,  # the breaker's timeout_duration
-        failed: Callable[[], Awaitable[object]] | None,
-    ) -> bool:
-        """The answer of the check that runs for ``key``, or of a new one.
+        failed: Callable[[], Awaitable[object]] | None = None,
+    ) -> tuple[bool, bool]:
+        """The answer of the check that runs for ``key``, or of a new one; whether it is new.
 
         ``failed`` is awaited once if a new check says no. Being cancelled does not end the check
         that others wait for.
         """
         task = self._running.get(key)
-        if task is None or task.get_loop() is not asyncio.get_running_loop():
+        new = task is None or task.get_loop() is not asyncio.get_running_loop()
+        if task is None or new:
             task = self._session.spawn(self._run(key, check, timeout, failed))
             self._running[key] = task
             task.add_done_callback(lambda ended: self._forget(key, ended))
-        return await asyncio.shield(task)
+        return await asyncio.shield(task), new
 
     async def _run(
         self,
-        key: tuple[str, str],
+        key: _Key,
         check: Callable[[], object],
         timeout: float,  # the breaker's timeout_duration
         failed: Callable[[], Awaitable[object]] | None,
     ) -> bool:
         problem = await problem_of(check, timeout)
-        self._tell(key, problem)
+        self._tell(key[:2], problem)
         if problem is not None and failed is not None:
             await failed()
         return problem is None
 
-    def _tell(self, key: tuple[str, str], problem: str | None) -> None:
+    def _tell(self, provider: tuple[str, str], problem: str | None) -> None:
         """One line when something begins to go wrong, not one for each check."""
         if not problem:
-            self._told.discard(key)
-        elif key not in self._told:
-            self._told.add(key)
-            _log.warning("%s of %s counts as unhealthy: %s", key[1], key[0], problem)
+            self._told.discard(provider)
+        elif provider not in self._told:
+            self._told.add(provider)
+            _log.warning("%s of %s counts as unhealthy: %s", provider[1], provider[0], problem)
 
-    def _forget(self, key: tuple[str, str], task: asyncio.Task[bool]) -> None:
+    def _forget(self, key: _Key, task: asyncio.Task[bool]) -> None:
         if self._running.get(key) is task:
             del self._running[key]
         if not task.cancelled():

@@ -106,6 +106,11 @@ class Mirror:
         self._running: _Batch | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    @property
+    def patience(self) -> float:
+        """Seconds for which a resolve may wait for Redis."""
+        return self._link.timeout if self._loaded else max(self._link.timeout, _FIRST_LOOK)
+
     def now(self) -> int:
         """The server's time in milliseconds, as far as this process can tell without asking."""
         return _monotonic() + self._ahead
@@ -121,8 +126,7 @@ class Mirror:
             StoreUnavailableError: Redis is away.
         """
         self._link.check()
-        limit = self._link.timeout if self._loaded else _FIRST_LOOK
-        return await self.sync(store, cursor, limit)
+        return await self.sync(store, cursor, self.patience)
 
     def confirm(self) -> None:
         """The stream has just told everything that there is to tell."""

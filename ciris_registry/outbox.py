@@ -97,18 +97,24 @@ class Outbox:
                 write.away()
         self._tell()
 
-    async def flush(self) -> None:
+    async def flush(self, limit: float | None = None) -> None:
         """Wait until everything that is pending now has reached Redis.
 
         Raises:
-            StoreUnavailableError: Redis is away; what is pending stays pending.
+            StoreUnavailableError: Redis is away, or has done none of it for ``limit`` seconds; what
+                is pending stays pending.
         """
         last = self._put
         while self._done < last:
             await self._session.store()
             draining, one_more = self._drained(), asyncio.get_running_loop().create_future()
             self._progress.append(one_more)
-            await asyncio.wait({draining, one_more}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                {draining, one_more}, timeout=limit, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                problem = f"no answer within {limit or 0:g} s"
+                raise StoreUnavailableError(self._session.location, problem)
             if draining.done() and self._done < last:
                 draining.result()
 

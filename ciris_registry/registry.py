@@ -9,12 +9,18 @@ import asyncio
 import contextlib
 import logging
 import os
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from ciris_registry.arguments import (
+    Consistency,
+    check_arguments,
+    is_exact,
+    request_of,
+    service_types_of,
+)
 from ciris_registry.backend import Backend
 from ciris_registry.ending import Ending
-from ciris_registry.errors import LocationError, RegistrationError, StoreUnavailableError
+from ciris_registry.errors import StoreUnavailableError
 from ciris_registry.event_feed import EventFeed
 from ciris_registry.health import RegistryHealth, health_of
 from ciris_registry.health_checks import health_check_of, problem_of
@@ -44,11 +50,9 @@ from ciris_registry.records import (
     Priority,
     Registration,
     SelectionStrategy,
-    checked_capabilities,
 )
 from ciris_registry.registrar import Registrar
 from ciris_registry.resolver import Explanation, Resolver
-from ciris_registry.selection import Request
 from ciris_registry.session import Session
 from ciris_registry.settings import RegistrySettings
 from ciris_registry.successes import Successes
@@ -57,6 +61,7 @@ from ciris_registry.views import Views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from enum import Enum
 
     from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.handle import BreakerHandle
@@ -65,9 +70,6 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_REQUIRED = ("communication", "memory", "audit", "llm")
 """The service types that ``wait_ready`` waits for if it is not told any."""
-
-Consistency = Literal["cached", "exact"]
-"""Whether a resolve goes by what the stream has told, or asks Redis."""
 
 
 class ServiceRegistry:
@@ -90,10 +92,10 @@ class ServiceRegistry:
         settings: RegistrySettings | None = None,
         consistency: Consistency = "cached",
     ) -> None:
-        _check_arguments(url, naming, settings)
-        exact = _is_exact(consistency)
+        check_arguments(url, naming, settings)
+        exact = is_exact(consistency)
         required = DEFAULT_REQUIRED if required_services is None else required_services
-        self.required_services = _service_types(required)
+        self.required_services = service_types_of(required)
         self.namespace = namespace_name(namespace)
         self.settings = settings or RegistrySettings()
         self.process_id = new_process_id()
@@ -328,7 +330,7 @@ class ServiceRegistry:
         handler: str,
         service_type: str | Enum,
         required_capabilities: Sequence[str] | None = None,
-        fallback_to_global: bool = True,  # the seed's signature
+        fallback_to_global: bool = True,  # as in the in-process registry
         *,
         consistency: Consistency | None = None,
     ) -> Any:  # a program's object
@@ -342,11 +344,11 @@ class ServiceRegistry:
         Raises:
             InvalidNameError: The handler or service type cannot be one.
         """
-        exact = self._exact if consistency is None else _is_exact(consistency)
+        exact = self._exact if consistency is None else is_exact(consistency)
         key = key_of(handler, service_type, required_capabilities, fallback_to_global)
         plan = self._planned(key)
         if plan is None:
-            request = _request(handler, service_type, required_capabilities, fallback_to_global)
+            request = request_of(handler, service_type, required_capabilities, fallback_to_global)
         else:
             instance = None if exact else plan.take()
             if instance is not None:
@@ -381,12 +383,12 @@ class ServiceRegistry:
 
         It asks no health check, takes no permit and moves no round robin.
         """
-        request = _request(handler, service_type, required_capabilities, fallback_to_global)
+        request = request_of(handler, service_type, required_capabilities, fallback_to_global)
         return await self._resolver.explain(request)
 
     async def wait_ready(
         self,
-        timeout: float = 30.0,  # the seed's signature
+        timeout: float = 30.0,  # as in the in-process registry
         service_types: Iterable[str | Enum] | None = None,
     ) -> bool:
         """Wait until this process can use a provider of each service type.
@@ -396,7 +398,9 @@ class ServiceRegistry:
         Returns:
             False if ``timeout`` seconds were not enough.
         """
-        wanted = self.required_services if service_types is None else _service_types(service_types)
+        wanted = (
+            self.required_services if service_types is None else service_types_of(service_types)
+        )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 if self._outbox.pending and self._link.ok:
@@ -495,44 +499,6 @@ class ServiceRegistry:
         """``reset_circuit_breakers``, and the fleet knows when this returns."""
         self.reset_circuit_breakers()
         await self.flush()
-
-
-def _check_arguments(url: object, naming: object, settings: object) -> None:
-    if not isinstance(url, str | None):
-        raise LocationError(f"the URL is of type {type(url).__name__}; use a string")
-    if naming not in {"private", "by_class"}:
-        raise RegistrationError(f"naming is {naming!r}; use 'private' or 'by_class'")
-    if not isinstance(settings, RegistrySettings | None):
-        kind = type(settings).__name__
-        raise RegistrationError(f"settings are of type {kind}; use RegistrySettings")
-
-
-def _is_exact(consistency: object) -> bool:
-    if consistency not in {"cached", "exact"}:
-        raise RegistrationError(f"consistency is {consistency!r}; use 'cached' or 'exact'")
-    return consistency == "exact"
-
-
-def _service_types(given: Iterable[str | Enum]) -> list[str]:
-    if isinstance(given, str | Enum):
-        raise RegistrationError(
-            f"service types are {given!r:.80}; use a list of them (a URL is given as url=…)"
-        )
-    return [service_type_name(one) for one in given]
-
-
-def _request(
-    handler: str,
-    service_type: str | Enum,
-    required_capabilities: Sequence[str] | None,
-    fallback_to_global: bool,  # passed through
-) -> Request:
-    return Request(
-        handler_name(handler),
-        service_type_name(service_type),
-        frozenset(checked_capabilities(required_capabilities)),
-        fallback_to_global,
-    )
 
 
 _global: ServiceRegistry | None = None

@@ -7,7 +7,6 @@ checks say: resolving is not a call.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import random
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ciris_registry.bindings import Bindings
+    from ciris_registry.breaker_rules import BreakerState
     from ciris_registry.mirror import Mirror
     from ciris_registry.parts import Parts
     from ciris_registry.plans import Plan
@@ -66,12 +66,17 @@ class Resolver:
         self._checks = HealthChecks(parts.session)
         self._rotations = Rotations(parts.session, parts.link)
         self._plans = Plans(bindings, self._rotations)
+        # What is unbound must not be kept alive by what was planned with it.
+        bindings.on_change = self._plans.clear
         self._damaged: set[str] = set()
         self._turns: dict[tuple[str, str], itertools.count[int]] = {}
 
     def planned(self, key: object) -> Plan | None:
         """The plan for what a caller says, if somebody has said it before; it may be old."""
-        return self._plans.quick.get(key)
+        try:
+            return self._plans.quick.get(key)
+        except TypeError:
+            return None  # it cannot be a request either, and who reads it says why
 
     def forget(self) -> None:
         """Whatever was planned does not hold any more."""
@@ -82,9 +87,9 @@ class Resolver:
     ) -> Any:  # a program's object
         """The instance that serves the request now, or None; next time found by ``key``."""
         store = await self._session.store()
-        if self._outbox.owed or (self._exact and self._outbox.pending):
-            await self._delivered()
         mirror = self._views.mirror(request.service_type)
+        if self._outbox.owed or (exact and self._outbox.pending):
+            await self._delivered(mirror)
         plan, taken, position = await self._look(store, mirror, request, exact=exact)
         if key is not None:
             self._plans.remember(key, plan)
@@ -102,10 +107,13 @@ class Resolver:
                     return instance
         return None
 
-    async def _delivered(self) -> None:
+    async def _delivered(self, mirror: Mirror) -> None:
         """What is pending has reached Redis, unless that is away."""
-        with contextlib.suppress(StoreUnavailableError):
-            await self._link.promptly(self._outbox.flush())
+        try:
+            self._link.check()
+            await self._outbox.flush(mirror.patience)
+        except StoreUnavailableError as error:
+            self._link.doubt(error)
 
     async def _look(
         self, store: Store, mirror: Mirror, request: Request, *, exact: bool
@@ -127,8 +135,8 @@ class Resolver:
     async def explain(self, request: Request) -> list[Explanation]:
         """What ``resolve`` would do now with each registration; moves no cursor, asks no check."""
         store = await self._session.store()
-        await self._delivered()
         mirror = self._views.mirror(request.service_type)
+        await self._delivered(mirror)
         try:
             snapshot, now, _ = await mirror.promptly(store)
         except StoreUnavailableError:
@@ -184,9 +192,11 @@ class Resolver:
 
     async def _taken(self, store: Store, service_type: str, cursor: str) -> int:
         try:
-            return await self._link.promptly(store.take(service_type, cursor, 1))
+            # Not a call of its own: those who ask at the same time share one.
+            _, _, position = await self._views.mirror(service_type).promptly(store, cursor)
         except StoreUnavailableError:
             return await self._rotations.step(service_type, cursor)
+        return position
 
     async def _admitted(
         self, mirror: Mirror, registration: Registration, now: int
@@ -210,13 +220,14 @@ class Resolver:
             check = health_check_of(instance) if instance is not None else None
             if instance is None or check is None:
                 return self._handed_out(registration, instance, permit)
-            return instance if await self._healthy(registration, check, permit) else None
+            healthy = await self._healthy(registration, instance, check, breaker, permit)
         except BaseException:
             if permit is not None:
                 self._views.handle(registration.service_type, registration.name).give_back(
                     permit.permit
                 )
             raise
+        return instance if healthy else None
 
     def _handed_out(self, registration: Registration, instance: object, permit: Held | None) -> Any:
         if permit is not None and instance is not None:
@@ -230,16 +241,28 @@ class Resolver:
     async def _healthy(
         self,
         registration: Registration,
+        instance: object,
         check: Callable[[], object],
+        breaker: BreakerState | None,
         permit: Held | None,
     ) -> bool:
-        handle = self._views.handle(registration.service_type, registration.name)
-        healthy = await self._checks.ask(
-            (registration.service_type, registration.id),
-            check,
-            handle.config.timeout_duration * (_BEFORE_ITS_PERMIT if permit is not None else 1),
-            None if permit is not None else lambda: handle.report("failure"),
+        kind, name = registration.service_type, registration.name
+        handle = self._views.handle(kind, name)
+        limit = handle.config.timeout_duration
+        if permit is None:
+            generation = breaker.generation if breaker is not None else None
+            healthy, _ = await self._checks.ask(
+                (kind, name, id(instance)),
+                check,
+                limit,
+                lambda: handle.report("failure", "", generation),
+            )
+            return healthy
+        healthy, asked = await self._checks.ask(
+            (kind, name, id(instance)), check, limit * _BEFORE_ITS_PERMIT
         )
-        if permit is not None:
+        if asked:
             await handle.report("success" if healthy else "failure", permit.permit)
+        else:
+            handle.give_back(permit.permit)  # one check is one probe, whoever waits for it
         return healthy

@@ -433,10 +433,12 @@ class Store:
         seconds: int | None = await self._transport.command(ask)
         return seconds
 
-    async def ping(self) -> None:
-        """Whether Redis answers at all."""
+    async def ping(self, limit: float) -> None:
+        """Whether Redis answers at all, within ``limit`` seconds."""
         # redis-py leaves this one method without types.
-        await self._transport.command(lambda redis: cast("Any", redis).execute_command("PING"))
+        await self._transport.command(
+            lambda redis: cast("Any", redis).execute_command("PING"), limit
+        )
 
     async def last_event(self, service_type: str) -> str:
         """The id of the newest event, ``0-0`` if there is none."""

@@ -26,6 +26,9 @@ _log = logging.getLogger(__name__)
 _SHARE_OF_STALENESS: Final = 0.7
 """How much of ``max_staleness`` one read of the streams waits: the next must come in time."""
 
+_PING: Final = 1.0
+"""Seconds after which Redis counts as away that somebody has waited for in vain already."""
+
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 2.0
 """Seconds between two attempts to reach Redis again."""
@@ -89,7 +92,7 @@ class Tail:
     async def _agree(self, store: Store) -> None:
         """Offer what was learned, say that this process lives, and read everything anew."""
         await self._session.revive()
-        await store.ping()
+        await store.ping(_PING)
         await self._offer(store)
         await self._heartbeat.return_to(store)
         for mirror in list(self._views.mirrors.values()):

@@ -7,6 +7,7 @@ what any script means.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import hiredis
@@ -23,7 +24,7 @@ from ciris_registry.retrying import UNREACHABLE, never_sent, persistently
 from ciris_registry.scripts import load_scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from redis.asyncio import Redis
 
@@ -37,7 +38,7 @@ _pack: Callable[[tuple[str | int, ...]], bytes] = cast("Any", hiredis).pack_comm
 _NOT_NOW = ("READONLY", "OOM", "MISCONF", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "BUSY ")
 """How the errors begin with which a server refuses for a while: it is away for our purposes."""
 
-REPLY_TIMEOUT: Final = 2.0
+REPLY_TIMEOUT: Final = 5.0
 """Seconds for one command, connecting included. It ends what hangs for good; a resolve gives up
 long before. A command that blocks on the server must block for less than this."""
 
@@ -93,7 +94,7 @@ class Transport:
         packed = _pack(("EVALSHA", script.sha, numkeys, *values))
 
         async def call() -> list[Any]:
-            async with self._turns:
+            async with self._turns, _limited(limit):
                 connection = await self._pool.get_connection()
                 try:
                     try:
@@ -105,31 +106,30 @@ class Transport:
                     await self._pool.release(connection)
             return cast("list[Any]", reply)
 
-        return await self.attempt(call, repeatable=repeatable, limit=limit)
+        return await self.attempt(call, repeatable=repeatable)
 
     async def command(
-        self, call: Callable[[Redis], Awaitable[Any]]
+        self, call: Callable[[Redis], Awaitable[Any]], limit: float | None = None
     ) -> Any:  # Any ends in the store
-        """Send one of redis-py's own commands."""
-        return await self.attempt(lambda: call(self._client))
+        """Send one of redis-py's own commands, and wait no longer than ``limit`` seconds."""
+
+        async def limited() -> Any:  # whatever the command answers
+            async with _limited(limit):
+                return await call(self._client)
+
+        return await self.attempt(limited)
 
     async def attempt(
         self,
         call: Callable[[], Awaitable[_R]],
         *,
         repeatable: bool = True,
-        limit: float | None = None,
     ) -> _R:
         """The first try without any ado; what it takes to go on only if that failed."""
-        seconds = REPLY_TIMEOUT if limit is None else limit
 
         # tenacity awaits what a coroutine function returns, and not what a lambda does.
         async def once() -> _R:
-            try:
-                async with asyncio.timeout(seconds):
-                    return await _cancellable(call)
-            except TimeoutError:
-                raise RedisTimeoutError(f"no answer within {seconds:g} s") from None
+            return await _cancellable(call)
 
         try:
             return await once()
@@ -164,6 +164,17 @@ class Transport:
         if isinstance(error, UNREACHABLE) or text.startswith(_NOT_NOW):
             return StoreUnavailableError(self._location, text)
         return StoreError(self._location, text)
+
+
+@contextlib.asynccontextmanager
+async def _limited(seconds: float | None) -> AsyncIterator[None]:
+    """Give up after so many seconds."""
+    limit = REPLY_TIMEOUT if seconds is None else seconds
+    try:
+        async with asyncio.timeout(limit):
+            yield
+    except TimeoutError:
+        raise RedisTimeoutError(f"no answer within {limit:g} s") from None
 
 
 async def _exchange(connection: Any, packed: bytes) -> object:

@@ -326,3 +326,62 @@ async def test_health_check_all_asks_everybody_here_and_records_nothing(
     registry.register("h", "llm", Client(), name="silent")
     assert await registry.health_check_all() == {"h.llm.well": True, "global.llm.ill": False}
     assert registry.breaker("llm", "ill").get_stats()["failure_count"] == 0
+
+
+async def test_one_health_check_is_one_probe_however_many_wait_for_it(
+    registry: ServiceRegistry,
+) -> None:
+    class Slow(Checked):
+        async def is_healthy(self) -> Any:
+            self.asked += 1
+            await asyncio.sleep(0.05)
+            return True
+
+    slow = Slow()
+    config = CircuitBreakerConfig(
+        failure_threshold=1, recovery_timeout=0.01, success_threshold=3, half_open_max_calls=3
+    )
+    name = registry.register("h", "llm", slow, circuit_breaker_config=config)
+    breaker = registry.breaker("llm", name)
+    await breaker.arecord_failure()
+    await asyncio.sleep(0.02)
+
+    got = await asyncio.gather(*(registry.get_service("h", "llm") for _ in range(3)))
+
+    assert got == [slow] * 3
+    assert slow.asked == 1
+    assert (await breaker.aget_stats())["success_count"] == 1
+    assert breaker.state.value == "half_open"
+
+
+async def test_a_health_check_of_before_a_reset_is_no_failure_after_it(
+    registry: ServiceRegistry,
+) -> None:
+    answer = asyncio.get_running_loop().create_future()
+    begun = asyncio.Event()
+
+    class Late:
+        async def is_healthy(self) -> Any:
+            begun.set()
+            return await answer
+
+    name = registry.register("h", "llm", Late())
+    breaker = registry.breaker("llm", name)
+    await breaker.arecord_failure()
+    asked = asyncio.create_task(registry.get_service("h", "llm"))
+    await begun.wait()
+    await breaker.areset()
+    answer.set_result(False)
+
+    assert await asked is None
+    assert (await breaker.aget_stats())["failure_count"] == 0
+
+
+async def test_a_factory_that_makes_nothing_is_told_of_once(
+    registry: ServiceRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.register("h", "llm", factory=lambda _: None, name="empty")
+    for _ in range(2):
+        assert await registry.get_service("h", "llm") is None
+    assert [record for record in caplog.records if "returned None" in record.message]
+    assert len(caplog.records) == 1
