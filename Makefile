@@ -10,7 +10,7 @@ LOWEST := .venv-lowest
 STYLUA ?= $(or $(wildcard .tools/node_modules/.bin/stylua),stylua)
 LUACHECK ?= luacheck
 
-.PHONY: venv demo bench test lint lint-python lint-lua format wheel-test bounds-test clean
+.PHONY: venv demo bench soak test lint lint-python lint-lua format wheel-test bounds-test clean
 
 venv: $(INSTALLED)
 
@@ -26,6 +26,9 @@ demo: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/ciris-registry bench $(ARGS)
+
+soak: $(INSTALLED)
+	$(BIN)/ciris-registry soak $(ARGS)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)

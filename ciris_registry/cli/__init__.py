@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ciris_registry.cli import bench, breaker, events, lua, status
+from ciris_registry.cli import bench, breaker, events, lua, soak, status
 from ciris_registry.cli.target import Namespace, Target, Url
 from ciris_registry.version import __version__
 
@@ -25,6 +25,7 @@ app.command("status")(status.status)
 app.add_typer(breaker.app, name="breaker")
 app.command("events")(events.events)
 app.command("bench")(bench.bench)
+app.command("soak")(soak.soak)
 app.add_typer(lua.app, name="lua")
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PIPED_WIDTH: Final = 200
 """Columns where no terminal says how many there are."""
 
-_MISSED: Final = 1
+MISSED: Final = 1
 """The exit code of ``--check`` if a target is missed."""
 
 
@@ -65,12 +65,13 @@ def bench(
             results = run(plan)
     except RegistryError as error:
         fail(error)
-    _print(results, as_json=as_json)
+    print_results(results, as_json=as_json)
     if check and not results.all_met:
-        raise typer.Exit(_MISSED)
+        raise typer.Exit(MISSED)
 
 
-def _print(results: Results, *, as_json: bool) -> None:
+def print_results(results: Results, *, as_json: bool) -> None:
+    """On standard output, as a table or as JSON."""
     if as_json:
         typer.echo(json.dumps(results.as_dict(), indent=2))
         return

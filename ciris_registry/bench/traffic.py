@@ -1,0 +1,260 @@
+"""What happens in a soak: calls without end, failures, and registrations that come and go.
+
+Two registries of one process live through all of it, as two processes of a fleet would; others
+visit. Nothing here is random: what is done depends on the number of the round alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Final, Self
+
+from ciris_registry.bench.pool import HANDLER
+from ciris_registry.breaker_config import CircuitBreakerConfig
+from ciris_registry.records import Priority, SelectionStrategy
+from ciris_registry.registry import ServiceRegistry
+from ciris_registry.settings import RegistrySettings
+
+if TYPE_CHECKING:
+    from ciris_registry.bench.place import Place
+
+LEASE: Final = 1.5
+RETENTION: Final = 1.0
+"""Seconds until Redis forgets who has gone; an hour in miniature."""
+
+SETTINGS: Final = RegistrySettings(lease=LEASE, retention=RETENTION, store_timeout=5.0)
+"""As in the bench, a busy machine is not taken for a Redis that is away."""
+
+PER_ROUND: Final = 1000
+"""Resolves and outcomes of one round, about."""
+
+_BREAKER: Final = CircuitBreakerConfig(
+    failure_threshold=5, recovery_timeout=0.05, success_threshold=2, timeout_duration=1.0
+)
+_SHORT: Final = 0.05
+"""Seconds of a cooldown and of an operator's word."""
+
+_IN_ORDER: Final = "llm"
+_IN_TURN: Final = "search"
+_CHECKED: Final = "memory"
+"""The service types; instances of the last one have health checks."""
+
+_WHEN: Final = {
+    "break": (10, 1),
+    "cool down": (25, 3),
+    "overrule": (100, 4),
+    "visit": (20, 7),
+    "read": (50, 8),
+    "flush": (10, 9),
+}
+"""In which rounds something is done: every so many, from which on."""
+
+_PAIRS: Final = {"plain": 470, "checked": 20, "exact": 10}
+"""Resolves of one round, each with an outcome."""
+
+_YIELD_EVERY: Final = 100
+"""Pairs after which other tasks may run: a cached resolve never waits for anything."""
+
+_FAILS_EVERY: Final = 100
+
+
+class Guest:
+    """A provider."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Checked(Guest):
+    """One that is unhealthy now and then."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._asked = itertools.count(1)
+
+    async def is_healthy(self) -> bool:
+        """No, once in so many times."""
+        return bool(next(self._asked) % _FAILS_EVERY)
+
+
+class Traffic:
+    """Makes it; ``done`` counts what was done."""
+
+    def __init__(self, place: Place) -> None:
+        self.done: Counter[str] = Counter()
+        self._place = place
+        self._stack = AsyncExitStack()
+        self._residents: list[ServiceRegistry] = []
+
+    @property
+    def calls(self) -> int:
+        """Resolves and outcomes up to now."""
+        return self.done["resolves"] + self.done["outcomes"]
+
+    async def __aenter__(self) -> Self:
+        for _ in range(2):
+            registry = await self._stack.enter_async_context(self._new())
+            self._settle_in(registry)
+            await registry.flush()
+            for kind in (_IN_ORDER, _IN_TURN, _CHECKED):  # so that every key is there
+                await registry.get_service(HANDLER, kind)
+            self._residents.append(registry)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def flush(self) -> None:
+        """What the residents have left behind is in Redis when this returns."""
+        for registry in self._residents:
+            await registry.flush()
+
+    async def transitions(self) -> int:
+        """How often the breakers of those who were there all the time have changed."""
+        found = 0
+        for kind, name in _everybody():
+            stats = await self._residents[0].breaker(kind, name).aget_stats()
+            found += int(stats["generation"])
+        return found
+
+    async def round(self, number: int) -> None:
+        """About ``PER_ROUND`` resolves and outcomes, and what happens beside them."""
+        registry = self._residents[number % 2]
+        kind = (_IN_ORDER, _IN_TURN)[number // 2 % 2]
+        await self._come_and_go(registry, kind, number)
+        if _due("break", number):
+            await self._break(registry, kind)
+        if _due("cool down", number):
+            registry.breaker(kind, _names(kind)[0]).cool_down(_SHORT, "HTTP 429")
+        if _due("overrule", number):
+            await self._overrule(registry, kind)
+        await self._call(registry, kind, _PAIRS["plain"])
+        await self._call(registry, _CHECKED, _PAIRS["checked"])
+        await self._call(registry, kind, _PAIRS["exact"], exact=True)
+        if _due("visit", number):
+            await self._visit()
+        if _due("read", number):
+            await self._read(registry, kind)
+        if _due("flush", number):
+            await self.flush()
+
+    def _new(self) -> ServiceRegistry:
+        return ServiceRegistry(
+            url=self._place.url, namespace=self._place.namespace, settings=SETTINGS
+        )
+
+    def _settle_in(self, registry: ServiceRegistry) -> None:
+        for kind, name in _everybody():
+            self._register(registry, kind, name)
+
+    def _register(self, registry: ServiceRegistry, kind: str, name: str | None) -> str:
+        self.done["registrations"] += 1
+        make = Checked if kind == _CHECKED else Guest
+        provider = make(name or "")
+        provider.name = registry.register(
+            HANDLER,
+            kind,
+            provider,
+            Priority.NORMAL,
+            ["chat"],
+            _BREAKER,
+            strategy=SelectionStrategy.ROUND_ROBIN
+            if kind == _IN_TURN
+            else SelectionStrategy.FALLBACK,
+            name=name,
+        )
+        return provider.name
+
+    async def _call(
+        self, registry: ServiceRegistry, kind: str, pairs: int, *, exact: bool = False
+    ) -> None:
+        done = self.done
+        for number in range(1, pairs + 1):
+            client: Guest | None = (
+                await registry.get_service(HANDLER, kind, consistency="exact")
+                if exact
+                else await registry.get_service(HANDLER, kind)
+            )
+            done["resolves"] += 1
+            if client is None:
+                done["nobody"] += 1
+                await asyncio.sleep(0.001)
+                continue
+            breaker = registry.breaker(kind, client.name)
+            done["outcomes"] += 1
+            if number % _FAILS_EVERY:
+                breaker.record_success()
+            else:
+                done["failures"] += 1
+                breaker.record_failure()
+            if number % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+
+    async def _break(self, registry: ServiceRegistry, kind: str) -> None:
+        """As many failures in a row as open the breaker of whoever is chosen."""
+        client: Guest | None = await registry.get_service(HANDLER, kind)
+        self.done["resolves"] += 1
+        if client is None:
+            self.done["nobody"] += 1
+            return
+        for _ in range(_BREAKER.failure_threshold):
+            await registry.breaker(kind, client.name).arecord_failure()
+        self.done["outcomes"] += _BREAKER.failure_threshold
+        self.done["failures"] += _BREAKER.failure_threshold
+
+    async def _overrule(self, registry: ServiceRegistry, kind: str) -> None:
+        breaker = registry.breaker(kind, _names(kind)[1])
+        await breaker.aforce_open("soak", duration=_SHORT)
+        await breaker.aclear_override()
+        await breaker.areset("soak")
+
+    async def _come_and_go(self, registry: ServiceRegistry, kind: str, number: int) -> None:
+        """One name that is used again and again, and one that is new each time."""
+        for name in ("guest", f"newcomer-{number}"):
+            self._register(registry, kind, name)
+            await self._call(registry, kind, 2)
+            registry.breaker(kind, name).record_failure()
+            self.done["outcomes"] += 1
+            self.done["failures"] += 1
+            await self._call(registry, kind, 2)
+            registry.unregister(name)
+
+    async def _visit(self) -> None:
+        """A process that comes with names of its own and goes; every other one without a word."""
+        self.done["visits"] += 1
+        async with self._new() as visitor:
+            kept = Guest("kept")  # weakly held: gone with this function
+            visitor.register(HANDLER, _IN_ORDER, kept, weak=True)
+            visitor.bind(_IN_TURN, factory=lambda one: Guest(one.name))
+            names = [self._register(visitor, kind, None) for kind in (_IN_ORDER, _CHECKED)]
+            for kind in (_IN_TURN, _CHECKED, _IN_ORDER):
+                await self._call(visitor, kind, 5)
+            await visitor.breaker(_IN_ORDER, names[0]).arecord_failure()
+            self.done["outcomes"] += 1
+            self.done["failures"] += 1
+            if self.done["visits"] % 2:
+                visitor.clear_all()
+
+    async def _read(self, registry: ServiceRegistry, kind: str) -> None:
+        await registry.explain(HANDLER, kind)
+        await registry.aget_provider_info(HANDLER)
+        await registry.health_check_all()
+        await registry.wait_ready(1.0, [kind])
+        registry.health()
+
+
+def _due(what: str, number: int) -> bool:
+    every, first = _WHEN[what]
+    return number % every == first
+
+
+def _names(kind: str) -> list[str]:
+    return [f"{kind}-{number}" for number in range(4)]
+
+
+def _everybody() -> list[tuple[str, str]]:
+    """Those who are there all the time."""
+    return [(kind, name) for kind in (_IN_ORDER, _IN_TURN, _CHECKED) for name in _names(kind)]
