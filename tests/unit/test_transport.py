@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from ciris_registry import ServiceRegistry
+from ciris_registry import RegistrySettings, ServiceRegistry
 from ciris_registry.errors import StoreError, StoreUnavailableError
 from ciris_registry.transport import AT_ONCE, Transport
 
@@ -110,7 +110,8 @@ async def test_an_error_of_redis_is_not_tried_again() -> None:
 async def test_hundreds_of_calls_at_once_wait_for_their_turn_on_a_few_connections(
     real_url: str,
 ) -> None:
-    async with ServiceRegistry(url=real_url) as registry:
+    settings = RegistrySettings(store_timeout=5.0)
+    async with ServiceRegistry(url=real_url, settings=settings) as registry:
         name = registry.register("h", "llm", object())
         breaker = registry.breaker("llm", name)
         await registry.flush()
