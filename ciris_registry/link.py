@@ -137,10 +137,14 @@ class Link:
             StoreUnavailableError: Redis is away.
             UncertainWriteError: It has answered nobody for ``store_timeout`` seconds.
         """
-        began = time.monotonic()
+        began, turns = time.monotonic(), _LAST_TURNS
         while not task.done():
             self.check()
             left = max(began, self._heard_at) + self.timeout - time.monotonic()
+            turns = turns - 1 if left <= 0 else _LAST_TURNS
+            if left <= 0 and turns:
+                await asyncio.sleep(0)
+                continue
             if left <= 0:
                 error = UncertainWriteError(self._location, f"no answer for {self.timeout:g} s")
                 self.doubt(error)
