@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     New = Callable[..., ServiceRegistry]
 
-QUICK = RegistrySettings(store_timeout=5.0, patience=1.0, max_staleness=0.3)
-AT_ONCE = 0.15
+QUICK = RegistrySettings(store_timeout=5.0, patience=1.0, max_staleness=1.0)
+AT_ONCE = 0.5
 """Seconds: less than one read of the streams waits."""
 
 
@@ -64,7 +64,7 @@ async def test_a_service_type_that_is_new_is_followed_while_it_reads(
         for registry in pair:
             registry.register("h", kind, Client(), name="shared")
             assert await registry.get_service("h", kind) is not None
-        await follows(one, other, kind, 1.0)
+        await follows(one, other, kind, 5.0)
 
 
 async def test_a_stream_that_was_deleted_is_followed_on(
@@ -88,7 +88,7 @@ async def test_a_stream_whose_clock_was_ahead_is_followed_at_once_again(
     await async_wait_until(lambda: other._views.mirror("llm").place == f"{ahead}-0")
     await command(one, "DEL", stream)
 
-    await follows(one, other, "llm", 3.0)  # found out by comparing versions
+    await follows(one, other, "llm", 10.0)  # found out by comparing versions
     await asyncio.sleep(0.5)
     await follows(one, other, "llm", AT_ONCE)
 
@@ -106,7 +106,7 @@ async def test_one_damaged_service_type_does_not_hold_up_the_others(
     broken = await key(one, "llm", damaged)
     await command(one, "DEL", broken)
     await command(one, "SET", broken, "somebody's text", "PX", 60_000)
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(1.0)
     reads = 0
     read = Store.events_after
 
@@ -129,5 +129,5 @@ async def test_one_damaged_service_type_does_not_hold_up_the_others(
     await command(one, "DEL", broken)
     await one.flush()
     await async_wait_until(lambda: not other._views.mirror("llm").snapshot.damaged)
-    await asyncio.sleep(0.5)
-    await follows(one, other, "llm", 1.5)
+    await asyncio.sleep(1.0)
+    await follows(one, other, "llm", 5.0)
