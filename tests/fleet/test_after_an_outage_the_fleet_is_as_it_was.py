@@ -151,7 +151,7 @@ def test_an_override_given_during_an_outage_stands_throughout(
             global admitted
             while True:
                 admitted += handle.is_available()
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.0005)
         watching = asyncio.ensure_future(watch())
     """)
     end_outage(server, "is killed", two)
