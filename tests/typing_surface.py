@@ -1,0 +1,323 @@
+"""What a type checker makes of the public names: checked by mypy and pyright, and never run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Literal, assert_type
+
+from ciris_registry import (
+    BreakerHandle,
+    CircuitBreaker,
+    CircuitBreakerConfig,
+    CircuitBreakerError,
+    CircuitState,
+    ClosedError,
+    DamagedStateError,
+    EmbeddedUnavailableError,
+    Event,
+    Explanation,
+    ForkedError,
+    HealthCheckProtocol,
+    InvalidNameError,
+    LocationError,
+    MockService,
+    Priority,
+    Registration,
+    RegistrationError,
+    RegistryError,
+    RegistryHealth,
+    RegistrySettings,
+    SelectionStrategy,
+    ServiceProvider,
+    ServiceRegistry,
+    SettingsError,
+    StoreError,
+    StoreUnavailableError,
+    __version__,
+    get_global_registry,
+)
+
+
+class Kind(StrEnum):
+    """Service types may be the members of a string enum."""
+
+    LLM = "llm"
+
+
+class Client:
+    """A provider with a health check."""
+
+    async def is_healthy(self) -> bool:
+        """Always."""
+        return True
+
+
+def made(registration: Registration) -> Client:
+    """A factory."""
+    assert_type(registration.metadata, Mapping[str, Any])
+    return Client()
+
+
+async def made_later(_: Registration) -> Client:
+    """A factory may be asynchronous."""
+    return Client()
+
+
+def settings() -> RegistrySettings:
+    """Every knob."""
+    config = CircuitBreakerConfig(
+        failure_threshold=5,
+        recovery_timeout=60.0,
+        success_threshold=3,
+        timeout_duration=30.0,
+        half_open_max_calls=1,
+        failure_rate_threshold=None,
+        window=30.0,
+        minimum_calls=20,
+        backoff_multiplier=1.0,
+        max_recovery_timeout=3600.0,
+    )
+    knobs = RegistrySettings(
+        lease=15,
+        heartbeat=None,
+        retention=3600.0,
+        mass_expiry_share=0.5,
+        store_timeout=0.05,
+        patience=5.0,
+        max_staleness=1.0,
+        report_every=1.0,
+        breaker=config,
+    )
+    assert_type(knobs.lease, float)
+    assert_type(knobs.heartbeat, float | None)
+    assert_type(knobs.heartbeat_every, float)
+    assert_type(knobs.store_timeout, float)
+    assert_type(knobs.patience, float)
+    assert_type(knobs.max_staleness, float)
+    assert_type(knobs.report_every, float)
+    assert_type(knobs.breaker, CircuitBreakerConfig)
+    assert_type(config.failure_rate_threshold, float | None)
+    return knobs
+
+
+def version() -> str:
+    """Which version it is."""
+    return __version__
+
+
+def making() -> None:
+    """Every argument of a registry, and the one of the process."""
+    everything = ServiceRegistry(
+        ["llm", Kind.LLM],
+        url="embedded://",
+        namespace="default",
+        naming="by_class",
+        allow_mock_services=True,
+        mock_services={"llm": Client()},
+        settings=settings(),
+        consistency="exact",
+    )
+    assert_type(everything.process_id, str)
+    assert_type(everything.namespace, str)
+    assert_type(everything.settings, RegistrySettings)
+    assert_type(everything.required_services, list[str])
+    assert_type(everything.usable, bool)
+    assert_type(get_global_registry(), ServiceRegistry)
+    mode: Literal["cached", "exact"] = "cached"
+    ServiceRegistry(consistency=mode, naming="private")
+    # What is not to be accepted: without an error here, mypy complains of the comment.
+    ServiceRegistry(consistency="stale")  # type: ignore[arg-type]
+    ServiceRegistry(naming="by_chance")  # type: ignore[arg-type]
+
+
+def registering(registry: ServiceRegistry) -> None:
+    """Everything that is called plainly."""
+    name = registry.register(
+        "planner",
+        Kind.LLM,
+        Client(),
+        Priority.HIGH,
+        ["chat"],
+        CircuitBreakerConfig(),
+        {"model": "big"},
+        0,
+        SelectionStrategy.ROUND_ROBIN,
+        name="openai",
+        weak=True,
+    )
+    assert_type(name, str)
+    assert_type(registry.register("*", "llm", factory=made), str)
+    assert_type(registry.register_global("llm", factory=made_later), str)
+    registry.bind(Kind.LLM, Client())
+    registry.bind("openai", factory=made)
+    assert_type(registry.unregister("openai"), bool)
+    registry.clear_all()
+    registry.reset_circuit_breakers()
+    assert_type(registry.get_provider_info("planner", Kind.LLM), dict[str, Any])
+    assert_type(registry.get_services_by_type(Kind.LLM), list[Any])
+    assert_type(registry.health(), RegistryHealth)
+    assert_type(registry.breaker(Kind.LLM, "openai"), BreakerHandle)
+
+
+async def using(registry: ServiceRegistry) -> None:
+    """Everything that is awaited."""
+    assert_type(await registry.start(), ServiceRegistry)
+    async with registry as entered:
+        assert_type(entered, ServiceRegistry)
+    await registry.flush()
+    await registry.refresh(Kind.LLM)
+    # An instance is the program's own; what it is taken for, the program says.
+    client: Client | None = await registry.get_service("planner", "llm", ["chat"], False)
+    assert_type(client, Client | None)
+    assert_type(await registry.get_service("planner", Kind.LLM, consistency="exact"), Any)
+    assert_type(await registry.get_service_with_fallback("planner", "llm", ("chat",)), Any)
+    assert_type(await registry.explain("planner", "llm"), list[Explanation])
+    assert_type(await registry.wait_ready(1.0, [Kind.LLM, "memory"]), bool)
+    assert_type(await registry.health_check_all(), dict[str, bool])
+    assert_type(await registry.aget_provider_info(service_type="llm"), dict[str, Any])
+    assert_type(await registry.aunregister("openai"), bool)
+    await registry.aclear_all()
+    await registry.areset_circuit_breakers()
+    async for event in registry.events(Kind.LLM):
+        told(event)
+    await registry.aclose()
+
+
+def told(event: Event) -> None:
+    """An event."""
+    assert_type(event.service_type, str)
+    assert_type(event.id, str)
+    assert_type(event.kind, str)
+    assert_type(event.provider, str)
+    assert_type(event.by, str)
+    assert_type(event.reason, str)
+    assert_type(event.details, Mapping[str, str])
+    assert_type(event.version, tuple[str, str] | None)
+    assert_type(event.breaker, str)
+    assert_type(event.at, int)
+
+
+def explained(line: Explanation) -> None:
+    """A line of an explanation; it is a tuple too."""
+    assert_type(line.verdict, str)
+    name, scope, verdict, reason, retry_after = line
+    assert_type(name, str)
+    assert_type(scope, str)
+    assert_type(verdict, str)
+    assert_type(reason, str)
+    assert_type(retry_after, float | None)
+
+
+def felt(health: RegistryHealth) -> None:
+    """A registry's health."""
+    assert_type(health.ok, bool)
+    assert_type(health.redis, Literal["up", "in doubt", "down"])
+    assert_type(health.since, float)
+    assert_type(health.error, str)
+    assert_type(health.outages, int)
+    assert_type(health.heard, Mapping[str, float | None])
+    assert_type(health.pending_writes, int)
+    assert_type(health.pending_successes, int)
+    assert_type(health.dropped_writes, int)
+    assert_type(health.failures, Mapping[str, str])
+
+
+async def breaking(breaker: BreakerHandle) -> None:
+    """A shared breaker."""
+    assert_type(breaker.name, str)
+    assert_type(breaker.service_type, str)
+    assert_type(breaker.config, CircuitBreakerConfig)
+    assert_type(breaker.state, CircuitState)
+    assert_type(breaker.is_available(), bool)
+    assert_type(breaker.get_stats(), dict[str, Any])
+    breaker.check_and_raise()
+    breaker.record_success()
+    breaker.record_failure()
+    breaker.cool_down(7, "HTTP 429")
+    breaker.force_open("maintenance", duration=600)
+    breaker.force_close("maintenance", 600.0)
+    breaker.clear_override()
+    breaker.reset("a reason")
+    assert_type(await breaker.ais_available(), bool)
+    assert_type(await breaker.aget_stats(), dict[str, Any])
+    await breaker.acheck_and_raise()
+    assert_type(await breaker.arecord_success(), CircuitState)
+    assert_type(await breaker.arecord_failure(), CircuitState)
+    await breaker.acool_down(7.0)
+    await breaker.aforce_open()
+    await breaker.aforce_close()
+    await breaker.aclear_override()
+    await breaker.areset()
+
+
+def breaking_alone() -> None:
+    """A breaker of one process."""
+    breaker = CircuitBreaker("openai", CircuitBreakerConfig())
+    assert_type(breaker.name, str)
+    assert_type(breaker.config, CircuitBreakerConfig)
+    assert_type(breaker.state, CircuitState)
+    assert_type(breaker.failure_count, int)
+    assert_type(breaker.success_count, int)
+    assert_type(breaker.last_failure_time, float | None)
+    assert_type(breaker.is_available(), bool)
+    assert_type(breaker.get_stats(), dict[str, Any])
+    breaker.check_and_raise()
+    breaker.record_success()
+    breaker.record_failure()
+    breaker.cool_down(7.0)
+    breaker.force_open("maintenance", 600.0)
+    breaker.force_close()
+    breaker.clear_override()
+    breaker.reset()
+
+
+def describing(registration: Registration) -> ServiceProvider:
+    """A registration, and a provider as the in-process registry had it."""
+    assert_type(registration.id, str)
+    assert_type(registration.service_type, str)
+    assert_type(registration.name, str)
+    assert_type(registration.scope, str)
+    assert_type(registration.priority, Priority)
+    assert_type(registration.priority_group, int)
+    assert_type(registration.strategy, SelectionStrategy)
+    assert_type(registration.capabilities, tuple[str, ...])
+    healthy: HealthCheckProtocol = Client()
+    provider = ServiceProvider("openai", Priority.NORMAL, healthy, ["chat"], CircuitBreaker("one"))
+    assert_type(provider.circuit_breaker, CircuitBreaker | BreakerHandle | None)
+    assert_type(provider.strategy, SelectionStrategy)
+    return provider
+
+
+async def pretending(mock: MockService) -> None:
+    """Whatever a mock is asked for can be awaited."""
+    assert_type(mock.service_type, str)
+    assert_type(await mock.complete("a prompt", temperature=0.5), None)
+
+
+def failing(error: RegistryError) -> None:
+    """Every error, and the facts that it keeps."""
+    match error:
+        case CircuitBreakerError():
+            assert_type(error.name, str)
+            assert_type(error.reason, str)
+            assert_type(error.retry_after, float | None)
+        case EmbeddedUnavailableError():
+            assert_type(error.reason, str)
+            assert_type(error.log, str)
+        case ForkedError():
+            assert_type(error.pid, int)
+        case InvalidNameError():
+            assert_type(error.kind, str)
+            assert_type(error.name, str)
+            assert_type(error.character, str | None)
+        case LocationError():
+            assert_type(error.reason, str)
+        case SettingsError():
+            assert_type(error.problems, tuple[str, ...])
+        case StoreUnavailableError() | DamagedStateError():
+            store_error: StoreError = error
+            assert_type(store_error.location, str)
+            assert_type(store_error.problem, str)
+        case ClosedError() | RegistrationError() | _:
+            assert_type(str(error), str)
