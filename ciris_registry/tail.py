@@ -38,6 +38,9 @@ _LONGEST_REST: Final = 0.25
 """Seconds between two times that a service type is read whole, and how many times as long as the
 last one took: where much is registered at once, all of it is read a few times, not each time."""
 
+_FIRST_CONTACT: Final = 2.0
+"""Seconds that a registry that begins waits for Redis, before it goes on by itself."""
+
 _PING: Final = 1.0
 """Seconds after which Redis counts as away that somebody has waited for in vain already."""
 
@@ -72,11 +75,14 @@ class Tail:
         """Look for Redis once, in a new event loop, and go on in the background either way."""
         self._news = asyncio.Event()
         try:
-            if self._parts.meanwhile:  # of an event loop that ended while Redis was away
-                await store.ping(_PING)
-                await self._offer(store)
-            await self._heartbeat.start(store, unwritten=self._parts.outbox.pending)
+            async with asyncio.timeout(_FIRST_CONTACT):
+                if self._parts.meanwhile:  # of an event loop that ended while Redis was away
+                    await store.ping(_PING)
+                    await self._offer(store)
+                await self._heartbeat.start(store, unwritten=self._parts.outbox.pending)
             self._link.restored()
+        except TimeoutError:
+            self._link.lost(f"no answer within {_FIRST_CONTACT:g} s")
         except StoreUnavailableError as error:
             self._link.lost(error)
         self._session.supervise("tail", lambda: self._run(store))

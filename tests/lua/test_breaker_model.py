@@ -78,7 +78,7 @@ def walk(bench: Bench, chosen: settings, number: int | None = None) -> None:
     run_state_machine_as_test(machine, settings=chosen)
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(600)
 def test_every_breaker_does_what_the_rules_say_and_what_every_other_does(
     clock: Clock, moved_real_server: LuaServer
 ) -> None:
