@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PROBE = """
     config = CircuitBreakerConfig(
-        failure_threshold=1, recovery_timeout=0.2, success_threshold=100, timeout_duration=30
+        failure_threshold=1, recovery_timeout=0.2, success_threshold=100_000, timeout_duration=30
     )
     registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
     await registry.get_service("h", "llm")

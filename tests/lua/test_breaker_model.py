@@ -66,7 +66,6 @@ MET = {
     "restore: unchanged",
     "tally: counted",
     "tally: late",
-    "tally: opened",
 }
 """What so many walks come across at the least; nothing in it is rare."""
 
