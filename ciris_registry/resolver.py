@@ -94,7 +94,7 @@ class Resolver:
         plan, taken, position = await self._look(store, mirror, request, exact=exact)
         if key is not None:
             self._plans.remember(key, plan)
-        if plan.instances and (taken or plan.rotation is None):
+        if plan.instances and taken == plan.walk.cursor:
             return plan.instances[position % len(plan.instances)]
         now = mirror.now()
         for tier in plan.walk.tiers:

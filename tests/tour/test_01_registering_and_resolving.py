@@ -190,3 +190,22 @@ async def test_namespaces_never_see_each_other(new_registry: New, service_type: 
     green.bind("shared", Client())
     assert await blue.get_service("h", service_type) is not None
     assert await green.get_service("h", service_type) is None
+
+
+async def test_a_rotation_that_begins_because_others_came_begins_with_its_first(
+    new_registry: New,
+) -> None:
+    one, other = new_registry(), new_registry()
+    turn = SelectionStrategy.ROUND_ROBIN
+    able = [Client(), Client(), Client()]
+    for client in able:
+        one.register("h", "llm", client, capabilities=["chat"], strategy=turn)
+    for _ in range(2):
+        await one.get_service("h", "llm", ["chat"])
+
+    # From now on, not everybody can do it: who can have a rotation of their own.
+    other.register("h", "llm", Client(), strategy=turn)
+    await other.flush()
+
+    got = [await one.get_service("h", "llm", ["chat"]) for _ in range(4)]
+    assert [able.index(client) for client in got] == [0, 1, 2, 0]
