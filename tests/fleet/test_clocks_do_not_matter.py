@@ -42,7 +42,8 @@ def ahead_right_behind(real_url: str, tmp_path: Path) -> Iterator[list[Agent]]:
         folder.mkdir()
         (folder / "sitecustomize.py").write_text(SHIFTED.format(hours=hours))
         path = {"PYTHONPATH": f"{folder}:{tmp_path.cwd()}"}
-        agents.append(Agent(real_url, env=path, settings={"lease": 1.0}))
+        settings = {"lease": 1.0, "store_timeout": 5.0}
+        agents.append(Agent(real_url, env=path, settings=settings, consistency="exact"))
     yield agents
     for agent in agents:
         agent.close()
