@@ -13,9 +13,9 @@ import json
 import time
 import weakref
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from ciris_registry.breaker_rules import CircuitState, Verdict
+from ciris_registry.breaker_rules import BreakerState, CircuitState, Verdict
 from ciris_registry.errors import RegistryError, StoreUnavailableError
 from ciris_registry.readback import COUNTERS, paired, parse_breaker, update_breaker
 from ciris_registry.records import name_of
@@ -25,7 +25,6 @@ from ciris_registry.snapshot import Snapshot
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ciris_registry.breaker_rules import BreakerState
     from ciris_registry.events import Event
     from ciris_registry.handle import BreakerHandle
     from ciris_registry.parts import Parts
@@ -52,6 +51,10 @@ _ROOM: Final = 1000
 _ALERT: Final = 2.0
 """Seconds for which successes are told at once after somebody has seen a streak of failures; the
 next hint comes, if it goes on, within one."""
+
+
+_STATE: Final = frozenset({"state", *COUNTERS})
+"""What an event must tell of a breaker."""
 
 
 class _Batch:
@@ -227,14 +230,14 @@ class Mirror:
         self.snapshot = snapshot
         self.shape += 1
 
-    def put(self, name: str, breaker: BreakerState) -> None:
-        """Put a breaker in the place of its predecessor."""
+    def put(self, name: str, breaker: BreakerState, version: Version | None = None) -> None:
+        """Put a breaker in the place of its predecessor; that makes ``version``, if it is told."""
         known = self.snapshot.breakers.get(name)
         if known is None and len(self.snapshot.breakers) >= self._room:
             self._tidy()
         if known is None or _admission(known) != _admission(breaker):
             self.shape += 1
-        self.snapshot = self.snapshot.with_breaker(name, breaker)
+        self.snapshot = self.snapshot.with_breaker(name, breaker, version)
 
     def forget(self, registration: Registration) -> None:
         """This process has left a registration; it goes from here, unless others are members."""
@@ -363,11 +366,9 @@ class Mirror:
         if event.version[0] != self.snapshot.version[0] or known is None or not fields:
             return False
         # Also where there is more to come: nobody should call a provider until that is read.
-        self._take_over(known, event.provider, event.at, fields)
-        if ahead != 1:
-            return False
-        self.snapshot = replace(self.snapshot, version=event.version)
-        return True
+        version = event.version if ahead == 1 else self.snapshot.version
+        taken = self._take_over(known, event.provider, event.at, fields, version=version)
+        return taken and ahead == 1
 
     def _alert(self, name: str) -> None:
         """A streak of failures runs somewhere: whoever has seen successes says so now."""
@@ -394,18 +395,24 @@ class Mirror:
         at: int,
         fields: Mapping[str, str],
         permit: tuple[str, int] | None = None,
-    ) -> None:
+        version: Version | None = None,
+    ) -> bool:
+        """False if it cannot be read. What is older than what is known changes nothing."""
         if at < self._answered.get(name, 0):
-            return
+            if version is not None:
+                self.snapshot = replace(self.snapshot, version=version)
+            return True
+        breaker = BreakerState(known.config, buckets=[*known.buckets])
+        if update_breaker(breaker, fields):
+            return False
         self._answered[name] = at
-        breaker = known.copy()
-        if int(fields["generation"]) != known.generation:
-            breaker.permits.clear()
-        update_breaker(breaker, fields)
+        if breaker.generation == known.generation:
+            breaker.permits.update(known.permits)
         if permit is not None:
             breaker.permits[permit[0]] = permit[1]
         self._confirmed[name] = breaker
-        self.put(name, breaker)
+        self.put(name, breaker, version)
+        return True
 
 
 def _admission(breaker: BreakerState) -> tuple[object, ...]:
@@ -430,16 +437,12 @@ def _ahead(version: Version, known: Version) -> int | None:
 
 
 def _told(text: str) -> dict[str, str]:
-    """A breaker's state as an event tells it; empty if somebody damaged it."""
+    """A breaker's state as an event tells it; empty if it tells none, or not all of it."""
     try:
-        flat: Any = json.loads(text) if text else []
-        fields = {str(name): str(value) for name, value in paired(flat)}
-        CircuitState(fields["state"])
-        for name in COUNTERS:
-            int(fields[name])
+        fields = dict(paired(json.loads(text) if text else []))
     except (ValueError, TypeError, KeyError, RecursionError):
         return {}
-    return fields
+    return fields if _STATE.issubset(fields) else {}
 
 
 def _place(at: int) -> str:

@@ -70,16 +70,16 @@ def update_breaker(breaker: BreakerState, fields: Mapping[str, str]) -> list[str
         text = fields.get(name, "0")
         try:
             setattr(breaker, name, int(text))
-        except ValueError:
+        except (ValueError, TypeError):  # an event may tell anything
             damaged.append(f"{name} is {text!r}")
             setattr(breaker, name, 0)
     state, override = fields.get("state", "closed"), fields.get("override", "")
     try:
         breaker.state = CircuitState(state)
-    except ValueError:
+    except (ValueError, TypeError):
         damaged.append(f"state is {state!r}")
         breaker.state = CircuitState.CLOSED
-    if override in {"", "open", "closed"}:
+    if override in ("", "open", "closed"):  # it may not even be hashable
         breaker.override = cast("Any", override)
     else:
         damaged.append(f"override is {override!r}")

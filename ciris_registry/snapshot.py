@@ -117,9 +117,18 @@ class Snapshot:
         others = tuple(one for one in self.registrations if one.id != registration_id)
         return replace(self, registrations=others)
 
-    def with_breaker(self, name: str, breaker: BreakerState) -> Snapshot:
-        """The same, with this breaker in the place of its predecessor."""
-        return replace(self, breakers={**self.breakers, name: breaker})
+    def with_breaker(
+        self, name: str, breaker: BreakerState, version: Version | None = None
+    ) -> Snapshot:
+        """The same, with this breaker in the place of its predecessor, at ``version`` if given."""
+        return Snapshot(  # half the time of replace, and every process does it for every opening
+            self.service_type,
+            version or self.version,
+            self.registrations,
+            {**self.breakers, name: breaker},
+            self.members,
+            self.damaged,
+        )
 
     def names(self) -> list[str]:
         """The names of the providers, each once."""

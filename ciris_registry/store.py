@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from redis.exceptions import ResponseError
 
 from ciris_registry.breaker_rules import Admission, Outcome, Refusal, Verdict
+from ciris_registry.event_reader import EventReader
 from ciris_registry.events import Event
 from ciris_registry.keys import TypeKeys, process_key, types_key
 from ciris_registry.readback import counters, paired
@@ -450,15 +451,13 @@ class Store:
         return [Event.parse(service_type, one, fields) for one, fields in reversed(entries)]
 
     async def events_after(self, after: Mapping[str, str], block: int) -> list[Event]:
-        """Events behind the given id of each service type; waits up to ``block`` milliseconds."""
-        streams = {self.keys(one).events: one for one in after}
-        places: Any = dict(zip(streams, after.values(), strict=True))
-        entries = await self._transport.command(lambda redis: redis.xread(places, block=block))
-        return [
-            Event.parse(streams[stream], entry_id, fields)
-            for stream, found in entries
-            for entry_id, fields in found
-        ]
+        """One read of an ``event_reader``."""
+        async with self.event_reader() as reader:
+            return await reader.after(after, block) or []
+
+    def event_reader(self) -> EventReader:
+        """What reads the streams as they grow, on a connection of its own."""
+        return EventReader(self._transport.line(), lambda one: self.keys(one).events)
 
     async def _run(
         self,

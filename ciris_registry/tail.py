@@ -12,6 +12,7 @@ import logging
 import math
 import random
 import time
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.errors import RegistryError, StoreUnavailableError
@@ -19,6 +20,7 @@ from ciris_registry.errors import RegistryError, StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ciris_registry.event_reader import EventReader
     from ciris_registry.heartbeat import Heartbeat
     from ciris_registry.meanwhile import Gathered
     from ciris_registry.mirror import Mirror
@@ -59,7 +61,8 @@ class Tail:
         self._views = views
         self._heartbeat = heartbeat
         self._block = round(parts.settings.max_staleness * _SHARE_OF_STALENESS * 1000)
-        self._news: asyncio.Event | None = None
+        self._news = asyncio.Event()
+        self._reader: EventReader | None = None
         self._checked = 0
         self._checked_at = 0.0
         self._due: dict[str, float] = {}
@@ -73,7 +76,7 @@ class Tail:
 
     async def begin(self, store: Store) -> None:
         """Look for Redis once, in a new event loop, and go on in the background either way."""
-        self._news = asyncio.Event()
+        self._news = asyncio.Event()  # of this loop
         try:
             async with asyncio.timeout(_FIRST_CONTACT):
                 if self._parts.meanwhile:  # of an event loop that ended while Redis was away
@@ -103,8 +106,9 @@ class Tail:
 
     def _look_up(self) -> None:
         """Something has changed that the running read knows nothing of."""
-        if self._news is not None:
-            self._news.set()
+        self._news.set()
+        if self._reader is not None:
+            self._reader.interrupt()
 
     async def _run(self, store: Store) -> None:
         while True:
@@ -154,27 +158,34 @@ class Tail:
 
     async def _follow(self, store: Store) -> None:
         """Read the streams until Redis is away."""
-        assert self._news is not None  # noqa: S101 # set when the loop began
         self._parts.outbox.resume()
         self._parts.successes.report_soon()
-        while self._link.ok:
-            self._news.clear()
-            mirrors = {} if self._parts.exact else dict(self._views.mirrors)
-            for kind, mirror in mirrors.items():
-                if self._is_due(kind, mirror):
-                    await self._sync(store, mirror)
-            places = {
-                kind: mirror.place
-                for kind, mirror in mirrors.items()
-                if mirror.place and kind not in self._aside
-            }
-            silent = not places or not await self._read(store, mirrors, places, self._news)
-            if not places:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._wait() / 1000 if self._aside else None):
-                        await self._news.wait()
-            elif silent or time.monotonic() - self._checked_at > self._block / 1000:
-                await self._check(store, list(mirrors.values()), silent=silent)
+        async with store.event_reader() as reader:
+            self._reader = reader
+            try:
+                while self._link.ok:
+                    await self._follow_once(store, reader)
+            finally:
+                self._reader = None
+
+    async def _follow_once(self, store: Store, reader: EventReader) -> None:
+        self._news.clear()
+        mirrors = {} if self._parts.exact else dict(self._views.mirrors)
+        for kind, mirror in mirrors.items():
+            if self._is_due(kind, mirror):
+                await self._sync(store, mirror)
+        places = {
+            kind: mirror.place
+            for kind, mirror in mirrors.items()
+            if mirror.place and kind not in self._aside
+        }
+        silent = not places or not await self._read(store, reader, mirrors, places)
+        if not places:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._wait() / 1000 if self._aside else None):
+                    await self._news.wait()
+        elif silent or time.monotonic() - self._checked_at > self._block / 1000:
+            await self._check(store, list(mirrors.values()), silent=silent)
 
     def _is_due(self, kind: str, mirror: Mirror) -> bool:
         """Whether a service type has to be read anew now."""
@@ -193,32 +204,25 @@ class Tail:
     async def _read(
         self,
         store: Store,
+        reader: EventReader,
         mirrors: dict[str, Mirror],
         places: dict[str, str],
-        news: asyncio.Event,
     ) -> bool:
         """One read of the streams; False if they were silent."""
         block = self._wait()
-        reading = asyncio.ensure_future(store.events_after(places, block))
-        noticing = asyncio.ensure_future(news.wait())
         try:
-            await asyncio.wait({reading, noticing}, return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
-                return True
-            events = await reading
+            events = await reader.after(places, block)
         except StoreUnavailableError:
             raise
         except RegistryError:
             if not await self._found_damaged(store, places):
                 raise
             return True
-        finally:
-            for task in (reading, noticing):
-                task.cancel()
-            await asyncio.gather(reading, noticing, return_exceptions=True)
+        if events is None:
+            return True
         self._damaged.difference_update(places)
-        for kind in {event.service_type for event in events}:
-            if not mirrors[kind].follow(one for one in events if one.service_type == kind):
+        for kind, news in groupby(events, key=lambda event: event.service_type):
+            if not mirrors[kind].follow(news):
                 self._due.setdefault(kind, self._rested_at.get(kind, 0.0))
         for kind in places:
             if kind not in self._due:

@@ -157,6 +157,10 @@ class Transport:
                 raise UncertainWriteError(self._location, str(error)) from None
             raise self._explained(error) from None
 
+    def line(self) -> Line:
+        """A connection of one's own."""
+        return Line(self, self._pool)
+
     async def aclose(self) -> None:
         """Close the client's connections."""
         await self._client.aclose()
@@ -168,6 +172,38 @@ class Transport:
         if isinstance(error, UNREACHABLE) or text.startswith(_NOT_NOW):
             return StoreUnavailableError(self._location, text)
         return StoreError(self._location, text)
+
+
+class Line:
+    """One connection, kept for commands that wait on the server and so hold up nobody else."""
+
+    def __init__(self, transport: Transport, pool: Any) -> None:
+        self._transport = transport
+        self._pool = pool
+        self._connection: Any = None
+
+    async def ask(self, command: tuple[str | int, ...]) -> Any:  # whatever it answers
+        """Send a command that is no script; its reply as it came.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+            StoreError: Redis refuses.
+        """
+        packed = _pack(command)
+
+        async def call() -> object:
+            async with _limited(REPLY_TIMEOUT):
+                if self._connection is None:
+                    self._connection = await self._pool.get_connection()
+                return await _exchange(self._connection, packed)
+
+        return await self._transport.attempt(call)
+
+    async def aclose(self) -> None:
+        """Give the connection back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._pool.release(connection)
 
 
 @contextlib.asynccontextmanager

@@ -1,8 +1,9 @@
 """How long after a breaker was opened in one process others refuse the provider.
 
 From the call that opens it, an override or the fifth failure in turn, until ``get_service`` of a
-watching process has returned None. Watchers sleep about a millisecond between two looks, and that
-is part of what is measured; so is what it takes to give every process its turn on the processors.
+watching process has returned None. Watchers look whenever their process has heard something, as a
+caller does who happens to come then. What it takes to give every process its turn on the processors
+is part of what is measured.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ciris_registry.registry import ServiceRegistry
 
 _PAUSE: Final = (0.005, 0.025)
-"""Seconds before an opening, so that it falls anywhere between two looks."""
+"""Seconds before an opening, so that it falls anywhere in what the processes do else."""
 
 
 async def measure_propagation(

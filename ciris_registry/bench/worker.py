@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ciris_registry.bench.messages import Answer, Orders, Word
 from ciris_registry.bench.place import new_registry
@@ -20,6 +20,9 @@ from ciris_registry.bench.pool import Client, register_turns
 from ciris_registry.breaker_config import CircuitBreakerConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ciris_registry.events import Event
     from ciris_registry.registry import ServiceRegistry
 
 TURNS: Final = "turns"
@@ -29,9 +32,13 @@ PROVIDER: Final = "only"
 
 BREAKER: Final = CircuitBreakerConfig(failure_threshold=5, recovery_timeout=600.0)
 
-_LOOK: Final = 0.001
-"""Seconds between two looks of a watcher. Many that never sleep would take the processors away
-from whoever is to tell them, so what is measured is up to this much more than what passed."""
+_LOOK: Final = 0.005
+"""Seconds after which a watcher looks though it has heard nothing. Watchers that looked every
+millisecond would take the processors away from whoever is to tell them: twenty of them, one."""
+
+_TELL: Final = 0.03
+"""Seconds until a watcher says what it has seen, so that telling it, and being listened to, takes
+no processor from those who have not seen it yet."""
 
 
 async def join(registry: ServiceRegistry) -> None:
@@ -62,12 +69,37 @@ async def _take_turns(registry: ServiceRegistry, times: int) -> None:
 async def _watch(registry: ServiceRegistry) -> None:
     """Say when the provider can be used, and then when it is refused."""
     look = partial(registry.get_service, "watcher", WATCHED)
-    while await look() is None:  # noqa: ASYNC110 # whoever asks now and then is what is measured
-        await asyncio.sleep(_LOOK)
+    news = _news_of(registry)
+    while await look() is None:
+        await _heard(news)
     Answer(kind="ready").send()
-    while await look() is not None:  # noqa: ASYNC110 # as above
-        await asyncio.sleep(_LOOK)
-    Answer(kind="refused", at=time.monotonic()).send()
+    while await look() is not None:
+        await _heard(news)
+    seen_at = time.monotonic()
+    await asyncio.sleep(_TELL)
+    Answer(kind="refused", at=seen_at).send()
+
+
+def _news_of(registry: ServiceRegistry) -> asyncio.Event:
+    """Is set whenever this process has followed what it was told of the watched service type."""
+    news, inside = asyncio.Event(), cast("Any", registry)
+    mirror = inside._views.mirror(WATCHED)  # noqa: SLF001 # it is to be seen from outside
+    follow: Callable[[Iterable[Event]], bool] = mirror.follow
+
+    def followed(events: Iterable[Event]) -> bool:
+        told = follow(events)
+        news.set()
+        return told
+
+    mirror.follow = followed
+    return news
+
+
+async def _heard(news: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LOOK):
+            await news.wait()
+    news.clear()
 
 
 async def _live(lines: asyncio.StreamReader) -> None:

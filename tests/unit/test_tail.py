@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
-from ciris_registry.store import Store
+from ciris_registry.event_reader import EventReader
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -108,14 +108,14 @@ async def test_one_damaged_service_type_does_not_hold_up_the_others(
     await command(one, "SET", broken, "somebody's text", "PX", 60_000)
     await asyncio.sleep(1.0)
     reads = 0
-    read = Store.events_after
+    read = EventReader.after
 
-    async def noted(store: Store, *args: Any) -> Any:
+    async def noted(reader: EventReader, *args: Any) -> Any:
         nonlocal reads
         reads += 1
-        return await read(store, *args)
+        return await read(reader, *args)
 
-    monkeypatch.setattr(Store, "events_after", noted)
+    monkeypatch.setattr(EventReader, "after", noted)
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
             await follows(one, other, "memory", AT_ONCE)
