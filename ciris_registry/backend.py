@@ -7,6 +7,7 @@ client. It refuses to send commands and to retry: the store does both.
 from __future__ import annotations
 
 import asyncio
+from inspect import getclosurevars
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.asyncio import Redis
@@ -91,6 +92,7 @@ class Backend:
 
             name = self.location.name
             self._memory = _named.setdefault(name, FakeServer()) if name else FakeServer()
+        _forget_dead_waiters(self._memory)
         return self._memory
 
     def __repr__(self) -> str:
@@ -104,6 +106,19 @@ def _memory_client(server: FakeServer) -> Redis:
     # fakeredis makes the pool and hands it in, so redis-py thinks that somebody else owns it.
     client.auto_close_connection_pool = True
     return client
+
+
+def _forget_dead_waiters(server: FakeServer) -> None:
+    """Take away who waited in an event loop that has ended: waking them would fail every write.
+
+    fakeredis forgets them itself, but for one whose loop ended before its task had begun.
+    """
+    for database in server.dbs.values():
+        waiters: set[Any] = getattr(database, "_change_callbacks", set())
+        for waiter in list(waiters):
+            loop = getclosurevars(waiter).nonlocals.get("loop")
+            if loop is not None and loop.is_closed():
+                waiters.discard(waiter)
 
 
 def _options() -> dict[str, Any]:

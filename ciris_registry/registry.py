@@ -447,7 +447,9 @@ class ServiceRegistry:
         """
         store = await self._session.store()
         with contextlib.suppress(StoreUnavailableError):
-            await self._reload(store, service_type)
+            self._link.check()
+            reading = self._session.spawn(self._reload(store, service_type), watched=True)
+            await self._link.attentively(reading)
         return self.get_provider_info(handler, service_type)
 
     def get_services_by_type(self, service_type: str | Enum) -> list[Any]:

@@ -28,7 +28,9 @@ KEYS = "ciris:v1:{default/llm}"
 
 @pytest.fixture
 async def registry(real_url: str) -> AsyncIterator[ServiceRegistry]:
-    async with ServiceRegistry(url=real_url, settings=RegistrySettings(patience=1.0)) as registry:
+    """One that follows nothing: what has expired is not swept away behind a test's back."""
+    settings = RegistrySettings(patience=1.0)
+    async with ServiceRegistry(url=real_url, settings=settings, consistency="exact") as registry:
         yield registry
 
 
