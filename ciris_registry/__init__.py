@@ -3,14 +3,26 @@
 from ciris_registry.breaker import CircuitBreaker
 from ciris_registry.breaker_config import CircuitBreakerConfig
 from ciris_registry.breaker_rules import CircuitState
+from ciris_registry.classification import (
+    FAILURE,
+    IGNORED,
+    SUCCESS,
+    Judgement,
+    cooldown,
+)
 from ciris_registry.errors import (
+    CallError,
+    CallTimeoutError,
     CircuitBreakerError,
     ClosedError,
     DamagedStateError,
+    DeadlineExceededError,
     EmbeddedUnavailableError,
     ForkedError,
     InvalidNameError,
     LocationError,
+    NoProviderError,
+    ProxyError,
     RegistrationError,
     RegistryError,
     SettingsError,
@@ -18,33 +30,42 @@ from ciris_registry.errors import (
     StoreUnavailableError,
 )
 from ciris_registry.events import Event
+from ciris_registry.explanation import Explanation
 from ciris_registry.handle import BreakerHandle
 from ciris_registry.health import RegistryHealth
 from ciris_registry.mocks import MockService
 from ciris_registry.provider import HealthCheckProtocol, ServiceProvider
 from ciris_registry.records import Priority, Registration, SelectionStrategy
 from ciris_registry.registry import ServiceRegistry, get_global_registry
-from ciris_registry.resolver import Explanation
 from ciris_registry.settings import RegistrySettings
 from ciris_registry.version import __version__
 
 __all__ = [
+    "FAILURE",
+    "IGNORED",
+    "SUCCESS",
     "BreakerHandle",
+    "CallError",
+    "CallTimeoutError",
     "CircuitBreaker",
     "CircuitBreakerConfig",
     "CircuitBreakerError",
     "CircuitState",
     "ClosedError",
     "DamagedStateError",
+    "DeadlineExceededError",
     "EmbeddedUnavailableError",
     "Event",
     "Explanation",
     "ForkedError",
     "HealthCheckProtocol",
     "InvalidNameError",
+    "Judgement",
     "LocationError",
     "MockService",
+    "NoProviderError",
     "Priority",
+    "ProxyError",
     "Registration",
     "RegistrationError",
     "RegistryError",
@@ -57,5 +78,6 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "__version__",
+    "cooldown",
     "get_global_registry",
 ]

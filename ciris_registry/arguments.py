@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
+
+from tenacity import AsyncRetrying
 
 from ciris_registry.errors import LocationError, RegistrationError
 from ciris_registry.names import handler_name, service_type_name
@@ -32,6 +35,25 @@ def check_arguments(url: object, naming: object, settings: object) -> None:
     if not isinstance(settings, RegistrySettings | None):
         kind = type(settings).__name__
         raise RegistrationError(f"settings are of type {kind}; use RegistrySettings")
+
+
+def check_call(deadline: object, retry: object) -> None:
+    """Check how long, and how often, a guarded call is to be tried.
+
+    Raises:
+        RegistrationError: Not as described.
+    """
+    if deadline is not None and not (
+        isinstance(deadline, int | float) and deadline is not True and 0 < deadline < math.inf
+    ):
+        raise RegistrationError(f"deadline is {deadline!r}; use seconds, more than 0")
+    if retry is None or isinstance(retry, AsyncRetrying):
+        return
+    if not isinstance(retry, int) or isinstance(retry, bool) or retry < 1:
+        raise RegistrationError(
+            f"retry is {retry!r:.80}; use how many attempts to make in all, or a tenacity "
+            f"AsyncRetrying"
+        )
 
 
 def is_exact(consistency: object) -> bool:

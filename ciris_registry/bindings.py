@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ciris_registry.classification import Classify
     from ciris_registry.records import Registration
 
 _log = logging.getLogger(__name__)
@@ -30,7 +31,9 @@ class Binding:
         factory: Callable[[Registration], object] | None = None,
         *,
         weak: bool = False,
+        classify: Classify | None = None,
     ) -> None:
+        self.classify = classify
         self.on_death: Callable[[], None] | None = None
         self.on_made: Callable[[], None] | None = None
         self._instance = None if weak else instance
@@ -66,7 +69,7 @@ class Binding:
 
     def derived(self) -> Binding:
         """A binding of its own for one provider of a factory that serves several."""
-        return Binding(self._instance, self._factory)
+        return Binding(self._instance, self._factory, classify=self.classify)
 
     @property
     def makes(self) -> bool:
@@ -179,11 +182,6 @@ class Bindings:
     def has(self, registration: Registration) -> bool:
         """Whether this process can use a provider."""
         return self.find(registration) is not None
-
-    def held(self, registration: Registration) -> Any:  # a program's object
-        """The instance that is there and stays there until ``version`` changes, if one is."""
-        binding = self.find(registration)
-        return binding.held if binding is not None else None
 
     def instance(self, registration: Registration) -> Any:  # a program's object
         """The instance that is there now, if one is."""

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ciris_registry.explanation import Explanation
+
 
 class RegistryError(Exception):
     """The root of every error that this package raises on purpose."""
@@ -113,3 +120,53 @@ class CircuitBreakerError(RegistryError):
         self.name = name
         self.reason = reason
         self.retry_after = retry_after
+
+
+class NoProviderError(RegistryError):
+    """Nobody can serve a guarded call now.
+
+    ``reasons`` says of each registration why it was left out; ``retry_after`` is the number of
+    seconds until the first of them might serve again, None if nobody knows.
+    """
+
+    def __init__(self, handler: str, service_type: str, reasons: Sequence[Explanation]) -> None:
+        waits = [one.retry_after for one in reasons if one.retry_after is not None]
+        self.handler = handler
+        self.service_type = service_type
+        self.reasons = tuple(reasons)
+        self.retry_after = min(waits, default=None)
+        told = "; ".join(map(_told, self.reasons)) or "none is registered"
+        super().__init__(f"no provider of {service_type} can serve {handler} now: {told}")
+
+
+class CallTimeoutError(RegistryError, TimeoutError):
+    """A provider took longer than its breaker's ``timeout_duration``; that counts as its failure.
+
+    ``provider`` is its name, ``seconds`` how long was waited.
+    """
+
+    def __init__(self, provider: str, seconds: float) -> None:
+        super().__init__(f"{provider} did not answer within {seconds:g} s")
+        self.provider = provider
+        self.seconds = seconds
+
+
+class DeadlineExceededError(RegistryError, TimeoutError):
+    """A guarded call was not done by its caller's ``deadline``; no provider is blamed for that."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the call was not done within its deadline of {seconds:g} s")
+        self.seconds = seconds
+
+
+class ProxyError(RegistryError, AttributeError):
+    """A proxy cannot have this attribute; the message says what to do instead."""
+
+
+class CallError(RegistryError, TypeError):
+    """What was to be called is not what a guarded call can make; nothing was counted."""
+
+
+def _told(reason: Explanation) -> str:
+    wait = "" if reason.retry_after is None else f", again in {reason.retry_after:.1f} s"
+    return f"{reason.name} ({reason.reason}{wait})"

@@ -62,6 +62,7 @@ class BreakerHandle:
         self._meanwhile = parts.meanwhile
         self._successes = parts.successes
         self._one_by_one = parts.exact
+        self.in_flight = 0
 
     # Reading: changes nothing, here or in Redis
 
@@ -69,6 +70,12 @@ class BreakerHandle:
     def config(self) -> CircuitBreakerConfig:
         """The settings, as far as they are known here."""
         return self._known().config
+
+    @property
+    def generation(self) -> int | None:
+        """The generation as last seen; None if nothing is known of the breaker yet."""
+        known = self._mirror.breaker(self.name)
+        return known.generation if known is not None else None
 
     @property
     def state(self) -> CircuitState:
@@ -188,18 +195,27 @@ class BreakerHandle:
 
     def record_success(self) -> None:
         """Report that a call succeeded."""
+        if self._permits.held or not self.count_success():
+            self._report("success")
+
+    def count_success(self, generation: int | None = None) -> bool:
+        """Count a success of a closed breaker, to be told together with others.
+
+        ``generation`` is the one that let the call through, if that is known. False if it has to be
+        told by itself: then nothing was counted.
+        """
         breaker = self._known()
         if (
             breaker.state is not CircuitState.CLOSED
             or self._one_by_one
-            or self._permits.held
             or not self._link.ok
+            or (generation is not None and generation != breaker.generation)
         ):
-            self._report("success")
-            return
+            return False
         self._successes.count(self._key, breaker.generation)
         if breaker.failure_count or self._mirror.alerts:
             self._end_streak()
+        return True
 
     def record_failure(self) -> None:
         """Report that a call failed."""

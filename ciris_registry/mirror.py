@@ -419,6 +419,7 @@ def _admission(breaker: BreakerState) -> tuple[object, ...]:
     """What decides who may call, apart from permits."""
     return (
         breaker.state,
+        breaker.generation,
         breaker.retry_at,
         breaker.cooldown_until,
         breaker.override,

@@ -22,6 +22,21 @@ from ciris_registry.records import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ciris_registry.classification import Classify
+
+
+def checked_policy(classify: object) -> None:
+    """Check what is to say how calls have ended.
+
+    Raises:
+        RegistrationError: It cannot be called.
+    """
+    if classify is not None and not callable(classify):
+        kind = type(classify).__name__
+        raise RegistrationError(
+            f"classify is a {kind}; use a callable that is given what was raised or returned"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -30,7 +45,8 @@ class Offer:
     provider: object
     factory: Callable[[Registration], object] | None
     name: str | None
-    weak: bool
+    weak: bool = False
+    classify: Classify | None = None
 
     def binding(self) -> Binding:
         """The way to the instance.
@@ -50,7 +66,8 @@ class Offer:
                 weakref.ref(self.provider)
             except TypeError as error:
                 raise RegistrationError(f"{error}; register it without weak=True") from None
-        return Binding(self.provider, self.factory, weak=self.weak)
+        checked_policy(self.classify)
+        return Binding(self.provider, self.factory, weak=self.weak, classify=self.classify)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """``exact`` says whether resolves ask Redis each time, and outcomes are told one by one."""
+    """What they share, and how this registry goes about it.
+
+    ``exact`` says whether resolves ask Redis each time, and outcomes are told one by one;
+    ``keep_one`` whether the only provider of a service type is called though it cools down.
+    """
 
     settings: RegistrySettings
     exact: bool
+    keep_one: bool
     session: Session
     link: Link
     outbox: Outbox

@@ -2,15 +2,16 @@
 
 A plan is a look-up as long as nothing that it rests on has changed: the snapshot's shape, the
 bindings, and the time at which the next breaker's wait ends. Where the first provider in order can
-be handed out without asking anybody, or one of several in turn, ``take`` gives the instance.
+be called without asking anybody, or one of several in turn, ``take`` gives it.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from ciris_registry.admitted import Admitted
 from ciris_registry.health_checks import health_check_of
 from ciris_registry.selection import Request, Tier, Walk, walk
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ciris_registry.bindings import Bindings
     from ciris_registry.mirror import Mirror
     from ciris_registry.rotation import Rotation, Rotations
+    from ciris_registry.views import Views
 
 _MOST_PLANS: Final = 10_000
 """Programs may make up handler names; what is remembered of them has an end."""
@@ -28,13 +30,13 @@ _monotonic = time.monotonic
 
 
 class Plan:
-    """The walk of one request, and the instances that it hands out without asking anybody."""
+    """The walk of one request, and those whom it lets be called without asking anybody."""
 
     __slots__ = (
         "_bindings",
         "_mirror",
+        "admitted",
         "bindings",
-        "instances",
         "request",
         "rotation",
         "shape",
@@ -48,22 +50,22 @@ class Plan:
         self.shape = mirror.shape
         self.bindings = bindings.version
         self.until = mirror.monotonic_at(walk.until) if walk.until else math.inf
-        self.instances: tuple[object, ...] = ()
+        self.admitted: tuple[Admitted, ...] = ()
         self.rotation: Rotation | None = None
         self._mirror = mirror
         self._bindings = bindings
 
-    @property
-    def holds(self) -> bool:
-        """Whether nothing that it rests on has changed."""
+    def holds(self, now: int) -> bool:
+        """Whether nothing that it rests on has changed, at the server's time ``now``."""
         return (
             self.shape == self._mirror.shape
             and self.bindings == self._bindings.version
             and _monotonic() < self.until
+            and self.walk.holds(now)
         )
 
-    def take(self) -> Any:  # a program's object
-        """The instance to hand out now; None if somebody has to be asked first."""
+    def take(self) -> Admitted | None:
+        """The one to be called now; None if somebody has to be asked first."""
         mirror = self._mirror
         now = _monotonic()
         if (
@@ -71,20 +73,21 @@ class Plan:
             or now >= self.until
             or self.shape != mirror.shape
             or self.bindings != self._bindings.version
-            or not self.instances
+            or not self.admitted
         ):
             return None
         if self.rotation is None:
-            return self.instances[0]
+            return self.admitted[0]
         position = self.rotation.step()
-        return self.instances[position % len(self.instances)] if position >= 0 else None
+        return self.admitted[position % len(self.admitted)] if position >= 0 else None
 
 
 class Plans:
     """The plans of one process."""
 
-    def __init__(self, bindings: Bindings, rotations: Rotations) -> None:
+    def __init__(self, views: Views, bindings: Bindings, rotations: Rotations) -> None:
         self.quick: dict[object, Plan] = {}
+        self._views = views
         self._bindings = bindings
         self._rotations = rotations
         self._plans: dict[Request, Plan] = {}
@@ -93,20 +96,25 @@ class Plans:
         """The plan of a request, whether it still holds or not."""
         return self._plans.get(request)
 
-    def get(self, mirror: Mirror, request: Request, now: int) -> Plan:
-        """The plan of a request, made anew if something that it rests on has changed.
+    def get(self, mirror: Mirror, request: Request, known: Plan | None, now: int) -> Plan:
+        """The plan of a request: what is ``known``, or another if that rests on what has changed.
 
         ``now`` is the server's time.
         """
-        plan = self._plans.get(request)
-        if plan is None or not plan.holds or not plan.walk.holds(now):
-            if len(self._plans) >= _MOST_PLANS:
-                self.clear()
-            walked = walk(mirror.snapshot, request, self._bindings.has, now)
-            plan = self._plans[request] = Plan(mirror, self._bindings, request, walked)
-            if walked.tiers:
-                self._prepare(plan, mirror, request.service_type, walked.tiers[0], now)
+        if known is not None and known.holds(now):
+            return known
+        if len(self._plans) >= _MOST_PLANS:
+            self.clear()
+        walked = self.walk(mirror, request, now)
+        plan = self._plans[request] = Plan(mirror, self._bindings, request, walked)
+        if walked.tiers:
+            self._prepare(plan, mirror, request.service_type, walked.tiers[0], now)
         return plan
+
+    def walk(self, mirror: Mirror, request: Request, now: int) -> Walk:
+        """Who may serve a request, as far as is known here at the server's time ``now``."""
+        keep_one = self._views.parts.keep_one
+        return walk(mirror.snapshot, request, self._bindings.has, now, keep_one=keep_one)
 
     def remember(self, key: object, plan: Plan) -> None:
         """Find this plan by what the caller said, as it stands."""
@@ -120,22 +128,29 @@ class Plans:
         self._plans.clear()
 
     def _prepare(self, plan: Plan, mirror: Mirror, kind: str, tier: Tier, now: int) -> None:
-        """Hand out without asking anybody, if none of those concerned needs to be asked."""
+        """Let those be called without asking anybody of whom none needs to be asked."""
         if tier.cursor and not tier.shared:
             return
         concerned = tier.candidates if tier.cursor else tier.candidates[:1]
-        instances: list[object] = []
+        found: list[Admitted] = []
         for one in concerned:
             breaker = mirror.snapshot.breakers.get(one.name)
-            instance = self._bindings.held(one)
+            binding = self._bindings.find(one)
+            instance = binding.held if binding is not None else None
             if (
-                instance is None
+                binding is None
+                or instance is None
                 or (breaker is not None and breaker.needs_permit(now))
                 or health_check_of(instance) is not None
             ):
                 return
-            instances.append(instance)
-        plan.instances = tuple(instances)
+            handle = self._views.handle(kind, one.name)
+            seconds = handle.config.timeout_duration
+            generation = breaker.generation if breaker is not None else None
+            found.append(
+                Admitted(one, instance, handle, seconds, generation, None, binding.classify)
+            )
+        plan.admitted = tuple(found)
         if tier.cursor:
             plan.rotation = self._rotations.of(kind, tier.cursor)
 

@@ -19,9 +19,13 @@ from ciris_registry.arguments import (
     service_types_of,
 )
 from ciris_registry.backend import Backend
+from ciris_registry.calls import Calls
+from ciris_registry.classification import Classifier
 from ciris_registry.ending import Ending
 from ciris_registry.errors import StoreUnavailableError
 from ciris_registry.event_feed import EventFeed
+from ciris_registry.guard import Guard
+from ciris_registry.guarded import GuardedCalls
 from ciris_registry.health import RegistryHealth, health_of
 from ciris_registry.health_checks import health_check_of, problem_of
 from ciris_registry.heartbeat import Heartbeat
@@ -39,7 +43,7 @@ from ciris_registry.names import (
     provider_name,
     service_type_name,
 )
-from ciris_registry.offers import Offer, Terms
+from ciris_registry.offers import Offer, Terms, checked_policy
 from ciris_registry.outbox import Outbox
 from ciris_registry.ownership import owned
 from ciris_registry.parts import Parts
@@ -52,7 +56,7 @@ from ciris_registry.records import (
     SelectionStrategy,
 )
 from ciris_registry.registrar import Registrar
-from ciris_registry.resolver import Explanation, Resolver
+from ciris_registry.resolver import Resolver
 from ciris_registry.session import Session
 from ciris_registry.settings import RegistrySettings
 from ciris_registry.successes import Successes
@@ -64,6 +68,8 @@ if TYPE_CHECKING:
     from enum import Enum
 
     from ciris_registry.breaker_config import CircuitBreakerConfig
+    from ciris_registry.classification import Classify
+    from ciris_registry.explanation import Explanation
     from ciris_registry.handle import BreakerHandle
     from ciris_registry.store import Store
 
@@ -76,12 +82,14 @@ GOODBYE: Final = 0.25
 """Seconds that closing waits for Redis to answer at all."""
 
 
-class ServiceRegistry:
+class ServiceRegistry(GuardedCalls):
     """Finds services for one agent process, and shares providers and breakers with the fleet.
 
     ``url`` says where the shared state lives (default ``$CIRIS_REGISTRY_URL``, else ``memory://``,
-    which shares nothing); two namespaces on one server never see each other. Everything else is
-    the in-process CIRIS registry's surface.
+    which shares nothing); two namespaces on one server never see each other. ``classify`` says how
+    guarded calls have ended, where neither the caller nor the registration does. With ``keep_one``,
+    the only provider of a service type is called though it cools down. Everything else is the
+    in-process CIRIS registry's surface.
     """
 
     def __init__(  # the public surface
@@ -95,8 +103,11 @@ class ServiceRegistry:
         mock_services: Mapping[str, object] | None = None,
         settings: RegistrySettings | None = None,
         consistency: Consistency = "cached",
+        classify: Classify | None = None,
+        keep_one: bool = False,
     ) -> None:
         check_arguments(url, naming, settings)
+        checked_policy(classify)
         exact = is_exact(consistency)
         required = DEFAULT_REQUIRED if required_services is None else required_services
         self.required_services = service_types_of(required)
@@ -116,6 +127,7 @@ class ServiceRegistry:
         self._parts = Parts(
             settings=self.settings,
             exact=exact,
+            keep_one=keep_one,
             session=self._session,
             link=self._link,
             outbox=self._outbox,
@@ -130,6 +142,7 @@ class ServiceRegistry:
         self._readiness = Readiness(self._parts, self._bindings, self._views)
         self._registrar.on_change = self._readiness.wake
         self._resolver = Resolver(self._parts, self._bindings, self._views)
+        self._calls = Calls(self._resolver, Guard(Classifier(self.settings, classify)))
         heartbeat = Heartbeat(
             self.settings, self._membership, self._views.mirrors, self._registrar.tidy
         )
@@ -209,6 +222,7 @@ class ServiceRegistry:
         name: str | None = None,
         factory: Callable[[Registration], object] | None = None,
         weak: bool = False,
+        classify: Classify | None = None,
     ) -> str:
         """Register a provider for one handler, or for every handler (``"*"``).
 
@@ -230,6 +244,8 @@ class ServiceRegistry:
                 else a name that no other process has.
             factory: In place of ``provider``: makes it on first use, from the registration.
             weak: Hold the instance by a weak reference; when it dies, the registration goes.
+            classify: In this process, what a guarded call's exception or value means: see
+                ``ciris_registry.classification``.
 
         Returns:
             The provider's name.
@@ -241,7 +257,7 @@ class ServiceRegistry:
         terms = Terms.checked(
             priority, capabilities, metadata, priority_group, strategy, circuit_breaker_config
         )
-        offer = Offer(provider, factory, name, weak=weak)
+        offer = Offer(provider, factory, name, weak=weak, classify=classify)
         return self._registrar.register(
             handler_name(handler), service_type_name(service_type), offer, terms
         )
@@ -260,12 +276,13 @@ class ServiceRegistry:
         name: str | None = None,
         factory: Callable[[Registration], object] | None = None,
         weak: bool = False,
+        classify: Classify | None = None,
     ) -> str:
         """Register a provider for all who fall back to global ones; see ``register``."""
         terms = Terms.checked(
             priority, capabilities, metadata, priority_group, strategy, circuit_breaker_config
         )
-        offer = Offer(provider, factory, name, weak=weak)
+        offer = Offer(provider, factory, name, weak=weak, classify=classify)
         return self._registrar.register(GLOBAL, service_type_name(service_type), offer, terms)
 
     def bind(
@@ -274,6 +291,7 @@ class ServiceRegistry:
         instance: object = None,
         *,
         factory: Callable[[Registration], object] | None = None,
+        classify: Classify | None = None,
     ) -> None:
         """Say how this process uses providers that others registered, without registering any.
 
@@ -284,7 +302,7 @@ class ServiceRegistry:
             InvalidNameError: Neither can be called so.
             RegistrationError: Not exactly one of instance and factory was given.
         """
-        offer = Offer(instance, factory, None, weak=False)
+        offer = Offer(instance, factory, None, classify=classify)
         self._registrar.bind(provider_name(target), offer)
 
     def unregister(self, provider_name: str) -> bool:
@@ -358,11 +376,11 @@ class ServiceRegistry:
         if plan is None:
             request = request_of(handler, service_type, required_capabilities, fallback_to_global)
         else:
-            instance = None if exact else plan.take()
-            if instance is not None:
-                return instance
+            admitted = None if exact else plan.take()
+            if admitted is not None:
+                return admitted.instance
             request = plan.request
-        return await self._resolver.resolve(request, exact=exact, key=key)
+        return await self._resolver.resolve(request, exact=exact, key=key, known=plan)
 
     async def get_service_with_fallback(
         self,

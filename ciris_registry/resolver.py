@@ -1,4 +1,4 @@
-"""One resolve: sync the snapshot, walk it, be admitted, hand out the instance.
+"""One resolve: sync the snapshot, walk it, be admitted, hand out who may be called.
 
 Owns the order of these steps. It decides nothing that is shared, and records only what health
 checks say: resolving is not a call.
@@ -12,21 +12,23 @@ import itertools
 import logging
 import random
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from ciris_registry.breaker_rules import Verdict
+from ciris_registry.admitted import Admitted
+from ciris_registry.breaker_rules import Refusal, Verdict
 from ciris_registry.errors import DamagedStateError, StoreUnavailableError
+from ciris_registry.explanation import Explanation
 from ciris_registry.health_checks import HealthChecks, health_check_of
 from ciris_registry.permits import Held
 from ciris_registry.plans import Plans
 from ciris_registry.rotation import Rotations
-from ciris_registry.selection import rotated, walk
+from ciris_registry.selection import NOT_BOUND, Left, rotated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from ciris_registry.bindings import Bindings
-    from ciris_registry.breaker_rules import BreakerState
+    from ciris_registry.handle import BreakerHandle
     from ciris_registry.mirror import Mirror
     from ciris_registry.parts import Parts
     from ciris_registry.plans import Plan
@@ -40,17 +42,9 @@ _log = logging.getLogger(__name__)
 _BEFORE_ITS_PERMIT: Final = 0.9
 """A probe that hangs must be given up while its permit stands: an outcome after it is late."""
 
+_SHORTEST: Final = 0.001
+
 _MANY_TURNS: Final = 2**16
-
-
-class Explanation(NamedTuple):
-    """What a resolve would do with one registration, and why."""
-
-    name: str
-    scope: str
-    verdict: str
-    reason: str
-    retry_after: float | None = None
 
 
 class Resolver:
@@ -66,7 +60,7 @@ class Resolver:
         self._views = views
         self._checks = HealthChecks(parts.session)
         self._rotations = Rotations(parts.session, parts.link)
-        self._plans = Plans(bindings, self._rotations)
+        self._plans = Plans(views, bindings, self._rotations)
         # What is unbound must not be kept alive by what was planned with it.
         bindings.on_change = self._plans.clear
         self._damaged: set[str] = set()
@@ -79,33 +73,75 @@ class Resolver:
         except TypeError:
             return None  # it cannot be a request either, and who reads it says why
 
+    def now(self, service_type: str) -> int:
+        """The server's time in milliseconds, as far as this process can tell."""
+        return self._views.mirror(service_type).now()
+
+    def soonest(self, request: Request) -> float:
+        """In how many seconds a provider might serve, as far as is known here; 0 if one may now."""
+        mirror = self._views.mirror(request.service_type)
+        now = mirror.now()
+        walked = self._plans.walk(mirror, request, now)
+        times = [one.retry_at for one in walked.left if one.retry_at]
+        return 0.0 if walked.tiers or not times else max(0, min(times) - now) / 1000
+
     def forget(self) -> None:
         """Whatever was planned does not hold any more."""
         self._plans.clear()
 
     async def resolve(
-        self, request: Request, *, exact: bool, key: object = None
+        self, request: Request, *, exact: bool, key: object = None, known: Plan | None = None
     ) -> Any:  # a program's object
         """The instance that serves the request now, or None; next time found by ``key``."""
+        admitted = await self.admit(request, exact=exact, key=key, known=known, settles=False)
+        if admitted is None:
+            return None
+        if admitted.permit is not None:
+            one = admitted.registration
+            self._permits.keep(one.service_type, one.name, admitted.permit)
+        return admitted.instance
+
+    async def admit(
+        self,
+        request: Request,
+        *,
+        exact: bool,
+        key: object = None,
+        known: Plan | None = None,
+        without: Collection[str] = (),
+        left: list[Left] | None = None,
+        settles: bool = True,
+    ) -> Admitted | None:
+        """The first provider that may be called now, or None; next time found by ``key``.
+
+        Whoever calls it ``settles`` what it was admitted with, unless only health checks are to do
+        so. Providers ``without`` are passed over. Why each one was passed over is appended to
+        ``left``, if that is given.
+        """
         store = await self._session.store()
         mirror = self._views.mirror(request.service_type)
         if self._outbox.owed or (exact and self._outbox.pending):
             await self._delivered()
-        plan, taken, position = await self._look(store, mirror, request, exact=exact)
-        if key is not None:
+        known = known or self._plans.known(request)
+        plan, taken, position = await self._look(store, mirror, request, known, exact=exact)
+        if key is not None and plan is not known:
             self._plans.remember(key, plan)
-        if plan.instances and taken == plan.walk.cursor:
-            return plan.instances[position % len(plan.instances)]
-        now = mirror.now()
+        if plan.admitted and taken == plan.walk.cursor and not without:
+            return plan.admitted[position % len(plan.admitted)]
+        passed: list[Left] = [] if left is None else left
+        passed += plan.walk.left
         for tier in plan.walk.tiers:
-            for registration in await self._in_order(store, request, tier, taken, position):
-                try:
-                    instance = await self._admitted(mirror, registration, now)
-                except DamagedStateError as error:
-                    self._complain(registration, error)
+            for one in await self._in_order(store, request, tier, taken, position):
+                if one.name in without:
                     continue
-                if instance is not None:
-                    return instance
+                try:
+                    admitted = await self._admitted(mirror, one, passed, settles=settles)
+                except DamagedStateError as error:
+                    self._complain(one, error)
+                    passed.append(Left(one, "damaged"))
+                    continue
+                if admitted is not None:
+                    return admitted
         return None
 
     async def _delivered(self) -> None:
@@ -116,21 +152,20 @@ class Resolver:
             await self._link.attentively(writing)
 
     async def _look(
-        self, store: Store, mirror: Mirror, request: Request, *, exact: bool
+        self, store: Store, mirror: Mirror, request: Request, known: Plan | None, *, exact: bool
     ) -> tuple[Plan, str, int]:
         """The plan on a snapshot that may be relied on, and a position of the cursor it names."""
         if not exact and time.monotonic() < mirror.fresh_until:
-            return self._plans.get(mirror, request, mirror.now()), "", 0
+            return self._plans.get(mirror, request, known, mirror.now()), "", 0
         # Which cursor this request moves hardly ever changes, so the sync takes the step along.
-        planned = self._plans.known(request)
-        taken = planned.walk.cursor if planned is not None and exact else ""
+        taken = known.walk.cursor if known is not None and exact else ""
         try:
             _, now, position = await mirror.promptly(store, taken)
         except StoreUnavailableError:
             # A loop that only resolves must not keep from running what looks for Redis.
             await asyncio.sleep(0)
-            return self._plans.get(mirror, request, mirror.now()), "", 0
-        return self._plans.get(mirror, request, now), taken, position
+            return self._plans.get(mirror, request, known, mirror.now()), "", 0
+        return self._plans.get(mirror, request, known, now), taken, position
 
     async def explain(self, request: Request) -> list[Explanation]:
         """What ``resolve`` would do now with each registration; moves no cursor, asks no check."""
@@ -141,7 +176,7 @@ class Resolver:
             snapshot, now, _ = await mirror.promptly(store)
         except StoreUnavailableError:
             snapshot, now = mirror.snapshot, mirror.now()
-        plan = walk(snapshot, request, self._bindings.has, now)
+        plan = self._plans.walk(mirror, request, now)
         told: list[Explanation] = []
         for tier in plan.tiers:
             order: Iterable[Registration] = tier.candidates
@@ -154,10 +189,7 @@ class Resolver:
                     reason += ", if it gets the permit for a probe"
                 verdict = "chosen" if not told else "next"
                 told.append(Explanation(one.name, one.scope or "global", verdict, reason))
-        for one, reason, retry_at in plan.left:
-            wait = max(0, retry_at - now) / 1000 if retry_at else None
-            told.append(Explanation(one.name, one.scope or "global", "left out", reason, wait))
-        return told
+        return told + [Explanation.of_left(one, now) for one in plan.left]
 
     async def _next(self, store: Store, request: Request, cursor: str) -> int:
         """The position that the next resolve will take, without taking it."""
@@ -199,70 +231,85 @@ class Resolver:
         return position
 
     async def _admitted(
-        self, mirror: Mirror, registration: Registration, now: int
-    ) -> Any:  # a program's object
-        """The candidate's instance if it may be called now, else None."""
-        binding = self._bindings.find(registration)
+        self, mirror: Mirror, one: Registration, passed: list[Left], *, settles: bool
+    ) -> Admitted | None:
+        """A candidate, if it may be called now; else why not is appended to ``passed``.
+
+        ``settles`` says that whoever calls it reports how that call ended: then that, and not its
+        health check, decides what a probe has shown.
+        """
+        binding = self._bindings.find(one)
         if binding is None:
+            passed.append(Left(one, NOT_BOUND))
             return None
-        breaker = mirror.snapshot.breakers.get(registration.name)
-        permit: Held | None = None
-        if breaker is not None and breaker.needs_permit(now):
-            handle = self._views.handle(registration.service_type, registration.name)
-            asked = self._permits.new()
-            admission = await handle.admit(asked)
-            if admission.verdict is Verdict.REFUSED:
-                return None
-            if admission.verdict is Verdict.PERMIT:
-                permit = Held(asked, admission.deadline)
+        handle = self._views.handle(one.service_type, one.name)
+        permit = await self._let_in(mirror, one, handle)
+        if isinstance(permit, Refusal):
+            passed.append(Left(one, *permit))
+            return None
+        breaker = mirror.snapshot.breakers.get(one.name)
+        generation = breaker.generation if breaker is not None else None
+        seconds = handle.config.timeout_duration
         try:
-            instance = await binding.get(registration)
+            instance = await binding.get(one)
+            problem = "" if instance is not None else "its factory failed"
             check = health_check_of(instance) if instance is not None else None
-            if instance is None or check is None:
-                return self._handed_out(registration, instance, permit)
-            healthy = await self._healthy(registration, instance, check, breaker, permit)
+            if check is not None:
+                healthy, permit = await self._probed(one, instance, check, permit, settles=settles)
+                problem = "" if healthy else "unhealthy"
         except BaseException:
             if permit is not None:
-                self._views.handle(registration.service_type, registration.name).give_back(
-                    permit.permit
-                )
+                handle.give_back(permit.permit)
             raise
-        return instance if healthy else None
+        if problem:
+            if permit is not None:
+                handle.give_back(permit.permit)
+            passed.append(Left(one, problem))
+            return None
+        if permit is not None:
+            # Its outcome must be known while the permit stands.
+            left = (permit.deadline - mirror.now()) / 1000
+            seconds = max(_SHORTEST, min(seconds, left) * _BEFORE_ITS_PERMIT)
+        return Admitted(one, instance, handle, seconds, generation, permit, binding.classify)
 
-    def _handed_out(self, registration: Registration, instance: object, permit: Held | None) -> Any:
-        if permit is not None and instance is not None:
-            self._permits.keep(registration.service_type, registration.name, permit)
-        elif permit is not None:
-            self._views.handle(registration.service_type, registration.name).give_back(
-                permit.permit
-            )
-        return instance
+    async def _let_in(
+        self, mirror: Mirror, one: Registration, handle: BreakerHandle
+    ) -> Held | Refusal | None:
+        """The permit for a probe, or why there is none; None if a call needs none."""
+        breaker = mirror.snapshot.breakers.get(one.name)
+        if breaker is None or not breaker.needs_permit(mirror.now()):
+            return None
+        admission = await handle.admit(self._permits.new())
+        if admission.verdict is Verdict.PERMIT:
+            return Held(admission.permit, admission.deadline)
+        return admission.refusal
 
-    async def _healthy(
+    async def _probed(
         self,
-        registration: Registration,
+        one: Registration,
         instance: object,
         check: Callable[[], object],
-        breaker: BreakerState | None,
         permit: Held | None,
-    ) -> bool:
-        kind, name = registration.service_type, registration.name
-        handle = self._views.handle(kind, name)
-        limit = handle.config.timeout_duration
+        *,
+        settles: bool,
+    ) -> tuple[bool, Held | None]:
+        """Whether the instance says that it is healthy; and the permit, if that has not settled it.
+
+        A call that settles the permit goes on with it.
+        """
+        handle = self._views.handle(one.service_type, one.name)
+        key, limit = (one.service_type, one.name, id(instance)), handle.config.timeout_duration
         if permit is None:
-            generation = breaker.generation if breaker is not None else None
+            known = handle.generation
             healthy, _ = await self._checks.ask(
-                (kind, name, id(instance)),
-                check,
-                limit,
-                lambda: handle.report("failure", "", generation),
+                key, check, limit, lambda: handle.report("failure", "", known)
             )
-            return healthy
-        healthy, asked = await self._checks.ask(
-            (kind, name, id(instance)), check, limit * _BEFORE_ITS_PERMIT
-        )
+            return healthy, None
+        healthy, asked = await self._checks.ask(key, check, limit * _BEFORE_ITS_PERMIT)
+        if healthy and settles:
+            return True, permit
         if asked:
             await handle.report("success" if healthy else "failure", permit.permit)
         else:
             handle.give_back(permit.permit)  # one check is one probe, whoever waits for it
-        return healthy
+        return healthy, None

@@ -5,7 +5,7 @@ A pure function of a snapshot, a request and a time: no I/O, no clock, no random
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -15,7 +15,7 @@ from ciris_registry.records import Registration, SelectionStrategy
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ciris_registry.breaker_rules import BreakerState
+    from ciris_registry.breaker_rules import BreakerState, Refusal
     from ciris_registry.snapshot import Snapshot
 
 _T = TypeVar("_T")
@@ -76,9 +76,18 @@ class Walk:
 
 
 def walk(
-    snapshot: Snapshot, request: Request, bound: Callable[[Registration], bool], now: int
+    snapshot: Snapshot,
+    request: Request,
+    bound: Callable[[Registration], bool],
+    now: int,
+    *,
+    keep_one: bool = False,
 ) -> Walk:
-    """Go through a service type's registrations as a resolve does; ``now`` is the server's time."""
+    """Go through a service type's registrations as a resolve does; ``now`` is the server's time.
+
+    With ``keep_one``, the only provider of the service type is used though it cools down.
+    """
+    kept = snapshot.registrations[0].name if keep_one and _is_alone(snapshot) else ""
     tiers: list[Tier] = []
     left: list[Left] = []
     for scope in (request.handler, EVERY_HANDLER, GLOBAL):
@@ -91,14 +100,27 @@ def walk(
             in_turn = members[0].strategy is SelectionStrategy.ROUND_ROBIN
             if in_turn:
                 for _, equals in groupby(members, key=lambda one: one.priority):
-                    tier = _rotating(list(equals), request, snapshot.breakers, bound, now, left)
+                    tier = _rotating(
+                        list(equals), request, snapshot.breakers, bound, now, left, kept
+                    )
                     tiers += [tier] if tier.candidates else []
             else:
-                usable = _usable(members, request, snapshot.breakers, bound, now, left)
+                usable = _usable(members, request, snapshot.breakers, bound, now, left, kept)
                 tiers += [Tier(tuple(usable))] if usable else []
     changes = [breaker.changes_at(now) for breaker in snapshot.breakers.values()]
     until = min((time for time in changes if time), default=0)
     return Walk(tuple(tiers), tuple(left), now, until)
+
+
+def _refusal(breaker: BreakerState, now: int, *, keep: bool) -> Refusal | None:
+    """Why the breaker lets nobody through; who is to be kept does not cool down."""
+    if keep and breaker.cooldown_until > now:
+        breaker = replace(breaker, cooldown_until=0)
+    return breaker.refusal(now)
+
+
+def _is_alone(snapshot: Snapshot) -> bool:
+    return len({one.name for one in snapshot.registrations}) == 1
 
 
 def rotated(candidates: Sequence[_T], position: int) -> Iterator[_T]:
@@ -120,8 +142,9 @@ def _rotating(  # what a walk knows
     bound: Callable[[Registration], bool],
     now: int,
     left: list[Left],
+    kept: str,
 ) -> Tier:
-    usable = _usable(equals, request, breakers, bound, now, left)
+    usable = _usable(equals, request, breakers, bound, now, left, kept)
     capable = [one for one in equals if request.capabilities.issubset(one.capabilities)]
     if len(capable) == 1 or not usable:
         return Tier(tuple(usable))
@@ -141,12 +164,13 @@ def _usable(  # what a walk knows
     bound: Callable[[Registration], bool],
     now: int,
     left: list[Left],
+    kept: str,
 ) -> list[Registration]:
     usable: list[Registration] = []
     for one in registrations:
         lacking = request.capabilities.difference(one.capabilities)
         breaker = breakers.get(one.name)
-        refusal = breaker.refusal(now) if breaker is not None else None
+        refusal = _refusal(breaker, now, keep=one.name == kept) if breaker is not None else None
         if lacking:
             left.append(Left(one, f"lacks {', '.join(sorted(lacking))}"))
         elif not bound(one):

@@ -70,7 +70,7 @@ async def measure_memory(place: Place, plan: Plan, tick: Tick) -> list[Measureme
             what="memory in Redis per provider, used_memory",
             value=used / count,
             unit="bytes",
-            note=f"the difference over {count} providers{whose}",
+            note=f"the difference over {count} providers, without connections{whose}",
         ),
         Measurement(
             name="memory_process",
@@ -83,8 +83,9 @@ async def measure_memory(place: Place, plan: Plan, tick: Tick) -> list[Measureme
 
 
 async def _used(place: Place) -> int:
+    """Without the buffers of connections, which come and go."""
     info: dict[str, int] = await place.client.info("memory")
-    return info["used_memory"]
+    return info["used_memory"] - info["mem_clients_normal"]
 
 
 async def _of_keys(place: Place, names: Iterable[str]) -> int:

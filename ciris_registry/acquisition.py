@@ -1,0 +1,57 @@
+"""A guarded block: the provider is its caller's inside it, and settled by how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any
+
+from ciris_registry.calls import blamed
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ciris_registry.admitted import Admitted
+    from ciris_registry.calls import Calls, Order
+    from ciris_registry.guard import Use
+
+
+class Acquisition(AbstractAsyncContextManager[Any]):
+    """One block; see ``ServiceRegistry.acquire``. It is entered once."""
+
+    def __init__(self, calls: Calls, order: Order) -> None:
+        self._calls = calls
+        self._order = order
+        self._entered: tuple[Admitted, Use, asyncio.Timeout] | None = None
+
+    async def __aenter__(self) -> Any:  # a program's object
+        if self._entered is not None:
+            raise RuntimeError("this block was entered before; call registry.acquire(…) anew")
+        admitted = await self._calls.first(self._order)
+        watch = asyncio.timeout(admitted.seconds)
+        self._entered = admitted, self._calls.use(self._order, admitted), watch
+        await watch.__aenter__()
+        return admitted.instance
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._entered is not None  # noqa: S101 # __aenter__ was awaited
+        admitted, use, watch = self._entered
+        try:
+            await watch.__aexit__(kind, error, traceback)
+        except TimeoutError as late:
+            failure = blamed(late, watch, admitted)
+            await use.raised(failure)
+            raise failure from late
+        if watch.expired():  # and the block went on as if nothing had been
+            await use.raised(blamed(TimeoutError(), watch, admitted))
+        elif error is None:
+            await use.succeeded()
+        elif isinstance(error, Exception):
+            await use.raised(error)
+        else:
+            use.abandoned()

@@ -1,0 +1,28 @@
+"""A provider that may be called now, and what the outcome of that call settles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from ciris_registry.classification import Classify
+    from ciris_registry.handle import BreakerHandle
+    from ciris_registry.permits import Held
+    from ciris_registry.records import Registration
+
+
+class Admitted(NamedTuple):
+    """The instance to call, for at most ``seconds``.
+
+    Where it is a probe, ``permit`` is what was taken for it. ``generation`` is the one of the
+    breaker that let it through, None if this process has not seen any. ``classify`` is what the
+    program that registered it here says of its outcomes.
+    """
+
+    registration: Registration
+    instance: Any
+    handle: BreakerHandle
+    seconds: float
+    generation: int | None = None
+    permit: Held | None = None
+    classify: Classify | None = None

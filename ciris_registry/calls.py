@@ -1,0 +1,183 @@
+"""Guarded calls: the outcome of the real call decides, and a failing provider costs nothing.
+
+Owns the time of one use and failing over: on to the next candidate, never the same one twice. What
+a use means to the breaker, the guard says; who may be called, the resolver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ciris_registry.errors import CallError, CallTimeoutError, NoProviderError
+from ciris_registry.explanation import Explanation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from ciris_registry.admitted import Admitted
+    from ciris_registry.classification import Classify, Judgement
+    from ciris_registry.guard import Guard, Use
+    from ciris_registry.plans import Plan
+    from ciris_registry.resolver import Resolver
+    from ciris_registry.selection import Left, Request
+
+_NOTHING: Final = object()
+_GOES_ON: Final = frozenset({"failure", "cooldown"})
+"""Judgements after which the next candidate is called."""
+
+
+class Order(NamedTuple):
+    """What a caller wants called, and how.
+
+    ``key`` is what it said, by which the ``plan`` is found that was made for it.
+    """
+
+    request: Request
+    key: object
+    plan: Plan | None
+    exact: bool
+    failover: bool = True
+    classify: Classify | None = None
+
+
+class Ended(NamedTuple):
+    """How a call has ended; ``exhausted`` says that it might end better once somebody is back."""
+
+    value: Any = None
+    failure: Exception | None = None
+    exhausted: bool = False
+
+    def result(self) -> Any:  # what was called returned it
+        """The value, or the failure raised."""
+        if self.failure is not None:
+            raise self.failure
+        return self.value
+
+
+class Calls:
+    """The guarded calls of one process."""
+
+    def __init__(self, resolver: Resolver, guard: Guard) -> None:
+        self._resolver = resolver
+        self._guard = guard
+
+    def use(self, order: Order, admitted: Admitted) -> Use:
+        """A use of a provider that begins now."""
+        return self._guard.use(admitted, order.classify)
+
+    async def first(self, order: Order) -> Admitted:
+        """The first provider that may be called.
+
+        Raises:
+            NoProviderError: There is none.
+        """
+        if order.plan is not None and not order.exact:
+            admitted = order.plan.take()
+            if admitted is not None:
+                return admitted
+        return await self.next(order, ())
+
+    async def next(self, order: Order, tried: Collection[str]) -> Admitted:
+        """The first provider that may be called and has not been ``tried``.
+
+        Raises:
+            NoProviderError: There is none.
+        """
+        left: list[Left] = []
+        admitted = await self._resolver.admit(
+            order.request,
+            exact=order.exact,
+            key=order.key,
+            known=order.plan,
+            without=tried,
+            left=left,
+        )
+        if admitted is None:
+            kind = order.request.service_type
+            now = self._resolver.now(kind)
+            reasons = [Explanation.of_left(one, now) for one in left]
+            raise NoProviderError(order.request.handler, kind, reasons)
+        return admitted
+
+    async def call(
+        self, order: Order, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Ended:
+        """Await ``fn(instance, *args, **kwargs)`` for one candidate after the other.
+
+        Raises:
+            CallError: ``fn`` is none that can be awaited.
+        """
+        tried: list[str] = []
+        ended = Ended()
+        while True:
+            try:
+                admitted = await (self.next(order, tried) if tried else self.first(order))
+            except NoProviderError as nobody:
+                if ended.failure is not None:
+                    explain(ended.failure, tried, nobody)
+                return ended if tried else Ended(failure=nobody, exhausted=True)
+            ended, further = await self._call(order, admitted, fn, args, kwargs)
+            if not further:
+                return ended
+            tried.append(admitted.registration.name)
+
+    async def _call(
+        self,
+        order: Order,
+        admitted: Admitted,
+        fn: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> tuple[Ended, bool]:
+        """One candidate; and whether the next one is to be called."""
+        use, watch = self.use(order, admitted), asyncio.timeout(admitted.seconds)
+        try:
+            async with watch:
+                pending = fn(admitted.instance, *args, **kwargs)
+                value = await pending if hasattr(pending, "__await__") else _NOTHING
+        except Exception as raised:  # noqa: BLE001 # whatever it is, it is judged
+            failure = blamed(raised, watch, admitted)
+            further = goes_on(order, await use.raised(failure))
+            return Ended(failure=failure, exhausted=further), further
+        except BaseException:
+            use.abandoned()
+            raise
+        if value is _NOTHING:
+            use.abandoned()
+            raise CallError(unusable(pending))
+        further = goes_on(order, await use.returned(value))
+        return Ended(value, exhausted=further), further
+
+
+def goes_on(order: Order, judgement: Judgement) -> bool:
+    """Whether the next candidate is to be called after a use that was judged so."""
+    return order.failover and judgement.kind in _GOES_ON
+
+
+def blamed(raised: Exception, watch: asyncio.Timeout, admitted: Admitted) -> Exception:
+    """What a provider is blamed for: that it took too long, or what it raised."""
+    if not (isinstance(raised, TimeoutError) and watch.expired()):
+        return raised
+    late = CallTimeoutError(admitted.registration.name, admitted.seconds)
+    late.__cause__ = raised
+    return late
+
+
+def explain(failure: Exception, tried: Collection[str], nobody: NoProviderError) -> None:
+    """Say in a failure who was called in vain, and why nobody else was."""
+    others = f"; {nobody}" if len(tried) < len({one.name for one in nobody.reasons}) else ""
+    failure.add_note(f"called in vain: {', '.join(tried)}{others}")
+
+
+def unusable(given: object, *, streams: bool = False) -> str:
+    """What to do where what was called gives something that a guarded call cannot use."""
+    kind = type(given).__name__
+    if streams:
+        return f"what was called gave a {kind}, which is no stream; await registry.call(…)"
+    if hasattr(given, "__aiter__"):
+        return f"what was called gave a stream ({kind}); iterate over registry.stream(…)"
+    return (
+        f"what was called gave a {kind}, which cannot be awaited; call an async function, or "
+        f"asyncio.to_thread with a blocking one"
+    )

@@ -1,0 +1,100 @@
+"""One use of one provider: judged by how it ended, and settled once.
+
+Owns what an outcome means to the breaker. It refuses to choose providers, to limit time and to
+repeat anything; and whatever happens to the report of an outcome, the caller gets its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ciris_registry.classification import SUCCESS
+from ciris_registry.errors import RegistryError
+
+if TYPE_CHECKING:
+    from ciris_registry.admitted import Admitted
+    from ciris_registry.classification import Classifier, Classify, Judgement
+
+_log = logging.getLogger(__name__)
+
+
+class Guard:
+    """Begins the uses of one process."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
+        self._told: set[str] = set()
+
+    def use(self, admitted: Admitted, classify: Classify | None) -> Use:
+        """A use that begins now; ``classify`` is what its caller says of outcomes."""
+        return Use(self, admitted, classify)
+
+    async def settle(self, admitted: Admitted, judgement: Judgement) -> None:
+        """Tell the breaker how a use has ended."""
+        handle = admitted.handle
+        permit = admitted.permit.permit if admitted.permit is not None else ""
+        # A permit is of one generation only.
+        generation = None if permit else admitted.generation
+        try:
+            if judgement.kind == "success":
+                if permit or not handle.count_success(generation):
+                    await handle.report("success", permit, generation, in_order=True)
+            elif judgement.kind == "failure":
+                await handle.report("failure", permit, generation, in_order=True)
+            else:
+                if judgement.kind == "cooldown":
+                    handle.cool_down(judgement.seconds, judgement.reason)
+                if permit:
+                    handle.give_back(permit)
+        except RegistryError as error:
+            if handle.name not in self._told:
+                self._told.add(handle.name)
+                _log.warning("outcomes of %s cannot be reported: %s", handle.name, error)
+
+
+class Use:
+    """One use, from its beginning; one of its last four methods is called, once, at its end."""
+
+    __slots__ = ("_admitted", "_classify", "_guard")
+
+    def __init__(self, guard: Guard, admitted: Admitted, classify: Classify | None) -> None:
+        self._guard = guard
+        self._admitted = admitted
+        self._classify = classify
+        admitted.handle.in_flight += 1
+
+    async def answered(self) -> None:
+        """It goes on, but what a probe was to show is known: it goes well."""
+        if self._admitted.permit is not None:
+            probe = self._admitted
+            self._admitted = probe._replace(permit=None, generation=None)
+            await self._guard.settle(probe, SUCCESS)
+
+    async def raised(self, error: Exception) -> Judgement:
+        """It ended with this exception; what that was taken for."""
+        guard, admitted = self._guard, self._admitted
+        admitted.handle.in_flight -= 1
+        judgement = guard.classifier.error(error, self._classify, admitted.classify)
+        await guard.settle(admitted, judgement)
+        return judgement
+
+    async def returned(self, value: object) -> Judgement:
+        """It ended with this value; what that was taken for."""
+        guard, admitted = self._guard, self._admitted
+        admitted.handle.in_flight -= 1
+        judgement = guard.classifier.value(value, self._classify, admitted.classify)
+        await guard.settle(admitted, judgement)
+        return judgement
+
+    async def succeeded(self) -> None:
+        """It ended well, with nothing to be judged."""
+        self._admitted.handle.in_flight -= 1
+        await self._guard.settle(self._admitted, SUCCESS)
+
+    def abandoned(self) -> None:
+        """It ended without an outcome: cancelled, or given up by its caller."""
+        admitted = self._admitted
+        admitted.handle.in_flight -= 1
+        if admitted.permit is not None:
+            admitted.handle.give_back(admitted.permit.permit)

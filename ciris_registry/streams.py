@@ -1,0 +1,137 @@
+"""Guarded streams: failing over until the first item has come, and never after it.
+
+What was given on cannot be taken back. Time is limited for each wait for an item; while the
+consumer has its turn, none runs out. The first item is what a probe was to show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+from ciris_registry.calls import blamed, explain, goes_on, unusable
+from ciris_registry.errors import CallError, NoProviderError
+
+if TYPE_CHECKING:
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Mapping,
+        Sequence,
+    )
+
+    from ciris_registry.admitted import Admitted
+    from ciris_registry.calls import Calls, Order
+
+_END: Final = object()
+
+
+async def stream(
+    calls: Calls,
+    order: Order,
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> AsyncGenerator[Any, None]:  # a program's items
+    """The items of ``fn(instance, *args, **kwargs)`` of the first candidate that gives one.
+
+    Raises:
+        NoProviderError: Nobody could be called.
+        CallTimeoutError: An item took too long.
+        CallError: ``fn`` gives no stream.
+        Exception: What the provider raised.
+    """
+    tried: list[str] = []
+    admitted = await calls.first(order)
+    while True:
+        use, source, begun = calls.use(order, admitted), _Source(admitted), False
+        try:
+            item = await source.first(fn, args, kwargs)
+            await use.answered()
+            while item is not _END:
+                begun = True
+                yield item
+                item = await source.next()
+        except _FailedError as failed:
+            failure = failed.failure
+            if isinstance(failure, _UnusableError):
+                use.abandoned()
+                raise failure from None
+            judgement = await use.raised(failure)
+            tried.append(admitted.registration.name)
+            if begun or not goes_on(order, judgement):
+                raise failure from failure.__cause__
+        except BaseException:  # also what the consumer throws into it: not the provider's
+            use.abandoned()
+            raise
+        else:
+            await use.succeeded()
+            return
+        finally:
+            await source.aclose()
+        try:
+            admitted = await calls.next(order, tried)
+        except NoProviderError as nobody:
+            explain(failure, tried, nobody)
+            raise failure from failure.__cause__
+
+
+class _Source:
+    """The items of one provider, each waited for no longer than a call may take."""
+
+    def __init__(self, admitted: Admitted) -> None:
+        self._admitted = admitted
+        self._items: AsyncIterator[Any] | None = None
+
+    async def first(
+        self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:  # a program's item
+        """Begin the stream; its first item, ``_END`` if it has none."""
+
+        async def begin() -> Any:  # as above
+            given = fn(self._admitted.instance, *args, **kwargs)
+            if hasattr(given, "__await__"):
+                given = await given  # clients do that send the request first
+            if not hasattr(given, "__aiter__"):
+                raise _UnusableError(unusable(given, streams=True))
+            self._items = aiter(given)
+            return await anext(self._items, _END)
+
+        return await self._limited(begin())
+
+    async def next(self) -> Any:  # a program's item
+        """The next item, ``_END`` if there is none."""
+        assert self._items is not None  # noqa: S101 # the first one has come
+        return await self._limited(anext(self._items, _END))
+
+    async def aclose(self) -> None:
+        """End it, if it can be ended."""
+        close: Callable[[], Awaitable[object]] | None = getattr(self._items, "aclose", None)
+        if close is not None:
+            # Whatever a provider does when nobody listens any more is nobody's business.
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(self._admitted.seconds):
+                    await close()
+
+    async def _limited(self, work: Awaitable[Any]) -> Any:
+        watch = asyncio.timeout(self._admitted.seconds)
+        try:
+            async with watch:
+                return await work
+        except Exception as raised:
+            raise _FailedError(blamed(raised, watch, self._admitted)) from raised
+
+
+class _FailedError(Exception):
+    """The provider has failed, and nobody else."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+class _UnusableError(CallError):
+    """What was called gives no stream."""
