@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from enum import StrEnum
-from typing import Any, Literal, assert_type
+from typing import Any, Literal, Protocol, assert_type
+
+from tenacity import AsyncRetrying, stop_after_attempt
 
 from ciris_registry import (
+    FAILURE,
+    IGNORED,
+    SUCCESS,
     BreakerHandle,
+    CallError,
+    CallTimeoutError,
     CircuitBreaker,
     CircuitBreakerConfig,
     CircuitBreakerError,
     CircuitState,
     ClosedError,
     DamagedStateError,
+    DeadlineExceededError,
     EmbeddedUnavailableError,
     Event,
     Explanation,
     ForkedError,
     HealthCheckProtocol,
     InvalidNameError,
+    Judgement,
     LocationError,
     MockService,
+    NoProviderError,
     Priority,
+    ProxyError,
     Registration,
     RegistrationError,
     RegistryError,
@@ -35,6 +46,7 @@ from ciris_registry import (
     StoreError,
     StoreUnavailableError,
     __version__,
+    cooldown,
     get_global_registry,
 )
 
@@ -251,6 +263,93 @@ async def breaking(breaker: BreakerHandle) -> None:
     await breaker.areset()
 
 
+class Answer:
+    """What a model says."""
+
+
+class Model(Protocol):
+    """A client, as a program knows it."""
+
+    async def complete(self, prompt: str, *, temperature: float = 0.0) -> Answer:
+        """An answer."""
+        ...
+
+    def tokens(self, prompt: str) -> AsyncIterator[str]:
+        """An answer, word by word."""
+        ...
+
+
+async def ask(model: Model, prompt: str) -> Answer:
+    """What a guarded call can be made of."""
+    return await model.complete(prompt)
+
+
+async def tokens(model: Model, prompt: str) -> AsyncGenerator[str, None]:
+    """What a guarded stream can be made of."""
+    async for token in model.tokens(prompt):
+        yield token
+
+
+async def opened(model: Model) -> AsyncIterator[int]:
+    """A stream may be opened first."""
+    return (len(one) async for one in model.tokens("a prompt"))
+
+
+def judge(result: object) -> Judgement | None:
+    """What a program says of outcomes."""
+    match result:
+        case TimeoutError():
+            return FAILURE
+        case ValueError():
+            return IGNORED
+        case ConnectionError():
+            return cooldown(7.0, "the provider said so")
+        case Answer():
+            return SUCCESS
+        case _:
+            return None
+
+
+async def calling(registry: ServiceRegistry) -> None:
+    """Guarded calls know what they return."""
+    assert_type(await registry.call("planner", "llm", ask, "a prompt"), Answer)
+    assert_type(
+        await registry.call(
+            "planner",
+            Kind.LLM,
+            Client.is_healthy,
+            required_capabilities=["chat"],
+            fallback_to_global=False,
+            failover=False,
+            deadline=10.0,
+            retry=3,
+            classify=judge,
+            consistency="exact",
+        ),
+        bool,
+    )
+    policy = AsyncRetrying(stop=stop_after_attempt(3))
+    assert_type(await registry.call("planner", "llm", ask, "a prompt", retry=policy), Answer)
+    async for token in registry.stream("planner", "llm", tokens, "a prompt", failover=False):
+        assert_type(token, str)
+    async for length in registry.stream("planner", "llm", opened):
+        assert_type(length, int)
+    async with registry.acquire("planner", "llm", ["chat"], classify=judge) as service:
+        assert_type(service, Any)
+
+
+async def proxying(registry: ServiceRegistry) -> None:
+    """A proxy has the types of its protocol."""
+    model = registry.proxy(Model, handler="planner", service_type="llm", deadline=10.0, retry=2)
+    assert_type(await model.complete("a prompt", temperature=0.5), Answer)
+    async for token in model.tokens("a prompt"):
+        assert_type(token, str)
+    needed: Model = model
+    assert_type(await needed.complete("a prompt"), Answer)
+    client = registry.proxy(Client, handler="planner", service_type=Kind.LLM)
+    assert_type(await client.is_healthy(), bool)
+
+
 def breaking_alone() -> None:
     """A breaker of one process."""
     breaker = CircuitBreaker("openai", CircuitBreakerConfig())
@@ -320,4 +419,23 @@ def failing(error: RegistryError) -> None:
             assert_type(store_error.location, str)
             assert_type(store_error.problem, str)
         case ClosedError() | RegistrationError() | _:
+            assert_type(str(error), str)
+
+
+def calling_in_vain(error: RegistryError) -> None:
+    """The errors of guarded calls."""
+    match error:
+        case CallTimeoutError():
+            timeout: TimeoutError = error
+            assert_type(error.provider, str)
+            assert_type(error.seconds, float)
+            raise timeout
+        case DeadlineExceededError():
+            assert_type(error.seconds, float)
+        case NoProviderError():
+            assert_type(error.handler, str)
+            assert_type(error.service_type, str)
+            assert_type(error.reasons, tuple[Explanation, ...])
+            assert_type(error.retry_after, float | None)
+        case CallError() | ProxyError() | _:
             assert_type(str(error), str)
