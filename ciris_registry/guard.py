@@ -56,18 +56,19 @@ class Guard:
 class Use:
     """One use, from its beginning; one of its last four methods is called, once, at its end."""
 
-    __slots__ = ("_admitted", "_classify", "_guard")
+    __slots__ = ("_admitted", "_answered", "_classify", "_guard")
 
     def __init__(self, guard: Guard, admitted: Admitted, classify: Classify | None) -> None:
         self._guard = guard
         self._admitted = admitted
         self._classify = classify
+        self._answered = False
         admitted.handle.in_flight += 1
 
     async def answered(self) -> None:
         """It goes on, but what a probe was to show is known: it goes well."""
         if self._admitted.permit is not None:
-            probe = self._admitted
+            probe, self._answered = self._admitted, True
             self._admitted = probe._replace(permit=None, generation=None)
             await self._guard.settle(probe, SUCCESS)
 
@@ -90,7 +91,8 @@ class Use:
     async def succeeded(self) -> None:
         """It ended well, with nothing to be judged."""
         self._admitted.handle.in_flight -= 1
-        await self._guard.settle(self._admitted, SUCCESS)
+        if not self._answered:
+            await self._guard.settle(self._admitted, SUCCESS)
 
     def abandoned(self) -> None:
         """It ended without an outcome: cancelled, or given up by its caller."""
