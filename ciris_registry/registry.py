@@ -223,6 +223,8 @@ class ServiceRegistry(GuardedCalls):
         factory: Callable[[Registration], object] | None = None,
         weak: bool = False,
         classify: Classify | None = None,
+        weight: int = 1,
+        max_in_flight: int | None = None,
     ) -> str:
         """Register a provider for one handler, or for every handler (``"*"``).
 
@@ -239,13 +241,17 @@ class ServiceRegistry(GuardedCalls):
             circuit_breaker_config: The settings of its breaker, for the whole fleet.
             metadata: Anything that JSON can hold, at most 64 KiB.
             priority_group: Lower groups are exhausted first.
-            strategy: How its group is used: in order, or in turn.
+            strategy: How its group is used; see ``SelectionStrategy``.
             name: The provider's identity in the fleet. Without it, the instance's ``service_name``,
                 else a name that no other process has.
             factory: In place of ``provider``: makes it on first use, from the registration.
             weak: Hold the instance by a weak reference; when it dies, the registration goes.
             classify: In this process, what a guarded call's exception or value means: see
                 ``ciris_registry.classification``.
+            weight: 1 to 1000: its share among equals, with ``WEIGHTED`` and ``LEAST_LOADED``.
+            max_in_flight: 1 to 1,000,000: how many guarded calls of the whole fleet may go on at
+                one time through this registration; when so many do, the next candidate is called.
+                ``get_service`` does not count, as nobody knows when its callers are done.
 
         Returns:
             The provider's name.
@@ -255,7 +261,14 @@ class ServiceRegistry(GuardedCalls):
             RegistrationError: Anything else that is not as described; nothing was registered.
         """
         terms = Terms.checked(
-            priority, capabilities, metadata, priority_group, strategy, circuit_breaker_config
+            priority,
+            capabilities,
+            metadata,
+            priority_group,
+            strategy,
+            circuit_breaker_config,
+            weight,
+            max_in_flight,
         )
         offer = Offer(provider, factory, name, weak=weak, classify=classify)
         return self._registrar.register(
@@ -277,10 +290,19 @@ class ServiceRegistry(GuardedCalls):
         factory: Callable[[Registration], object] | None = None,
         weak: bool = False,
         classify: Classify | None = None,
+        weight: int = 1,
+        max_in_flight: int | None = None,
     ) -> str:
         """Register a provider for all who fall back to global ones; see ``register``."""
         terms = Terms.checked(
-            priority, capabilities, metadata, priority_group, strategy, circuit_breaker_config
+            priority,
+            capabilities,
+            metadata,
+            priority_group,
+            strategy,
+            circuit_breaker_config,
+            weight,
+            max_in_flight,
         )
         offer = Offer(provider, factory, name, weak=weak, classify=classify)
         return self._registrar.register(GLOBAL, service_type_name(service_type), offer, terms)
