@@ -3,6 +3,7 @@
 from ciris_registry.breaker import CircuitBreaker
 from ciris_registry.breaker_config import CircuitBreakerConfig
 from ciris_registry.breaker_rules import CircuitState
+from ciris_registry.classification import FAILURE, IGNORED, SUCCESS, Judgement, cooldown
 from ciris_registry.errors import (
     CircuitBreakerError,
     ClosedError,
@@ -29,6 +30,9 @@ from ciris_registry.settings import RegistrySettings
 from ciris_registry.version import __version__
 
 __all__ = [
+    "FAILURE",
+    "IGNORED",
+    "SUCCESS",
     "BreakerHandle",
     "CircuitBreaker",
     "CircuitBreakerConfig",
@@ -42,6 +46,7 @@ __all__ = [
     "ForkedError",
     "HealthCheckProtocol",
     "InvalidNameError",
+    "Judgement",
     "LocationError",
     "MockService",
     "Priority",
@@ -57,5 +62,6 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "__version__",
+    "cooldown",
     "get_global_registry",
 ]
