@@ -59,6 +59,7 @@ from ciris_registry.registrar import Registrar
 from ciris_registry.resolver import Resolver
 from ciris_registry.session import Session
 from ciris_registry.settings import RegistrySettings
+from ciris_registry.slots import Slots
 from ciris_registry.successes import Successes
 from ciris_registry.tail import Tail
 from ciris_registry.views import Views
@@ -133,6 +134,7 @@ class ServiceRegistry(GuardedCalls):
             outbox=self._outbox,
             membership=self._membership,
             permits=HeldPermits(self.process_id),
+            slots=Slots(self._session, self._link, self._outbox, self.settings),
             successes=self._successes,
             meanwhile=Meanwhile(),
         )
@@ -142,10 +144,10 @@ class ServiceRegistry(GuardedCalls):
         self._readiness = Readiness(self._parts, self._bindings, self._views)
         self._registrar.on_change = self._readiness.wake
         self._resolver = Resolver(self._parts, self._bindings, self._views)
-        self._calls = Calls(self._resolver, Guard(Classifier(self.settings, classify)))
-        heartbeat = Heartbeat(
-            self.settings, self._membership, self._views.mirrors, self._registrar.tidy
+        self._calls = Calls(
+            self._resolver, Guard(Classifier(self.settings, classify), self._parts.slots)
         )
+        heartbeat = Heartbeat(self._parts, self._views.mirrors, self._registrar.tidy)
         self._session.on_start = Tail(self._parts, self._views, heartbeat).begin
         self._session.on_end = Ending(self._parts).finish
         self._planned = self._resolver.planned
@@ -383,6 +385,9 @@ class ServiceRegistry(GuardedCalls):
         consistency: Consistency | None = None,
     ) -> Any:  # a program's object
         """The best instance that can be used now, or None.
+
+        It takes no slot of a provider with ``max_in_flight``, and is not kept from one that is
+        full: nobody knows when its caller is done. ``acquire``, ``call`` and ``stream`` do.
 
         Cached, which is the registry's default, it asks Redis only for the permit of a probe, for
         the next block of positions of a round robin, or where nothing has been heard of Redis for

@@ -19,7 +19,7 @@ NOW = str(START)
 
 def limit(server: LuaServer, most: object, registration: str = "openai") -> None:
     """A record as it stands in Redis."""
-    record = {"name": "openai", "max_in_flight": str(most)}
+    record: dict[Any, Any] = {"name": "openai", "max_in_flight": str(most)}
     server.client.hset(KEYS.provider(registration), mapping=record)
 
 
