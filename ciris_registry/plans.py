@@ -189,9 +189,14 @@ def _chosen(
         return weighted_first(weights)
     if strategy is not SelectionStrategy.LEAST_LOADED:
         return None
-    weighed = [(one.handle, one.registration.weight) for one in candidates]
+    handles = [one.handle for one in candidates]
+    weighed = list(zip(handles, weights, strict=True))
     if all(one.registration.max_in_flight is None for one in candidates):
         # As `load` has it, without asking about others.
+        if len(set(weights)) == 1:
+            return lambda position: least_loaded_first(
+                [handle.in_flight for handle in handles], position
+            )
         return lambda position: least_loaded_first(
             [handle.in_flight / weight for handle, weight in weighed], position
         )

@@ -74,7 +74,9 @@ def least_loaded_first(loads: Sequence[float], position: int) -> int:
     """Where the first of ``least_loaded`` stands among the candidates."""
     least = min(loads)
     number = loads.count(least)
-    index = loads.index(least)
-    for _ in range(position % number):
-        index = loads.index(least, index + 1)
-    return index
+    if number == len(loads):
+        return position % number
+    if number == 1:
+        return loads.index(least)
+    equals = [index for index, load in enumerate(loads) if load == least]
+    return equals[position % number]
