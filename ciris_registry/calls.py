@@ -174,7 +174,7 @@ def blamed(raised: Exception, watch: asyncio.Timeout, admitted: Admitted) -> Exc
 
 def explain(failure: Exception, tried: Collection[str], nobody: NoProviderError) -> None:
     """Say in a failure who was called in vain, and why nobody else was."""
-    others = f"; {nobody}" if len(tried) < len({one.name for one in nobody.reasons}) else ""
+    others = f"; {nobody}" if any(one.name not in tried for one in nobody.reasons) else ""
     failure.add_note(f"called in vain: {', '.join(tried)}{others}")
 
 
