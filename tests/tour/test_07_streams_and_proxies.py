@@ -20,21 +20,11 @@ if TYPE_CHECKING:
 
     New = Callable[..., ServiceRegistry]
 
-ONCE = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=0.1, success_threshold=1)
 SLOW = CircuitBreakerConfig(failure_threshold=100, timeout_duration=0.05)
 
 
 class Sad(Exception):  # noqa: N818 # it reads better
     """What a provider raises."""
-
-
-class Limited(Exception):  # noqa: N818 # as above
-    """As the errors of HTTP clients look."""
-
-    def __init__(self, status: int, **headers: str) -> None:
-        super().__init__(f"HTTP {status}")
-        self.status_code = status
-        self.headers = {name.replace("_", "-"): text for name, text in headers.items()}
 
 
 class Model:
