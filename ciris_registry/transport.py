@@ -29,6 +29,7 @@ from ciris_registry.errors import (
 )
 from ciris_registry.retrying import UNREACHABLE, never_sent, persistently
 from ciris_registry.scripts import load_scripts
+from ciris_registry.settings import REPLY_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -49,10 +50,6 @@ _REFUSAL: Final = re.compile(
 """The errors with which a server refuses for a while: it is away for our purposes. redis-py takes
 the code word off those that it has a type for (MASTERDOWN's is a ClusterDownError), and Redis 6.2
 writes its own words before the error of a command in a script."""
-
-REPLY_TIMEOUT: Final = 5.0
-"""Seconds for one command, connecting included. It ends what hangs for good; a resolve gives up
-long before. A command that blocks on the server must block for less than this."""
 
 AT_ONCE: Final = 64
 """Scripts that one process has under way at a time, each on a connection of its own; more wait for

@@ -163,7 +163,7 @@ async def test_an_error_of_redis_is_no_outage_and_not_tried_again(line: str) -> 
 async def test_hundreds_of_calls_at_once_wait_for_their_turn_on_a_few_connections(
     real_url: str,
 ) -> None:
-    patient = RegistrySettings(store_timeout=10.0)
+    patient = RegistrySettings(store_timeout=5.0)
     async with ServiceRegistry(url=real_url, settings=patient) as registry:
         name = registry.register("h", "llm", object())
         breaker = registry.breaker("llm", name)
