@@ -98,7 +98,9 @@ class Resolver:
             return None
         if admitted.permit is not None:
             one = admitted.registration
-            self._permits.keep(one.service_type, one.name, admitted.permit)
+            self._permits.keep(
+                one.service_type, one.name, admitted.permit, self.now(one.service_type)
+            )
         return admitted.instance
 
     async def admit(

@@ -16,6 +16,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.errors import RegistryError, StoreUnavailableError
+from ciris_registry.settings import REPLY_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,7 +33,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _SHARE_OF_STALENESS: Final = 0.7
-"""How much of ``max_staleness`` one read of the streams waits: the next must come in time."""
+_LATEST_SHARE: Final = 0.8
+"""How much of ``max_staleness`` one read of the streams waits, and how much may have passed when
+it ends since what is known was true: the next must come in time."""
+
+_LONGEST_BLOCK: Final = REPLY_TIMEOUT - 1
+"""Seconds that a read waits at most, however long what it tells counts as fresh."""
 
 _REST: Final = 0.02
 _RESTS: Final = 4
@@ -60,7 +66,10 @@ class Tail:
         self._link = parts.link
         self._views = views
         self._heartbeat = heartbeat
-        self._block = round(parts.settings.max_staleness * _SHARE_OF_STALENESS * 1000)
+        staleness = parts.settings.max_staleness
+        self._block = round(min(staleness * _SHARE_OF_STALENESS, _LONGEST_BLOCK) * 1000)
+        self._latest = staleness * _LATEST_SHARE
+        self._heard_at = 0.0
         self._news = asyncio.Event()
         self._reader: EventReader | None = None
         self._checked = 0
@@ -160,6 +169,7 @@ class Tail:
         """Read the streams until Redis is away."""
         self._parts.outbox.resume()
         self._parts.successes.report_soon()
+        self._heard_at = time.monotonic()
         async with store.event_reader() as reader:
             self._reader = reader
             try:
@@ -209,7 +219,9 @@ class Tail:
         places: dict[str, str],
     ) -> bool:
         """One read of the streams; False if they were silent."""
-        block = self._wait()
+        wait, began = self._wait(), time.monotonic()
+        old = self._heard_at + self._latest - began
+        block = max(1, min(wait, round(old * 1000)))
         try:
             events = await reader.after(places, block)
         except StoreUnavailableError:
@@ -224,10 +236,13 @@ class Tail:
         for kind, news in groupby(events, key=lambda event: event.service_type):
             if not mirrors[kind].follow(news):
                 self._due.setdefault(kind, self._rested_at.get(kind, 0.0))
+        # Nothing was told up to the end of its wait, else up to when it began; it may have been
+        # here for a while.
+        self._heard_at = began if events else min(began + block / 1000, time.monotonic())
         for kind in places:
             if kind not in self._due:
-                mirrors[kind].confirm()
-        return bool(events) or block < self._block
+                mirrors[kind].confirm(self._heard_at)
+        return bool(events) or wait < self._block
 
     async def _found_damaged(self, store: Store, kinds: Iterable[str]) -> bool:
         """Put the streams aside that cannot be read; whether there were any."""
