@@ -71,6 +71,7 @@ class Tail:
         self._latest = staleness * _LATEST_SHARE
         self._heard_at = 0.0
         self._news = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._reader: EventReader | None = None
         self._checked = 0
         self._checked_at = 0.0
@@ -85,7 +86,8 @@ class Tail:
 
     async def begin(self, store: Store) -> None:
         """Look for Redis once, in a new event loop, and go on in the background either way."""
-        self._news = asyncio.Event()  # of this loop
+        self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
+        self._reader = None
         try:
             async with asyncio.timeout(_FIRST_CONTACT):
                 if self._parts.meanwhile:  # of an event loop that ended while Redis was away
@@ -114,7 +116,19 @@ class Tail:
         await self._views.handle(*key).mend(store)
 
     def _look_up(self) -> None:
-        """Something has changed that the running read knows nothing of."""
+        """Something has changed that the running read knows nothing of.
+
+        Whoever says so may be in another thread, or between two runs of the loop.
+        """
+        if self._loop is None or self._session.forked:
+            return  # what wakes the loop is shared with the process that a fork was made of
+        with contextlib.suppress(RuntimeError):  # it is closed
+            if asyncio._get_running_loop() is self._loop:  # noqa: SLF001 # raises nothing
+                self._interrupt()
+            else:
+                self._loop.call_soon_threadsafe(self._interrupt)
+
+    def _interrupt(self) -> None:
         self._news.set()
         if self._reader is not None:
             self._reader.interrupt()
@@ -176,7 +190,8 @@ class Tail:
                 while self._link.ok:
                     await self._follow_once(store, reader)
             finally:
-                self._reader = None
+                if self._reader is reader:  # it may be the garbage of a loop that has ended
+                    self._reader = None
 
     async def _follow_once(self, store: Store, reader: EventReader) -> None:
         self._news.clear()
