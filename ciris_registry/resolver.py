@@ -167,6 +167,8 @@ class Resolver:
             # A loop that only resolves must not keep from running what looks for Redis.
             await asyncio.sleep(0)
             return self._plans.get(mirror, request, known, mirror.now()), "", 0
+        if taken:
+            self._rotations.note(request.service_type, taken, position)
         return self._plans.get(mirror, request, known, now), taken, position
 
     async def explain(self, request: Request) -> list[Explanation]:
@@ -230,6 +232,7 @@ class Resolver:
             _, _, position = await self._views.mirror(service_type).promptly(store, cursor)
         except StoreUnavailableError:
             return await self._rotations.step(service_type, cursor)
+        self._rotations.note(service_type, cursor, position)
         return position
 
     async def _admitted(
