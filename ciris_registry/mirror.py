@@ -153,11 +153,11 @@ class Mirror:
         self._link.check()
         return await self.sync(store, cursor, self._link.timeout)
 
-    def confirm(self) -> None:
-        """The stream has just told everything that there is to tell."""
+    def confirm(self, at: float) -> None:
+        """The stream has told everything that there was to tell at this monotonic time."""
         if self.snapshot.version[1]:
-            self.heard_at = time.monotonic()
-            self.fresh_until = self.heard_at + self._max_staleness
+            self.heard_at = max(self.heard_at, at)
+            self.fresh_until = max(self.fresh_until, at + self._max_staleness)
 
     def doubt(self) -> None:
         """Whoever relies on this copy next has to ask."""

@@ -143,6 +143,7 @@ def test_all_problems_of_breaker_settings_are_told_at_once() -> None:
         {"lease": "long"},
         {"lease": 3.0, "heartbeat": 2.0},
         {"retention": 0},
+        {"store_timeout": 5.1},
         {"patience": -0.1},
         {"mass_expiry_share": 2},
         {"colour": "red"},

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
 from ciris_registry.event_reader import EventReader
+from ciris_registry.settings import REPLY_TIMEOUT
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -91,6 +93,81 @@ async def test_a_stream_whose_clock_was_ahead_is_followed_at_once_again(
     await follows(one, other, "llm", 10.0)  # found out by comparing versions
     await asyncio.sleep(0.5)
     await follows(one, other, "llm", AT_ONCE)
+
+
+@pytest.mark.parametrize("url", ["real"], indirect=True)
+async def test_a_long_staleness_does_not_break_the_link(new_registry: New) -> None:
+    """A read of the streams waited for longer than any command may take, and ended as an outage."""
+    settings = RegistrySettings(store_timeout=5.0, max_staleness=30.0)
+    registry = new_registry(consistency="cached", settings=settings)
+    registry.register("h", "llm", Client())
+    assert await registry.get_service("h", "llm") is not None
+    states: list[str] = []
+    registry._link.on_change(lambda: states.append(registry._link.state))
+    mirror = registry._views.mirror("llm")
+    mirror.doubt()  # so that the first one who asks would have to ask
+
+    await asyncio.sleep(REPLY_TIMEOUT + 0.5)
+
+    assert states == []
+    assert mirror.fresh_until > time.monotonic() + 20, "what a read has told is fresh for long"
+
+
+@pytest.mark.parametrize("url", ["real"], indirect=True)
+async def test_an_answer_that_lay_about_is_as_old_as_it_is(
+    new_registry: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a blocked event loop, an old answer that told nothing counted as fresh for a moment."""
+    registry = new_registry(consistency="cached", settings=QUICK)
+    registry.register("h", "llm", Client())
+    assert await registry.get_service("h", "llm") is not None
+    read, held_up = EventReader.after, 0
+
+    async def late(reader: EventReader, *args: Any) -> Any:
+        nonlocal held_up
+        events = await read(reader, *args)
+        if events == [] and not held_up:
+            held_up = 1
+            time.sleep(0.6)  # noqa: ASYNC251 # that is what blocks it
+            heard.append(registry.health().heard["llm"])
+            asyncio.get_running_loop().call_soon(looked)
+        return events
+
+    def looked() -> None:
+        heard.append(registry.health().heard["llm"])
+
+    heard: list[float | None] = []
+    monkeypatch.setattr(EventReader, "after", late)
+    await async_wait_until(lambda: len(heard) == 2)
+
+    assert heard[1] is not None
+    assert heard[1] > 0.5
+
+
+@pytest.mark.parametrize("url", ["real"], indirect=True)
+async def test_following_keeps_fresh_what_is_told_of_something_now_and_then(
+    new_registry: New,
+) -> None:
+    """An answer is as old as its read, which may have waited for a long time before it."""
+    settings = RegistrySettings(store_timeout=5.0, max_staleness=1.0)
+    one = new_registry(consistency="cached", settings=settings)
+    other = new_registry(consistency="cached", settings=settings)
+    for registry in (one, other):
+        registry.register("h", "llm", Client(), name="shared")
+        assert await registry.get_service("h", "llm") is not None
+    mirror = other._views.mirror("llm")
+    stale, end = [], time.monotonic() + 3.5
+    await asyncio.sleep(0.5)
+    told = time.monotonic()
+    while time.monotonic() < end:
+        await asyncio.sleep(0.02)
+        if time.monotonic() > told + 0.6:
+            told = time.monotonic()
+            one.breaker("llm", "shared").force_open("a test", 0.001)
+        left = mirror.fresh_until - time.monotonic()
+        if left <= 0:
+            stale.append(left)
+    assert len(stale) <= 3, stale
 
 
 @pytest.mark.parametrize("url", ["real"], indirect=True)  # the imitation fails at such a stream
