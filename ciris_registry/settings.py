@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ciris_registry.breaker_config import CircuitBreakerConfig
 from ciris_registry.errors import SettingsError
+
+_TEN_YEARS: Final = 10 * 365 * 86_400.0
 
 
 class RegistrySettings(BaseModel):
@@ -45,6 +47,16 @@ class RegistrySettings(BaseModel):
 
     report_every: float = Field(default=1.0, ge=0.01, le=60)
     """Cached mode: how long successes of a closed breaker are counted here before they are told."""
+
+    cooldown: float = Field(default=5.0, gt=0, le=_TEN_YEARS)
+    """How long a provider is left alone that limits its callers (HTTP 429) without saying for how
+    long; LiteLLM's default."""
+
+    quota_cooldown: float = Field(default=3600.0, gt=0, le=_TEN_YEARS)
+    """How long, at least, a provider is left alone whose quota is used up: no credit, no budget."""
+
+    longest_cooldown: float = Field(default=86_400.0, gt=0, le=_TEN_YEARS)
+    """The longest that a provider is left alone, whatever it, a policy or the two above say."""
 
     breaker: CircuitBreakerConfig = CircuitBreakerConfig()
     """The settings of breakers whose registration names none."""
