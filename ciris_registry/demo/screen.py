@@ -132,7 +132,7 @@ class LiveScreen:
         table.add_column("provider", style="bold", width=8)
         table.add_column("breaker", width=14)
         table.add_column("as agents see it", width=16)
-        table.add_column("requests", justify="right", width=8)
+        table.add_column("asked", justify="right", width=5)
         table.add_column("failed", justify="right", width=6)
         table.add_column("last second", width=11)
         for name in ledger.providers:

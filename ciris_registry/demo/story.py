@@ -50,7 +50,7 @@ class Story:
         ledger, screen = self._ledger, self._screen
         ledger.started = time.monotonic()
         self._stage.go()
-        screen.say("PHASE 1  all upstreams are well", "bold")
+        self._phase(1, "all upstreams are well")
         await self._until(ledger.started + self._plan.fails_at)
         await self._one_fails()
         await self._another_limits()
@@ -60,7 +60,7 @@ class Story:
         await self._happens(lambda: ledger.closed_again(HANGING))
 
         ledger.restored = time.monotonic()
-        screen.say("PHASE 7  all upstreams are well again", "bold")
+        self._phase(7, "all upstreams are well again")
         await self._until(max(ledger.started + self._plan.seconds, ledger.restored + _EVEN))
         if self._plan.hold:
             screen.say("         holding: look around, and press Ctrl-C for the summary", "bold")
@@ -73,14 +73,14 @@ class Story:
     async def _one_fails(self) -> None:
         self._ledger.failing = time.monotonic()
         await self._stage.control(BAD, fails=True)
-        self._screen.say(f"PHASE 2  {BAD} answers 500; its callers are served by others", "bold")
+        self._phase(2, f"{BAD} answers 500; its callers are served by others")
         await self._happens(lambda: bool(self._ledger.openings(BAD)))
         await self._until(time.monotonic() + _LIMITED_AFTER)
 
     async def _another_limits(self) -> None:
         await self._stage.control(LIMITED, limits=_LIMIT)
-        told = f"PHASE 3  {LIMITED} answers 429 with Retry-After: {_LIMIT}; {HANGING} serves all"
-        self._screen.say(told, "bold")
+        told = f"answers 429 with Retry-After: {_LIMIT}; {HANGING} serves all"
+        self._phase(3, f"{LIMITED} {told}")
         await self._happens(lambda: bool(self._ledger.periods(LIMITED, "cooling")))
 
     async def _the_first_recovers(self) -> None:
@@ -89,7 +89,7 @@ class Story:
         await self._happens(lambda: bool(ledger.reopenings(BAD)))
         ledger.well[BAD] = time.monotonic()
         await self._stage.control(BAD)
-        self._screen.say(f"PHASE 4  {BAD} is well again; callers' calls are its probes", "bold")
+        self._phase(4, f"{BAD} is well again; callers' calls are its probes")
         await self._happens(lambda: ledger.closed_again(BAD))
 
     async def _a_third_hangs(self) -> None:
@@ -97,7 +97,7 @@ class Story:
         await self._until(ledger.started + self._plan.hangs_at)
         await self._stage.control(HANGING, hangs=True)
         told = f"does not answer; a call waits {BREAKER.timeout_duration} s, then goes elsewhere"
-        self._screen.say(f"PHASE 5  {HANGING} {told}", "bold")
+        self._phase(5, f"{HANGING} {told}")
         await self._happens(lambda: bool(ledger.openings(HANGING)))
         await self._until(time.monotonic() + _WELL_AFTER)
         ledger.well[HANGING] = time.monotonic()
@@ -105,12 +105,16 @@ class Story:
 
     async def _streams_break_off(self) -> None:
         await self._stage.control(LIMITED, cuts_early=_CUT_EARLY, cuts_late=_CUT_LATE)
-        told = f"{_CUT_EARLY} before the first word, {_CUT_LATE} after it"
-        self._screen.say(f"PHASE 6  {LIMITED} breaks off streams: {told}", "bold")
+        told = f"{_CUT_EARLY} before a word, {_CUT_LATE} after one"
+        self._phase(6, f"{LIMITED} breaks off streams: {told}")
         cut = _CUT_EARLY + _CUT_LATE
         await self._happens(
             lambda: len(self._ledger.received(LIMITED, "cut_early", "cut_late")) == cut
         )
+
+    def _phase(self, number: int, told: str) -> None:
+        self._news()
+        self._screen.say(f"PHASE {number}  {told}", "bold")
 
     async def _until(self, moment: float) -> None:
         await self._wait(lambda: False, moment)

@@ -57,7 +57,7 @@ def _errors(ledger: Ledger) -> Check:
         figure += f": {errors[0].error}"
     return Check(
         held=bool(calls) and not errors,
-        claim="Callers see no error while an upstream is well",
+        claim="Callers see no error",
         figure=figure,
     )
 
@@ -67,8 +67,8 @@ def _cut_off(ledger: Ledger) -> Check:
     seen = len(ledger.cut_off)
     return Check(
         held=early > 0 and seen == late > 0,
-        claim="They see a stream break off only after its first word",
-        figure=f"{seen} of {late} that did; {early} that broke off before it began elsewhere",
+        claim="Only a begun stream breaks off",
+        figure=f"{seen} of {late} seen by callers; {early} others began elsewhere",
     )
 
 
@@ -97,20 +97,23 @@ def _opening(ledger: Ledger) -> Check:
 
 
 def _refusal(ledger: Ledger) -> Check:
-    living, figures, held = ledger.living, list[str](), True
-    for provider, periods in (
-        (BAD, ledger.openings(BAD)),
-        (HANGING, ledger.openings(HANGING)),
-        (LIMITED, ledger.periods(LIMITED, "cooling")),
-    ):
-        refused = ledger.refused_by(periods[0]) if periods else {}
-        latest = max(refused.values(), default=0.0)
-        held = held and set(living) <= refused.keys() and latest < SOON
-        figures.append(f"{provider} by {len(refused)} within {latest * 1000:.0f} ms")
+    living = set(ledger.living)
+    told = [
+        *ledger.openings(BAD)[:1],
+        *ledger.periods(LIMITED, "cooling")[:1],
+        *ledger.openings(HANGING)[:1],
+    ]
+    refused = [ledger.refused_by(one) for one in told]
+    latest = [max(one.values(), default=0.0) for one in refused]
+    everybody = living.intersection(*refused)
     return Check(
-        held=held and bool(living),
-        claim=f"Known to one, obeyed by all {len(living)} processes",
-        figure=", ".join(figures),
+        held=len(told) == len((BAD, LIMITED, HANGING))
+        and everybody == living != set()
+        and max(latest) < SOON,
+        claim="Known to one, obeyed by all",
+        figure=f"by {len(everybody)} of {len(living)} processes within "
+        + ", ".join(f"{seconds * 1000:.0f}" for seconds in latest)
+        + " ms",
     )
 
 
@@ -129,7 +132,7 @@ def _silence(ledger: Ledger) -> Check:
 
 
 def _limit(ledger: Ledger) -> Check:
-    claim = "A 429 is obeyed by all, and is no failure"
+    claim = "A 429 is obeyed and no failure"
     limits = ledger.received(LIMITED, "limited")
     cooling = ledger.periods(LIMITED, "cooling")
     if not limits or not cooling:
@@ -137,7 +140,7 @@ def _limit(ledger: Ledger) -> Check:
     first = min(limits, key=lambda one: one.left)
     period = cooling[0]._replace(end=first.left + first.retry_after)
     through, opened = len(_through(ledger, period)), len(ledger.openings(LIMITED))
-    figure = f"{_calls(through)} within its {first.retry_after} s, but for {len(limits)} in flight"
+    figure = f"{_calls(through)} within its {first.retry_after} s, {len(limits)} in flight"
     return Check(
         held=not through and not opened,
         claim=claim,
@@ -147,7 +150,7 @@ def _limit(ledger: Ledger) -> Check:
 
 def _hanging(ledger: Ledger) -> Check:
     threshold = BREAKER.failure_threshold
-    claim = f"A hanging upstream costs {threshold} timeouts and what is in flight"
+    claim = f"A hang costs {threshold} timeouts"
     openings, hung = ledger.openings(HANGING), ledger.received(HANGING, "hung")
     if len(openings) != 1 or len(hung) < threshold:
         return Check(held=False, claim=claim, figure=f"opened {len(openings)} times")
@@ -160,8 +163,7 @@ def _hanging(ledger: Ledger) -> Check:
     return Check(
         held=not later and opening.start - fifth < SOON,
         claim=claim,
-        figure=f"{len(hung) - later} and {in_flight} of them in flight, {later} more; "
-        f"the slowest call took {slowest:.1f} s",
+        figure=f"and {in_flight} in flight, {later} more; no call took over {slowest:.1f} s",
     )
 
 
@@ -209,8 +211,12 @@ def _closing(ledger: Ledger) -> Check:
             continue
         after = closed[0].start - ledger.well[provider]
         held = held and after > 0 and good == needed
-        figures.append(f"{provider} {after:.1f} s after it was well")
-    return Check(held=held, claim=f"{needed} good probes close it", figure=", ".join(figures))
+        figures.append(f"{provider} {after:.1f} s")
+    return Check(
+        held=held,
+        claim=f"{needed} good probes close it",
+        figure=f"{', '.join(figures)} after recovery",
+    )
 
 
 def _turns(ledger: Ledger) -> Check:
