@@ -18,7 +18,7 @@ from tests.readme_code import block_after, run
 from tests.unit.http_error import HttpError, code
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 SETTINGS = RegistrySettings(breaker=CircuitBreakerConfig(timeout_duration=0.3))
 HOUR = 3600.0
@@ -199,3 +199,15 @@ async def test_without_failover_only_one_is_called(registry: ServiceRegistry) ->
     with pytest.raises(OSError, match="down"):
         await registry.call("planner", "llm", Client.complete, "Hello?", failover=False)
     assert first.asked == 1
+
+
+async def test_the_policy_of_a_call_goes_before_those_of_its_registration_and_registry() -> None:
+    asked: list[str] = []
+
+    def policy(name: str) -> Callable[[object], None]:
+        return lambda _outcome: asked.append(name)
+
+    async with ServiceRegistry(classify=policy("registry")) as registry:
+        registry.register_global("llm", Client("a"), name="a", classify=policy("registration"))
+        await registry.call("planner", "llm", Client.complete, "Hello?", classify=policy("call"))
+    assert asked == ["call", "registration", "registry"]
