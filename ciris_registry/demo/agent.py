@@ -50,8 +50,7 @@ class Agent:
     def __init__(self, registry: ServiceRegistry, name: str, clients: Mapping[str, Client]) -> None:
         self._registry = registry
         self._name = name
-        # mypy wants a class that can be instantiated for any type[...] (its issue 4717).
-        self._llm = registry.proxy(Llm, handler=name, service_type=SERVICE)  # type: ignore[type-abstract]
+        self._llm = registry.proxy(Llm, handler=name, service_type=SERVICE)
         for provider, client in clients.items():
             registry.register_global(
                 SERVICE,
