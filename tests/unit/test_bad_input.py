@@ -119,6 +119,7 @@ def test_a_member_may_be_given_by_name_or_value() -> None:
         {"failure_rate_threshold": 1.1},
         {"window": 0},
         {"minimum_calls": 0},
+        {"min_reporters": 0},
         {"backoff_multiplier": 0.5},
         {"max_recovery_timeout": -1},
     ],
