@@ -35,6 +35,7 @@ MEASURED = [
     "cached_resolve",
     "cached_resolve_100",
     "guarded_outcome",
+    "guarded_call",
     "guarded_commands",
     "round_robin_trips",
     "round_robin_share",
