@@ -79,11 +79,17 @@ class Calls:
         if order.plan is not None and not order.exact:
             admitted = order.plan.take()
             if admitted is not None:
-                return admitted
+                if admitted.registration.max_in_flight is None:
+                    return admitted
+                return await self.next(order, (), order.plan.position)
         return await self.next(order, ())
 
-    async def next(self, order: Order, tried: Collection[str]) -> Admitted:
+    async def next(
+        self, order: Order, tried: Collection[str], position: int | None = None
+    ) -> Admitted:
         """The first provider that may be called and has not been ``tried``.
+
+        ``position`` is one that the order's plan has taken of its rotation just now.
 
         Raises:
             NoProviderError: There is none.
@@ -96,6 +102,7 @@ class Calls:
             known=order.plan,
             without=tried,
             left=left,
+            position=position,
         )
         if admitted is None:
             kind = order.request.service_type

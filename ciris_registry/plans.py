@@ -2,7 +2,8 @@
 
 A plan is a look-up as long as nothing that it rests on has changed: the snapshot's shape, the
 bindings, and the time at which the next breaker's wait ends. Where the first provider in order can
-be called without asking anybody, or one of several in turn, ``take`` gives it.
+be called without asking anybody, or one of several in turn, ``take`` gives it. Slots are not its
+business.
 """
 
 from __future__ import annotations
@@ -64,8 +65,16 @@ class Plan:
             and self.walk.holds(now)
         )
 
+    @property
+    def position(self) -> int:
+        """The position of its rotation that was taken last; 0 if it has none."""
+        return self.rotation.next - 1 if self.rotation is not None else 0
+
     def take(self) -> Admitted | None:
-        """The one to be called now; None if somebody has to be asked first."""
+        """The one whose turn it is; None if somebody has to be asked first.
+
+        It has no slot: a guarded call of one with ``max_in_flight`` asks for that.
+        """
         mirror = self._mirror
         now = _monotonic()
         if (

@@ -54,6 +54,18 @@ class Renewed(NamedTuple):
     lost: tuple[str, ...]
 
 
+class SlotReply(NamedTuple):
+    """Whether a slot was had: ``taken``, ``full`` or ``unlimited``.
+
+    ``taken`` is how many are. ``retry_at`` is when the slot of a holder that seems to be dead will
+    be free, 0 if there is none.
+    """
+
+    word: str
+    taken: int = 0
+    retry_at: int = 0
+
+
 class Tally(NamedTuple):
     """Successes of one breaker that were counted here, the newest ``age`` milliseconds ago.
 

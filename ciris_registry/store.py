@@ -14,7 +14,15 @@ from ciris_registry.event_reader import EventReader
 from ciris_registry.events import Event
 from ciris_registry.keys import TypeKeys, process_key, types_key
 from ciris_registry.readback import counters, paired
-from ciris_registry.replies import BreakerReply, Loaded, Registered, Renewed, Synced, Version
+from ciris_registry.replies import (
+    BreakerReply,
+    Loaded,
+    Registered,
+    Renewed,
+    SlotReply,
+    Synced,
+    Version,
+)
 from ciris_registry.transport import Transport
 
 if TYPE_CHECKING:
@@ -412,6 +420,42 @@ class Store:
         )
         return _breaker_reply(reply)
 
+    # Slots
+
+    async def take_slot(self, registration: Registration, slot: str) -> SlotReply:
+        """Take one of the slots of a registration's provider, with one of one's own making."""
+        word, _, *numbers = await self._run(
+            "slot_take",
+            registration.service_type,
+            registration.id,
+            process=self.process,
+            slot=slot,
+            limit="" if registration.max_in_flight is None else registration.max_in_flight,
+            lease_ms=self._lease,
+            retention_ms=self._retention,
+        )
+        return SlotReply(word, *map(int, numbers))
+
+    async def return_slots(self, service_type: str, name: str, slots: Sequence[str]) -> None:
+        """Slots of one provider are free again."""
+        await self._run("slot_return", service_type, name, held=slots)
+
+    async def renew_slots(self, service_type: str, held: Mapping[str, Sequence[str]]) -> None:
+        """The calls that hold these slots, by provider, go on."""
+        keys = self.keys(service_type)
+        await self._run(
+            "slot_renew",
+            service_type,
+            tail=[keys.slots(name) for name in held],
+            lease_ms=self._lease,
+            held=[
+                part
+                for number, slots in enumerate(held.values(), 1)
+                for slot in slots
+                for part in (number, slot)
+            ],
+        )
+
     # What operators look at, and events
 
     async def service_types(self) -> list[str]:
@@ -492,7 +536,9 @@ class Store:
         """Call a script; its keys are the service type's, and ``tail`` where they are variadic."""
         script = self._transport.scripts[name]
         names = script.keys if tail is None else script.keys[:-1]
-        keys: dict[str, str | Sequence[str]] = {**self.keys(service_type).slots(names, subject)}
+        keys: dict[str, str | Sequence[str]] = {
+            **self.keys(service_type).for_script(names, subject)
+        }
         if tail is not None:
             keys[script.keys[-1]] = tail
         return await self._transport.run(script, keys, args, repeatable=repeatable)

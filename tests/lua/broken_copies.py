@@ -163,7 +163,7 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_RECORD, 'redis.call("ZREM", KEYS[2], permit)', 'redis.call("ZSCORE", KEYS[2], permit)'),
     ),
     "a permit that has ended is settled": (
-        (_PERMITS, "tonumber(deadline)) > now then", "tonumber(deadline)) > 0 then"),
+        (_PERMITS, "tonumber(deadline), {}) > now then", "tonumber(deadline), {}) > 0 then"),
     ),
     "a cancelled call is a failure": (
         (
