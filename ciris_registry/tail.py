@@ -15,7 +15,7 @@ import time
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.errors import RegistryError, StoreUnavailableError
+from ciris_registry.errors import DamagedStateError, RegistryError, StoreUnavailableError
 from ciris_registry.settings import REPLY_TIMEOUT
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ _FIRST_CONTACT: Final = 2.0
 
 _PING: Final = 1.0
 """Seconds after which Redis counts as away that somebody has waited for in vain already."""
+
+_LONGEST_DOUBT: Final = 1.0
+"""Seconds that a tail that failed is not there to end a doubt, which nobody else does."""
 
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 2.0
@@ -99,7 +102,7 @@ class Tail:
             self._link.lost(f"no answer within {_FIRST_CONTACT:g} s")
         except StoreUnavailableError as error:
             self._link.lost(error)
-        self._session.supervise("tail", lambda: self._run(store))
+        self._session.supervise("tail", lambda: self._run(store), _LONGEST_DOUBT)
         self._session.supervise("heartbeat", lambda: self._heartbeat.run(store, self._link))
 
     def _link_changed(self) -> None:
@@ -139,7 +142,7 @@ class Tail:
                 await self._come_back(store)
             try:
                 await self._follow(store)
-            except StoreUnavailableError as error:
+            except RegistryError as error:
                 self._link.doubt(error)
 
     async def _come_back(self, store: Store) -> None:
@@ -241,9 +244,11 @@ class Tail:
             events = await reader.after(places, block)
         except StoreUnavailableError:
             raise
-        except RegistryError:
+        except RegistryError as error:
             if not await self._found_damaged(store, places):
-                raise
+                if not isinstance(error, DamagedStateError):
+                    raise
+                await asyncio.sleep(_REST)  # somebody has mended it meanwhile
             return True
         if events is None:
             return True
