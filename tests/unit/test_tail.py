@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
-from ciris_registry.errors import DamagedStateError, StoreError
+from ciris_registry.errors import DamagedStateError, StoreError, StoreUnavailableError
 from ciris_registry.event_reader import EventReader
 from ciris_registry.settings import REPLY_TIMEOUT
 from ciris_registry.tail import Tail
@@ -273,3 +273,36 @@ async def test_a_tail_that_often_failed_ends_a_doubt_all_the_same(
     await registry.start()
     await async_wait_until(lambda: len(began) == 7, timeout=15.0)
     assert began[-1] - began[-2] < 2.0
+
+
+@pytest.mark.parametrize("url", ["real"], indirect=True)
+async def test_events_that_cannot_be_read_are_asked_for_less_and_less_often(
+    pair: tuple[ServiceRegistry, ServiceRegistry],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """All else was answered, so it came back at once, hundreds of times a second, and silently."""
+    one, other = pair
+    read, attempts = EventReader.after, 0
+
+    async def refused(*_: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        raise StoreUnavailableError("here", "closed")
+
+    monkeypatch.setattr(EventReader, "after", refused)
+    for registry in pair:
+        registry._views.on_new()
+    await asyncio.sleep(2.5)
+    assert attempts <= 2 * 10
+    said = [line for line in caplog.messages if "events cannot be read" in line]
+    assert len(said) == 2, "once each"
+    await other.breaker("llm", "shared").aforce_open("a test", 60)
+    await asyncio.sleep(1.0)
+    assert one.health().redis == "up"
+    assert await one.get_service("h", "llm") is None, "it has asked"
+
+    monkeypatch.setattr(EventReader, "after", read)
+    await asyncio.sleep(3.0)
+    await follows(*pair, "memory", AT_ONCE)
+    assert len([line for line in caplog.messages if "can be read again" in line]) == 2
