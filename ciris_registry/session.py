@@ -135,9 +135,14 @@ class Session:
         task.add_done_callback(self._looked_at if watched else self._ended)
         return task
 
-    def supervise(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
-        """Have this done in the background, begun again after a while whenever it fails."""
-        self.spawn(self._supervised(name, work))
+    def supervise(
+        self, name: str, work: Callable[[], Awaitable[object]], longest: float = _LONGEST_WAIT
+    ) -> None:
+        """Have this done in the background, begun again whenever it fails.
+
+        The waits before that grow up to about ``longest`` seconds.
+        """
+        self.spawn(self._supervised(name, work, longest))
 
     async def revive(self) -> None:
         """Start an embedded server anew if it is gone."""
@@ -199,7 +204,9 @@ class Session:
             await store.aclose()
             raise
 
-    async def _supervised(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+    async def _supervised(
+        self, name: str, work: Callable[[], Awaitable[object]], longest: float
+    ) -> None:
         wait, loop = _FIRST_WAIT, asyncio.get_running_loop()
         while True:
             began = time.monotonic()
@@ -213,7 +220,7 @@ class Session:
             if time.monotonic() - began > _RAN_WELL:
                 wait = _FIRST_WAIT
             await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 # no secret
-            wait = min(2 * wait, _LONGEST_WAIT)
+            wait = min(2 * wait, longest)
 
     def _looked_at(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -15,7 +15,7 @@ import time
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.errors import RegistryError, StoreUnavailableError
+from ciris_registry.errors import DamagedStateError, RegistryError, StoreUnavailableError
 from ciris_registry.settings import REPLY_TIMEOUT
 
 if TYPE_CHECKING:
@@ -52,9 +52,15 @@ _FIRST_CONTACT: Final = 2.0
 _PING: Final = 1.0
 """Seconds after which Redis counts as away that somebody has waited for in vain already."""
 
+_LONGEST_DOUBT: Final = 1.0
+"""Seconds that a tail that failed is not there to end a doubt, which nobody else does."""
+
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 2.0
-"""Seconds between two attempts to reach Redis again."""
+"""Seconds between two attempts to reach Redis again, or to read what it refuses to tell."""
+
+_WORTH_A_LINE: Final = 3
+"""Reads in a row that failed though Redis answered otherwise."""
 
 
 class Tail:
@@ -73,6 +79,7 @@ class Tail:
         self._news = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reader: EventReader | None = None
+        self._unread = 0
         self._checked = 0
         self._checked_at = 0.0
         self._due: dict[str, float] = {}
@@ -99,7 +106,7 @@ class Tail:
             self._link.lost(f"no answer within {_FIRST_CONTACT:g} s")
         except StoreUnavailableError as error:
             self._link.lost(error)
-        self._session.supervise("tail", lambda: self._run(store))
+        self._session.supervise("tail", lambda: self._run(store), _LONGEST_DOUBT)
         self._session.supervise("heartbeat", lambda: self._heartbeat.run(store, self._link))
 
     def _link_changed(self) -> None:
@@ -139,8 +146,15 @@ class Tail:
                 await self._come_back(store)
             try:
                 await self._follow(store)
-            except StoreUnavailableError as error:
+            except RegistryError as error:
                 self._link.doubt(error)
+                self._unread += 1
+                if self._unread == _WORTH_A_LINE:
+                    _log.warning(
+                        "Redis answers, but its events cannot be read, so that every resolve has "
+                        "to ask; this process tries again: %s",
+                        error,
+                    )
 
     async def _come_back(self, store: Store) -> None:
         """Try to agree with Redis again, at growing, jittered intervals."""
@@ -183,6 +197,7 @@ class Tail:
         """Read the streams until Redis is away."""
         self._parts.outbox.resume()
         self._parts.successes.report_soon()
+        await self._hold_off()
         self._heard_at = time.monotonic()
         async with store.event_reader() as reader:
             self._reader = reader
@@ -192,6 +207,17 @@ class Tail:
             finally:
                 if self._reader is reader:  # it may be the garbage of a loop that has ended
                     self._reader = None
+
+    async def _hold_off(self) -> None:
+        """Wait before what has failed again and again; whoever resolves may ask meanwhile."""
+        if self._unread <= 1:
+            return
+        wait = min(_FIRST_WAIT * 2 ** min(self._unread, 10), _LONGEST_WAIT)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait * random.uniform(0.5, 1.5)):  # noqa: S311 # no secret
+                while self._link.ok:
+                    self._news.clear()
+                    await self._news.wait()
 
     async def _follow_once(self, store: Store, reader: EventReader) -> None:
         self._news.clear()
@@ -241,12 +267,17 @@ class Tail:
             events = await reader.after(places, block)
         except StoreUnavailableError:
             raise
-        except RegistryError:
+        except RegistryError as error:
             if not await self._found_damaged(store, places):
-                raise
+                if not isinstance(error, DamagedStateError):
+                    raise
+                await asyncio.sleep(_REST)  # somebody has mended it meanwhile
             return True
         if events is None:
             return True
+        if self._unread >= _WORTH_A_LINE:
+            _log.warning("the events of Redis can be read again")
+        self._unread = 0
         self._damaged.difference_update(places)
         for kind, news in groupby(events, key=lambda event: event.service_type):
             if not mirrors[kind].follow(news):
