@@ -26,6 +26,10 @@ _NOTHING: Final = object()
 _GOES_ON: Final = frozenset({"failure", "cooldown"})
 """Judgements after which the next candidate is called."""
 
+MISTAKES: Final = (TypeError, AttributeError, NameError)
+"""What is raised in calling, before there is anything to await, is the program's mistake: it must
+not open a provider for the whole fleet."""
+
 
 class Order(NamedTuple):
     """What a caller wants called, and how.
@@ -139,11 +143,15 @@ class Calls:
     ) -> tuple[Ended, bool]:
         """One candidate; and whether the next one is to be called."""
         use, watch = self.use(order, admitted), asyncio.timeout(admitted.seconds)
+        pending: Any = _NOTHING
         try:
             async with watch:
                 pending = fn(admitted.instance, *args, **kwargs)
                 value = await pending if hasattr(pending, "__await__") else _NOTHING
-        except Exception as raised:  # noqa: BLE001 # whatever it is, it is judged
+        except Exception as raised:
+            if pending is _NOTHING and isinstance(raised, MISTAKES):
+                use.abandoned()
+                raise
             failure = blamed(raised, watch, admitted)
             further = goes_on(order, await use.raised(failure))
             return Ended(failure=failure, exhausted=further), further
@@ -173,7 +181,7 @@ def blamed(raised: Exception, watch: asyncio.Timeout, admitted: Admitted) -> Exc
 
 def explain(failure: Exception, tried: Collection[str], nobody: NoProviderError) -> None:
     """Say in a failure who was called in vain, and why nobody else was."""
-    others = f"; {nobody}" if len(tried) < len({one.name for one in nobody.reasons}) else ""
+    others = f"; {nobody}" if any(one.name not in tried for one in nobody.reasons) else ""
     failure.add_note(f"called in vain: {', '.join(tried)}{others}")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ciris_registry.acquisition import Acquisition
 from ciris_registry.arguments import check_call, is_exact, request_of
 from ciris_registry.calls import Order
+from ciris_registry.offers import checked_policy
 from ciris_registry.plans import key_of
 from ciris_registry.proxy import new_proxy
 from ciris_registry.repeating import repeatedly
@@ -248,6 +249,8 @@ class GuardedCalls:
         failover: bool = True,
     ) -> Order:
         exact = self._exact if consistency is None else is_exact(consistency)
+        if classify is not None:
+            checked_policy(classify)
         key = key_of(handler, service_type, required_capabilities, fallback_to_global)
         plan = self._resolver.planned(key)
         if plan is not None:

@@ -155,7 +155,7 @@ class BreakerHandle:
             raise self._refused(*admission.refusal)
         if admission.verdict is Verdict.PERMIT:
             held = Held(admission.permit, admission.deadline)
-            self._permits.keep(self.service_type, self.name, held)
+            self._permits.keep(self.service_type, self.name, held, self._mirror.now())
 
     async def admit(self, permit: str) -> Admission:
         """Ask for admission, or the in-process breaker while Redis is known to be away.
@@ -196,7 +196,7 @@ class BreakerHandle:
 
     def record_success(self) -> None:
         """Report that a call succeeded."""
-        if self._permits.held or not self.count_success():
+        if self._holds_permit() or not self.count_success():
             self._report("success")
 
     def count_success(self, generation: int | None = None) -> bool:
@@ -475,6 +475,11 @@ class BreakerHandle:
         if earlier is not None:
             learned.note("success", earlier.number)
         learned.note(outcome)
+
+    def _holds_permit(self) -> bool:
+        permits = self._permits
+        # Most of the time nothing is held of anybody, and this is asked for each success.
+        return bool(permits.held) and permits.holds(*self._key, self._mirror.now())
 
     def _end_streak(self) -> None:
         """A success while a streak runs, or may run: the fleet has to know at once."""

@@ -43,6 +43,15 @@ class Gathered:
             self.failures += count
             self.streak += count
 
+    def follow(self, earlier: Gathered) -> None:
+        """These came after the earlier ones, which count too."""
+        if not self.successes:
+            self.streak += earlier.streak
+        self.generation = earlier.generation
+        self.successes += earlier.successes
+        self.failures += earlier.failures
+        self.cools = self.cools or earlier.cools
+
 
 class Meanwhile:
     """What was learned of each breaker, by service type and name."""
@@ -74,7 +83,9 @@ class Meanwhile:
                 _log.warning("what was learned of %s while Redis was away may be lost", key[1])
                 raise
             except StoreUnavailableError:
-                self._learned.setdefault(key, learned)
+                newer = self._learned.setdefault(key, learned)
+                if newer is not learned:
+                    newer.follow(learned)
                 raise
             except RegistryError as error:
                 _log.warning("what was learned of %s is lost: %s", key[1], error)

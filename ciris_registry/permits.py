@@ -26,9 +26,19 @@ class HeldPermits:
         """A permit that nobody has asked with before."""
         return f"{self._process}|{next(self._tokens)}"
 
-    def keep(self, service_type: str, name: str, held: Held) -> None:
-        """Hold a permit until the next outcome of this provider."""
+    def keep(self, service_type: str, name: str, held: Held, now: int) -> None:
+        """Hold a permit until the next outcome of this provider; ``now`` is the server's time."""
+        self.holds(service_type, name, now)
         self.held.setdefault((service_type, name), deque()).append(held)
+
+    def holds(self, service_type: str, name: str, now: int) -> bool:
+        """Whether one of a provider is held that has not ended; those that have are dropped."""
+        held = self.held.get((service_type, name))
+        while held and held[0].deadline <= now:
+            held.popleft()
+        if not held:
+            self.held.pop((service_type, name), None)
+        return bool(held)
 
     def forget(self, service_type: str, name: str) -> None:
         """What was held of a provider is worth nothing any more."""
@@ -36,10 +46,6 @@ class HeldPermits:
 
     def take(self, service_type: str, name: str, now: int) -> str:
         """The oldest permit that has not ended, else an empty string."""
-        held = self.held.get((service_type, name))
-        while held:
-            permit, deadline = held.popleft()
-            if deadline > now:
-                return permit
-        self.held.pop((service_type, name), None)
-        return ""
+        if not self.holds(service_type, name, now):
+            return ""
+        return self.held[service_type, name].popleft().permit

@@ -26,13 +26,14 @@ class Synced(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """One service type as Redis has it: fields by registration id, breaker and permits by name."""
+    """One service type as Redis has it: fields by registration id, what breakers have by name."""
 
     now: int
     members: dict[str, int]
     records: dict[str, dict[str, str]]
     breakers: dict[str, dict[str, str]]
     permits: dict[str, dict[str, int]]
+    reporters: dict[str, dict[str, int]]
 
 
 class Registered(NamedTuple):

@@ -89,7 +89,9 @@ class Resolver:
             return None
         if admitted.permit is not None:
             one = admitted.registration
-            self._permits.keep(one.service_type, one.name, admitted.permit)
+            self._permits.keep(
+                one.service_type, one.name, admitted.permit, self.now(one.service_type)
+            )
         return admitted.instance
 
     async def admit(
@@ -171,6 +173,8 @@ class Resolver:
             # A loop that only resolves must not keep from running what looks for Redis.
             await asyncio.sleep(0)
             return self._plans.get(mirror, request, known, mirror.now()), "", 0
+        if taken:
+            self._rotations.note(request.service_type, taken, position)
         return self._plans.get(mirror, request, known, now), taken, position
 
     async def explain(self, request: Request) -> list[Explanation]:
@@ -240,4 +244,5 @@ class Resolver:
             _, _, position = await self._views.mirror(service_type).promptly(store, cursor)
         except StoreUnavailableError:
             return await self._rotations.step(service_type, cursor)
+        self._rotations.note(service_type, cursor, position)
         return position

@@ -25,17 +25,24 @@ times."""
 
 _MOST_ROTATIONS: Final = 10_000
 
+_ANYWHERE: Final = 2**16
+"""Where nothing is known of a rotation, it begins at a random position below this one."""
+
 
 class Rotation:
-    """The positions of one cursor that this process may use, from ``next`` up to ``end``."""
+    """The positions of one cursor that this process may use, from ``next`` up to ``end``.
 
-    __slots__ = ("_refill", "blocks", "end", "next", "refill_at", "spare")
+    ``beyond`` is the first one behind those that this process has heard of, None if of none.
+    """
+
+    __slots__ = ("_refill", "beyond", "blocks", "end", "next", "refill_at", "spare")
 
     def __init__(self, refill: Callable[[Rotation], None]) -> None:
         self.next = self.end = 0
         self.blocks = 0
         self.refill_at = -1
         self.spare: tuple[int, int] | None = None
+        self.beyond: int | None = None
         self._refill = refill
 
     def step(self) -> int:
@@ -68,6 +75,17 @@ class Rotation:
     def lease(self, first: int, size: int) -> None:
         """These positions are this process's."""
         self.spare = (first, first + size)
+        self.beyond = first + size
+
+    def go_on(self) -> None:
+        """Nobody can say whose turn it is: go on from here, or from anywhere.
+
+        Many processes that know of no position must not all begin with the same provider.
+        """
+        first = self.beyond
+        if first is None:
+            first = random.randrange(_ANYWHERE)  # noqa: S311 # no secret
+        self.lease(first, LARGEST_BLOCK)
 
 
 class Rotations:
@@ -98,9 +116,12 @@ class Rotations:
             try:
                 await self._link.promptly(self._leased(rotation, service_type, cursor))
             except StoreUnavailableError:
-                # Nobody can say whose turn it is: go on from here.
-                rotation.lease(rotation.end, LARGEST_BLOCK)
+                rotation.go_on()
         return position
+
+    def note(self, service_type: str, cursor: str, position: int) -> None:
+        """A resolve has taken this position otherwise: without Redis, go on from there."""
+        self.of(service_type, cursor).beyond = position + 1
 
     def _refill(self, rotation: Rotation, service_type: str, cursor: str) -> None:
         if self._link.ok:

@@ -10,6 +10,9 @@ from ciris_registry.breaker_config import CircuitBreakerConfig
 from ciris_registry.errors import SettingsError
 
 _TEN_YEARS: Final = 10 * 365 * 86_400.0
+REPLY_TIMEOUT: Final = 5.0
+"""Seconds for one command, connecting included. It ends what hangs for good; a resolve gives up
+long before. A command that blocks on the server must block for less than this."""
 
 
 class RegistrySettings(BaseModel):
@@ -35,9 +38,9 @@ class RegistrySettings(BaseModel):
     mass_expiry_share: float = Field(default=0.5, ge=0, le=1)
     """If more than this share of the leases ended while Redis was away, they are kept for once."""
 
-    store_timeout: float = Field(default=0.05, gt=0, le=3600)
+    store_timeout: float = Field(default=0.05, gt=0, le=REPLY_TIMEOUT)
     """How long a resolve waits for Redis. The first one that finds it away waits for this long,
-    those behind it not at all."""
+    those behind it not at all. At most 5 seconds, after which any command is given up."""
 
     patience: float = Field(default=5.0, ge=0, le=3600)
     """How long what is of no use without Redis, such as ``flush``, waits for it to come back."""

@@ -202,7 +202,7 @@ class Store:
         keys = self.keys(service_type)
         hashes = [keys.provider(one) for one in ids]
         for name in names:
-            hashes += (keys.breaker(name), keys.permits(name))
+            hashes += (keys.breaker(name), keys.permits(name), keys.reporters(name))
         reply = await self._run(
             "snapshot_load",
             service_type,
@@ -219,8 +219,9 @@ class Store:
             now=int(now),
             members=counters(members),
             records={one: dict(paired(flat)) for one, flat in zip(ids, rest, strict=False)},
-            breakers={name: dict(paired(found[2 * i])) for i, name in enumerate(names)},
-            permits={name: counters(found[2 * i + 1]) for i, name in enumerate(names)},
+            breakers={name: dict(paired(found[3 * i])) for i, name in enumerate(names)},
+            permits={name: counters(found[3 * i + 1]) for i, name in enumerate(names)},
+            reporters={name: counters(found[3 * i + 2]) for i, name in enumerate(names)},
         )
 
     async def take(self, service_type: str, cursor: str, steps: int) -> int:
@@ -249,10 +250,10 @@ class Store:
 
     async def read_breaker(
         self, service_type: str, name: str
-    ) -> tuple[dict[str, str], dict[str, int]]:
-        """A breaker's fields and permits; empty if there is none."""
+    ) -> tuple[dict[str, str], dict[str, int], dict[str, int]]:
+        """A breaker's fields, permits and reporters; empty if there is none."""
         reply = await self._run("breaker_read", service_type, name)
-        return dict(paired(reply[2])), counters(reply[3])
+        return dict(paired(reply[2])), counters(reply[3]), counters(reply[4])
 
     async def acquire(
         self, service_type: str, name: str, permit: str
@@ -312,7 +313,9 @@ class Store:
             "breaker_tally",
             service_type,
             repeatable=False,
-            tail=[keys.breaker(one.name) for one in counts],
+            tail=[
+                key for one in counts for key in (keys.breaker(one.name), keys.reporters(one.name))
+            ],
             process=self.process,
             counts=[
                 "" if part is None else part
@@ -321,6 +324,22 @@ class Store:
             ],
         )
         return [Verdict(word) for word in reply[2:]]
+
+    async def isolate(
+        self, service_type: str, name: str, duration: int, reason: str
+    ) -> BreakerReply:
+        """Say that a breaker is open in this process alone for so long; 0: that it is no longer."""
+        reply = await self._run(
+            "breaker_isolate",
+            service_type,
+            name,
+            repeatable=False,
+            provider=name,
+            process=self.process,
+            duration_ms=duration,
+            reason=reason,
+        )
+        return _breaker_reply(reply)
 
     async def override(
         self, service_type: str, name: str, override: str, reason: str, by: str, duration: int

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
-from ciris_registry.calls import blamed, explain, goes_on, unusable
+from ciris_registry.calls import MISTAKES, blamed, explain, goes_on, unusable
 from ciris_registry.errors import CallError, NoProviderError
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ async def stream(
                 begun = True
                 yield item
                 item = await source.next()
+        except _MistakeError as mistaken:
+            use.abandoned()
+            raise mistaken.mistake from None
         except _FailedError as failed:
             failure = failed.failure
-            if isinstance(failure, _UnusableError):
-                use.abandoned()
-                raise failure from None
             judgement = await use.raised(failure)
             tried.append(admitted.registration.name)
             if begun or not goes_on(order, judgement):
@@ -92,11 +92,14 @@ class _Source:
         """Begin the stream; its first item, ``_END`` if it has none."""
 
         async def begin() -> Any:  # as above
-            given = fn(self._admitted.instance, *args, **kwargs)
+            try:
+                given = fn(self._admitted.instance, *args, **kwargs)
+            except MISTAKES as mistake:
+                raise _MistakeError(mistake) from mistake
             if hasattr(given, "__await__"):
                 given = await given  # clients do that send the request first
             if not hasattr(given, "__aiter__"):
-                raise _UnusableError(unusable(given, streams=True))
+                raise _MistakeError(CallError(unusable(given, streams=True)))
             self._items = aiter(given)
             return await anext(self._items, _END)
 
@@ -121,6 +124,8 @@ class _Source:
         try:
             async with watch:
                 return await work
+        except _MistakeError:
+            raise
         except Exception as raised:
             raise _FailedError(blamed(raised, watch, self._admitted)) from raised
 
@@ -133,5 +138,9 @@ class _FailedError(Exception):
         self.failure = failure
 
 
-class _UnusableError(CallError):
-    """What was called gives no stream."""
+class _MistakeError(Exception):
+    """The program has called what cannot be called, or gives no stream."""
+
+    def __init__(self, mistake: Exception) -> None:
+        super().__init__(mistake)
+        self.mistake = mistake

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import hiredis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import (
+    ClusterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+)
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ciris_registry.errors import (
@@ -22,6 +29,7 @@ from ciris_registry.errors import (
 )
 from ciris_registry.retrying import UNREACHABLE, never_sent, persistently
 from ciris_registry.scripts import load_scripts
+from ciris_registry.settings import REPLY_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -35,12 +43,13 @@ _R = TypeVar("_R")
 # hiredis' own type says a tuple of one.
 _pack: Callable[[tuple[str | int, ...]], bytes] = cast("Any", hiredis).pack_command
 
-_NOT_NOW = ("READONLY", "OOM", "MISCONF", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "BUSY ")
-"""How the errors begin with which a server refuses for a while: it is away for our purposes."""
-
-REPLY_TIMEOUT: Final = 5.0
-"""Seconds for one command, connecting included. It ends what hangs for good; a resolve gives up
-long before. A command that blocks on the server must block for less than this."""
+_REFUSALS: Final = (ReadOnlyError, OutOfMemoryError, ClusterDownError)
+_REFUSAL: Final = re.compile(
+    r"(?:^|: -)(?:READONLY|OOM|MISCONF|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|BUSY|UNBLOCKED) "
+)
+"""The errors with which a server refuses for a while: it is away for our purposes. redis-py takes
+the code word off those that it has a type for (MASTERDOWN's is a ClusterDownError), and Redis 6.2
+writes its own words before the error of a command in a script."""
 
 AT_ONCE: Final = 64
 """Scripts that one process has under way at a time, each on a connection of its own; more wait for
@@ -169,7 +178,7 @@ class Transport:
         text = str(error) or type(error).__name__
         if "WRONGTYPE" in text:
             return DamagedStateError(self._location, text)
-        if isinstance(error, UNREACHABLE) or text.startswith(_NOT_NOW):
+        if isinstance(error, (*UNREACHABLE, *_REFUSALS)) or _REFUSAL.search(text):
             return StoreUnavailableError(self._location, text)
         return StoreError(self._location, text)
 

@@ -4,6 +4,7 @@
 -- KEYS[2]  permits      permit -> deadline
 -- KEYS[3]  events       the service type's stream
 -- KEYS[4]  meta         the service type's revision
+-- KEYS[5]  reporters    called|process, failed|process -> time
 -- ARGV[1]  provider     its name
 -- ARGV[2]  process      the process that learned it
 -- ARGV[3]  generation   the shared generation that it last knew
@@ -21,6 +22,7 @@ local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
 local streak = require("lib.streak")
+local reporters = require("lib.reporters")
 local journal = require("lib.journal")
 
 local process = ARGV[2]
@@ -45,7 +47,10 @@ local function merge()
   end
   local before = b.failure_count
   streak.merged(b, now, successes, running)
-  if ARGV[7] == "open" or b.failure_count >= b.failure_threshold then
+  local enough = reporters.judge(KEYS[5], b, now, process, true)
+  local opens = rules.in_a_row(b, enough) or (ARGV[7] == "open" and enough("window"))
+  reporters.note(KEYS[5], b, now, process, true)
+  if opens then
     rules.open(b, now)
     return "opened"
   end

@@ -89,6 +89,7 @@ def settings() -> RegistrySettings:
         minimum_calls=20,
         backoff_multiplier=1.0,
         max_recovery_timeout=3600.0,
+        min_reporters=1,
     )
     knobs = RegistrySettings(
         lease=15,

@@ -203,7 +203,9 @@ def _breakers(
             permit: min(deadline, alive.get(permit.rpartition("|")[0], 0))
             for permit, deadline in loaded.permits[name].items()
         }
-        breaker, problems = parse_breaker(fields, permits, CircuitBreakerConfig())
+        breaker, problems = parse_breaker(
+            fields, permits, CircuitBreakerConfig(), loaded.reporters[name]
+        )
         if problems:
             damaged.append(Damage(f"breaker {name}", "; ".join(problems)))
         if fields:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import socket
 import threading
 import urllib.request
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from http.server import ThreadingHTTPServer
+from typing import TYPE_CHECKING
 
 import aiohttp
 import anthropic
@@ -22,96 +21,14 @@ from pydantic_ai import Agent
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from ciris_registry import FAILURE, IGNORED, Judgement, RegistrySettings, cooldown
+from ciris_registry import FAILURE, Judgement, RegistrySettings, cooldown
 from ciris_registry.classification import Classifier
+from tests.unit.http_answers import ANSWERS, Handler
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator
 
     Call = Callable[[str], Awaitable[object]]
-
-
-NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
-
-
-class Answer(NamedTuple):
-    """What the server says, and what that means for it."""
-
-    status: int
-    meaning: Judgement
-    headers: Mapping[str, str] = NOTHING
-    error: Mapping[str, str | None] = NOTHING
-    # Where the body alone tells: what it means to clients whose errors do not have it.
-    without_body: Judgement | None = None
-
-
-QUOTA = {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": None}
-NO_CREDIT = {
-    "message": "Your credit balance is too low to access the API. Please go to Plans & Billing.",
-    "type": "invalid_request_error",
-}
-DATE = {"Date": "Sun, 06 Nov 1994 08:49:37 GMT"}
-REQUESTS_ARE_OUT = {
-    "x-ratelimit-remaining-requests": "0",
-    "x-ratelimit-reset-requests": "6m0s",
-    "x-ratelimit-remaining-tokens": "149984",
-    "x-ratelimit-reset-tokens": "20ms",
-}
-TOKENS_ARE_OUT = {
-    "anthropic-ratelimit-requests-remaining": "49",
-    "anthropic-ratelimit-requests-reset": "1994-11-06T08:49:38Z",
-    "anthropic-ratelimit-tokens-remaining": "0",
-    "anthropic-ratelimit-tokens-reset": "1994-11-06T08:50:37Z",
-}
-ANSWERS = {
-    "limited": Answer(429, cooldown(5)),
-    "limited-for-seconds": Answer(429, cooldown(7), {"Retry-After": "7"}),
-    "limited-for-milliseconds": Answer(
-        429, cooldown(1.5), {"Retry-After": "2", "retry-after-ms": "1500"}
-    ),
-    "limited-until": Answer(
-        429, cooldown(90), {**DATE, "Retry-After": "Sun, 06 Nov 1994 08:51:07 GMT"}
-    ),
-    "out-of-requests": Answer(429, cooldown(360), REQUESTS_ARE_OUT),
-    "out-of-tokens": Answer(429, cooldown(60), {**DATE, **TOKENS_ARE_OUT}),
-    "out-of-quota": Answer(429, cooldown(3600), {"Retry-After": "1"}, QUOTA, cooldown(1)),
-    "out-of-credit": Answer(400, cooldown(3600), {}, NO_CREDIT, IGNORED),
-    "unpaid": Answer(402, cooldown(3600)),
-    "wrong": Answer(400, IGNORED),
-    "unknown-key": Answer(401, IGNORED),
-    "forbidden": Answer(403, IGNORED),
-    "not-found": Answer(404, IGNORED),
-    "timed-out": Answer(408, FAILURE),
-    "unprocessable": Answer(422, IGNORED),
-    "broken": Answer(500, FAILURE),
-    "bad-gateway": Answer(502, FAILURE),
-    "unavailable": Answer(503, FAILURE, {"x-ratelimit-remaining": "9", "x-ratelimit-reset": "60"}),
-    "unavailable-for-seconds": Answer(503, cooldown(12), {"Retry-After": "12"}),
-    "overloaded": Answer(529, FAILURE),
-    "overloaded-for-seconds": Answer(529, cooldown(30), {"Retry-After": "30"}),
-}
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Gives the answer that the path names."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        answer = ANSWERS[self.path.split("/")[1]]
-        error = dict(answer.error) or {"message": "no", "type": "some_error", "code": None}
-        body = json.dumps({"type": "error", "error": error}).encode()
-        self.send_response_only(answer.status)
-        about = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        for name, text in {**about, **answer.headers}.items():
-            self.send_header(name, text)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_GET(self) -> None:
-        self.do_POST()
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +65,11 @@ async def by_openai(url: str) -> None:
 
 async def by_openai_stream(url: str) -> None:
     async with openai_client(url) as client:
-        await client.responses.create(model="gpt-4o", input="Hello", stream=True)
+        stream = await client.chat.completions.create(
+            model="gpt-4o", messages=[{"role": "user", "content": "Hello"}], stream=True
+        )
+        async for _ in stream:
+            pass
 
 
 async def by_anthropic(url: str) -> None:
@@ -156,6 +77,18 @@ async def by_anthropic(url: str) -> None:
         await client.messages.create(
             model="claude", max_tokens=9, messages=[{"role": "user", "content": "Hello"}]
         )
+
+
+async def by_anthropic_stream(url: str) -> None:
+    async with anthropic.AsyncAnthropic(api_key="none", base_url=url, max_retries=0) as client:
+        stream = await client.messages.create(
+            model="claude",
+            max_tokens=9,
+            messages=[{"role": "user", "content": "Hello"}],
+            stream=True,
+        )
+        async for _ in stream:
+            pass
 
 
 async def by_aiohttp(url: str) -> None:
@@ -216,3 +149,60 @@ async def test_so_is_one_that_has_no_body(
     assert classifier.error(error) == expected
     with suppress(AttributeError):
         error.close()  # type: ignore[attr-defined] # urllib's error is a response, and open
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "expected"),
+    [
+        (by_openai_stream, "openai-limited", cooldown(5)),
+        (by_openai_stream, "openai-quota", cooldown(3600)),
+        (by_openai_stream, "openai-broken", FAILURE),
+        (by_anthropic_stream, "anthropic-limited", cooldown(5)),
+        (by_anthropic_stream, "anthropic-overloaded", FAILURE),
+    ],
+)
+async def test_so_is_one_that_comes_inside_of_a_stream(
+    server: str, classifier: Classifier, call: Call, name: str, expected: Judgement
+) -> None:
+    error = await raised(call, f"{server}/{name}")
+    assert isinstance(error, openai.APIError | anthropic.APIError)
+    assert classifier.error(error) == expected
+
+
+@pytest.mark.parametrize("call", [*WITH_BODY, *WITHOUT_BODY])
+async def test_a_server_that_is_not_there_is_a_failure(classifier: Classifier, call: Call) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # and does not listen
+        error = await raised(call, f"http://127.0.0.1:{bound.getsockname()[1]}/gone")
+    assert classifier.error(error) == FAILURE
+
+
+async def late_httpx(url: str) -> None:
+    async with httpx.AsyncClient(timeout=0.1) as client:
+        await client.post(url)
+
+
+async def late_openai(url: str) -> None:
+    async with openai_client(url) as client:
+        await client.models.list(timeout=0.1)
+
+
+async def late_anthropic(url: str) -> None:
+    async with anthropic.AsyncAnthropic(api_key="none", base_url=url, max_retries=0) as client:
+        await client.models.list(timeout=0.1)
+
+
+async def late_aiohttp(url: str) -> None:
+    timeout = aiohttp.ClientTimeout(total=0.1)
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.post(url):
+        pass
+
+
+@pytest.mark.parametrize("call", [late_httpx, late_openai, late_anthropic, late_aiohttp])
+async def test_a_clients_own_timeout_is_a_failure(classifier: Classifier, call: Call) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        error = await raised(call, f"http://127.0.0.1:{silent.getsockname()[1]}/silent")
+    assert "timeout" in type(error).__name__.lower()
+    assert classifier.error(error) == FAILURE

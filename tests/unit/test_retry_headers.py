@@ -60,7 +60,15 @@ UNREADABLE = [
 RESETS = ["x-ratelimit-reset", "ratelimit-reset", "x-ratelimit-reset-tokens", "x-rate-limit-reset"]
 
 
-def seconds(limited: bool = True, **headers: str) -> float | None:
+def seconds(**headers: str) -> float | None:
+    return of_headers(headers, limited=True)
+
+
+def seconds_of_another_refusal(**headers: str) -> float | None:
+    return of_headers(headers, limited=False)
+
+
+def of_headers(headers: dict[str, str], *, limited: bool) -> float | None:
     named = {name.replace("_", "-"): text for name, text in headers.items()}
     wait = wait_of(named, NOW, limited=limited)
     return None if wait is None else wait.seconds
@@ -125,9 +133,9 @@ def test_if_none_is_known_to_be_empty_the_longest_counts() -> None:
 def test_a_budget_that_has_something_left_does_not_explain_another_refusal() -> None:
     resets = {"x_ratelimit_reset_requests": "6m0s", "x_ratelimit_reset_tokens": "1s"}
     left = {"x_ratelimit_remaining_requests": "59", "x_ratelimit_remaining_tokens": "700"}
-    assert seconds(limited=False, **resets, **left) is None
-    assert seconds(limited=False, **resets, x_ratelimit_remaining_requests="59") == 1
-    assert seconds(limited=False, x_ratelimit_reset="30") == 30
+    assert seconds_of_another_refusal(**resets, **left) is None
+    assert seconds_of_another_refusal(**resets, x_ratelimit_remaining_requests="59") == 1
+    assert seconds_of_another_refusal(x_ratelimit_reset="30") == 30
 
 
 @pytest.mark.parametrize("name", ["x-reset", "x-ratelimit-limit", "ratelimit-resets", "reset"])

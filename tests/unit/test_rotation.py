@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ciris_registry import SelectionStrategy, ServiceRegistry
-from ciris_registry.rotation import LARGEST_BLOCK, Rotation
+from ciris_registry import RegistrySettings, SelectionStrategy, ServiceRegistry
+from ciris_registry.link import Link
+from ciris_registry.rotation import LARGEST_BLOCK, Rotation, Rotations
 from ciris_registry.store import Store
 
 if TYPE_CHECKING:
@@ -167,10 +168,14 @@ async def test_exact_and_cached_resolves_share_one_rotation(new_registry: New) -
     assert Counter(one.name for one in exact) == dict.fromkeys("abc", 3)
 
 
-async def test_without_redis_the_rotation_goes_on_from_where_it_was(new_registry: New) -> None:
-    registry = new_registry(consistency="cached")
+@pytest.mark.parametrize("mode", ["cached", "exact"])
+async def test_without_redis_the_rotation_goes_on_from_where_it_was(
+    new_registry: New, mode: str
+) -> None:
+    """In exact mode, what the syncs had said was forgotten: each process began with the first."""
+    registry = new_registry(consistency=mode)
     register(registry, "abc")
-    await resolved(registry, 1)
+    before = await resolved(registry, 32)
     await settled(registry)
     await registry._session.store()
     for task in list(registry._session._tasks):
@@ -179,4 +184,17 @@ async def test_without_redis_the_rotation_goes_on_from_where_it_was(new_registry
     registry._link.cut("a test")
     got = await resolved(registry, 90)
     assert Counter(got) == dict.fromkeys("abc", 30)
+    assert before + got == (["a", "b", "c"] * 41)[: 32 + 90]
     registry._link.restored()
+
+
+async def test_processes_that_never_saw_the_rotation_do_not_all_begin_with_the_first() -> None:
+    met: Counter[int] = Counter()
+    for _ in range(300):
+        link = Link("redis://example", RegistrySettings())
+        link.cut("a test")
+        rotations = Rotations(None, link)  # type: ignore[arg-type]
+        first = await rotations.step("llm", CURSOR)
+        assert await rotations.step("llm", CURSOR) == first + 1
+        met[first % 3] += 1
+    assert min(met[place] for place in range(3)) > 50, met

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
+from ciris_registry.errors import DamagedStateError, StoreError, StoreUnavailableError
 from ciris_registry.event_reader import EventReader
+from ciris_registry.settings import REPLY_TIMEOUT
+from ciris_registry.tail import Tail
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -93,6 +97,81 @@ async def test_a_stream_whose_clock_was_ahead_is_followed_at_once_again(
     await follows(one, other, "llm", AT_ONCE)
 
 
+@pytest.mark.parametrize("url", ["real"], indirect=True)
+async def test_a_long_staleness_does_not_break_the_link(new_registry: New) -> None:
+    """A read of the streams waited for longer than any command may take, and ended as an outage."""
+    settings = RegistrySettings(store_timeout=5.0, max_staleness=30.0)
+    registry = new_registry(consistency="cached", settings=settings)
+    registry.register("h", "llm", Client())
+    assert await registry.get_service("h", "llm") is not None
+    states: list[str] = []
+    registry._link.on_change(lambda: states.append(registry._link.state))
+    mirror = registry._views.mirror("llm")
+    mirror.doubt()  # so that the first one who asks would have to ask
+
+    await asyncio.sleep(REPLY_TIMEOUT + 0.5)
+
+    assert states == []
+    assert mirror.fresh_until > time.monotonic() + 20, "what a read has told is fresh for long"
+
+
+@pytest.mark.parametrize("url", ["real"], indirect=True)
+async def test_an_answer_that_lay_about_is_as_old_as_it_is(
+    new_registry: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a blocked event loop, an old answer that told nothing counted as fresh for a moment."""
+    registry = new_registry(consistency="cached", settings=QUICK)
+    registry.register("h", "llm", Client())
+    assert await registry.get_service("h", "llm") is not None
+    read, held_up = EventReader.after, 0
+
+    async def late(reader: EventReader, *args: Any) -> Any:
+        nonlocal held_up
+        events = await read(reader, *args)
+        if events == [] and not held_up:
+            held_up = 1
+            time.sleep(0.6)  # noqa: ASYNC251 # that is what blocks it
+            heard.append(registry.health().heard["llm"])
+            asyncio.get_running_loop().call_soon(looked)
+        return events
+
+    def looked() -> None:
+        heard.append(registry.health().heard["llm"])
+
+    heard: list[float | None] = []
+    monkeypatch.setattr(EventReader, "after", late)
+    await async_wait_until(lambda: len(heard) == 2)
+
+    assert heard[1] is not None
+    assert heard[1] > 0.5
+
+
+@pytest.mark.parametrize("url", ["real"], indirect=True)
+async def test_following_keeps_fresh_what_is_told_of_something_now_and_then(
+    new_registry: New,
+) -> None:
+    """An answer is as old as its read, which may have waited for a long time before it."""
+    settings = RegistrySettings(store_timeout=5.0, max_staleness=1.0)
+    one = new_registry(consistency="cached", settings=settings)
+    other = new_registry(consistency="cached", settings=settings)
+    for registry in (one, other):
+        registry.register("h", "llm", Client(), name="shared")
+        assert await registry.get_service("h", "llm") is not None
+    mirror = other._views.mirror("llm")
+    stale, end = [], time.monotonic() + 3.5
+    await asyncio.sleep(0.5)
+    told = time.monotonic()
+    while time.monotonic() < end:
+        await asyncio.sleep(0.02)
+        if time.monotonic() > told + 0.6:
+            told = time.monotonic()
+            one.breaker("llm", "shared").force_open("a test", 0.001)
+        left = mirror.fresh_until - time.monotonic()
+        if left <= 0:
+            stale.append(left)
+    assert len(stale) <= 3, stale
+
+
 @pytest.mark.parametrize("url", ["real"], indirect=True)  # the imitation fails at such a stream
 @pytest.mark.parametrize("damaged", ["events", "meta"])
 async def test_one_damaged_service_type_does_not_hold_up_the_others(
@@ -131,3 +210,99 @@ async def test_one_damaged_service_type_does_not_hold_up_the_others(
     await async_wait_until(lambda: not other._views.mirror("llm").snapshot.damaged)
     await asyncio.sleep(1.0)
     await follows(one, other, "llm", 5.0)
+
+
+@pytest.mark.parametrize("url", ["real"], indirect=True)
+async def test_what_was_damaged_for_a_moment_does_not_end_the_tail(
+    pair: tuple[ServiceRegistry, ServiceRegistry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was started again after a while, which grew each time; nobody ended a doubt meanwhile."""
+    _, other = pair
+    read, errors = EventReader.after, 3
+
+    async def damaged(reader: EventReader, *args: Any) -> Any:
+        nonlocal errors
+        if errors:
+            errors -= 1
+            raise DamagedStateError("here", "WRONGTYPE")
+        return await read(reader, *args)
+
+    monkeypatch.setattr(EventReader, "after", damaged)
+    other._views.on_new()
+    await async_wait_until(lambda: not errors)
+    await follows(*pair, "memory", AT_ONCE)
+    assert [one.health().failures for one in pair] == [{}, {}]
+
+
+@pytest.mark.parametrize("url", ["real"], indirect=True)
+async def test_whatever_redis_says_the_tail_asks_again(
+    pair: tuple[ServiceRegistry, ServiceRegistry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = pair
+    read, errors = EventReader.after, 1
+
+    async def refused(reader: EventReader, *args: Any) -> Any:
+        nonlocal errors
+        if errors:
+            errors -= 1
+            raise StoreError("here", "ERR it does not like you")
+        return await read(reader, *args)
+
+    monkeypatch.setattr(EventReader, "after", refused)
+    other._views.on_new()
+    await async_wait_until(lambda: not errors)
+    await async_wait_until(lambda: one.health().ok and other.health().ok)
+    await follows(*pair, "memory", AT_ONCE)
+    assert [one.health().failures for one in pair] == [{}, {}]
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_a_tail_that_often_failed_ends_a_doubt_all_the_same(
+    new_registry: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It slept for up to half a minute, in which an open provider was called."""
+    registry = new_registry(consistency="cached", settings=QUICK)
+    began: list[float] = []
+
+    async def broken(tail: Tail, store: object) -> None:
+        began.append(time.monotonic())
+        raise ValueError(tail, store)
+
+    monkeypatch.setattr(Tail, "_run", broken)
+    monkeypatch.setattr("random.uniform", lambda _least, most: most)
+    await registry.start()
+    await async_wait_until(lambda: len(began) == 7, timeout=15.0)
+    assert began[-1] - began[-2] < 2.0
+
+
+@pytest.mark.parametrize("url", ["real"], indirect=True)
+async def test_events_that_cannot_be_read_are_asked_for_less_and_less_often(
+    pair: tuple[ServiceRegistry, ServiceRegistry],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """All else was answered, so it came back at once, hundreds of times a second, and silently."""
+    one, other = pair
+    read, attempts = EventReader.after, 0
+
+    async def refused(*_: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        raise StoreUnavailableError("here", "closed")
+
+    monkeypatch.setattr(EventReader, "after", refused)
+    for registry in pair:
+        registry._views.on_new()
+    await asyncio.sleep(2.5)
+    assert attempts <= 2 * 10
+    said = [line for line in caplog.messages if "events cannot be read" in line]
+    assert len(said) == 2, "once each"
+    await other.breaker("llm", "shared").aforce_open("a test", 60)
+    await asyncio.sleep(1.0)
+    assert one.health().redis == "up"
+    assert await one.get_service("h", "llm") is None, "it has asked"
+
+    monkeypatch.setattr(EventReader, "after", read)
+    await asyncio.sleep(3.0)
+    await follows(*pair, "memory", AT_ONCE)
+    assert len([line for line in caplog.messages if "can be read again" in line]) == 2

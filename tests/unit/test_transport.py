@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,25 +95,75 @@ async def test_patience_has_an_end() -> None:
         await transport(patience=0.1).attempt(away)
 
 
-async def test_an_error_of_redis_is_not_tried_again() -> None:
-    from redis.exceptions import OutOfMemoryError
-
+async def answered_with(line: str) -> tuple[Exception, int]:
+    """What comes of this line on the wire, and how often the command was sent for it."""
     sent = 0
 
-    async def full() -> Any:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
-        sent += 1
-        raise OutOfMemoryError("command not allowed when used memory > 'maxmemory'")
+        while count := await reader.readline():
+            words = []
+            for _ in range(int(count[1:])):
+                await reader.readline()
+                words.append((await reader.readline()).strip())
+            sent += words[0] == b"GET"
+            writer.write(f"-{line}\r\n".encode() if words[0] == b"GET" else b"+OK\r\n")
+        writer.close()
 
-    with pytest.raises(StoreError, match="maxmemory"):
-        await transport().attempt(full)
+    socket = Path(tempfile.gettempdir()) / f"ciris-{secrets.token_hex(6)}"
+    async with await asyncio.start_unix_server(serve, socket):
+        async with Redis(unix_socket_path=str(socket), protocol=2) as client:
+            told = Transport(client, "unix://example", 1.0, nothing)
+            with pytest.raises(StoreError) as raised:
+                await told.command(lambda redis: redis.get("key"))
+        await asyncio.sleep(0)
+    socket.unlink(missing_ok=True)
+    return raised.value, sent
+
+
+IN_A_SCRIPT_OF_6_2 = "ERR Error running script (call to f_8d7c): @user_script:5: @user_script: 5: -"
+
+
+@pytest.mark.parametrize("wrapped", ["", IN_A_SCRIPT_OF_6_2], ids=["plain", "in a script of 6.2"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "READONLY You can't write against a read only replica.",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "MISCONF Redis is configured to save RDB snapshots, but it's unable to persist to disk.",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        "NOREPLICAS Not enough good replicas to write.",
+        "CLUSTERDOWN The cluster is down",
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL.",
+    ],
+)
+async def test_a_server_that_refuses_for_a_while_counts_as_away(line: str, wrapped: str) -> None:
+    """Of those that redis-py has a type for, it has taken the code word off: they did not."""
+    error, sent = await answered_with(wrapped + line)
+    assert isinstance(error, StoreUnavailableError)
+    assert line.partition(" ")[2] in str(error)
+    assert sent == 1, "it says no at once, and will for a while"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ERR unknown command 'GET'",
+        "NOPERM this user has no permissions to run the 'get' command",
+        "BUSYGROUP Consumer Group name already exists",
+        "ERR the value 'READONLY' is not known",
+    ],
+)
+async def test_an_error_of_redis_is_no_outage_and_not_tried_again(line: str) -> None:
+    error, sent = await answered_with(line)
+    assert not isinstance(error, StoreUnavailableError)
     assert sent == 1
 
 
 async def test_hundreds_of_calls_at_once_wait_for_their_turn_on_a_few_connections(
     real_url: str,
 ) -> None:
-    patient = RegistrySettings(store_timeout=10.0)
+    patient = RegistrySettings(store_timeout=5.0)
     async with ServiceRegistry(url=real_url, settings=patient) as registry:
         name = registry.register("h", "llm", object())
         breaker = registry.breaker("llm", name)

@@ -1,0 +1,38 @@
+"""What is learned while Redis is away is offered once, and kept until it could be sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from ciris_registry.errors import StoreUnavailableError
+from ciris_registry.meanwhile import Gathered, Meanwhile
+
+KEY = ("llm", "shared")
+
+
+def numbers(learned: Gathered) -> tuple[int, int, int, int]:
+    return learned.generation, learned.successes, learned.failures, learned.streak
+
+
+@pytest.mark.parametrize(
+    ("later", "expected"), [(["failure"], (7, 1, 3, 3)), (["success", "failure"], (7, 2, 3, 1))]
+)
+async def test_what_is_learned_while_an_offer_fails_comes_on_top_of_what_was_offered(
+    later: list[str], expected: tuple[int, int, int, int]
+) -> None:
+    """It took the place of what had been offered in vain, which was lost."""
+    meanwhile = Meanwhile()
+    for outcome in ("success", "failure", "failure"):
+        meanwhile.of(KEY, 7).note(outcome)
+    meanwhile.of(KEY, 7).cools = True
+
+    async def in_vain(key: tuple[str, str], _: Gathered) -> None:
+        for outcome in later:
+            meanwhile.of(key, 8).note(outcome)  # type: ignore[arg-type]
+        raise StoreUnavailableError("somewhere", "a test")
+
+    with pytest.raises(StoreUnavailableError):
+        await meanwhile.offer(in_vain)
+
+    assert numbers(meanwhile.of(KEY, 9)) == expected
+    assert meanwhile.of(KEY, 9).cools

@@ -1,0 +1,78 @@
+"""What this process holds of permits: of each provider its own, and none whose time is over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ciris_registry import CircuitBreakerConfig, RegistrySettings, ServiceRegistry
+from ciris_registry.permits import Held, HeldPermits
+from tests.waiting import async_wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    New = Callable[..., ServiceRegistry]
+
+UNHURRIED = RegistrySettings(store_timeout=5.0, report_every=60.0)
+PROBED = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=0.01, timeout_duration=0.1)
+
+
+class Client:
+    """A provider without a health check, whose probes nobody reports."""
+
+
+def test_those_of_one_provider_are_no_business_of_another() -> None:
+    permits = HeldPermits("A")
+    permits.keep("llm", "a", Held("A|1", 100), 50)
+    assert permits.holds("llm", "a", 99)
+    assert not permits.holds("llm", "b", 99)
+    assert not permits.holds("memory", "a", 99)
+
+
+def test_those_whose_time_is_over_are_dropped_by_the_next_one_and_by_whoever_asks() -> None:
+    permits = HeldPermits("A")
+    for number in range(1000):
+        permits.keep("llm", "a", Held(f"A|{number}", number + 10), number)
+    assert len(permits.held["llm", "a"]) == 10
+    assert not permits.holds("llm", "a", 5000)
+    assert not permits.held
+
+
+async def test_a_probe_that_nobody_reports_does_not_end_the_batches_of_other_providers(
+    new_registry: New,
+) -> None:
+    """From then on every success of every provider was a round trip, for good."""
+    registry = new_registry(consistency="cached", settings=UNHURRIED)
+    registry.register("h", "llm", Client(), name="probed", circuit_breaker_config=PROBED)
+    registry.register("h", "memory", Client(), name="well")
+    await registry.flush()
+    await registry.breaker("llm", "probed").arecord_failure()
+
+    async def probed() -> bool:
+        return await registry.get_service("h", "llm") is not None
+
+    for probes in range(1, 4):
+        await async_wait_until(probed)
+        assert len(registry._parts.permits.held["llm", "probed"]) == 1, probes
+        registry.breaker("memory", "well").record_success()
+        assert registry.health().pending_successes == probes
+
+    own = registry.breaker("llm", "probed")
+    await own.arecord_success()
+    assert own.get_stats()["success_count"] == 1, "and its own outcome settles it"
+
+
+async def test_a_success_of_a_closed_breaker_waits_again_once_its_permits_are_over(
+    new_registry: New,
+) -> None:
+    registry = new_registry(consistency="cached", settings=UNHURRIED)
+    registry.register("h", "llm", Client(), name="probed", circuit_breaker_config=PROBED)
+    await registry.flush()
+    own = registry.breaker("llm", "probed")
+    registry._parts.permits.keep("llm", "probed", Held("A|1", own._mirror.now() + 30_000), 0)
+    own.record_success()
+    assert registry.health().pending_successes == 0, "it may be that of the permit"
+
+    registry._parts.permits.keep("llm", "probed", Held("A|1", own._mirror.now() - 1), 0)
+    own.record_success()
+    assert registry.health().pending_successes == 1
