@@ -53,6 +53,10 @@ class Guard:
             if handle.name not in self._told:
                 self._told.add(handle.name)
                 _log.warning("outcomes of %s cannot be reported: %s", handle.name, error)
+        finally:
+            # Behind the report, which may have little time left and does not wait for this.
+            if admitted.slot is not None:
+                self.slots.give_back(admitted.slot)
 
 
 class Use:
@@ -70,8 +74,8 @@ class Use:
     async def answered(self) -> None:
         """It goes on, but what a probe was to show is known: it goes well."""
         if self._admitted.permit is not None:
-            probe, self._answered = self._admitted, True
-            self._admitted = probe._replace(permit=None, generation=None)
+            probe, self._answered = self._admitted._replace(slot=None), True
+            self._admitted = self._admitted._replace(permit=None, generation=None)
             await self._guard.settle(probe, SUCCESS)
 
     async def raised(self, error: Exception) -> Judgement:
@@ -93,17 +97,18 @@ class Use:
         admitted = self._ended()
         if not self._answered:
             await self._guard.settle(admitted, SUCCESS)
+        elif admitted.slot is not None:
+            self._guard.slots.give_back(admitted.slot)
 
     def abandoned(self) -> None:
         """It ended without an outcome: cancelled, or given up by its caller."""
         admitted = self._ended()
         if admitted.permit is not None:
             admitted.handle.give_back(admitted.permit.permit)
+        if admitted.slot is not None:
+            self._guard.slots.give_back(admitted.slot)
 
     def _ended(self) -> Admitted:
         """It is in flight no longer, whatever becomes of the report of its outcome."""
-        admitted = self._admitted
-        admitted.handle.in_flight -= 1
-        if admitted.slot is not None:
-            self._guard.slots.give_back(admitted.slot)
-        return admitted
+        self._admitted.handle.in_flight -= 1
+        return self._admitted
