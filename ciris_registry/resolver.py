@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ciris_registry.errors import DamagedStateError, StoreUnavailableError
 from ciris_registry.explanation import Explanation
 from ciris_registry.gate import Gate
-from ciris_registry.plans import Plans
+from ciris_registry.plans import Plans, load
 from ciris_registry.rotation import Rotations
-from ciris_registry.selection import Left, rotated
+from ciris_registry.selection import Left
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -124,7 +124,7 @@ class Resolver:
         if key is not None and plan is not known:
             self._plans.remember(key, plan)
         if plan.admitted and taken == plan.walk.cursor and not without:
-            drawn = plan.admitted[position % len(plan.admitted)]
+            drawn = plan.at(position)
             if not settles or drawn.registration.max_in_flight is None:
                 return drawn
         passed: list[Left] = [] if left is None else left
@@ -191,7 +191,8 @@ class Resolver:
         for tier in plan.tiers:
             order: Iterable[Registration] = tier.candidates
             if tier.cursor and tier.shared:
-                order = rotated(tier.candidates, await self._next(store, request, tier.cursor))
+                position = await self._next(store, request, tier.cursor)
+                order = tier.in_turn(position, self._load)
             for one in order:
                 breaker = snapshot.breakers.get(one.name)
                 reason = "in turn" if tier.cursor else "in order"
@@ -232,7 +233,10 @@ class Resolver:
             position = await self._rotations.step(request.service_type, tier.cursor)
         elif tier.cursor != taken:
             position = await self._taken(store, request.service_type, tier.cursor)
-        return rotated(tier.candidates, position)
+        return tier.in_turn(position, self._load)
+
+    def _load(self, one: Registration) -> int:
+        return load(self._views.handle(one.service_type, one.name))
 
     async def _taken(self, store: Store, service_type: str, cursor: str) -> int:
         try:

@@ -50,7 +50,7 @@ class Slots:
         self._remembered = settings.max_staleness
         self._tokens = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._held: dict[Key, set[str]] = {}
+        self._held: dict[Key, dict[str, bool]] = {}  # whether Redis may have it
         self._returning: dict[Key, list[str]] = {}
 
     def held(self, service_type: str, name: str) -> int:
@@ -80,16 +80,19 @@ class Slots:
         mine = self.held(one.service_type, one.name) + (answer.word == "taken")
         handle.elsewhere = max(0, answer.taken - mine)
         handle.elsewhere_until = time.monotonic() + self._remembered
-        return self._hold(slot) if answer.word == "taken" else Left(one, "full", answer.retry_at)
+        if answer.word == "full":
+            return Left(one, "full", answer.retry_at)
+        return self._hold(slot, in_redis=True)
 
     def give_back(self, slot: Slot) -> None:
         """A call has ended. Does not wait, and needs no event loop."""
         key = (slot.service_type, slot.name)
-        held = self._held.get(key, set())
-        held.discard(slot.slot)
+        held = self._held.get(key, {})
+        in_redis = held.pop(slot.slot, True)
         if not held:
             self._held.pop(key, None)
-        self._return(key, slot.slot)
+        if in_redis:  # else there would be one for each call of an outage
+            self._return(key, slot.slot)
 
     async def renew(self, store: Store, service_type: str) -> None:
         """The calls of this event loop that hold slots of a service type go on."""
@@ -100,6 +103,8 @@ class Slots:
         }
         if not held:
             return
+        for name, slots in held.items():
+            self._held[service_type, name].update(dict.fromkeys(slots, True))
         try:
             await store.renew_slots(service_type, held)
         finally:
@@ -129,13 +134,13 @@ class Slots:
         self._here()
         if self.held(one.service_type, one.name) >= most:
             return Left(one, "full")
-        return self._hold(self._new(one))
+        return self._hold(self._new(one), in_redis=False)
 
-    def _hold(self, slot: Slot) -> Slot:
-        self._here().setdefault((slot.service_type, slot.name), set()).add(slot.slot)
+    def _hold(self, slot: Slot, *, in_redis: bool) -> Slot:
+        self._here().setdefault((slot.service_type, slot.name), {})[slot.slot] = in_redis
         return slot
 
-    def _here(self) -> dict[Key, set[str]]:
+    def _here(self) -> dict[Key, dict[str, bool]]:
         """What the running loop holds. Calls of a loop that ended do not go on."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
@@ -150,7 +155,6 @@ class Slots:
             self._outbox.put(
                 f"the return of slots of {key[0]} {key[1]}",
                 lambda store: self._send_back(store, key),
-                away=lambda: self._returning.pop(key, None),  # they run out
             )
 
     async def _send_back(self, store: Store, key: Key) -> None:

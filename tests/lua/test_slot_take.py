@@ -209,6 +209,19 @@ def test_a_heartbeat_takes_again_what_redis_has_lost(server: LuaServer) -> None:
     assert abs(server.expiries()[SLOTS] - (START + LEASE)) < 1_000
 
 
+def test_a_heartbeat_sweeps_away_what_nobody_has_renewed(server: LuaServer) -> None:
+    limit(server, 2)
+    take(server, "A|1")
+    take(server, "B|1")
+    server.clock.now += LEASE // 2
+    go_on(server, ["A|1"])
+    server.clock.now += LEASE // 2
+
+    go_on(server, ["A|1"])
+
+    assert taken(server) == {"A|1"}
+
+
 def test_slots_of_several_providers_are_renewed_in_one_call(server: LuaServer) -> None:
     names = ["one", "two"]
     reply = server.call(
