@@ -546,6 +546,7 @@ class BreakerHandle:
             again = self.name in told
             reason = "its trial failed" if again else f"{own.failures} failures in a row of its own"
         told[self.name] = until
+        await self._membership.announce(store, [self.service_type])
         length = max(0, until - self._mirror.now())
         reply = await store.isolate(self.service_type, self.name, length, reason)
         if not until or reply.verdict is not Verdict.CHANGED:
