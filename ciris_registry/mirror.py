@@ -23,7 +23,7 @@ from ciris_registry.replies import NOTHING
 from ciris_registry.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from ciris_registry.events import Event
     from ciris_registry.handle import BreakerHandle
@@ -109,7 +109,9 @@ class Mirror:
         self.handles: weakref.WeakValueDictionary[str, BreakerHandle] = (
             weakref.WeakValueDictionary()
         )
-        self.asked: dict[str, int] = {}
+        self.asked: dict[str, tuple[int, int]] = {}
+        self.told: dict[str, int] = {}
+        self.on_ended: Callable[[str], None] = lambda _name: None
         self.alerts: dict[str, float] = {}
         self._session = parts.session
         self._link = parts.link
@@ -217,8 +219,12 @@ class Mirror:
         fields, permits, reporters = await store.read_breaker(self.service_type, name)
         if fields:
             breaker, _ = parse_breaker(fields, permits, self._default, reporters)
+            known = self.snapshot.breakers.get(name)
+            ended = known is not None and self._carry(known, name, breaker)
             self._confirmed[name] = breaker
             self.put(name, breaker)
+            if ended:
+                self.on_ended(name)
 
     def expire(self) -> None:
         """Have the next sync read everything: a write may mean more than its writer knew."""
@@ -319,12 +325,20 @@ class Mirror:
             self.service_type, version, orders, loaded, self._default, before.damaged
         )
         self._membership.notice(read)
+        ended = [
+            name
+            for name, known in self.snapshot.breakers.items()
+            if known.own is not None
+            and (name not in read.breakers or self._carry(known, name, read.breakers[name]))
+        ]
         self._confirmed = dict(read.breakers)
         self._answered.clear()
         self._room = 2 * len(read.breakers) + _ROOM
         self.place = self.place or _place(loaded.now)
         self.asked = {name: at for name, at in self.asked.items() if name in read.breakers}
         self.change(read.with_own(self._membership.own(self.service_type)))
+        for name in ended:
+            self.on_ended(name)
         return True
 
     def _tidy(self) -> None:
@@ -334,7 +348,7 @@ class Mirror:
         self.snapshot = replace(
             self.snapshot, breakers={name: one for name, one in breakers.items() if name in kept}
         )
-        for known in (self._confirmed, self._answered, self.asked, self.alerts):
+        for known in (self._confirmed, self._answered, self.asked, self.alerts, self.told):
             for name in [name for name in known if name not in kept]:
                 del known[name]
         self._room = 2 * len(kept) + _ROOM
@@ -347,6 +361,7 @@ class Mirror:
             for name, breaker in self.snapshot.breakers.items()
             if breaker.state is not CircuitState.CLOSED
             or breaker.cooldown_until > now
+            or breaker.is_open_here(now)
             or breaker.override_in_force(now)
         ]
         return [*standing, *self.handles]
@@ -412,9 +427,27 @@ class Mirror:
             breaker.permits.update(known.permits)
         if permit is not None:
             breaker.permits[permit[0]] = permit[1]
+        ended = self._carry(known, name, breaker)
         self._confirmed[name] = breaker
         self.put(name, breaker, version)
+        if ended:
+            self.on_ended(name)
         return True
+
+    def _carry(self, known: BreakerState, name: str, breaker: BreakerState) -> bool:
+        """Keep this process's own streak beside what is shared; whether that has ended it.
+
+        What is decided for all ends it, be it an opening, a reset or an operator's word.
+        """
+        own = known.own
+        if own is None:
+            return False
+        same = name not in self._confirmed or own.decided_at == breaker.decided_at
+        if not same or breaker.state is not CircuitState.CLOSED:
+            return True
+        own = replace(own, decided_at=breaker.decided_at)
+        breaker.own = own.bounded(self.now(), breaker.config)
+        return False
 
 
 def _admission(breaker: BreakerState) -> tuple[object, ...]:
@@ -426,6 +459,7 @@ def _admission(breaker: BreakerState) -> tuple[object, ...]:
         breaker.cooldown_until,
         breaker.override,
         breaker.override_until,
+        (breaker.own.until, breaker.own.trial_until) if breaker.own is not None else (0, 0),
     )
 
 
