@@ -200,8 +200,11 @@ class Mirror:
             place = batch.join(cursor, limit)
             if self._running is None:
                 await self._run(store, batch)
-            else:
+            elif limit is None:
                 await batch.wait(loop)
+            else:
+                # Behind whoever has no limit, this may take long; and a doubt ends it.
+                await self._link.promptly(_ended(batch.wait(loop)), limit)
             if batch.error is not None:
                 raise batch.error
             if batch.snapshot is not None:
@@ -439,6 +442,10 @@ class Mirror:
         self._confirmed[name] = breaker
         self.put(name, breaker, version)
         return True
+
+
+async def _ended(waiting: asyncio.Future[None]) -> None:
+    await waiting
 
 
 def _admission(breaker: BreakerState) -> tuple[object, ...]:
