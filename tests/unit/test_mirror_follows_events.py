@@ -200,6 +200,8 @@ DAMAGED = {
     "nothing but a generation": {"breaker": '["generation", "7"]'},
     "no such state": {"state": {"state": "ajar"}},
     "a counter that is no number": {"state": {"retry_at": "soon"}},
+    "a counter of many digits": {"state": {"retry_at": "9" * 400}},
+    "a counter beyond counting": {"state": {"retry_at": float("inf")}},
     "a digit that is no number": {"state": {"generation": "²"}},
     "a revision that is no number": {"revision": "²"},
     "a revision that nobody can read": {"revision": "9" * 5000},
