@@ -390,6 +390,7 @@ class Store:
             streak=learned.streak,
             state="open" if learned.opened else "closed",
             cooldown_ms=learned.cooldown,
+            age=learned.age,
         )
         return _breaker_reply(reply)
 

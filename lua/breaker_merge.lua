@@ -12,6 +12,7 @@
 -- ARGV[6]  streak       how many failed since the last one that succeeded
 -- ARGV[7]  state        "open" if its own breaker is open now, else "closed"
 -- ARGV[8]  cooldown_ms  what is left of a cooldown that it was told; 0: none
+-- ARGV[9]  age          how long ago the newest of the successes was, in milliseconds
 -- Returns  {"opened", now, field, value, …}     the failures opened it
 --          {"changed", now, field, value, …}    the streak or the cooldown is another one
 --          {"unchanged", now, field, value, …}  but for the totals: the shared state leads
@@ -40,12 +41,15 @@ end
 local function merge()
   local current = tonumber(ARGV[3]) == b.generation
   local counts = current and b.state == "closed" and breaker.override(b, now) == ""
-  if failures == 0 or not counts then
+  if not counts then
     return "unchanged"
   end
   local before = b.failure_count
-  streak.merged(b, now, successes, running)
-  if ARGV[7] == "open" or b.failure_count >= b.failure_threshold then
+  if successes > 0 then
+    streak.succeeded(b, now - tonumber(ARGV[9]))
+  end
+  streak.merged(b, now, running)
+  if failures > 0 and (ARGV[7] == "open" or b.failure_count >= b.failure_threshold) then
     rules.open(b, now)
     return "opened"
   end

@@ -15,6 +15,7 @@ import redis
 from ciris_registry import RegistrySettings, ServiceRegistry
 from tests.fleet.outages import REGISTER, STORE_TIMEOUT, wait_for
 from tests.fleet.shared_state import SharedState
+from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,3 +177,22 @@ async def test_a_thousand_failures_during_an_outage_are_one_number(
         assert found["state"] == "open"
         assert found["total_failures"] in {1000, 1001}
         assert totals(server)[1] == found["total_failures"]
+
+
+async def test_successes_of_an_outage_end_a_streak_of_before_it(server: Server) -> None:
+    settings = RegistrySettings(store_timeout=STORE_TIMEOUT)
+    async with ServiceRegistry(url=server.url, settings=settings) as registry:
+        registry.register_global("llm", object(), name="shared")
+        handle = registry.breaker("llm", "shared")
+        for _ in range(4):
+            await handle.arecord_failure()
+        server.freeze()
+        await registry.get_service("h", "llm", consistency="exact")
+        await async_wait_until(lambda: registry.health().redis == "down")
+        for _ in range(100):
+            handle.record_success()
+        server.thaw()
+        await async_wait_until(lambda: registry.health().ok)
+        await registry.flush()
+        assert (await handle.aget_stats())["failure_count"] == 0
+        assert (await handle.arecord_failure()).value == "closed"

@@ -139,6 +139,7 @@ def merge(
     generation: int = 0,
     state: str = "closed",
     cooldown: int = 0,
+    age: int = 0,
     writes: bool = True,
 ) -> list[Any]:
     return server.call(
@@ -152,6 +153,7 @@ def merge(
         streak=failures if streak is None else streak,
         state=state,
         cooldown_ms=cooldown,
+        age=age,
         writes=writes,
     )
 
