@@ -328,6 +328,7 @@ class BreakerHandle:
             known.state is not CircuitState.CLOSED,
             max(0, known.cooldown_until - now) if gathered.cools else 0,
             gathered.age(),
+            max(0, known.retry_at - now) if known.state is CircuitState.OPEN else 0,
         )
         await self._do(store, lambda: store.merge(self.service_type, self.name, learned))
 

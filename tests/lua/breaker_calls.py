@@ -140,6 +140,7 @@ def merge(
     state: str = "closed",
     cooldown: int = 0,
     age: int = 0,
+    wait: int = 0,
     writes: bool = True,
 ) -> list[Any]:
     return server.call(
@@ -154,6 +155,7 @@ def merge(
         state=state,
         cooldown_ms=cooldown,
         age=age,
+        wait_ms=wait,
         writes=writes,
     )
 
