@@ -348,6 +348,8 @@ class BreakerHandle:
             gathered.streak,
             known.state is not CircuitState.CLOSED,
             max(0, known.cooldown_until - now) if gathered.cools else 0,
+            gathered.age(),
+            max(0, known.retry_at - now) if known.state is CircuitState.OPEN else 0,
         )
         await self._do(store, lambda: store.merge(self.service_type, self.name, learned))
 
@@ -489,12 +491,12 @@ class BreakerHandle:
 
     def learn(self, counted: Counted) -> None:
         """Successes that Redis has not been told of, and will be offered when it is back."""
-        self._learned().note("success", counted.number)
+        self._learned().note("success", counted.number, counted.newest)
 
     def _note(self, outcome: Outcome, earlier: Counted | None) -> None:
         learned = self._learned()
         if earlier is not None:
-            learned.note("success", earlier.number)
+            learned.note("success", earlier.number, earlier.newest)
         learned.note(outcome)
 
     def _holds_permit(self) -> bool:

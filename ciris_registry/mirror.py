@@ -45,6 +45,9 @@ _FIRST_PAUSE: Final = 0.001
 _LONGEST_PAUSE: Final = 0.05
 """Seconds between two attempts to read what keeps changing."""
 
+_STEP: Final = 1000
+"""Milliseconds by which a server's clock has stepped, and not merely answered late."""
+
 _ROOM: Final = 1000
 """Breakers of no registration that are remembered between two loads."""
 
@@ -199,8 +202,11 @@ class Mirror:
             place = batch.join(cursor, limit)
             if self._running is None:
                 await self._run(store, batch)
-            else:
+            elif limit is None:
                 await batch.wait(loop)
+            else:
+                # Behind whoever has no limit, this may take long; and a doubt ends it.
+                await self._link.promptly(_ended(batch.wait(loop)), limit)
             if batch.error is not None:
                 raise batch.error
             if batch.snapshot is not None:
@@ -260,7 +266,7 @@ class Mirror:
         known = self.snapshot.breakers.get(name)
         if reply.verdict is Verdict.MISSING or known is None:
             return
-        self._ahead = reply.now - _monotonic()
+        self._note_clock(reply.now)
         self._take_over(known, name, reply.now, reply.fields, permit)
 
     def confirmed(self, name: str) -> BreakerState | None:
@@ -288,6 +294,8 @@ class Mirror:
         synced = await store.sync(kind, self.snapshot.version, batch.steps)
         if batch.steps:
             batch.positions = dict(zip(batch.steps, synced.positions, strict=True))
+        if self._note_clock(synced.now):
+            synced = await store.sync(kind, self.snapshot.version, {})
         if synced.expired and self._membership.may_bury():
             ids = [one.id for one in self.snapshot.registrations]
             await store.sweep(kind, ids)
@@ -385,6 +393,18 @@ class Mirror:
         taken = self._take_over(known, event.provider, event.at, fields, version=version)
         return taken and ahead == 1
 
+    def _note_clock(self, now: int) -> bool:
+        """The server says what time it is; whether its clock has stepped back.
+
+        Then no time that it told before says what is older than what.
+        """
+        stepped = self._loaded and now < self.now() - _STEP
+        self._ahead = now - _monotonic()
+        if stepped:
+            self._answered.clear()
+            self.expire()
+        return stepped
+
     def _alert(self, name: str) -> None:
         """A streak of failures runs somewhere: whoever has seen successes says so now."""
         if name in self.snapshot.breakers:
@@ -412,17 +432,26 @@ class Mirror:
         permit: tuple[str, int] | None = None,
         version: Version | None = None,
     ) -> bool:
-        """False if it cannot be read. What is older than what is known changes nothing."""
-        if at < self._answered.get(name, 0):
-            if version is not None:
-                self.snapshot = replace(self.snapshot, version=version)
-            return True
+        """False if it cannot be read, or nobody can tell what it means.
+
+        What is older than what is known changes nothing.
+        """
         breaker = BreakerState(
             known.config, buckets=[*known.buckets], reporters=known.reporters.copy()
         )
         if update_breaker(breaker, fields):
             return False
-        self._answered[name] = at
+        confirmed = self._confirmed.get(name, known)
+        # A generation tells old from new also where the server's clock has stepped back.
+        if breaker.generation <= confirmed.generation and at < self._answered.get(name, 0):
+            if version is None:
+                return True
+            if _admission(breaker) != _admission(confirmed):
+                return False
+            self.snapshot = replace(self.snapshot, version=version)
+            return True
+        now = self.now()
+        self._answered[name] = at if at <= now + _STEP else now
         if breaker.generation == known.generation:
             breaker.permits.update(known.permits)
         if permit is not None:
@@ -448,6 +477,10 @@ class Mirror:
         own = replace(own, decided_at=breaker.decided_at)
         breaker.own = own.bounded(self.now(), breaker.config)
         return False
+
+
+async def _ended(waiting: asyncio.Future[None]) -> None:
+    await waiting
 
 
 def _admission(breaker: BreakerState) -> tuple[object, ...]:
