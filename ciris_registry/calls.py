@@ -6,11 +6,11 @@ a use means to the breaker, the guard says; who may be called, the resolver.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ciris_registry.errors import CallError, CallTimeoutError, NoProviderError
 from ciris_registry.explanation import Explanation
+from ciris_registry.time_limit import TimeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ciris_registry.plans import Plan
     from ciris_registry.resolver import Resolver
     from ciris_registry.selection import Left, Request
+    from ciris_registry.time_limit import TimeLimit
 
 _NOTHING: Final = object()
 _GOES_ON: Final = frozenset({"failure", "cooldown"})
@@ -65,10 +66,15 @@ class Calls:
     def __init__(self, resolver: Resolver, guard: Guard) -> None:
         self._resolver = resolver
         self._guard = guard
+        self._limits = TimeLimits()
 
     def use(self, order: Order, admitted: Admitted) -> Use:
         """A use of a provider that begins now."""
         return self._guard.use(admitted, order.classify)
+
+    def limit(self, admitted: Admitted) -> TimeLimit:
+        """How long it may take at the most."""
+        return self._limits.limit(admitted.seconds)
 
     async def first(self, order: Order) -> Admitted:
         """The first provider that may be called.
@@ -121,9 +127,10 @@ class Calls:
         """
         tried: list[str] = []
         ended = Ended()
+        admitted = _taken(order)
         while True:
             try:
-                admitted = await (self.next(order, tried) if tried else self.first(order))
+                admitted = admitted or await self.next(order, tried)
             except NoProviderError as nobody:
                 if ended.failure is not None:
                     explain(ended.failure, tried, nobody)
@@ -132,6 +139,7 @@ class Calls:
             if not further:
                 return ended
             tried.append(admitted.registration.name)
+            admitted = None
 
     async def _call(
         self,
@@ -142,17 +150,18 @@ class Calls:
         kwargs: Mapping[str, Any],
     ) -> tuple[Ended, bool]:
         """One candidate; and whether the next one is to be called."""
-        use, watch = self.use(order, admitted), asyncio.timeout(admitted.seconds)
+        use = self._guard.use(admitted, order.classify)
+        limit = self._limits.limit(admitted.seconds)
         pending: Any = _NOTHING
         try:
-            async with watch:
+            with limit:
                 pending = fn(admitted.instance, *args, **kwargs)
                 value = await pending if hasattr(pending, "__await__") else _NOTHING
         except Exception as raised:
             if pending is _NOTHING and isinstance(raised, MISTAKES):
                 use.abandoned()
                 raise
-            failure = blamed(raised, watch, admitted)
+            failure = blamed(raised, limit, admitted)
             further = goes_on(order, await use.raised(failure))
             return Ended(failure=failure, exhausted=further), further
         except BaseException:
@@ -161,6 +170,8 @@ class Calls:
         if value is _NOTHING:
             use.abandoned()
             raise CallError(unusable(pending))
+        if use.counted():
+            return Ended(value), False
         further = goes_on(order, await use.returned(value))
         return Ended(value, exhausted=further), further
 
@@ -170,9 +181,14 @@ def goes_on(order: Order, judgement: Judgement) -> bool:
     return order.failover and judgement.kind in _GOES_ON
 
 
-def blamed(raised: Exception, watch: asyncio.Timeout, admitted: Admitted) -> Exception:
+def _taken(order: Order) -> Admitted | None:
+    """Whom its plan lets be called without asking anybody."""
+    return order.plan.take() if order.plan is not None and not order.exact else None
+
+
+def blamed(raised: Exception, limit: TimeLimit, admitted: Admitted) -> Exception:
     """What a provider is blamed for: that it took too long, or what it raised."""
-    if not (isinstance(raised, TimeoutError) and watch.expired()):
+    if not (isinstance(raised, TimeoutError) and limit.expired):
         return raised
     late = CallTimeoutError(admitted.registration.name, admitted.seconds)
     late.__cause__ = raised

@@ -120,6 +120,10 @@ class Classifier:
             return IGNORED
         return self._decided(error, policies) or self._by_default(error)
 
+    def judges_values(self, *policies: Classify | None) -> bool:
+        """Whether any policy is to be asked; else whatever is returned is a success."""
+        return self._of_registry is not None or any(policies)
+
     def value(self, value: object, *policies: Classify | None) -> Judgement:
         """Judge what a call returned: a success if no policy decides."""
         return self._decided(value, policies) or SUCCESS

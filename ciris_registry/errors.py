@@ -110,8 +110,9 @@ class CircuitBreakerError(RegistryError):
     """A call was refused because the breaker does not let it through.
 
     ``name`` is the breaker's, ``reason`` one of ``open``, ``half_open`` (its permits are out),
-    ``cooling_down`` and ``forced_open``; ``retry_after`` is the number of seconds until it might
-    let one through, ``None`` if nobody knows.
+    ``open_here`` (in this process only, or its trial is out), ``cooling_down`` and ``forced_open``;
+    ``retry_after`` is the number of seconds until it might let one through, ``None`` if nobody
+    knows.
     """
 
     def __init__(self, name: str, reason: str = "open", retry_after: float | None = None) -> None:

@@ -60,7 +60,7 @@ class Guard:
 
 
 class Use:
-    """One use, from its beginning; one of its last four methods is called, once, at its end."""
+    """One use, from its beginning to its end, at which one of the last five methods is called."""
 
     __slots__ = ("_admitted", "_answered", "_classify", "_guard")
 
@@ -84,6 +84,18 @@ class Use:
         judgement = guard.classifier.error(error, self._classify, admitted.classify)
         await guard.settle(admitted, judgement)
         return judgement
+
+    def counted(self) -> bool:
+        """It ended with a value that nobody judges, which is counted; else ``returned`` settles."""
+        admitted, classifier = self._admitted, self._guard.classifier
+        if (
+            admitted.permit is not None
+            or classifier.judges_values(self._classify, admitted.classify)
+            or not admitted.handle.count_success(admitted.generation)
+        ):
+            return False
+        self._ended()
+        return True
 
     async def returned(self, value: object) -> Judgement:
         """It ended with this value; what that was taken for."""

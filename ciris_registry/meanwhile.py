@@ -7,6 +7,7 @@ breakers. Nothing is offered twice: what is on its way when Redis goes away agai
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from ciris_registry.errors import RegistryError, StoreUnavailableError, UncertainWriteError
@@ -25,19 +26,25 @@ class Gathered:
     ``cools`` says that it was told to cool down, too.
     """
 
-    __slots__ = ("cools", "failures", "generation", "streak", "successes")
+    __slots__ = ("cools", "failures", "generation", "newest", "streak", "successes")
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
         self.successes = 0
         self.failures = 0
         self.streak = 0
+        self.newest = 0.0
         self.cools = False
 
-    def note(self, outcome: Outcome, count: int = 1) -> None:
-        """So many more outcomes of this kind."""
+    def age(self) -> int:
+        """Milliseconds since the newest success; 0 if there was none."""
+        return max(0, int((time.monotonic() - self.newest) * 1000)) if self.successes else 0
+
+    def note(self, outcome: Outcome, count: int = 1, at: float | None = None) -> None:
+        """So many more outcomes of this kind, the newest ``at`` a monotonic time, or now."""
         if outcome == "success":
             self.successes += count
+            self.newest = max(self.newest, time.monotonic() if at is None else at)
             self.streak = 0
         elif outcome == "failure":
             self.failures += count
@@ -49,6 +56,7 @@ class Gathered:
             self.streak += earlier.streak
         self.generation = earlier.generation
         self.successes += earlier.successes
+        self.newest = max(self.newest, earlier.newest)
         self.failures += earlier.failures
         self.cools = self.cools or earlier.cools
 

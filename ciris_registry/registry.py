@@ -512,6 +512,12 @@ class ServiceRegistry(GuardedCalls):
 
         Records nothing. Keys are ``handler.service_type.name``, with ``global`` for global ones.
         """
+        await self._session.store()
+        if self._outbox.owed:
+            with contextlib.suppress(StoreUnavailableError):
+                self._link.check()
+                writing = self._session.spawn(self._outbox.flush(), watched=True)
+                await self._link.attentively(writing)
         keys: list[str] = []
         answers: list[Any] = []
         for service_type, mirror in self._views.mirrors.items():

@@ -82,8 +82,10 @@ class Learned(NamedTuple):
     """What a process learned of one breaker while Redis was away.
 
     ``generation`` is the shared one that it last knew, ``streak`` the number of failures since its
-    last success (all of them, if it saw none), ``opened`` whether its own breaker is open now, and
-    ``cooldown`` what is left of a cooldown that it was told, in milliseconds.
+    last success (all of them, if it saw none), ``opened`` whether its own breaker is open now,
+    ``cooldown`` what is left of a cooldown that it was told, and ``age`` how long ago that last
+    success was. ``wait`` is what is left until that breaker, open, lets a probe through. All three
+    are in milliseconds.
     """
 
     generation: int
@@ -92,6 +94,8 @@ class Learned(NamedTuple):
     streak: int
     opened: bool = False
     cooldown: int = 0
+    age: int = 0
+    wait: int = 0
 
 
 class BreakerReply(NamedTuple):

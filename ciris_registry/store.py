@@ -417,6 +417,8 @@ class Store:
             streak=learned.streak,
             state="open" if learned.opened else "closed",
             cooldown_ms=learned.cooldown,
+            age=learned.age,
+            wait_ms=learned.wait,
         )
         return _breaker_reply(reply)
 

@@ -6,7 +6,6 @@ consumer has its turn, none runs out. The first item is what a probe was to show
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,7 +46,7 @@ async def stream(
     tried: list[str] = []
     admitted = await calls.first(order)
     while True:
-        use, source, begun = calls.use(order, admitted), _Source(admitted), False
+        use, source, begun = calls.use(order, admitted), _Source(calls, admitted), False
         try:
             item = await source.first(fn, args, kwargs)
             await use.answered()
@@ -82,7 +81,8 @@ async def stream(
 class _Source:
     """The items of one provider, each waited for no longer than a call may take."""
 
-    def __init__(self, admitted: Admitted) -> None:
+    def __init__(self, calls: Calls, admitted: Admitted) -> None:
+        self._calls = calls
         self._admitted = admitted
         self._items: AsyncIterator[Any] | None = None
 
@@ -115,19 +115,18 @@ class _Source:
         close: Callable[[], Awaitable[object]] | None = getattr(self._items, "aclose", None)
         if close is not None:
             # Whatever a provider does when nobody listens any more is nobody's business.
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(self._admitted.seconds):
-                    await close()
+            with contextlib.suppress(Exception), self._calls.limit(self._admitted):
+                await close()
 
     async def _limited(self, work: Awaitable[Any]) -> Any:
-        watch = asyncio.timeout(self._admitted.seconds)
+        limit = self._calls.limit(self._admitted)
         try:
-            async with watch:
+            with limit:
                 return await work
         except _MistakeError:
             raise
         except Exception as raised:
-            raise _FailedError(blamed(raised, watch, self._admitted)) from raised
+            raise _FailedError(blamed(raised, limit, self._admitted)) from raised
 
 
 class _FailedError(Exception):

@@ -10,9 +10,11 @@ cancelled the task too.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 
@@ -43,13 +45,15 @@ class TimeLimit:
         self.ends_at = 0.0
         self.expired = False
         self._watch = watch
-        self._task: asyncio.Task[object] | None = None
+        # A loop that is closed must not be kept with what hangs in it.
+        self._task: Callable[[], asyncio.Task[object] | None] = _nobody
         self._cancelling = 0
 
     def __enter__(self) -> Self:
-        self._task = task = asyncio.current_task()
+        task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a time limit is for what is awaited in a task")
+        self._task = weakref.ref(task)
         self._cancelling = task.cancelling()
         self._watch.add(self)
         return self
@@ -61,16 +65,22 @@ class TimeLimit:
         traceback: TracebackType | None,
     ) -> None:
         self._watch.remove(self)
-        if self.expired and self._task is not None:
-            others = self._task.uncancel() > self._cancelling
+        task = self._task() if self.expired else None
+        if task is not None:
+            others = task.uncancel() > self._cancelling
             if kind is asyncio.CancelledError and not others:
                 raise TimeoutError from error
 
     def expire(self) -> None:
         """It has taken too long."""
         self.expired = True
-        if self._task is not None:
-            self._task.cancel()
+        task = self._task()
+        if task is not None:
+            task.cancel()
+
+
+def _nobody() -> None:
+    """No task yet."""
 
 
 class _Watch:

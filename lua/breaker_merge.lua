@@ -13,7 +13,10 @@
 -- ARGV[6]  streak       how many failed since the last one that succeeded
 -- ARGV[7]  state        "open" if its own breaker is open now, else "closed"
 -- ARGV[8]  cooldown_ms  what is left of a cooldown that it was told; 0: none
--- Returns  {"opened", now, field, value, …}     the failures opened it
+-- ARGV[9]  age          how long ago the newest of the successes was, in milliseconds
+-- ARGV[10] wait_ms      what is left until its own breaker, open, lets a probe through; 0: nothing
+-- Returns  {"opened", now, field, value, …}     the failures opened it; if they were probes of an
+--                                               open one: again, for what is left to wait
 --          {"changed", now, field, value, …}    the streak or the cooldown is another one
 --          {"unchanged", now, field, value, …}  but for the totals: the shared state leads
 --          {"missing"}                          configure the breaker first
@@ -39,18 +42,36 @@ if successes + failures == 0 and not cools then
   return breaker.reply("unchanged", b, now)
 end
 
-local function merge()
-  local current = tonumber(ARGV[3]) == b.generation
-  local counts = current and b.state == "closed" and breaker.override(b, now) == ""
-  if failures == 0 or not counts then
+-- Open again, as after a probe that failed here, but no longer than its own breaker is.
+local function reopen()
+  local wait = tonumber(ARGV[10])
+  local due = b.state == "half_open" or b.retry_at <= now
+  if failures == 0 or wait <= 0 or not due then
     return "unchanged"
   end
+  rules.open(b, now)
+  b.retry_at = math.min(b.retry_at, now + wait)
+  return "opened"
+end
+
+local function merge()
+  local current = tonumber(ARGV[3]) == b.generation
+  if not current or breaker.override(b, now) ~= "" then
+    return "unchanged"
+  end
+  if b.state ~= "closed" then
+    return reopen()
+  end
   local before = b.failure_count
-  streak.merged(b, now, successes, running)
-  local enough = reporters.judge(KEYS[5], b, now, process, true)
+  if successes > 0 then
+    streak.succeeded(b, now - tonumber(ARGV[9]))
+  end
+  streak.merged(b, now, running)
+  local failed = failures > 0
+  local enough = reporters.judge(KEYS[5], b, now, process, failed)
   local opens = rules.in_a_row(b, enough) or (ARGV[7] == "open" and enough("window"))
-  reporters.note(KEYS[5], b, now, process, true)
-  if opens then
+  reporters.note(KEYS[5], b, now, process, failed)
+  if failed and opens then
     rules.open(b, now)
     return "opened"
   end

@@ -24,16 +24,13 @@ function streak.succeeded(b, at)
   end
 end
 
--- Outcomes of one process, told together and at an unknown time: after its last success came so
--- many failures. They make no success too old to end the streak: last_failure_at stays.
-function streak.merged(b, now, successes, failures)
-  local before = successes > 0 and 0 or b.failure_count
-  b.failure_count = before + failures
-  if b.failure_count == 0 then
-    b.streak_from = 0
-  elseif before == 0 then
+-- Failures of one process, told together and at an unknown time. They make no success too old to
+-- end the streak: last_failure_at stays.
+function streak.merged(b, now, failures)
+  if b.failure_count == 0 and failures > 0 then
     b.streak_from = now
   end
+  b.failure_count = b.failure_count + failures
 end
 
 -- What to tell followers of a streak that may open the breaker soon; nil if they were just told.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MODES = ("cached", "exact")
 STATES = ("closed", "limited", "half_open")
-HANGS = 0.15
+HANGS = 0.4
 """Seconds after which a use has taken too long."""
 
 SHORT = 0.005
@@ -185,7 +185,6 @@ async def is_in_a_generator_that_is_closed(registry: ServiceRegistry) -> None:
 async def is_in_a_generator_that_is_dropped(registry: ServiceRegistry) -> None:
     async for _ in inside_a_generator(registry):
         break
-    gc.collect()
     await asyncio.sleep(0.02)  # the loop closes it
 
 
@@ -258,6 +257,13 @@ EXITS: dict[Exit, Counts] = {
     streams_what_stalls_at_once: FAILURE,
 }
 
+LONG = {
+    takes_too_long,
+    does_not_notice_that_it_took_too_long,
+    calls_what_hangs,
+    streams_what_stalls_at_once,
+}
+
 
 def config(state: str) -> CircuitBreakerConfig:
     """HALF_OPEN, each failure opens it, and the next use is a probe at once."""
@@ -308,7 +314,8 @@ async def test_an_exit_leaves_nothing_taken(
 ) -> None:
     registry = new_registry(settings=CALM, consistency=mode)
     before = await begin(registry, state)
-    for round_ in (1, 2):  # the second one finds what the first one has left
+    # The second round finds what the first one has left; where rounds are long, the last look does.
+    for round_ in (1,) if leave in LONG else (1, 2):
         await leave(registry)
         await asyncio.sleep(SHORT)
         after, out, now = await look(registry)

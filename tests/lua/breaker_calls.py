@@ -143,6 +143,8 @@ def merge(
     generation: int = 0,
     state: str = "closed",
     cooldown: int = 0,
+    age: int = 0,
+    wait: int = 0,
     process: str = "A",
     writes: bool = True,
 ) -> list[Any]:
@@ -157,6 +159,8 @@ def merge(
         streak=failures if streak is None else streak,
         state=state,
         cooldown_ms=cooldown,
+        age=age,
+        wait_ms=wait,
         writes=writes,
     )
 

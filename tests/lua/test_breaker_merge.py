@@ -78,6 +78,26 @@ def test_a_success_meanwhile_ends_the_streak_of_before(server: LuaServer) -> Non
     assert numbers(merge(server, 1, 1, streak=0), "failure_count", "streak_from") == [0, 0]
 
 
+@pytest.mark.parametrize(
+    ("age", "failures", "left"), [(0, 0, 0), (5, 0, 0), (15, 0, 1), (25, 0, 4), (15, 2, 3)]
+)
+def test_successes_meanwhile_end_a_streak_as_far_as_it_is_older_though_nothing_failed(
+    server: LuaServer, age: int, failures: int, left: int
+) -> None:
+    """Without a failure they were ignored, and with one they ended a streak that was younger."""
+    configure(server, FIVE)
+    for _ in range(3):
+        record(server)
+    server.clock.now += 10
+    record(server)
+    server.clock.now += 10
+
+    reply = merge(server, 100, failures, age=age)
+
+    assert reply[0] == ("unchanged" if left == 4 else "changed")
+    assert numbers(reply, "failure_count") == [left]
+
+
 def test_any_newer_success_ends_a_streak_that_was_merged(server: LuaServer) -> None:
     configure(server, FIVE)
     merge(server, failures=3)
@@ -87,30 +107,28 @@ def test_any_newer_success_ends_a_streak_that_was_merged(server: LuaServer) -> N
     assert server.dump()[KEYS.breaker("openai")][0]["failure_count"] == "0"
 
 
-@pytest.mark.parametrize("why", ["generation", "override", "open", "no failure"])
+@pytest.mark.parametrize("why", ["generation", "override", "open"])
 def test_otherwise_the_shared_state_leads_and_the_totals_grow(server: LuaServer, why: str) -> None:
     configure(server, FIVE)
     record(server)
-    generation, failures = 0, 9
+    generation = 0
     if why == "generation":
         reset(server)
     elif why == "override":
         override(server, "closed")
         generation = 1
-    elif why == "open":
+    else:
         merge(server, failures=4)
         generation = 1
-    else:
-        failures = 0
     before = server.dump()[KEYS.breaker("openai")][0]
     told = server.kinds()
 
-    reply = merge(server, 3, failures, generation=generation, state="open")
+    reply = merge(server, 3, 9, generation=generation, state="open")
 
     assert reply[0] == "unchanged"
     totals = {
         "total_successes": str(int(before["total_successes"]) + 3),
-        "total_failures": str(int(before["total_failures"]) + failures),
+        "total_failures": str(int(before["total_failures"]) + 9),
     }
     assert server.dump()[KEYS.breaker("openai")][0] == before | totals
     assert server.kinds() == told
@@ -148,3 +166,58 @@ def test_one_who_learned_nothing_writes_nothing(server: LuaServer) -> None:
     configure(server)
 
     assert merge(server, state="open", writes=False)[0] == "unchanged"
+
+
+@pytest.mark.parametrize("probing", [False, True])
+def test_a_probe_that_failed_meanwhile_opens_it_again_for_what_is_left(
+    server: LuaServer, probing: bool
+) -> None:
+    """It was probed again as soon as Redis was back, though it had just said no."""
+    opened(server)
+    if probing:
+        assert acquire(server, "A|1")[0] == "permit"
+    generation = 2 if probing else 1
+
+    reply = merge(server, failures=1, generation=generation, state="open", wait=700)
+
+    assert reply[0] == "opened"
+    now = server.clock.now
+    assert state(reply)["state"] == "open"
+    assert numbers(reply, "generation", "opened_at", "retry_at") == [
+        generation + 1,
+        now,
+        now + 700,
+    ]
+    assert server.events()[-1]["kind"] == "breaker_opened"
+    assert acquire(server, "B|1", writes=False)[2] == "open"
+    again = merge(server, failures=1, generation=generation, state="open", wait=700)
+    assert again[0] == "unchanged", "somebody else has been before"
+    server.clock.now += 700
+    assert acquire(server, "B|2")[0] == "permit"
+
+
+def test_it_waits_no_longer_than_after_any_probe_that_failed(server: LuaServer) -> None:
+    opened(server)
+    longest = int(server.dump()[KEYS.breaker("openai")][0]["recovery_timeout_ms"])
+
+    reply = merge(server, failures=1, generation=1, state="open", wait=10**9)
+
+    assert numbers(reply, "retry_at") == [server.clock.now + longest]
+
+
+@pytest.mark.parametrize("why", ["its time has not come", "nothing failed", "an override"])
+def test_else_an_open_breaker_stays_as_it_is(server: LuaServer, why: str) -> None:
+    opened(server)
+    generation = 1
+    if why == "its time has not come":
+        server.clock.now -= 1
+    elif why == "an override":
+        override(server, "closed")
+        generation = 2
+    before = server.dump()[KEYS.breaker("openai")][0]["retry_at"]
+    failures = 0 if why == "nothing failed" else 1
+
+    reply = merge(server, 1, failures, generation=generation, state="open", wait=700)
+
+    assert reply[0] == "unchanged"
+    assert state(reply)["retry_at"] == before

@@ -248,6 +248,36 @@ async def test_a_damaged_breaker_is_mended_by_its_next_use(
     assert await registry.get_service("h", "llm") is None
 
 
+BEYOND_COUNTING = {
+    "a time of many digits": ("retry_at", "9" * 400),
+    "a time that Lua cannot count": ("retry_at", str(2**60)),
+    "a counter that nobody can read": ("failure_count", "9" * 5000),
+    "a part of the window that nobody can read": ("bucket_1", f"1:1:{'9' * 5000}"),
+    "a part of the window that is no number": ("bucket_1", "1:1:²"),
+}
+
+
+@pytest.mark.parametrize(("field", "text"), BEYOND_COUNTING.values(), ids=BEYOND_COUNTING)
+async def test_a_number_beyond_counting_is_damaged_and_not_an_exception(
+    new_registry: New, real_url: str, field: str, text: str
+) -> None:
+    """A resolve raised OverflowError."""
+    registry = new_registry(url=real_url)
+    registry.register("h", "llm", Client(), name="one")
+    await registry.flush()
+    prefix = "ciris:v1:{default/llm}"
+    with redis.Redis.from_url(real_url) as raw:
+        raw.hset(f"{prefix}:breaker:one", mapping={"state": "open", field: text})
+        raw.zadd(f"{prefix}:permits:one", {"somebody|1": 1e300})
+        raw.hincrby(f"{prefix}:meta", "revision", 1)
+
+        for consistency in ("exact", "cached"):
+            await registry.get_service("h", "llm", consistency=consistency)
+            await registry.explain("h", "llm")
+        raw.delete(f"{prefix}:permits:one")
+    assert registry.breaker("llm", "one").get_stats()["name"] == "one"
+
+
 async def test_a_damaged_index_is_one_clear_error(new_registry: New, real_url: str) -> None:
     registry = new_registry(url=real_url)
     registry.register("h", "llm", Client(), name="a")

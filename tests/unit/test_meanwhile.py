@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ciris_registry.errors import StoreUnavailableError
@@ -36,3 +38,15 @@ async def test_what_is_learned_while_an_offer_fails_comes_on_top_of_what_was_off
 
     assert numbers(meanwhile.of(KEY, 9)) == expected
     assert meanwhile.of(KEY, 9).cools
+
+
+def test_what_is_learned_says_how_long_ago_the_newest_success_was() -> None:
+    earlier, later = Gathered(1), Gathered(1)
+    earlier.note("success", 3, time.monotonic() - 5.0)
+    earlier.note("success", 3, time.monotonic() - 8.0)
+    assert 5000 <= earlier.age() < 6000
+    later.note("failure")
+    later.follow(earlier)
+    assert 5000 <= later.age() < 6000
+    later.note("success")
+    assert later.age() < 1000
