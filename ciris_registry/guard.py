@@ -25,7 +25,7 @@ class Guard:
 
     def __init__(self, classifier: Classifier, slots: Slots) -> None:
         self.classifier = classifier
-        self.slots = slots
+        self._slots = slots
         self._told: set[str] = set()
 
     def use(self, admitted: Admitted, classify: Classify | None) -> Use:
@@ -55,8 +55,12 @@ class Guard:
                 _log.warning("outcomes of %s cannot be reported: %s", handle.name, error)
         finally:
             # Behind the report, which may have little time left and does not wait for this.
-            if admitted.slot is not None:
-                self.slots.give_back(admitted.slot)
+            self.free(admitted)
+
+    def free(self, admitted: Admitted) -> None:
+        """Its call is in flight no longer: somebody else may make one."""
+        if admitted.slot is not None:
+            self._slots.give_back(admitted.slot)
 
 
 class Use:
@@ -94,7 +98,7 @@ class Use:
             or not admitted.handle.count_success(admitted.generation)
         ):
             return False
-        self._ended()
+        self._guard.free(self._ended())
         return True
 
     async def returned(self, value: object) -> Judgement:
@@ -109,16 +113,15 @@ class Use:
         admitted = self._ended()
         if not self._answered:
             await self._guard.settle(admitted, SUCCESS)
-        elif admitted.slot is not None:
-            self._guard.slots.give_back(admitted.slot)
+        else:
+            self._guard.free(admitted)
 
     def abandoned(self) -> None:
         """It ended without an outcome: cancelled, or given up by its caller."""
         admitted = self._ended()
         if admitted.permit is not None:
             admitted.handle.give_back(admitted.permit.permit)
-        if admitted.slot is not None:
-            self._guard.slots.give_back(admitted.slot)
+        self._guard.free(admitted)
 
     def _ended(self) -> Admitted:
         """It is in flight no longer, whatever becomes of the report of its outcome."""
