@@ -90,6 +90,7 @@ class Use:
         admitted, classifier = self._admitted, self._guard.classifier
         if (
             admitted.permit is not None
+            or admitted.slot is not None
             or classifier.judges_values(self._classify, admitted.classify)
             or not admitted.handle.count_success(admitted.generation)
         ):
