@@ -81,7 +81,10 @@ class BreakerHandle:
 
     @property
     def state(self) -> CircuitState:
-        """The state as last seen; an override in force counts."""
+        """The fleet's state as last seen; an override in force counts.
+
+        Where it is open in this process only, that is CLOSED: see ``get_stats()["open_here"]``.
+        """
         return self._known().shown_state(self._mirror.now())
 
     def is_available(self) -> bool:
@@ -550,7 +553,6 @@ class BreakerHandle:
                 f"what is open here of {self.service_type} {self.name}",
                 lambda store: self._isolate(store, reason),
                 repeatable=False,
-                away=lambda: None,
             )
 
     def _news_here(self) -> int | None:
@@ -569,12 +571,12 @@ class BreakerHandle:
         if own is not None and until:
             again = self.name in told
             reason = "its trial failed" if again else f"{own.failures} failures in a row of its own"
-        told[self.name] = until
         await self._membership.announce(store, [self.service_type])
         length = max(0, until - self._mirror.now())
         reply = await store.isolate(self.service_type, self.name, length, reason)
-        if not until or reply.verdict is not Verdict.CHANGED:
-            told.pop(self.name, None)
+        told.pop(self.name, None)
+        if until and reply.verdict is Verdict.CHANGED:
+            told[self.name] = until
 
     def _later(self, what: str, write: Callable[[Store], Awaitable[object]]) -> None:
         self._outbox.put(f"{what} of {self.service_type} {self.name}", write)

@@ -27,6 +27,10 @@ _log = logging.getLogger(__name__)
 
 _R = TypeVar("_R")
 
+_inherited: Final[list[object]] = []
+"""What forks have copied. It is kept: to collect it would end tasks and connections of the parent,
+whenever that is, on what both processes have open."""
+
 _FIRST_WAIT: Final = 0.1
 _LONGEST_WAIT: Final = 30.0
 _RAN_WELL: Final = 60.0
@@ -89,9 +93,8 @@ class Session:
     def disown(self) -> None:
         """This is a copy that a fork made: it must not touch what its parent goes on using."""
         self._forked = True
+        _inherited.append((self._store, self._loop, self._tasks))
         self._store = self._loop = None
-        # Never collected: that would take the parent's connections from what its loop looks at.
-        _inherited.append(self._tasks)
         self._tasks = set()
         self._link.cut("this process is a fork")
 
