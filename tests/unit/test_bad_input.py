@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from xmlrpc.client import ServerProxy
 
@@ -11,6 +12,7 @@ import pytest
 import redis
 
 from ciris_registry import (
+    CircuitBreaker,
     CircuitBreakerConfig,
     ClosedError,
     InvalidNameError,
@@ -157,10 +159,21 @@ def test_registry_settings_out_of_bounds_are_named(values: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, True, "7"])
 async def test_a_duration_is_more_than_nothing(registry: ServiceRegistry, seconds: Any) -> None:
-    breaker = registry.breaker("llm", "a")
-    for method in (breaker.cool_down, lambda value: breaker.force_open("", value)):
-        with pytest.raises(SettingsError, match="is not seconds; use more than 0"):
-            method(seconds)
+    for breaker in (registry.breaker("llm", "a"), CircuitBreaker("a")):
+        for method in (
+            breaker.cool_down,
+            partial(breaker.force_open, ""),
+            partial(breaker.force_close, ""),
+        ):
+            with pytest.raises(SettingsError, match="is not seconds; use more than 0"):
+                method(seconds)
+
+
+async def test_a_cooldown_has_a_duration(registry: ServiceRegistry) -> None:
+    nothing: Any = None
+    for breaker in (registry.breaker("llm", "a"), CircuitBreaker("a")):
+        with pytest.raises(SettingsError, match="None is not seconds; use more than 0"):
+            breaker.cool_down(nothing)
 
 
 @pytest.mark.parametrize("url", ["http://host", "nonsense", "redis+cluster://host"])
