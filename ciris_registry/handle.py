@@ -173,6 +173,8 @@ class BreakerHandle:
 
     def record_success(self) -> None:
         """Report that a call succeeded."""
+        if self._mirror.breaker(self.name) is None:
+            self._mirror.wonder(self.name)
         if self._holds_permit() or not self.count_success():
             self._report("success")
 
@@ -431,6 +433,7 @@ class BreakerHandle:
 
     def _claim(self) -> tuple[str, int | None]:
         """What the next outcome settles: a permit, or what ``is_available`` said, or nothing."""
+        self._mirror.wonder(self.name)
         permit = self._permits.take(self.service_type, self.name, self._mirror.now())
         known = self._known()
         if not permit and self._mirror.asked.get(self.name, -1) == known.opened_at:

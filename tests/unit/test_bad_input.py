@@ -316,6 +316,26 @@ def test_arguments_of_another_type_are_one_clear_error(options: dict[str, Any]) 
         ServiceRegistry(**options)
 
 
+@pytest.mark.parametrize("outcome", ["record_failure", "arecord_failure", "record_success"])
+async def test_an_outcome_for_a_name_that_nobody_has_is_warned_about_once(
+    registry: ServiceRegistry, outcome: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A typo was silent, and the provider that was meant never opened."""
+    registry.register("h", "llm", Client(), name="openai")
+    assert await registry.get_service("h", "llm") is not None
+    with caplog.at_level(logging.WARNING):
+        for name in ("opnai", "opnai", "openai"):
+            for kind in ("llm", "unused"):
+                done = getattr(registry.breaker(kind, name), outcome)()
+                if done is not None:
+                    await done
+                await registry.flush()
+    told = [line for line in caplog.messages if "nobody has registered" in line]
+    assert told == [
+        "an outcome is recorded for opnai of llm, which nobody has registered; is it openai?"
+    ]
+
+
 async def test_nothing_can_be_registered_after_closing(registry: ServiceRegistry) -> None:
     await registry.aclose()
     with pytest.raises(ClosedError, match="make a new one"):
