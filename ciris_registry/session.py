@@ -37,9 +37,6 @@ _RAN_WELL: Final = 60.0
 """Seconds before a background task that failed is started again, and for which it must have run
 to be trusted again."""
 
-_inherited: list[set[asyncio.Task[Any]]] = []
-"""The tasks of the process that this one is a fork of."""
-
 
 class Session:
     """Gives out the store of the running event loop, and owns that loop's background tasks."""
