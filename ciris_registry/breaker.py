@@ -7,8 +7,9 @@ import time
 from dataclasses import replace
 from typing import Any, Final
 
-from ciris_registry.breaker_config import CircuitBreakerConfig, milliseconds
+from ciris_registry.breaker_config import CircuitBreakerConfig, length_of, length_or_ever
 from ciris_registry.breaker_rules import ASKED, BreakerState, CircuitState, Outcome, Verdict
+from ciris_registry.breaker_stats import stats_of
 from ciris_registry.errors import CircuitBreakerError
 
 
@@ -89,9 +90,12 @@ class CircuitBreaker:
         if self._record("failure") is not Verdict.LATE:
             self._last_failure_time = time.time()
 
-    def cool_down(self, seconds: float) -> None:
-        """Leave the provider alone for this long; of two deadlines the later one counts."""
-        self._state.cool_down(self._now(), milliseconds(seconds))
+    def cool_down(self, seconds: float, reason: str = "") -> None:  # noqa: ARG002 # as the handle
+        """Leave the provider alone for this long; of two deadlines the later one counts.
+
+        ``reason`` is for the shared breaker's event; nobody is told of one of this process alone.
+        """
+        self._state.cool_down(self._now(), length_of(seconds))
 
     def force_open(self, reason: str = "", duration: float | None = None) -> None:
         """Refuse every call, for ``duration`` seconds or until ``clear_override()``."""
@@ -105,22 +109,21 @@ class CircuitBreaker:
         """Take a forced state away; what the breaker had decided itself stands again."""
         self._state.set_override(self._now(), "")
 
-    def reset(self) -> None:
-        """Close it and forget what it counted; the settings stay."""
+    def reset(self, reason: str = "") -> None:  # noqa: ARG002 # as the handle
+        """Close it and forget what it counted; the settings stay. ``reason``: see ``cool_down``."""
         self._held.clear()
         self._state.reset(self._now())
 
     def get_stats(self) -> dict[str, Any]:
-        """Name, state and counters, keyed as in the in-process CIRIS registry."""
-        return {
-            "name": self.name,
-            "state": self.state.value,
-            "failure_count": self.failure_count,
-            "success_count": self.success_count,
-            "last_failure_time": self.last_failure_time,
-            "total_successes": self._state.total_successes,
-            "total_failures": self._state.total_failures,
-        }
+        """Name, state and counters, keyed as in the in-process CIRIS registry, and what is new.
+
+        Times are seconds of the wall clock.
+        """
+        stats = stats_of(self.name, self._state, self._now())
+        override = stats["override"]
+        if override is not None and override["until"] is not None:
+            override["until"] += time.time() - time.monotonic()
+        return stats | {"last_failure_time": self.last_failure_time}
 
     def __repr__(self) -> str:
         return f"CircuitBreaker({self.name!r}, {self.state.value})"
@@ -129,7 +132,7 @@ class CircuitBreaker:
         return int(time.monotonic() * 1000)
 
     def _override(self, override: str, reason: str, duration: float | None) -> None:
-        length = 0 if duration is None else milliseconds(duration)
+        length = length_or_ever(duration)
         self._state.set_override(
             self._now(), "open" if override == "open" else "closed", reason, "", length
         )

@@ -145,6 +145,26 @@ def milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
+def length_of(seconds: object) -> int:
+    """How long a cooldown or an override lasts, as whole milliseconds.
+
+    Raises:
+        SettingsError: It is no number of seconds, not more than 0, or more than ten years.
+    """
+    if (
+        isinstance(seconds, int | float)
+        and not isinstance(seconds, bool)
+        and 0 < seconds <= _LONGEST
+    ):
+        return milliseconds(seconds)
+    raise SettingsError("a duration", (f"{seconds!r} is not seconds; use more than 0",))
+
+
+def length_or_ever(seconds: object) -> int:
+    """As ``length_of``; 0 for None, which has no end."""
+    return 0 if seconds is None else length_of(seconds)
+
+
 def _within(value: object, least: float, most: float) -> bool:
     """Whether this is a finite number between the bounds; True and False are none."""
     return (

@@ -117,10 +117,8 @@ class BreakerState:
         return self.override if stands else ""
 
     def shown_state(self, now: int) -> CircuitState:
-        """The state as callers here feel it: an override in force counts."""
+        """The state as callers feel it, wherever they are: an override in force counts."""
         override = self.override_in_force(now)
-        if self.is_open_here(now):
-            return CircuitState.OPEN
         return CircuitState(override) if override else self.state
 
     def is_open_here(self, now: int) -> bool:

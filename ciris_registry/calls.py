@@ -177,16 +177,14 @@ def goes_on(order: Order, judgement: Judgement) -> bool:
 
 
 def _drawn(order: Order) -> tuple[Admitted | None, int | None]:
-    """Whom its plan lets be called without asking anybody.
-
-    Where that one needs a slot, it is nobody yet, and the position at which it is that one's turn.
-    """
-    if order.plan is None or order.exact:
+    """Whom its plan lets be called; or, if that one has slots, the position that drew it."""
+    plan = order.plan
+    if plan is None or order.exact:
         return None, None
-    admitted = order.plan.take()
+    admitted = plan.take()
     if admitted is None or admitted.registration.max_in_flight is None:
         return admitted, None
-    return None, order.plan.position
+    return None, plan.position
 
 
 def blamed(raised: Exception, limit: TimeLimit, admitted: Admitted) -> Exception:

@@ -84,6 +84,14 @@ class StoreUnavailableError(StoreError):
     """Redis could not be reached, and stayed away for as long as was waited."""
 
 
+class NotLetInError(StoreUnavailableError):
+    """Redis is there and refuses this process: its password, its rights or its database are wrong.
+
+    It counts as away, so that a program goes on; nothing but a change of the URL or of the server
+    ends that.
+    """
+
+
 class UncertainWriteError(StoreUnavailableError):
     """The connection broke before the answer came: Redis may have done it, or not."""
 

@@ -7,10 +7,11 @@ Those that begin with ``a`` return when Redis has it, with the state after it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ciris_registry.breaker_config import CircuitBreakerConfig, milliseconds
+from ciris_registry.breaker_config import CircuitBreakerConfig, length_of, length_or_ever
 from ciris_registry.breaker_rules import (
     ASKED,
     Admission,
@@ -20,10 +21,10 @@ from ciris_registry.breaker_rules import (
     Refusal,
     Verdict,
 )
+from ciris_registry.breaker_stats import stats_of
 from ciris_registry.errors import (
     CircuitBreakerError,
     RegistryError,
-    SettingsError,
     StoreUnavailableError,
     UncertainWriteError,
 )
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from ciris_registry.successes import Counted
 
 _log = logging.getLogger(__name__)
-
-_TEN_YEARS: Final = 10 * 365 * 86_400
 
 
 class BreakerHandle:
@@ -81,7 +80,10 @@ class BreakerHandle:
 
     @property
     def state(self) -> CircuitState:
-        """The state as last seen; an override in force counts."""
+        """The fleet's state as last seen; an override in force counts.
+
+        Where it is open in this process only, that is CLOSED: see ``get_stats()["open_here"]``.
+        """
         return self._known().shown_state(self._mirror.now())
 
     def is_available(self) -> bool:
@@ -100,30 +102,9 @@ class BreakerHandle:
     def get_stats(self) -> dict[str, Any]:
         """Name, state and counters as last seen; ``last_failure_time`` in seconds of the epoch."""
         breaker, now = self._known(), self._mirror.now()
-        stats: dict[str, Any] = {
-            "name": self.name,
-            "state": breaker.shown_state(now).value,
-            "failure_count": breaker.failure_count,
-            "success_count": breaker.success_count,
-            "last_failure_time": breaker.last_failure_at / 1000 or None,
-            "total_successes": breaker.total_successes + self._successes.number(self._key),
-            "total_failures": breaker.total_failures,
-            "generation": breaker.generation,
-            "retry_after": None,
-            "open_here": breaker.is_open_here(now),
-            "override": None,
-        }
-        refusal = breaker.refusal(now)
-        if refusal is not None and refusal.retry_at:
-            stats["retry_after"] = max(0, refusal.retry_at - now) / 1000
-        if breaker.override_in_force(now):
-            until = breaker.override_until
-            stats["override"] = {
-                "state": breaker.override,
-                "reason": breaker.override_reason,
-                "by": breaker.override_by,
-                "until": until / 1000 if until else None,
-            }
+        stats = stats_of(self.name, breaker, now)
+        stats["total_successes"] += self._successes.number(self._key)
+        stats["open_here"] = breaker.is_open_here(now)
         return stats
 
     async def aget_stats(self) -> dict[str, Any]:
@@ -209,6 +190,8 @@ class BreakerHandle:
 
     def record_success(self) -> None:
         """Report that a call succeeded."""
+        if self._mirror.breaker(self.name) is None:
+            self._mirror.wonder(self.name)
         if self._holds_permit() or not self.count_success():
             self._report("success")
 
@@ -347,7 +330,7 @@ class BreakerHandle:
             gathered.failures,
             gathered.streak,
             known.state is not CircuitState.CLOSED,
-            max(0, known.cooldown_until - now) if gathered.cools else 0,
+            max(0, gathered.cools_until - now),
             gathered.age(),
             max(0, known.retry_at - now) if known.state is CircuitState.OPEN else 0,
         )
@@ -357,18 +340,40 @@ class BreakerHandle:
 
     def cool_down(self, seconds: float, reason: str = "") -> None:
         """Leave the provider alone for ``seconds``; of two deadlines the later one counts."""
-        length = _duration(seconds)
-        self._act(lambda breaker, now: breaker.cool_down(now, length))
+        length = length_of(seconds)
+        until = self._cools_here(length)
         self._outbox.put(
             f"a cooldown of {self.service_type} {self.name}",
             lambda store: self._cool_down(store, length, reason),
-            away=self._cooled,
+            away=lambda: self._cooled(until),
         )
 
     async def acool_down(self, seconds: float, reason: str = "") -> None:
-        """Leave the provider alone for ``seconds``, everywhere when this returns."""
-        length = _duration(seconds)
-        await self._surely(lambda store: self._cool_down(store, length, reason))
+        """Leave the provider alone for ``seconds``, everywhere when this returns.
+
+        If Redis is away, it is this process alone, and the fleet is told when Redis is back.
+        """
+        length = length_of(seconds)
+        store = await self._session.store()
+        until = self._cools_here(length)
+        with contextlib.suppress(StoreUnavailableError):
+            telling = self._outbox.send(self._tell_cooldown(store, length, until, reason))
+            await self._link.attentively(telling)
+
+    def _cools_here(self, length: int) -> int:
+        """Cool down in this process; until when, by the server's clock."""
+        self._act(lambda breaker, now: breaker.cool_down(now, length))
+        return self._mirror.now() + length
+
+    async def _tell_cooldown(self, store: Store, length: int, until: int, reason: str) -> None:
+        """Tell the fleet of a cooldown; where Redis does not take it, when Redis is back."""
+        try:
+            await self._sent_before()
+            self._link.check()
+            await self._cool_down(store, length, reason)
+        except StoreUnavailableError as error:
+            self._link.doubt(error)
+            self._cooled(until)
 
     def force_open(self, reason: str = "", duration: float | None = None) -> None:
         """Refuse every call of the fleet, for ``duration`` seconds or until it is cleared."""
@@ -376,7 +381,7 @@ class BreakerHandle:
 
     async def aforce_open(self, reason: str = "", duration: float | None = None) -> None:
         """Refuse every call of the fleet, from when this returns."""
-        length = _duration(duration)
+        length = length_or_ever(duration)
         await self._surely(lambda store: self._override(store, "open", reason, length))
 
     def force_close(self, reason: str = "", duration: float | None = None) -> None:
@@ -385,7 +390,7 @@ class BreakerHandle:
 
     async def aforce_close(self, reason: str = "", duration: float | None = None) -> None:
         """Admit every call of the fleet, from when this returns."""
-        length = _duration(duration)
+        length = length_or_ever(duration)
         await self._surely(lambda store: self._override(store, "closed", reason, length))
 
     def clear_override(self) -> None:
@@ -452,6 +457,7 @@ class BreakerHandle:
 
     def _claim(self) -> tuple[str, int | None]:
         """What the next outcome settles: a permit, or what ``is_available`` said, or nothing."""
+        self._mirror.wonder(self.name)
         permit = self._permits.take(self.service_type, self.name, self._mirror.now())
         known = self._known()
         if not permit and self._mirror.asked.get(self.name) == _opening(known):
@@ -486,8 +492,9 @@ class BreakerHandle:
     def _learned(self) -> Gathered:
         return self._meanwhile.of(self._key, self._generation())
 
-    def _cooled(self) -> None:
-        self._learned().cools = True
+    def _cooled(self, until: int) -> None:
+        learned = self._learned()
+        learned.cools_until = max(learned.cools_until, until)
 
     def learn(self, counted: Counted) -> None:
         """Successes that Redis has not been told of, and will be offered when it is back."""
@@ -550,7 +557,6 @@ class BreakerHandle:
                 f"what is open here of {self.service_type} {self.name}",
                 lambda store: self._isolate(store, reason),
                 repeatable=False,
-                away=lambda: None,
             )
 
     def _news_here(self) -> int | None:
@@ -569,12 +575,12 @@ class BreakerHandle:
         if own is not None and until:
             again = self.name in told
             reason = "its trial failed" if again else f"{own.failures} failures in a row of its own"
-        told[self.name] = until
         await self._membership.announce(store, [self.service_type])
         length = max(0, until - self._mirror.now())
         reply = await store.isolate(self.service_type, self.name, length, reason)
-        if not until or reply.verdict is not Verdict.CHANGED:
-            told.pop(self.name, None)
+        told.pop(self.name, None)
+        if until and reply.verdict is Verdict.CHANGED:
+            told[self.name] = until
 
     def _later(self, what: str, write: Callable[[Store], Awaitable[object]]) -> None:
         self._outbox.put(f"{what} of {self.service_type} {self.name}", write)
@@ -582,7 +588,7 @@ class BreakerHandle:
     def _force(
         self, override: Literal["", "open", "closed"], reason: str, duration: float | None
     ) -> None:
-        length, by = _duration(duration), self._session.process
+        length, by = length_or_ever(duration), self._session.process
         self._act(lambda breaker, now: breaker.set_override(now, override, reason, by, length))
         self._later("an override", lambda store: self._override(store, override, reason, length))
 
@@ -629,15 +635,3 @@ def _opening(breaker: BreakerState) -> tuple[int, int]:
 
 def _without_streak(breaker: BreakerState, _now: int) -> None:
     breaker.failure_count = breaker.streak_from = 0
-
-
-def _duration(seconds: object) -> int:
-    if seconds is None:
-        return 0
-    if (
-        isinstance(seconds, int | float)
-        and not isinstance(seconds, bool)
-        and 0 < seconds <= _TEN_YEARS
-    ):
-        return milliseconds(seconds)
-    raise SettingsError("a duration", (f"{seconds!r} is not seconds; use more than 0",))

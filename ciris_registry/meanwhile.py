@@ -23,10 +23,10 @@ _log = logging.getLogger(__name__)
 class Gathered:
     """Outcomes of one breaker, and the shared generation that was known before them.
 
-    ``cools`` says that it was told to cool down, too.
+    ``cools_until`` is the server's time until which it was told to cool down, too; 0 if it was not.
     """
 
-    __slots__ = ("cools", "failures", "generation", "newest", "streak", "successes")
+    __slots__ = ("cools_until", "failures", "generation", "newest", "streak", "successes")
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
@@ -34,7 +34,7 @@ class Gathered:
         self.failures = 0
         self.streak = 0
         self.newest = 0.0
-        self.cools = False
+        self.cools_until = 0
 
     def age(self) -> int:
         """Milliseconds since the newest success; 0 if there was none."""
@@ -58,7 +58,7 @@ class Gathered:
         self.successes += earlier.successes
         self.newest = max(self.newest, earlier.newest)
         self.failures += earlier.failures
-        self.cools = self.cools or earlier.cools
+        self.cools_until = max(self.cools_until, earlier.cools_until)
 
 
 class Meanwhile:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 import weakref
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.breaker_rules import BreakerState, CircuitState, Verdict
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from ciris_registry.replies import BreakerReply, Version
     from ciris_registry.store import Store
 
+_log = logging.getLogger(__name__)
+
 _FIRST_LOOK: Final = 2.0
 """Seconds that the first look at a service type may take: nothing is known of it."""
 
@@ -44,6 +48,9 @@ _OVERLAP: Final = 1000
 _FIRST_PAUSE: Final = 0.001
 _LONGEST_PAUSE: Final = 0.05
 """Seconds between two attempts to read what keeps changing."""
+
+_MOST_UNHEARD: Final = 20
+"""Names of no provider that are warned about; programs make up names."""
 
 _STEP: Final = 1000
 """Milliseconds by which a server's clock has stepped, and not merely answered late."""
@@ -127,6 +134,7 @@ class Mirror:
         self._confirmed: dict[str, BreakerState] = {}
         self._answered: dict[str, int] = {}
         self._room = _ROOM
+        self._unheard: set[str] = set()
         self._forming: _Batch | None = None
         self._running: _Batch | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -268,6 +276,27 @@ class Mirror:
             return
         self._note_clock(reply.now)
         self._take_over(known, name, reply.now, reply.fields, permit)
+
+    def wonder(self, name: str) -> None:
+        """An outcome is recorded for this name: say so, once, if no provider has it."""
+        names = self.snapshot.names()
+        if (
+            not names
+            or not self.snapshot.version[0]  # never loaded
+            or name in names
+            or name in self._unheard
+            or len(self._unheard) >= _MOST_UNHEARD
+        ):
+            return
+        self._unheard.add(name)
+        meant = get_close_matches(name, names, 1)
+        _log.warning(
+            "an outcome is recorded for %s of %s, which nobody has registered%s",
+            name,
+            self.service_type,
+            f"; is it {meant[0]}?" if meant else "",
+            extra={"service_type": self.service_type, "provider": name},
+        )
 
     def confirmed(self, name: str) -> BreakerState | None:
         """A breaker as Redis last told it, without what this process foresees."""

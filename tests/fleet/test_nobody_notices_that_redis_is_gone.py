@@ -36,6 +36,7 @@ EVERYTHING = """
         "ais_available": well.ais_available,
         "aget_stats": well.aget_stats,
         "acheck_and_raise": well.acheck_and_raise,
+        "acool_down": lambda: registry.breaker("llm", "cooling").acool_down(1),
         "start": registry.start,
     }
     plain = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from xmlrpc.client import ServerProxy
 
@@ -11,6 +12,7 @@ import pytest
 import redis
 
 from ciris_registry import (
+    CircuitBreaker,
     CircuitBreakerConfig,
     ClosedError,
     InvalidNameError,
@@ -165,10 +167,21 @@ def test_registry_settings_out_of_bounds_are_named(values: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, True, "7"])
 async def test_a_duration_is_more_than_nothing(registry: ServiceRegistry, seconds: Any) -> None:
-    breaker = registry.breaker("llm", "a")
-    for method in (breaker.cool_down, lambda value: breaker.force_open("", value)):
-        with pytest.raises(SettingsError, match="is not seconds; use more than 0"):
-            method(seconds)
+    for breaker in (registry.breaker("llm", "a"), CircuitBreaker("a")):
+        for method in (
+            breaker.cool_down,
+            partial(breaker.force_open, ""),
+            partial(breaker.force_close, ""),
+        ):
+            with pytest.raises(SettingsError, match="is not seconds; use more than 0"):
+                method(seconds)
+
+
+async def test_a_cooldown_has_a_duration(registry: ServiceRegistry) -> None:
+    nothing: Any = None
+    for breaker in (registry.breaker("llm", "a"), CircuitBreaker("a")):
+        with pytest.raises(SettingsError, match="None is not seconds; use more than 0"):
+            breaker.cool_down(nothing)
 
 
 @pytest.mark.parametrize("url", ["http://host", "nonsense", "redis+cluster://host"])
@@ -309,6 +322,26 @@ def test_a_word_where_a_list_belongs_is_not_taken_apart(
 def test_arguments_of_another_type_are_one_clear_error(options: dict[str, Any]) -> None:
     with pytest.raises((LocationError, RegistrationError), match=r"; use "):
         ServiceRegistry(**options)
+
+
+@pytest.mark.parametrize("outcome", ["record_failure", "arecord_failure", "record_success"])
+async def test_an_outcome_for_a_name_that_nobody_has_is_warned_about_once(
+    registry: ServiceRegistry, outcome: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A typo was silent, and the provider that was meant never opened."""
+    registry.register("h", "llm", Client(), name="openai")
+    assert await registry.get_service("h", "llm") is not None
+    with caplog.at_level(logging.WARNING):
+        for name in ("opnai", "opnai", "openai"):
+            for kind in ("llm", "unused"):
+                done = getattr(registry.breaker(kind, name), outcome)()
+                if done is not None:
+                    await done
+                await registry.flush()
+    told = [line for line in caplog.messages if "nobody has registered" in line]
+    assert told == [
+        "an outcome is recorded for opnai of llm, which nobody has registered; is it openai?"
+    ]
 
 
 async def test_nothing_can_be_registered_after_closing(registry: ServiceRegistry) -> None:

@@ -26,7 +26,7 @@ async def test_what_is_learned_while_an_offer_fails_comes_on_top_of_what_was_off
     meanwhile = Meanwhile()
     for outcome in ("success", "failure", "failure"):
         meanwhile.of(KEY, 7).note(outcome)
-    meanwhile.of(KEY, 7).cools = True
+    meanwhile.of(KEY, 7).cools_until = 5
 
     async def in_vain(key: tuple[str, str], _: Gathered) -> None:
         for outcome in later:
@@ -37,7 +37,7 @@ async def test_what_is_learned_while_an_offer_fails_comes_on_top_of_what_was_off
         await meanwhile.offer(in_vain)
 
     assert numbers(meanwhile.of(KEY, 9)) == expected
-    assert meanwhile.of(KEY, 9).cools
+    assert meanwhile.of(KEY, 9).cools_until == 5
 
 
 def test_what_is_learned_says_how_long_ago_the_newest_success_was() -> None:
