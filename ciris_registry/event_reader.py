@@ -26,7 +26,6 @@ class EventReader:
         self._stream_of = stream_of
         self._reading: asyncio.Timeout | None = None
         self._interrupted = False
-        self._loop = asyncio.get_running_loop()
 
     async def __aenter__(self) -> Self:
         return self
@@ -35,11 +34,10 @@ class EventReader:
         await self._line.aclose()
 
     def interrupt(self) -> None:
-        """End the read that waits now, or the next one if none does."""
+        """End the read that waits now, or the next one if none does; to be called in its loop."""
         self._interrupted = True
-        if self._reading is not None and not self._loop.is_closed():
-            # Whoever calls may do so while the loop is not running, or in a copy that a fork made.
-            self._loop.call_soon(self._give_up, self._reading)
+        if self._reading is not None and not self._reading.expired():
+            self._reading.reschedule(0)
 
     async def after(self, places: Mapping[str, str], block: int) -> list[Event] | None:
         """Events behind the given id of each service type, oldest first in each.
@@ -76,7 +74,3 @@ class EventReader:
             for stream, entries in reply or ()
             for entry_id, fields in entries
         ]
-
-    def _give_up(self, reading: asyncio.Timeout) -> None:
-        if reading is self._reading and not reading.expired():
-            reading.reschedule(0)

@@ -33,6 +33,9 @@ _RAN_WELL: Final = 60.0
 """Seconds before a background task that failed is started again, and for which it must have run
 to be trusted again."""
 
+_inherited: list[set[asyncio.Task[Any]]] = []
+"""The tasks of the process that this one is a fork of."""
+
 
 class Session:
     """Gives out the store of the running event loop, and owns that loop's background tasks."""
@@ -87,7 +90,9 @@ class Session:
         """This is a copy that a fork made: it must not touch what its parent goes on using."""
         self._forked = True
         self._store = self._loop = None
-        self._tasks.clear()
+        # Never collected: that would take the parent's connections from what its loop looks at.
+        _inherited.append(self._tasks)
+        self._tasks = set()
         self._link.cut("this process is a fork")
 
     def abandon(self) -> bool:
@@ -130,9 +135,14 @@ class Session:
         task.add_done_callback(self._looked_at if watched else self._ended)
         return task
 
-    def supervise(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
-        """Have this done in the background, begun again after a while whenever it fails."""
-        self.spawn(self._supervised(name, work))
+    def supervise(
+        self, name: str, work: Callable[[], Awaitable[object]], longest: float = _LONGEST_WAIT
+    ) -> None:
+        """Have this done in the background, begun again whenever it fails.
+
+        The waits before that grow up to about ``longest`` seconds.
+        """
+        self.spawn(self._supervised(name, work, longest))
 
     async def revive(self) -> None:
         """Start an embedded server anew if it is gone."""
@@ -186,26 +196,31 @@ class Session:
         """Close the store when the loop ends, or ``aclose`` is called, whichever is first."""
         try:
             await asyncio.get_running_loop().create_future()
-        finally:
+        except asyncio.CancelledError:  # and not as garbage, when the loop is closed
             if self._store is store:
                 if self.on_end is not None:
                     await self.on_end()
                 self._store = None
             await store.aclose()
+            raise
 
-    async def _supervised(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
-        wait = _FIRST_WAIT
+    async def _supervised(
+        self, name: str, work: Callable[[], Awaitable[object]], longest: float
+    ) -> None:
+        wait, loop = _FIRST_WAIT, asyncio.get_running_loop()
         while True:
             began = time.monotonic()
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 # whatever it is, the task must go on
+                if loop.is_closed():
+                    return  # this is its garbage
                 self.failures[name] = repr(error)
                 _log.exception("the %s failed and is started again", name)
             if time.monotonic() - began > _RAN_WELL:
                 wait = _FIRST_WAIT
             await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 # no secret
-            wait = min(2 * wait, _LONGEST_WAIT)
+            wait = min(2 * wait, longest)
 
     def _looked_at(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -15,13 +15,14 @@ import time
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.errors import RegistryError, StoreUnavailableError
+from ciris_registry.errors import DamagedStateError, RegistryError, StoreUnavailableError
 from ciris_registry.settings import REPLY_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ciris_registry.event_reader import EventReader
+    from ciris_registry.events import Event
     from ciris_registry.heartbeat import Heartbeat
     from ciris_registry.meanwhile import Gathered
     from ciris_registry.mirror import Mirror
@@ -52,9 +53,15 @@ _FIRST_CONTACT: Final = 2.0
 _PING: Final = 1.0
 """Seconds after which Redis counts as away that somebody has waited for in vain already."""
 
+_LONGEST_DOUBT: Final = 1.0
+"""Seconds that a tail that failed is not there to end a doubt, which nobody else does."""
+
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 2.0
-"""Seconds between two attempts to reach Redis again."""
+"""Seconds between two attempts to reach Redis again, or to read what it refuses to tell."""
+
+_WORTH_A_LINE: Final = 3
+"""Reads in a row that failed though Redis answered otherwise."""
 
 
 class Tail:
@@ -71,7 +78,9 @@ class Tail:
         self._latest = staleness * _LATEST_SHARE
         self._heard_at = 0.0
         self._news = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._reader: EventReader | None = None
+        self._unread = 0
         self._checked = 0
         self._checked_at = 0.0
         self._due: dict[str, float] = {}
@@ -85,7 +94,8 @@ class Tail:
 
     async def begin(self, store: Store) -> None:
         """Look for Redis once, in a new event loop, and go on in the background either way."""
-        self._news = asyncio.Event()  # of this loop
+        self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
+        self._reader = None
         try:
             async with asyncio.timeout(_FIRST_CONTACT):
                 if self._parts.meanwhile:  # of an event loop that ended while Redis was away
@@ -97,7 +107,7 @@ class Tail:
             self._link.lost(f"no answer within {_FIRST_CONTACT:g} s")
         except StoreUnavailableError as error:
             self._link.lost(error)
-        self._session.supervise("tail", lambda: self._run(store))
+        self._session.supervise("tail", lambda: self._run(store), _LONGEST_DOUBT)
         self._session.supervise("heartbeat", lambda: self._heartbeat.run(store, self._link))
 
     def _link_changed(self) -> None:
@@ -114,7 +124,19 @@ class Tail:
         await self._views.handle(*key).mend(store)
 
     def _look_up(self) -> None:
-        """Something has changed that the running read knows nothing of."""
+        """Something has changed that the running read knows nothing of.
+
+        Whoever says so may be in another thread, or between two runs of the loop.
+        """
+        if self._loop is None or self._session.forked:
+            return  # what wakes the loop is shared with the process that a fork was made of
+        with contextlib.suppress(RuntimeError):  # it is closed
+            if asyncio._get_running_loop() is self._loop:  # noqa: SLF001 # raises nothing
+                self._interrupt()
+            else:
+                self._loop.call_soon_threadsafe(self._interrupt)
+
+    def _interrupt(self) -> None:
         self._news.set()
         if self._reader is not None:
             self._reader.interrupt()
@@ -125,8 +147,15 @@ class Tail:
                 await self._come_back(store)
             try:
                 await self._follow(store)
-            except StoreUnavailableError as error:
+            except RegistryError as error:
                 self._link.doubt(error)
+                self._unread += 1
+                if self._unread == _WORTH_A_LINE:
+                    _log.warning(
+                        "Redis answers, but its events cannot be read, so that every resolve has "
+                        "to ask; this process tries again: %s",
+                        error,
+                    )
 
     async def _come_back(self, store: Store) -> None:
         """Try to agree with Redis again, at growing, jittered intervals."""
@@ -169,6 +198,7 @@ class Tail:
         """Read the streams until Redis is away."""
         self._parts.outbox.resume()
         self._parts.successes.report_soon()
+        await self._hold_off()
         self._heard_at = time.monotonic()
         async with store.event_reader() as reader:
             self._reader = reader
@@ -176,7 +206,19 @@ class Tail:
                 while self._link.ok:
                     await self._follow_once(store, reader)
             finally:
-                self._reader = None
+                if self._reader is reader:  # it may be the garbage of a loop that has ended
+                    self._reader = None
+
+    async def _hold_off(self) -> None:
+        """Wait before what has failed again and again; whoever resolves may ask meanwhile."""
+        if self._unread <= 1:
+            return
+        wait = min(_FIRST_WAIT * 2 ** min(self._unread, 10), _LONGEST_WAIT)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait * random.uniform(0.5, 1.5)):  # noqa: S311 # no secret
+                while self._link.ok:
+                    self._news.clear()
+                    await self._news.wait()
 
     async def _follow_once(self, store: Store, reader: EventReader) -> None:
         self._news.clear()
@@ -226,23 +268,34 @@ class Tail:
             events = await reader.after(places, block)
         except StoreUnavailableError:
             raise
-        except RegistryError:
+        except RegistryError as error:
             if not await self._found_damaged(store, places):
-                raise
+                if not isinstance(error, DamagedStateError):
+                    raise
+                await asyncio.sleep(_REST)  # somebody has mended it meanwhile
             return True
         if events is None:
             return True
+        # Nothing was told up to the end of its wait, else up to when it began; it may have been
+        # here for a while.
+        self._heard_at = began if events else min(began + block / 1000, time.monotonic())
+        self._take_in(mirrors, places, events)
+        return bool(events) or wait < self._block
+
+    def _take_in(
+        self, mirrors: dict[str, Mirror], places: Iterable[str], events: Iterable[Event]
+    ) -> None:
+        """What one read has told, and that it was read at all."""
+        if self._unread >= _WORTH_A_LINE:
+            _log.warning("the events of Redis can be read again")
+        self._unread = 0
         self._damaged.difference_update(places)
         for kind, news in groupby(events, key=lambda event: event.service_type):
             if not mirrors[kind].follow(news):
                 self._due.setdefault(kind, self._rested_at.get(kind, 0.0))
-        # Nothing was told up to the end of its wait, else up to when it began; it may have been
-        # here for a while.
-        self._heard_at = began if events else min(began + block / 1000, time.monotonic())
         for kind in places:
             if kind not in self._due:
                 mirrors[kind].confirm(self._heard_at)
-        return bool(events) or wait < self._block
 
     async def _found_damaged(self, store: Store, kinds: Iterable[str]) -> bool:
         """Put the streams aside that cannot be read; whether there were any."""

@@ -45,7 +45,7 @@ _pack: Callable[[tuple[str | int, ...]], bytes] = cast("Any", hiredis).pack_comm
 
 _REFUSALS: Final = (ReadOnlyError, OutOfMemoryError, ClusterDownError)
 _REFUSAL: Final = re.compile(
-    r"(?:^|: -)(?:READONLY|OOM|MISCONF|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|BUSY) "
+    r"(?:^|: -)(?:READONLY|OOM|MISCONF|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|BUSY|UNBLOCKED) "
 )
 """The errors with which a server refuses for a while: it is away for our purposes. redis-py takes
 the code word off those that it has a type for (MASTERDOWN's is a ClusterDownError), and Redis 6.2

@@ -7,12 +7,10 @@ import re
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+from tests.readme_code import README, ROOT
 
 
 def test_the_first_example_prints_what_it_says() -> None:

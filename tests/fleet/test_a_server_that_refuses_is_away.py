@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,3 +49,25 @@ async def test_a_server_that_is_full_costs_no_outcome_and_nobody_an_exception(
             await registry.flush()
             assert SharedState(client).breaker()["total_failures"] == "4"
             assert registry.health().outages == 1
+
+
+async def test_a_server_that_becomes_a_replica_is_away_until_it_is_none(server: Server) -> None:
+    """Its word to those who wait for events ended the task that would have come back."""
+    with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
+        async with ServiceRegistry(url=server.url, settings=SETTINGS) as registry:
+            registry.register_global("llm", Unhealthy(), name="shared")
+            await registry.flush()
+            await registry.get_service("h", "llm")
+            await asyncio.sleep(0.2)
+            for _ in range(3):
+                client.replicaof("127.0.0.1", "1")
+                await async_wait_until(lambda: not registry.health().ok)
+                await asyncio.sleep(0.2)
+                client.replicaof("NO", "ONE")
+                await async_wait_until(lambda: registry.health().ok)
+                await async_wait_until(lambda: waits(client))
+            assert registry.health().failures == {}
+
+
+def waits(client: redis.Redis) -> bool:
+    return any(one["cmd"] == "xread" for one in client.client_list())

@@ -50,7 +50,7 @@ class Volume:
         configure = scripts["breaker_configure"]
         fields = {**CircuitBreakerConfig(**settings).fields(), "retention_ms": "3600000"}  # type: ignore[arg-type]
         values = configure.arrange(
-            self._keys.slots(configure.keys, "shared"),
+            self._keys.for_script(configure.keys, "shared"),
             {
                 "provider": "shared",
                 "process": "p",
@@ -63,7 +63,7 @@ class Volume:
 
     def record(self, outcome: str, times: int) -> None:
         numkeys, values = self._record.arrange(
-            self._keys.slots(self._record.keys, "shared"),
+            self._keys.for_script(self._record.keys, "shared"),
             {
                 "provider": "shared",
                 "process": "p",

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
+from ciris_registry.errors import DamagedStateError, StoreError, StoreUnavailableError
 from ciris_registry.event_reader import EventReader
 from ciris_registry.settings import REPLY_TIMEOUT
+from ciris_registry.tail import Tail
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -208,3 +210,99 @@ async def test_one_damaged_service_type_does_not_hold_up_the_others(
     await async_wait_until(lambda: not other._views.mirror("llm").snapshot.damaged)
     await asyncio.sleep(1.0)
     await follows(one, other, "llm", 5.0)
+
+
+@pytest.mark.parametrize("url", ["real"], indirect=True)
+async def test_what_was_damaged_for_a_moment_does_not_end_the_tail(
+    pair: tuple[ServiceRegistry, ServiceRegistry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was started again after a while, which grew each time; nobody ended a doubt meanwhile."""
+    _, other = pair
+    read, errors = EventReader.after, 3
+
+    async def damaged(reader: EventReader, *args: Any) -> Any:
+        nonlocal errors
+        if errors:
+            errors -= 1
+            raise DamagedStateError("here", "WRONGTYPE")
+        return await read(reader, *args)
+
+    monkeypatch.setattr(EventReader, "after", damaged)
+    other._views.on_new()
+    await async_wait_until(lambda: not errors)
+    await follows(*pair, "memory", AT_ONCE)
+    assert [one.health().failures for one in pair] == [{}, {}]
+
+
+@pytest.mark.parametrize("url", ["real"], indirect=True)
+async def test_whatever_redis_says_the_tail_asks_again(
+    pair: tuple[ServiceRegistry, ServiceRegistry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = pair
+    read, errors = EventReader.after, 1
+
+    async def refused(reader: EventReader, *args: Any) -> Any:
+        nonlocal errors
+        if errors:
+            errors -= 1
+            raise StoreError("here", "ERR it does not like you")
+        return await read(reader, *args)
+
+    monkeypatch.setattr(EventReader, "after", refused)
+    other._views.on_new()
+    await async_wait_until(lambda: not errors)
+    await async_wait_until(lambda: one.health().ok and other.health().ok)
+    await follows(*pair, "memory", AT_ONCE)
+    assert [one.health().failures for one in pair] == [{}, {}]
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_a_tail_that_often_failed_ends_a_doubt_all_the_same(
+    new_registry: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It slept for up to half a minute, in which an open provider was called."""
+    registry = new_registry(consistency="cached", settings=QUICK)
+    began: list[float] = []
+
+    async def broken(tail: Tail, store: object) -> None:
+        began.append(time.monotonic())
+        raise ValueError(tail, store)
+
+    monkeypatch.setattr(Tail, "_run", broken)
+    monkeypatch.setattr("random.uniform", lambda _least, most: most)
+    await registry.start()
+    await async_wait_until(lambda: len(began) == 7, timeout=15.0)
+    assert began[-1] - began[-2] < 2.0
+
+
+@pytest.mark.parametrize("url", ["real"], indirect=True)
+async def test_events_that_cannot_be_read_are_asked_for_less_and_less_often(
+    pair: tuple[ServiceRegistry, ServiceRegistry],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """All else was answered, so it came back at once, hundreds of times a second, and silently."""
+    one, other = pair
+    read, attempts = EventReader.after, 0
+
+    async def refused(*_: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        raise StoreUnavailableError("here", "closed")
+
+    monkeypatch.setattr(EventReader, "after", refused)
+    for registry in pair:
+        registry._views.on_new()
+    await asyncio.sleep(2.5)
+    assert attempts <= 2 * 10
+    said = [line for line in caplog.messages if "events cannot be read" in line]
+    assert len(said) == 2, "once each"
+    await other.breaker("llm", "shared").aforce_open("a test", 60)
+    await asyncio.sleep(1.0)
+    assert one.health().redis == "up"
+    assert await one.get_service("h", "llm") is None, "it has asked"
+
+    monkeypatch.setattr(EventReader, "after", read)
+    await asyncio.sleep(3.0)
+    await follows(*pair, "memory", AT_ONCE)
+    assert len([line for line in caplog.messages if "can be read again" in line]) == 2
