@@ -197,8 +197,10 @@ class Mirror:
             place = batch.join(cursor, limit)
             if self._running is None:
                 await self._run(store, batch)
-            else:
+            elif limit is None or self._running.limit is not None:
                 await batch.wait(loop)
+            else:  # what runs now may take its time
+                await self._link.attentively(batch.wait(loop))
             if batch.error is not None:
                 raise batch.error
             if batch.snapshot is not None:
