@@ -210,11 +210,10 @@ class Mirror:
             place = batch.join(cursor, limit)
             if self._running is None:
                 await self._run(store, batch)
-            elif limit is None:
+            elif limit is None or self._running.limit is not None:
                 await batch.wait(loop)
-            else:
-                # Behind whoever has no limit, this may take long; and a doubt ends it.
-                await self._link.promptly(_ended(batch.wait(loop)), limit)
+            else:  # what runs now may take its time
+                await self._link.attentively(batch.wait(loop))
             if batch.error is not None:
                 raise batch.error
             if batch.snapshot is not None:
@@ -506,10 +505,6 @@ class Mirror:
         own = replace(own, decided_at=breaker.decided_at)
         breaker.own = own.bounded(self.now(), breaker.config)
         return False
-
-
-async def _ended(waiting: asyncio.Future[None]) -> None:
-    await waiting
 
 
 def _admission(breaker: BreakerState) -> tuple[object, ...]:

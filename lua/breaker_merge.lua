@@ -66,14 +66,15 @@ local function merge()
   if successes > 0 then
     streak.succeeded(b, now - tonumber(ARGV[9]))
   end
-  streak.merged(b, now, running)
-  local failed = failures > 0
-  local enough = reporters.judge(KEYS[5], b, now, process, failed)
-  local opens = rules.in_a_row(b, enough) or (ARGV[7] == "open" and enough("window"))
-  reporters.note(KEYS[5], b, now, process, failed)
-  if failed and opens then
-    rules.open(b, now)
-    return "opened"
+  if failures > 0 then
+    streak.merged(b, now, running)
+    local enough = reporters.judge(KEYS[5], b, now, process, true)
+    local opens = rules.in_a_row(b, enough) or (ARGV[7] == "open" and enough("window"))
+    reporters.note(KEYS[5], b, now, process, true)
+    if opens then
+      rules.open(b, now)
+      return "opened"
+    end
   end
   return b.failure_count ~= before and "changed" or "unchanged"
 end
