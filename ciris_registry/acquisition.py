@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from ciris_registry.admitted import Admitted
     from ciris_registry.calls import Calls, Order
     from ciris_registry.guard import Use
+    from ciris_registry.time_limit import TimeLimit
 
 
 class Acquisition(AbstractAsyncContextManager[Any]):
@@ -22,15 +22,15 @@ class Acquisition(AbstractAsyncContextManager[Any]):
     def __init__(self, calls: Calls, order: Order) -> None:
         self._calls = calls
         self._order = order
-        self._entered: tuple[Admitted, Use, asyncio.Timeout] | None = None
+        self._entered: tuple[Admitted, Use, TimeLimit] | None = None
 
     async def __aenter__(self) -> Any:  # a program's object
         if self._entered is not None:
             raise RuntimeError("this block was entered before; call registry.acquire(…) anew")
         admitted = await self._calls.first(self._order)
-        watch = asyncio.timeout(admitted.seconds)
-        self._entered = admitted, self._calls.use(self._order, admitted), watch
-        await watch.__aenter__()
+        limit = self._calls.limit(admitted)
+        self._entered = admitted, self._calls.use(self._order, admitted), limit
+        limit.__enter__()
         return admitted.instance
 
     async def __aexit__(
@@ -40,15 +40,15 @@ class Acquisition(AbstractAsyncContextManager[Any]):
         traceback: TracebackType | None,
     ) -> None:
         assert self._entered is not None  # noqa: S101 # __aenter__ was awaited
-        admitted, use, watch = self._entered
+        admitted, use, limit = self._entered
         try:
-            await watch.__aexit__(kind, error, traceback)
+            limit.__exit__(kind, error, traceback)
         except TimeoutError as late:
-            failure = blamed(late, watch, admitted)
+            failure = blamed(late, limit, admitted)
             await use.raised(failure)
             raise failure from late
-        if watch.expired():  # and the block went on as if nothing had been
-            await use.raised(blamed(TimeoutError(), watch, admitted))
+        if limit.expired and error is None:  # the block went on as if nothing had been
+            await use.raised(blamed(TimeoutError(), limit, admitted))
         elif error is None:
             await use.succeeded()
         elif isinstance(error, Exception):

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ciris_registry.handle import BreakerHandle
     from ciris_registry.permits import Held
     from ciris_registry.records import Registration
+    from ciris_registry.slots import Slot
 
 
 class Admitted(NamedTuple):
@@ -16,7 +17,8 @@ class Admitted(NamedTuple):
 
     Where it is a probe, ``permit`` is what was taken for it. ``generation`` is the one of the
     breaker that let it through, None if this process has not seen any. ``classify`` is what the
-    program that registered it here says of its outcomes.
+    program that registered it here says of its outcomes. ``slot`` is what was taken for it where
+    the fleet's calls in flight are limited.
     """
 
     registration: Registration
@@ -26,3 +28,4 @@ class Admitted(NamedTuple):
     generation: int | None = None
     permit: Held | None = None
     classify: Classify | None = None
+    slot: Slot | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import replace
 from typing import Any, Final
 
 from ciris_registry.breaker_config import CircuitBreakerConfig, length_of, length_or_ever
@@ -23,13 +24,16 @@ class CircuitBreaker:
     until the next outcome is recorded or ``timeout_duration`` has passed. Where a program only asks
     ``is_available()`` and then records outcomes, those outcomes are taken for the probe's.
 
+    It knows one reporter, its own process: ``min_reporters`` changes nothing.
+
     It is to be used from one thread, as asyncio programs do.
     """
 
     def __init__(self, name: str, config: CircuitBreakerConfig | None = None) -> None:
         self.name: Final = name
         self.config: Final = config or CircuitBreakerConfig()
-        self._state = BreakerState(self.config)
+        # Nobody else reports here, so nobody else is waited for.
+        self._state = BreakerState(replace(self.config, min_reporters=1))
         self._tokens = itertools.count()
         self._held: list[str] = []
         self._last_failure_time: float | None = None

@@ -13,6 +13,7 @@ from enum import Enum, StrEnum
 from typing import Final, Literal, NamedTuple
 
 from ciris_registry.breaker_config import CircuitBreakerConfig, milliseconds
+from ciris_registry.reporters import Reporters
 
 BUCKETS: Final = 10
 """The window is counted in this many parts, whatever the traffic."""
@@ -92,10 +93,16 @@ class BreakerState:
     total_failures: int = 0
     buckets: list[tuple[int, int, int]] = field(default_factory=lambda: [(0, 0, 0)] * BUCKETS)
     permits: dict[str, int] = field(default_factory=dict[str, int])
+    reporters: Reporters = field(default_factory=Reporters)
 
     def copy(self) -> BreakerState:
         """An independent copy."""
-        return replace(self, buckets=list(self.buckets), permits=dict(self.permits))
+        return replace(
+            self,
+            buckets=list(self.buckets),
+            permits=dict(self.permits),
+            reporters=self.reporters.copy(),
+        )
 
     def override_in_force(self, now: int) -> Literal["", "open", "closed"]:
         """The operator's word, while it stands."""
@@ -159,12 +166,14 @@ class BreakerState:
         *,
         successes: int = 0,
         age: int = 0,
+        by: str = "",
     ) -> Verdict:
         """Count one outcome; the verdict says whether this very report made a transition.
 
-        ``successes`` come before it that nobody has reported yet, as ``tally`` takes them.
+        ``by`` is the process that reports; ``successes`` come before it that nobody has reported
+        yet, as ``tally`` takes them.
         """
-        before = self.tally(now, successes, age, generation) if successes else Verdict.LATE
+        before = self.tally(now, successes, age, generation, by) if successes else Verdict.LATE
         opened = before is Verdict.OPENED
         holds = permit not in {"", ASKED}
         stands = not self.override_in_force(now)
@@ -189,17 +198,17 @@ class BreakerState:
             self.last_failure_at = now
         if probe:
             return self._probed(now, failed=failed)
-        return self._failed(now) if failed else self._succeeded(now, 1, now)
+        return self._failed(now, by) if failed else self._succeeded(now, 1, now, by)
 
     def tally(
-        self, now: int, successes: int, age: int = 0, generation: int | None = None
+        self, now: int, successes: int, age: int = 0, generation: int | None = None, by: str = ""
     ) -> Verdict:
         """Count successes of calls without a permit, the newest ``age`` milliseconds ago."""
         self.total_successes += successes
         current = not self.override_in_force(now) and generation in {None, self.generation}
         if not current or self.state is not CircuitState.CLOSED:
             return Verdict.LATE
-        return self._succeeded(now, successes, now - age)
+        return self._succeeded(now, successes, now - age, by)
 
     def set_override(
         self,
@@ -238,6 +247,11 @@ class BreakerState:
         self.cooldown_until = deadline
         return Verdict.CHANGED
 
+    def forget_window(self) -> None:
+        """An empty window; of who has failed, only those in the running streak are remembered."""
+        self.buckets = [(0, 0, 0)] * BUCKETS
+        self.reporters.forget(self.streak_from if self.failure_count else math.inf)
+
     def _decide(self, state: CircuitState, now: int) -> None:
         self.state = state
         self.generation += 1
@@ -261,8 +275,8 @@ class BreakerState:
     def _close(self, now: int) -> None:
         self._decide(CircuitState.CLOSED, now)
         self.failure_count = self.streak_from = self.openings = self.retry_at = 0
-        self.buckets = [(0, 0, 0)] * BUCKETS
         self.permits.clear()
+        self.forget_window()
 
     def _probed(self, now: int, *, failed: bool) -> Verdict:
         if self.state is CircuitState.OPEN:
@@ -276,23 +290,24 @@ class BreakerState:
             return Verdict.CLOSED
         return Verdict.COUNTED
 
-    def _succeeded(self, now: int, successes: int, newest: int) -> Verdict:
+    def _succeeded(self, now: int, successes: int, newest: int, by: str) -> Verdict:
         """In the midst of the streak, a success leaves what surely came after it: one failure."""
         if self.failure_count and newest >= self.last_failure_at:
             self.failure_count = self.streak_from = 0
         elif self.failure_count and newest > self.streak_from:
             self.failure_count, self.streak_from = 1, self.last_failure_at
-        return self._called(now, successes, 0)
+        return self._called(now, successes, 0, by)
 
-    def _failed(self, now: int) -> Verdict:
+    def _failed(self, now: int, by: str) -> Verdict:
         """Note when followers are told that a streak runs, which only the shared breaker does."""
-        verdict = self._called(now, 1, 1)
+        verdict = self._called(now, 1, 1, by)
         long = self.failure_count >= math.ceil(self.config.failure_threshold / 2)
         if verdict is Verdict.COUNTED and long and abs(now - self.warned_at) >= HINTS_APART:
             self.warned_at = now
         return verdict
 
-    def _called(self, now: int, calls: int, failures: int) -> Verdict:
+    def _called(self, now: int, calls: int, failures: int, by: str) -> Verdict:
+        self._note(now, by, failed=failures > 0)
         calls, failures = self._tally(now, calls, failures)
         rate = self.config.failure_rate_threshold
         sick = (
@@ -301,10 +316,30 @@ class BreakerState:
             and calls >= self.config.minimum_calls
             and failures / calls >= rate
         )
-        if self.failure_count >= self.config.failure_threshold or sick:
+        long = self.failure_count >= self.config.failure_threshold
+        if (long and self._many_failed_in_a_row()) or (sick and self._many_are_failing(now)):
             self._open(now)
             return Verdict.OPENED
         return Verdict.COUNTED
+
+    def _note(self, now: int, by: str, *, failed: bool) -> None:
+        """Who called, as long as the window or the running streak needs it."""
+        needed = now - milliseconds(self.config.window)
+        if self.failure_count:
+            needed = min(needed, self.streak_from)
+        self.reporters.note(now, by, failed=failed, needed=needed)
+
+    def _many_failed_in_a_row(self) -> bool:
+        least = self.config.min_reporters
+        return least <= 1 or self.reporters.failing(self.streak_from) >= least
+
+    def _many_are_failing(self, now: int) -> bool:
+        """Within the window; two, where two or more are calling."""
+        length = milliseconds(self.config.window)
+        first = int(now // (length / BUCKETS)) - BUCKETS + 1
+        since = first * length / BUCKETS
+        least = max(self.config.min_reporters, 2 if self.reporters.calling(since) > 1 else 1)
+        return least <= 1 or self.reporters.failing(since) >= least
 
     def _tally(self, now: int, calls: int, failures: int) -> tuple[int, int]:
         """Count them in the window; all of its calls and failures."""

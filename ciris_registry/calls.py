@@ -6,11 +6,11 @@ a use means to the breaker, the guard says; who may be called, the resolver.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ciris_registry.errors import CallError, CallTimeoutError, NoProviderError
 from ciris_registry.explanation import Explanation
+from ciris_registry.time_limit import TimeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,10 +21,15 @@ if TYPE_CHECKING:
     from ciris_registry.plans import Plan
     from ciris_registry.resolver import Resolver
     from ciris_registry.selection import Left, Request
+    from ciris_registry.time_limit import TimeLimit
 
 _NOTHING: Final = object()
 _GOES_ON: Final = frozenset({"failure", "cooldown"})
 """Judgements after which the next candidate is called."""
+
+MISTAKES: Final = (TypeError, AttributeError, NameError)
+"""What is raised in calling, before there is anything to await, is the program's mistake: it must
+not open a provider for the whole fleet."""
 
 
 class Order(NamedTuple):
@@ -61,10 +66,15 @@ class Calls:
     def __init__(self, resolver: Resolver, guard: Guard) -> None:
         self._resolver = resolver
         self._guard = guard
+        self._limits = TimeLimits()
 
     def use(self, order: Order, admitted: Admitted) -> Use:
         """A use of a provider that begins now."""
         return self._guard.use(admitted, order.classify)
+
+    def limit(self, admitted: Admitted) -> TimeLimit:
+        """How long it may take at the most."""
+        return self._limits.limit(admitted.seconds)
 
     async def first(self, order: Order) -> Admitted:
         """The first provider that may be called.
@@ -75,11 +85,17 @@ class Calls:
         if order.plan is not None and not order.exact:
             admitted = order.plan.take()
             if admitted is not None:
-                return admitted
+                if admitted.registration.max_in_flight is None:
+                    return admitted
+                return await self.next(order, (), order.plan.position)
         return await self.next(order, ())
 
-    async def next(self, order: Order, tried: Collection[str]) -> Admitted:
+    async def next(
+        self, order: Order, tried: Collection[str], position: int | None = None
+    ) -> Admitted:
         """The first provider that may be called and has not been ``tried``.
+
+        ``position`` is one that the order's plan has taken of its rotation just now.
 
         Raises:
             NoProviderError: There is none.
@@ -92,6 +108,7 @@ class Calls:
             known=order.plan,
             without=tried,
             left=left,
+            position=position,
         )
         if admitted is None:
             kind = order.request.service_type
@@ -110,9 +127,10 @@ class Calls:
         """
         tried: list[str] = []
         ended = Ended()
+        admitted = _taken(order)
         while True:
             try:
-                admitted = await (self.next(order, tried) if tried else self.first(order))
+                admitted = admitted or await self.next(order, tried)
             except NoProviderError as nobody:
                 if ended.failure is not None:
                     explain(ended.failure, tried, nobody)
@@ -121,6 +139,7 @@ class Calls:
             if not further:
                 return ended
             tried.append(admitted.registration.name)
+            admitted = None
 
     async def _call(
         self,
@@ -131,13 +150,18 @@ class Calls:
         kwargs: Mapping[str, Any],
     ) -> tuple[Ended, bool]:
         """One candidate; and whether the next one is to be called."""
-        use, watch = self.use(order, admitted), asyncio.timeout(admitted.seconds)
+        use = self._guard.use(admitted, order.classify)
+        limit = self._limits.limit(admitted.seconds)
+        pending: Any = _NOTHING
         try:
-            async with watch:
+            with limit:
                 pending = fn(admitted.instance, *args, **kwargs)
                 value = await pending if hasattr(pending, "__await__") else _NOTHING
-        except Exception as raised:  # noqa: BLE001 # whatever it is, it is judged
-            failure = blamed(raised, watch, admitted)
+        except Exception as raised:
+            if pending is _NOTHING and isinstance(raised, MISTAKES):
+                use.abandoned()
+                raise
+            failure = blamed(raised, limit, admitted)
             further = goes_on(order, await use.raised(failure))
             return Ended(failure=failure, exhausted=further), further
         except BaseException:
@@ -146,6 +170,8 @@ class Calls:
         if value is _NOTHING:
             use.abandoned()
             raise CallError(unusable(pending))
+        if use.counted():
+            return Ended(value), False
         further = goes_on(order, await use.returned(value))
         return Ended(value, exhausted=further), further
 
@@ -155,9 +181,14 @@ def goes_on(order: Order, judgement: Judgement) -> bool:
     return order.failover and judgement.kind in _GOES_ON
 
 
-def blamed(raised: Exception, watch: asyncio.Timeout, admitted: Admitted) -> Exception:
+def _taken(order: Order) -> Admitted | None:
+    """Whom its plan lets be called without asking anybody."""
+    return order.plan.take() if order.plan is not None and not order.exact else None
+
+
+def blamed(raised: Exception, limit: TimeLimit, admitted: Admitted) -> Exception:
     """What a provider is blamed for: that it took too long, or what it raised."""
-    if not (isinstance(raised, TimeoutError) and watch.expired()):
+    if not (isinstance(raised, TimeoutError) and limit.expired):
         return raised
     late = CallTimeoutError(admitted.registration.name, admitted.seconds)
     late.__cause__ = raised
@@ -166,7 +197,7 @@ def blamed(raised: Exception, watch: asyncio.Timeout, admitted: Admitted) -> Exc
 
 def explain(failure: Exception, tried: Collection[str], nobody: NoProviderError) -> None:
     """Say in a failure who was called in vain, and why nobody else was."""
-    others = f"; {nobody}" if len(tried) < len({one.name for one in nobody.reasons}) else ""
+    others = f"; {nobody}" if any(one.name not in tried for one in nobody.reasons) else ""
     failure.add_note(f"called in vain: {', '.join(tried)}{others}")
 
 

@@ -15,6 +15,7 @@ from ciris_registry.errors import RegistryError
 if TYPE_CHECKING:
     from ciris_registry.admitted import Admitted
     from ciris_registry.classification import Classifier, Classify, Judgement
+    from ciris_registry.slots import Slots
 
 _log = logging.getLogger(__name__)
 
@@ -22,8 +23,9 @@ _log = logging.getLogger(__name__)
 class Guard:
     """Begins the uses of one process."""
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: Classifier, slots: Slots) -> None:
         self.classifier = classifier
+        self.slots = slots
         self._told: set[str] = set()
 
     def use(self, admitted: Admitted, classify: Classify | None) -> Use:
@@ -54,7 +56,7 @@ class Guard:
 
 
 class Use:
-    """One use, from its beginning; one of its last four methods is called, once, at its end."""
+    """One use, from its beginning to its end, at which one of the last five methods is called."""
 
     __slots__ = ("_admitted", "_answered", "_classify", "_guard")
 
@@ -74,29 +76,46 @@ class Use:
 
     async def raised(self, error: Exception) -> Judgement:
         """It ended with this exception; what that was taken for."""
-        guard, admitted = self._guard, self._admitted
-        admitted.handle.in_flight -= 1
+        guard, admitted = self._guard, self._ended()
         judgement = guard.classifier.error(error, self._classify, admitted.classify)
         await guard.settle(admitted, judgement)
         return judgement
 
+    def counted(self) -> bool:
+        """It ended with a value that nobody judges, which is counted; else ``returned`` settles."""
+        admitted, classifier = self._admitted, self._guard.classifier
+        if (
+            admitted.permit is not None
+            or classifier.judges_values(self._classify, admitted.classify)
+            or not admitted.handle.count_success(admitted.generation)
+        ):
+            return False
+        self._ended()
+        return True
+
     async def returned(self, value: object) -> Judgement:
         """It ended with this value; what that was taken for."""
-        guard, admitted = self._guard, self._admitted
-        admitted.handle.in_flight -= 1
+        guard, admitted = self._guard, self._ended()
         judgement = guard.classifier.value(value, self._classify, admitted.classify)
         await guard.settle(admitted, judgement)
         return judgement
 
     async def succeeded(self) -> None:
         """It ended well, with nothing to be judged."""
-        self._admitted.handle.in_flight -= 1
+        admitted = self._ended()
         if not self._answered:
-            await self._guard.settle(self._admitted, SUCCESS)
+            await self._guard.settle(admitted, SUCCESS)
 
     def abandoned(self) -> None:
         """It ended without an outcome: cancelled, or given up by its caller."""
-        admitted = self._admitted
-        admitted.handle.in_flight -= 1
+        admitted = self._ended()
         if admitted.permit is not None:
             admitted.handle.give_back(admitted.permit.permit)
+
+    def _ended(self) -> Admitted:
+        """It is in flight no longer, whatever becomes of the report of its outcome."""
+        admitted = self._admitted
+        admitted.handle.in_flight -= 1
+        if admitted.slot is not None:
+            self._guard.slots.give_back(admitted.slot)
+        return admitted

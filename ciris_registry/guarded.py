@@ -7,11 +7,12 @@ what callers say.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ciris_registry.acquisition import Acquisition
 from ciris_registry.arguments import check_call, is_exact, request_of
 from ciris_registry.calls import Order
+from ciris_registry.offers import checked_policy
 from ciris_registry.plans import key_of
 from ciris_registry.proxy import new_proxy
 from ciris_registry.repeating import repeatedly
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _P = TypeVar("_P")
+
+_NO_MORE: Final[Mapping[str, Any]] = {}
 
 
 class GuardedCalls:
@@ -132,7 +135,11 @@ class GuardedCalls:
             classify,
             failover=failover,
         )
-        value: _T = await self._call(order, deadline, retry, fn, args, {})
+        value: _T
+        if deadline is None and retry is None:
+            value = (await self._calls.call(order, fn, args, _NO_MORE)).result()
+        else:
+            value = await self._call(order, deadline, retry, fn, args, _NO_MORE)
         return value
 
     def stream(
@@ -168,7 +175,7 @@ class GuardedCalls:
             classify,
             failover=failover,
         )
-        return stream(self._calls, order, fn, args, {})
+        return stream(self._calls, order, fn, args, _NO_MORE)
 
     def proxy(
         self,
@@ -248,6 +255,8 @@ class GuardedCalls:
         failover: bool = True,
     ) -> Order:
         exact = self._exact if consistency is None else is_exact(consistency)
+        if classify is not None:
+            checked_policy(classify)
         key = key_of(handler, service_type, required_capabilities, fallback_to_global)
         plan = self._resolver.planned(key)
         if plan is not None:

@@ -62,6 +62,7 @@ class BreakerHandle:
         self._successes = parts.successes
         self._one_by_one = parts.exact
         self.in_flight = 0
+        self.elsewhere, self.elsewhere_until = 0, 0.0
 
     # Reading: changes nothing, here or in Redis
 

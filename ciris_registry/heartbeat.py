@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ciris_registry.link import Link
-    from ciris_registry.membership import Membership
     from ciris_registry.mirror import Mirror
-    from ciris_registry.settings import RegistrySettings
+    from ciris_registry.parts import Parts
     from ciris_registry.store import Store
 
 _log = logging.getLogger(__name__)
@@ -25,15 +24,12 @@ class Heartbeat:
     """Says again and again that this process is alive, for every service type that it uses."""
 
     def __init__(
-        self,
-        settings: RegistrySettings,
-        membership: Membership,
-        mirrors: Mapping[str, Mirror],
-        tidy: Callable[[], None],
+        self, parts: Parts, mirrors: Mapping[str, Mirror], tidy: Callable[[], None]
     ) -> None:
-        self._every = settings.heartbeat_every
-        self._lease = settings.lease
-        self._membership = membership
+        self._every = parts.settings.heartbeat_every
+        self._lease = parts.settings.lease
+        self._membership = parts.membership
+        self._slots = parts.slots
         self._mirrors = mirrors
         self._tidy = tidy
         self._outage = False
@@ -98,6 +94,7 @@ class Heartbeat:
             self._outage = True
             renewed = await store.renew(service_type, ids, names, outage=True)
         self._membership.note_renewal()
+        await self._slots.renew(store, service_type)
         known = mirror.snapshot.version[0]
         if renewed.lost and known in {"", renewed.version[0]}:
             await self._membership.rewrite(store, mirror.snapshot, renewed.lost)

@@ -62,5 +62,7 @@ def _described(one: Registration, state: str) -> dict[str, Any]:
         "strategy": one.strategy.value,
         "capabilities": list(one.capabilities),
         "metadata": dict(one.metadata),
+        "weight": one.weight,
+        "max_in_flight": one.max_in_flight,
         "circuit_breaker_state": state,
     }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "ciris:v1"
 """Begins every key; the number is the version of the layout."""
 
-_OF_A_SUBJECT: Final = frozenset({"provider", "breaker", "permits"})
+_OF_A_SUBJECT: Final = frozenset({"provider", "breaker", "permits", "reporters", "slots"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,11 @@ class TypeKeys:
             _root=root,
         )
 
-    def slots(self, names: Iterable[str], subject: str = "") -> dict[str, str]:
+    def for_script(self, names: Iterable[str], subject: str = "") -> dict[str, str]:
         """The keys for the slots of a script that are called as they are here.
 
-        ``subject`` is the registration id for ``provider``, the name for ``breaker``, ``permits``.
+        ``subject`` is the registration id for ``provider``, the name for the three of a breaker,
+        either of them for ``slots``.
         """
         return {
             slot: getattr(self, slot)(subject) if slot in _OF_A_SUBJECT else getattr(self, slot)
@@ -63,6 +64,14 @@ class TypeKeys:
     def permits(self, name: str) -> str:
         """The sorted set of permits of one provider's breaker."""
         return f"{self._root}:permits:{name}"
+
+    def reporters(self, name: str) -> str:
+        """The sorted set of processes that call one provider, and of those that fail."""
+        return f"{self._root}:reporters:{name}"
+
+    def slots(self, subject: str) -> str:
+        """The sorted set of slots of one provider, by its name or the id of a registration."""
+        return f"{self._root}:slots:{subject.partition('@')[0]}"
 
 
 def types_key(namespace: str) -> str:

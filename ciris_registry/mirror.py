@@ -228,9 +228,9 @@ class Mirror:
 
     async def read_breaker(self, store: Store, name: str) -> None:
         """Take over one breaker as it is now, counters too."""
-        fields, permits = await store.read_breaker(self.service_type, name)
+        fields, permits, reporters = await store.read_breaker(self.service_type, name)
         if fields:
-            breaker, _ = parse_breaker(fields, permits, self._default)
+            breaker, _ = parse_breaker(fields, permits, self._default, reporters)
             self._confirmed[name] = breaker
             self.put(name, breaker)
 
@@ -450,7 +450,9 @@ class Mirror:
 
         What is older than what is known changes nothing.
         """
-        breaker = BreakerState(known.config, buckets=[*known.buckets])
+        breaker = BreakerState(
+            known.config, buckets=[*known.buckets], reporters=known.reporters.copy()
+        )
         if update_breaker(breaker, fields):
             return False
         confirmed = self._confirmed.get(name, known)

@@ -15,7 +15,9 @@ from ciris_registry.records import (
     SelectionStrategy,
     checked_capabilities,
     checked_group,
+    checked_max_in_flight,
     checked_metadata,
+    checked_weight,
     member_of,
 )
 
@@ -80,6 +82,8 @@ class Terms:
     priority_group: int
     strategy: SelectionStrategy
     config: CircuitBreakerConfig | None
+    weight: int
+    max_in_flight: int | None
 
     @classmethod
     def checked(  # the arguments of register
@@ -90,6 +94,8 @@ class Terms:
         priority_group: object,
         strategy: object,
         config: object,
+        weight: object,
+        max_in_flight: object,
     ) -> Self:
         """Check the arguments of a registration.
 
@@ -108,6 +114,8 @@ class Terms:
             checked_group(priority_group),
             member_of(SelectionStrategy, strategy),
             config,
+            checked_weight(weight),
+            checked_max_in_flight(max_in_flight),
         )
 
     def registration(self, service_type: str, name: str, scope: str, order: float) -> Registration:
@@ -121,5 +129,7 @@ class Terms:
             strategy=self.strategy,
             capabilities=self.capabilities,
             metadata=self.metadata,
+            weight=self.weight,
+            max_in_flight=self.max_in_flight,
             order=order,
         )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ciris_registry.permits import HeldPermits
     from ciris_registry.session import Session
     from ciris_registry.settings import RegistrySettings
+    from ciris_registry.slots import Slots
     from ciris_registry.successes import Successes
 
 
@@ -32,5 +33,6 @@ class Parts:
     outbox: Outbox
     membership: Membership
     permits: HeldPermits
+    slots: Slots
     successes: Successes
     meanwhile: Meanwhile

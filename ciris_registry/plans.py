@@ -2,7 +2,8 @@
 
 A plan is a look-up as long as nothing that it rests on has changed: the snapshot's shape, the
 bindings, and the time at which the next breaker's wait ends. Where the first provider in order can
-be called without asking anybody, or one of several in turn, ``take`` gives it.
+be called without asking anybody, or one of several in turn, ``take`` gives it. Slots are not its
+business.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from typing import TYPE_CHECKING, Final
 
 from ciris_registry.admitted import Admitted
 from ciris_registry.health_checks import health_check_of
+from ciris_registry.records import SelectionStrategy
 from ciris_registry.selection import Request, Tier, Walk, walk
+from ciris_registry.turns import least_loaded_first, weighted_first
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ciris_registry.bindings import Bindings
+    from ciris_registry.handle import BreakerHandle
     from ciris_registry.mirror import Mirror
     from ciris_registry.rotation import Rotation, Rotations
     from ciris_registry.views import Views
@@ -37,6 +41,7 @@ class Plan:
         "_mirror",
         "admitted",
         "bindings",
+        "chosen",
         "request",
         "rotation",
         "shape",
@@ -52,6 +57,7 @@ class Plan:
         self.until = mirror.monotonic_at(walk.until) if walk.until else math.inf
         self.admitted: tuple[Admitted, ...] = ()
         self.rotation: Rotation | None = None
+        self.chosen: Callable[[int], int] | None = None
         self._mirror = mirror
         self._bindings = bindings
 
@@ -64,8 +70,16 @@ class Plan:
             and self.walk.holds(now)
         )
 
+    @property
+    def position(self) -> int:
+        """The position of its rotation that was taken last; 0 if it has none."""
+        return self.rotation.next - 1 if self.rotation is not None else 0
+
     def take(self) -> Admitted | None:
-        """The one to be called now; None if somebody has to be asked first."""
+        """The one whose turn it is; None if somebody has to be asked first.
+
+        It has no slot: a guarded call of one with ``max_in_flight`` asks for that.
+        """
         mirror = self._mirror
         now = _monotonic()
         if (
@@ -79,7 +93,17 @@ class Plan:
         if self.rotation is None:
             return self.admitted[0]
         position = self.rotation.step()
-        return self.admitted[position % len(self.admitted)] if position >= 0 else None
+        if position < 0:
+            return None
+        if self.chosen is None:
+            return self.admitted[position % len(self.admitted)]
+        return self.admitted[self.chosen(position)]
+
+    def at(self, position: int) -> Admitted:
+        """The one whose turn it is at a position of its rotation."""
+        if self.chosen is None:
+            return self.admitted[position % len(self.admitted)]
+        return self.admitted[self.chosen(position)]
 
 
 class Plans:
@@ -153,6 +177,42 @@ class Plans:
         plan.admitted = tuple(found)
         if tier.cursor:
             plan.rotation = self._rotations.of(kind, tier.cursor)
+            plan.chosen = _chosen(tier.strategy, found)
+
+
+def _chosen(
+    strategy: SelectionStrategy, candidates: Sequence[Admitted]
+) -> Callable[[int], int] | None:
+    """Which of several is called at a position of their rotation; None: each as often."""
+    weights = [one.registration.weight for one in candidates]
+    if strategy is SelectionStrategy.WEIGHTED:
+        return weighted_first(weights)
+    if strategy is not SelectionStrategy.LEAST_LOADED:
+        return None
+    handles = [one.handle for one in candidates]
+    weighed = list(zip(handles, weights, strict=True))
+    if all(one.registration.max_in_flight is None for one in candidates):
+        # As `load` has it, without asking about others.
+        if len(set(weights)) == 1:
+            return lambda position: least_loaded_first(
+                [handle.in_flight for handle in handles], position
+            )
+        return lambda position: least_loaded_first(
+            [handle.in_flight / weight for handle, weight in weighed], position
+        )
+    return lambda position: least_loaded_first(
+        [load(handle) / weight for handle, weight in weighed], position
+    )
+
+
+def load(handle: BreakerHandle) -> int:
+    """The calls of a provider that are in flight, as far as is known here.
+
+    Those are this process's own, and what slots have told of others a moment ago.
+    """
+    if handle.elsewhere and _monotonic() < handle.elsewhere_until:
+        return handle.in_flight + handle.elsewhere
+    return handle.in_flight
 
 
 def key_of(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from ciris_registry.breaker_config import CircuitBreakerConfig
 from ciris_registry.breaker_rules import BUCKETS, BreakerState, CircuitState
 from ciris_registry.errors import SettingsError
+from ciris_registry.reporters import Reporters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,9 +50,12 @@ def counters(flat: Sequence[Any]) -> dict[str, int]:
 
 
 def parse_breaker(
-    fields: Mapping[str, str], permits: Mapping[str, int], default: CircuitBreakerConfig
+    fields: Mapping[str, str],
+    permits: Mapping[str, int],
+    default: CircuitBreakerConfig,
+    reporters: Mapping[str, int],
 ) -> tuple[BreakerState, list[str]]:
-    """A breaker as its hash has it, and what of it could not be read.
+    """A breaker as its keys have it, and what of its hash could not be read.
 
     What is missing or damaged reads as a breaker that has seen nothing, as it does in Lua.
     """
@@ -62,7 +66,11 @@ def parse_breaker(
             config = CircuitBreakerConfig.parse(fields)
         except SettingsError as error:
             damaged += error.problems
-    breaker = BreakerState(config, permits=dict(permits))
+    breaker = BreakerState(
+        config,
+        permits=dict(permits),
+        reporters=Reporters.parse(reporters),
+    )
     damaged += update_breaker(breaker, fields)
     for slot in range(BUCKETS):
         breaker.buckets[slot] = _bucket(fields.get(f"bucket_{slot}", "0:0:0"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Json, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_validator
 
 from ciris_registry.errors import RegistrationError
 from ciris_registry.names import EVERY_HANDLER, GLOBAL, fits, plain
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 MOST_METADATA: Final = 64 * 1024
 """Bytes of JSON that the metadata, or the capabilities, of one registration may have."""
+
+MOST_WEIGHT: Final = 1000
+MOST_IN_FLIGHT: Final = 1_000_000
 
 _GROUPS: Final = 2**31
 _E = TypeVar("_E", bound=Enum)
@@ -37,10 +40,17 @@ class Priority(Enum):
 
 
 class SelectionStrategy(Enum):
-    """How one group of providers is used: in order, or in turn."""
+    """How one group of providers is used.
+
+    FALLBACK takes them in order. The others take in turn those of equal priority: ROUND_ROBIN each
+    as often, WEIGHTED by their weights, LEAST_LOADED the one with the fewest calls in flight for
+    its weight.
+    """
 
     FALLBACK = "fallback"
     ROUND_ROBIN = "round_robin"
+    WEIGHTED = "weighted"
+    LEAST_LOADED = "least_loaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,8 @@ class Registration:
     """One provider, registered for one handler, for every handler (``*``) or for all globally.
 
     ``scope`` is the handler, ``*``, or the empty string for a global registration. ``order`` is
-    its place in the order of registration over the whole fleet.
+    its place in the order of registration over the whole fleet. ``max_in_flight`` is how many
+    guarded calls of the whole fleet may go on at one time, None if any number.
     """
 
     service_type: str
@@ -59,6 +70,8 @@ class Registration:
     strategy: SelectionStrategy = SelectionStrategy.FALLBACK
     capabilities: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    weight: int = 1
+    max_in_flight: int | None = None
     order: float = 0.0
     registered_by: str = field(default="", compare=False)
     registered_at: int = field(default=0, compare=False)
@@ -78,6 +91,8 @@ class Registration:
             "strategy": self.strategy.value,
             "capabilities": _json("capabilities", list(self.capabilities)),
             "metadata": _json("metadata", self.metadata),
+            "weight": str(self.weight),
+            "max_in_flight": "" if self.max_in_flight is None else str(self.max_in_flight),
         }
 
 
@@ -96,8 +111,15 @@ class _Record(BaseModel):
     strategy: SelectionStrategy
     capabilities: Json[tuple[str, ...]]
     metadata: Json[dict[str, Any]]
+    weight: int = Field(default=1, ge=1, le=MOST_WEIGHT)
+    max_in_flight: int | None = Field(default=None, ge=1, le=MOST_IN_FLIGHT)
     registered_by: str = ""
     registered_at: int = 0
+
+    @field_validator("max_in_flight", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
 
 
 def parse_registration(
@@ -131,6 +153,8 @@ def parse_registration(
         strategy=record.strategy,
         capabilities=record.capabilities,
         metadata=record.metadata,
+        weight=record.weight,
+        max_in_flight=record.max_in_flight,
         order=order,
         registered_by=record.registered_by,
         registered_at=record.registered_at,
@@ -160,6 +184,33 @@ def checked_group(value: object) -> int:
     """
     if type(value) is not int or not -_GROUPS <= value < _GROUPS:
         raise RegistrationError(f"priority_group is {value!r}; use a whole number of 32 bits")
+    return value
+
+
+def checked_weight(value: object) -> int:
+    """A weight, checked.
+
+    Raises:
+        RegistrationError: Not a whole number from 1 to 1000.
+    """
+    if type(value) is not int or not 1 <= value <= MOST_WEIGHT:
+        raise RegistrationError(f"weight is {value!r:.80}; use a whole number from 1 to 1000")
+    return value
+
+
+def checked_max_in_flight(value: object) -> int | None:
+    """How many calls may go on at one time, checked; None is any number.
+
+    Raises:
+        RegistrationError: Not a whole number from 1 to 1,000,000.
+    """
+    if value is None:
+        return None
+    if type(value) is not int or not 1 <= value <= MOST_IN_FLIGHT:
+        raise RegistrationError(
+            f"max_in_flight is {value!r:.80}; use a whole number from 1 to 1,000,000, or None for "
+            f"no limit"
+        )
     return value
 
 

@@ -59,6 +59,7 @@ from ciris_registry.registrar import Registrar
 from ciris_registry.resolver import Resolver
 from ciris_registry.session import Session
 from ciris_registry.settings import RegistrySettings
+from ciris_registry.slots import Slots
 from ciris_registry.successes import Successes
 from ciris_registry.tail import Tail
 from ciris_registry.views import Views
@@ -136,6 +137,7 @@ class ServiceRegistry(GuardedCalls):
             outbox=self._outbox,
             membership=self._membership,
             permits=HeldPermits(self.process_id),
+            slots=Slots(self._session, self._link, self._outbox, self.settings),
             successes=self._successes,
             meanwhile=Meanwhile(),
         )
@@ -145,10 +147,10 @@ class ServiceRegistry(GuardedCalls):
         self._readiness = Readiness(self._parts, self._bindings, self._views)
         self._registrar.on_change = self._readiness.wake
         self._resolver = Resolver(self._parts, self._bindings, self._views)
-        self._calls = Calls(self._resolver, Guard(Classifier(self.settings, classify)))
-        heartbeat = Heartbeat(
-            self.settings, self._membership, self._views.mirrors, self._registrar.tidy
+        self._calls = Calls(
+            self._resolver, Guard(Classifier(self.settings, classify), self._parts.slots)
         )
+        heartbeat = Heartbeat(self._parts, self._views.mirrors, self._registrar.tidy)
         self._session.on_start = Tail(self._parts, self._views, heartbeat).begin
         self._session.on_end = Ending(self._parts).finish
         self._planned = self._resolver.planned
@@ -226,6 +228,8 @@ class ServiceRegistry(GuardedCalls):
         factory: Callable[[Registration], object] | None = None,
         weak: bool = False,
         classify: Classify | None = None,
+        weight: int = 1,
+        max_in_flight: int | None = None,
     ) -> str:
         """Register a provider for one handler, or for every handler (``"*"``).
 
@@ -242,13 +246,17 @@ class ServiceRegistry(GuardedCalls):
             circuit_breaker_config: The settings of its breaker, for the whole fleet.
             metadata: Anything that JSON can hold, at most 64 KiB.
             priority_group: Lower groups are exhausted first.
-            strategy: How its group is used: in order, or in turn.
+            strategy: How its group is used; see ``SelectionStrategy``.
             name: The provider's identity in the fleet. Without it, the instance's ``service_name``,
                 else a name that no other process has.
             factory: In place of ``provider``: makes it on first use, from the registration.
             weak: Hold the instance by a weak reference; when it dies, the registration goes.
             classify: In this process, what a guarded call's exception or value means: see
                 ``ciris_registry.classification``.
+            weight: 1 to 1000: its share among equals, with ``WEIGHTED`` and ``LEAST_LOADED``.
+            max_in_flight: 1 to 1,000,000: how many guarded calls of the whole fleet may go on at
+                one time through this registration; when so many do, the next candidate is called.
+                ``get_service`` does not count, as nobody knows when its callers are done.
 
         Returns:
             The provider's name.
@@ -258,7 +266,14 @@ class ServiceRegistry(GuardedCalls):
             RegistrationError: Anything else that is not as described; nothing was registered.
         """
         terms = Terms.checked(
-            priority, capabilities, metadata, priority_group, strategy, circuit_breaker_config
+            priority,
+            capabilities,
+            metadata,
+            priority_group,
+            strategy,
+            circuit_breaker_config,
+            weight,
+            max_in_flight,
         )
         offer = Offer(provider, factory, name, weak=weak, classify=classify)
         return self._registrar.register(
@@ -280,10 +295,19 @@ class ServiceRegistry(GuardedCalls):
         factory: Callable[[Registration], object] | None = None,
         weak: bool = False,
         classify: Classify | None = None,
+        weight: int = 1,
+        max_in_flight: int | None = None,
     ) -> str:
         """Register a provider for all who fall back to global ones; see ``register``."""
         terms = Terms.checked(
-            priority, capabilities, metadata, priority_group, strategy, circuit_breaker_config
+            priority,
+            capabilities,
+            metadata,
+            priority_group,
+            strategy,
+            circuit_breaker_config,
+            weight,
+            max_in_flight,
         )
         offer = Offer(provider, factory, name, weak=weak, classify=classify)
         return self._registrar.register(GLOBAL, service_type_name(service_type), offer, terms)
@@ -364,6 +388,9 @@ class ServiceRegistry(GuardedCalls):
         consistency: Consistency | None = None,
     ) -> Any:  # a program's object
         """The best instance that can be used now, or None.
+
+        It takes no slot of a provider with ``max_in_flight``, and is not kept from one that is
+        full: nobody knows when its caller is done. ``acquire``, ``call`` and ``stream`` do.
 
         Cached, which is the registry's default, it asks Redis only for the permit of a probe, for
         the next block of positions of a round robin, or where nothing has been heard of Redis for

@@ -26,13 +26,14 @@ class Synced(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """One service type as Redis has it: fields by registration id, breaker and permits by name."""
+    """One service type as Redis has it: fields by registration id, what breakers have by name."""
 
     now: int
     members: dict[str, int]
     records: dict[str, dict[str, str]]
     breakers: dict[str, dict[str, str]]
     permits: dict[str, dict[str, int]]
+    reporters: dict[str, dict[str, int]]
 
 
 class Registered(NamedTuple):
@@ -51,6 +52,18 @@ class Renewed(NamedTuple):
     version: Version
     expired: int
     lost: tuple[str, ...]
+
+
+class SlotReply(NamedTuple):
+    """Whether a slot was had: ``taken``, ``full`` or ``unlimited``.
+
+    ``taken`` is how many are. ``retry_at`` is when the slot of a holder that seems to be dead will
+    be free, 0 if there is none.
+    """
+
+    word: str
+    taken: int = 0
+    retry_at: int = 0
 
 
 class Tally(NamedTuple):

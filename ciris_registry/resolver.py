@@ -14,21 +14,18 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from ciris_registry.admitted import Admitted
-from ciris_registry.breaker_rules import Refusal, Verdict
 from ciris_registry.errors import DamagedStateError, StoreUnavailableError
 from ciris_registry.explanation import Explanation
-from ciris_registry.health_checks import HealthChecks, health_check_of
-from ciris_registry.permits import Held
-from ciris_registry.plans import Plans
+from ciris_registry.gate import Gate
+from ciris_registry.plans import Plans, load
 from ciris_registry.rotation import Rotations
-from ciris_registry.selection import NOT_BOUND, Left, rotated
+from ciris_registry.selection import Left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Collection, Iterable
 
+    from ciris_registry.admitted import Admitted
     from ciris_registry.bindings import Bindings
-    from ciris_registry.handle import BreakerHandle
     from ciris_registry.mirror import Mirror
     from ciris_registry.parts import Parts
     from ciris_registry.plans import Plan
@@ -38,11 +35,6 @@ if TYPE_CHECKING:
     from ciris_registry.views import Views
 
 _log = logging.getLogger(__name__)
-
-_BEFORE_ITS_PERMIT: Final = 0.9
-"""A probe that hangs must be given up while its permit stands: an outcome after it is late."""
-
-_SHORTEST: Final = 0.001
 
 _MANY_TURNS: Final = 2**16
 
@@ -56,9 +48,8 @@ class Resolver:
         self._link = parts.link
         self._outbox = parts.outbox
         self._permits = parts.permits
-        self._bindings = bindings
         self._views = views
-        self._checks = HealthChecks(parts.session)
+        self._gate = Gate(parts, bindings, views)
         self._rotations = Rotations(parts.session, parts.link)
         self._plans = Plans(views, bindings, self._rotations)
         # What is unbound must not be kept alive by what was planned with it.
@@ -113,23 +104,29 @@ class Resolver:
         without: Collection[str] = (),
         left: list[Left] | None = None,
         settles: bool = True,
+        position: int | None = None,
     ) -> Admitted | None:
         """The first provider that may be called now, or None; next time found by ``key``.
 
         Whoever calls it ``settles`` what it was admitted with, unless only health checks are to do
-        so. Providers ``without`` are passed over. Why each one was passed over is appended to
-        ``left``, if that is given.
+        so: then it takes no slot. Providers ``without`` are passed over. Why each one was passed
+        over is appended to ``left``, if that is given. Where the plan that is ``known`` holds and a
+        ``position`` of its rotation has been taken, that is used.
         """
         store = await self._session.store()
         mirror = self._views.mirror(request.service_type)
         if self._outbox.owed or (exact and self._outbox.pending):
             await self._delivered()
         known = known or self._plans.known(request)
-        plan, taken, position = await self._look(store, mirror, request, known, exact=exact)
+        plan, taken, position = await self._look(
+            store, mirror, request, known, position, exact=exact
+        )
         if key is not None and plan is not known:
             self._plans.remember(key, plan)
         if plan.admitted and taken == plan.walk.cursor and not without:
-            return plan.admitted[position % len(plan.admitted)]
+            drawn = plan.at(position)
+            if not settles or drawn.registration.max_in_flight is None:
+                return drawn
         passed: list[Left] = [] if left is None else left
         passed += plan.walk.left
         for tier in plan.walk.tiers:
@@ -137,7 +134,7 @@ class Resolver:
                 if one.name in without:
                     continue
                 try:
-                    admitted = await self._admitted(mirror, one, passed, settles=settles)
+                    admitted = await self._gate.let_in(mirror, one, passed, settles=settles)
                 except DamagedStateError as error:
                     self._complain(one, error)
                     passed.append(Left(one, "damaged"))
@@ -154,9 +151,18 @@ class Resolver:
             await self._link.attentively(writing)
 
     async def _look(
-        self, store: Store, mirror: Mirror, request: Request, known: Plan | None, *, exact: bool
+        self,
+        store: Store,
+        mirror: Mirror,
+        request: Request,
+        known: Plan | None,
+        position: int | None,
+        *,
+        exact: bool,
     ) -> tuple[Plan, str, int]:
         """The plan on a snapshot that may be relied on, and a position of the cursor it names."""
+        if known is not None and position is not None:
+            return known, known.walk.cursor, position
         if not exact and time.monotonic() < mirror.fresh_until:
             return self._plans.get(mirror, request, known, mirror.now()), "", 0
         # Which cursor this request moves hardly ever changes, so the sync takes the step along.
@@ -185,12 +191,15 @@ class Resolver:
         for tier in plan.tiers:
             order: Iterable[Registration] = tier.candidates
             if tier.cursor and tier.shared:
-                order = rotated(tier.candidates, await self._next(store, request, tier.cursor))
+                position = await self._next(store, request, tier.cursor)
+                order = tier.in_turn(position, self._load)
             for one in order:
                 breaker = snapshot.breakers.get(one.name)
                 reason = "in turn" if tier.cursor else "in order"
                 if breaker is not None and breaker.needs_permit(now):
                     reason += ", if it gets the permit for a probe"
+                if one.max_in_flight is not None:
+                    reason += f", in a guarded call if one of its {one.max_in_flight} slots is free"
                 verdict = "chosen" if not told else "next"
                 told.append(Explanation(one.name, one.scope or "global", verdict, reason))
         return told + [Explanation.of_left(one, now) for one in plan.left]
@@ -224,7 +233,10 @@ class Resolver:
             position = await self._rotations.step(request.service_type, tier.cursor)
         elif tier.cursor != taken:
             position = await self._taken(store, request.service_type, tier.cursor)
-        return rotated(tier.candidates, position)
+        return tier.in_turn(position, self._load)
+
+    def _load(self, one: Registration) -> int:
+        return load(self._views.handle(one.service_type, one.name))
 
     async def _taken(self, store: Store, service_type: str, cursor: str) -> int:
         try:
@@ -234,87 +246,3 @@ class Resolver:
             return await self._rotations.step(service_type, cursor)
         self._rotations.note(service_type, cursor, position)
         return position
-
-    async def _admitted(
-        self, mirror: Mirror, one: Registration, passed: list[Left], *, settles: bool
-    ) -> Admitted | None:
-        """A candidate, if it may be called now; else why not is appended to ``passed``.
-
-        ``settles`` says that whoever calls it reports how that call ended: then that, and not its
-        health check, decides what a probe has shown.
-        """
-        binding = self._bindings.find(one)
-        if binding is None:
-            passed.append(Left(one, NOT_BOUND))
-            return None
-        handle = self._views.handle(one.service_type, one.name)
-        permit = await self._let_in(mirror, one, handle)
-        if isinstance(permit, Refusal):
-            passed.append(Left(one, *permit))
-            return None
-        breaker = mirror.snapshot.breakers.get(one.name)
-        generation = breaker.generation if breaker is not None else None
-        seconds = handle.config.timeout_duration
-        try:
-            instance = await binding.get(one)
-            problem = "" if instance is not None else "its factory failed"
-            check = health_check_of(instance) if instance is not None else None
-            if check is not None:
-                healthy, permit = await self._probed(one, instance, check, permit, settles=settles)
-                problem = "" if healthy else "unhealthy"
-        except BaseException:
-            if permit is not None:
-                handle.give_back(permit.permit)
-            raise
-        if problem:
-            if permit is not None:
-                handle.give_back(permit.permit)
-            passed.append(Left(one, problem))
-            return None
-        if permit is not None:
-            # Its outcome must be known while the permit stands.
-            left = (permit.deadline - mirror.now()) / 1000
-            seconds = max(_SHORTEST, min(seconds, left) * _BEFORE_ITS_PERMIT)
-        return Admitted(one, instance, handle, seconds, generation, permit, binding.classify)
-
-    async def _let_in(
-        self, mirror: Mirror, one: Registration, handle: BreakerHandle
-    ) -> Held | Refusal | None:
-        """The permit for a probe, or why there is none; None if a call needs none."""
-        breaker = mirror.snapshot.breakers.get(one.name)
-        if breaker is None or not breaker.needs_permit(mirror.now()):
-            return None
-        admission = await handle.admit(self._permits.new())
-        if admission.verdict is Verdict.PERMIT:
-            return Held(admission.permit, admission.deadline)
-        return admission.refusal
-
-    async def _probed(
-        self,
-        one: Registration,
-        instance: object,
-        check: Callable[[], object],
-        permit: Held | None,
-        *,
-        settles: bool,
-    ) -> tuple[bool, Held | None]:
-        """Whether the instance says that it is healthy; and the permit, if that has not settled it.
-
-        A call that settles the permit goes on with it.
-        """
-        handle = self._views.handle(one.service_type, one.name)
-        key, limit = (one.service_type, one.name, id(instance)), handle.config.timeout_duration
-        if permit is None:
-            known = handle.generation
-            healthy, _ = await self._checks.ask(
-                key, check, limit, lambda: handle.report("failure", "", known)
-            )
-            return healthy, None
-        healthy, asked = await self._checks.ask(key, check, limit * _BEFORE_ITS_PERMIT)
-        if healthy and settles:
-            return True, permit
-        if asked:
-            await handle.report("success" if healthy else "failure", permit.permit)
-        else:
-            handle.give_back(permit.permit)  # one check is one probe, whoever waits for it
-        return healthy, None

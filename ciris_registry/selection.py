@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ciris_registry.names import EVERY_HANDLER, GLOBAL
 from ciris_registry.records import Registration, SelectionStrategy
+from ciris_registry.turns import least_loaded, rotated, weighted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ciris_registry.breaker_rules import BreakerState, Refusal
     from ciris_registry.snapshot import Snapshot
-
-_T = TypeVar("_T")
 
 NOT_BOUND: Final = "no binding here: this process has no instance and no factory for it"
 NOT_GLOBAL: Final = "a global registration, and the request does not fall back to them"
@@ -46,13 +45,25 @@ class Tier:
     """Providers of one rank.
 
     They are tried in order, or, where there is a ``cursor``, in an order that its position
-    rotates. ``shared`` says whether that position is the fleet's: a process that can use only a
-    part of what others can rotates by itself.
+    decides, and the ``strategy``. ``shared`` says whether that position is the fleet's: a process
+    that can use only a part of what others can rotates by itself.
     """
 
     candidates: tuple[Registration, ...]
     cursor: str = ""
     shared: bool = True
+    strategy: SelectionStrategy = SelectionStrategy.FALLBACK
+
+    def in_turn(
+        self, position: int, load: Callable[[Registration], float]
+    ) -> Iterator[Registration]:
+        """The candidates at a position of the cursor; ``load`` is of one of them."""
+        if self.strategy is SelectionStrategy.WEIGHTED:
+            return weighted(self.candidates, [one.weight for one in self.candidates], position)
+        if self.strategy is SelectionStrategy.LEAST_LOADED:
+            loads = [load(one) / one.weight for one in self.candidates]
+            return least_loaded(self.candidates, loads, position)
+        return rotated(self.candidates, position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +108,11 @@ def walk(
             continue
         for _, group in groupby(mine, key=lambda one: one.priority_group):
             members = list(group)
-            in_turn = members[0].strategy is SelectionStrategy.ROUND_ROBIN
-            if in_turn:
+            strategy = members[0].strategy
+            if strategy is not SelectionStrategy.FALLBACK:
                 for _, equals in groupby(members, key=lambda one: one.priority):
                     tier = _rotating(
-                        list(equals), request, snapshot.breakers, bound, now, left, kept
+                        strategy, list(equals), request, snapshot.breakers, bound, now, left, kept
                     )
                     tiers += [tier] if tier.candidates else []
             else:
@@ -123,19 +134,8 @@ def _is_alone(snapshot: Snapshot) -> bool:
     return len({one.name for one in snapshot.registrations}) == 1
 
 
-def rotated(candidates: Sequence[_T], position: int) -> Iterator[_T]:
-    """All candidates, beginning with the one whose turn it is.
-
-    Who comes second turns as well, among those left, and so on: whatever one candidate cannot
-    take is spread evenly over the others, instead of falling to its neighbour.
-    """
-    remaining = list(candidates)
-    while remaining:
-        position, index = divmod(position, len(remaining))
-        yield remaining.pop(index)
-
-
 def _rotating(  # what a walk knows
+    strategy: SelectionStrategy,
     equals: Sequence[Registration],
     request: Request,
     breakers: Mapping[str, BreakerState],
@@ -154,7 +154,8 @@ def _rotating(  # what a walk knows
         # Requests for different capabilities turn among different providers: on one cursor, two
         # that alternate would each meet the same provider for ever.
         cursor += "|" + ",".join(sorted(request.capabilities))
-    return Tier(tuple(usable), cursor, shared=all(bound(one) for one in capable))
+    shared = all(bound(one) for one in capable)
+    return Tier(tuple(usable), cursor, shared, strategy)
 
 
 def _usable(  # what a walk knows

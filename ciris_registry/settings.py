@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ciris_registry.breaker_config import CircuitBreakerConfig
 from ciris_registry.errors import SettingsError
 
+_TEN_YEARS: Final = 10 * 365 * 86_400.0
 REPLY_TIMEOUT: Final = 5.0
 """Seconds for one command, connecting included. It ends what hangs for good; a resolve gives up
 long before. A command that blocks on the server must block for less than this."""
@@ -49,6 +50,16 @@ class RegistrySettings(BaseModel):
 
     report_every: float = Field(default=1.0, ge=0.01, le=60)
     """Cached mode: how long successes of a closed breaker are counted here before they are told."""
+
+    cooldown: float = Field(default=5.0, gt=0, le=_TEN_YEARS)
+    """How long a provider is left alone that limits its callers (HTTP 429) without saying for how
+    long; LiteLLM's default."""
+
+    quota_cooldown: float = Field(default=3600.0, gt=0, le=_TEN_YEARS)
+    """How long, at least, a provider is left alone whose quota is used up: no credit, no budget."""
+
+    longest_cooldown: float = Field(default=86_400.0, gt=0, le=_TEN_YEARS)
+    """The longest that a provider is left alone, whatever it, a policy or the two above say."""
 
     breaker: CircuitBreakerConfig = CircuitBreakerConfig()
     """The settings of breakers whose registration names none."""

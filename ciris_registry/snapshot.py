@@ -72,7 +72,9 @@ class Snapshot:
                 permit: min(deadline, alive.get(permit.rpartition("|")[0], 0))
                 for permit, deadline in loaded.permits[name].items()
             }
-            breakers[name], problems = parse_breaker(fields, permits, default)
+            breakers[name], problems = parse_breaker(
+                fields, permits, default, loaded.reporters[name]
+            )
             if problems:
                 damaged[f"breaker {name}"] = "; ".join(problems)
         for what, problem in damaged.items():

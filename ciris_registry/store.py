@@ -14,7 +14,15 @@ from ciris_registry.event_reader import EventReader
 from ciris_registry.events import Event
 from ciris_registry.keys import TypeKeys, process_key, types_key
 from ciris_registry.readback import counters, paired
-from ciris_registry.replies import BreakerReply, Loaded, Registered, Renewed, Synced, Version
+from ciris_registry.replies import (
+    BreakerReply,
+    Loaded,
+    Registered,
+    Renewed,
+    SlotReply,
+    Synced,
+    Version,
+)
 from ciris_registry.transport import Transport
 
 if TYPE_CHECKING:
@@ -194,7 +202,7 @@ class Store:
         keys = self.keys(service_type)
         hashes = [keys.provider(one) for one in ids]
         for name in names:
-            hashes += (keys.breaker(name), keys.permits(name))
+            hashes += (keys.breaker(name), keys.permits(name), keys.reporters(name))
         reply = await self._run(
             "snapshot_load",
             service_type,
@@ -211,8 +219,9 @@ class Store:
             now=int(now),
             members=counters(members),
             records={one: dict(paired(flat)) for one, flat in zip(ids, rest, strict=False)},
-            breakers={name: dict(paired(found[2 * i])) for i, name in enumerate(names)},
-            permits={name: counters(found[2 * i + 1]) for i, name in enumerate(names)},
+            breakers={name: dict(paired(found[3 * i])) for i, name in enumerate(names)},
+            permits={name: counters(found[3 * i + 1]) for i, name in enumerate(names)},
+            reporters={name: counters(found[3 * i + 2]) for i, name in enumerate(names)},
         )
 
     async def take(self, service_type: str, cursor: str, steps: int) -> int:
@@ -241,10 +250,10 @@ class Store:
 
     async def read_breaker(
         self, service_type: str, name: str
-    ) -> tuple[dict[str, str], dict[str, int]]:
-        """A breaker's fields and permits; empty if there is none."""
+    ) -> tuple[dict[str, str], dict[str, int], dict[str, int]]:
+        """A breaker's fields, permits and reporters; empty if there is none."""
         reply = await self._run("breaker_read", service_type, name)
-        return dict(paired(reply[2])), counters(reply[3])
+        return dict(paired(reply[2])), counters(reply[3]), counters(reply[4])
 
     async def acquire(
         self, service_type: str, name: str, permit: str
@@ -304,7 +313,9 @@ class Store:
             "breaker_tally",
             service_type,
             repeatable=False,
-            tail=[keys.breaker(one.name) for one in counts],
+            tail=[
+                key for one in counts for key in (keys.breaker(one.name), keys.reporters(one.name))
+            ],
             process=self.process,
             counts=[
                 "" if part is None else part
@@ -313,6 +324,22 @@ class Store:
             ],
         )
         return [Verdict(word) for word in reply[2:]]
+
+    async def isolate(
+        self, service_type: str, name: str, duration: int, reason: str
+    ) -> BreakerReply:
+        """Say that a breaker is open in this process alone for so long; 0: that it is no longer."""
+        reply = await self._run(
+            "breaker_isolate",
+            service_type,
+            name,
+            repeatable=False,
+            provider=name,
+            process=self.process,
+            duration_ms=duration,
+            reason=reason,
+        )
+        return _breaker_reply(reply)
 
     async def override(
         self, service_type: str, name: str, override: str, reason: str, by: str, duration: int
@@ -395,6 +422,42 @@ class Store:
         )
         return _breaker_reply(reply)
 
+    # Slots
+
+    async def take_slot(self, registration: Registration, slot: str) -> SlotReply:
+        """Take one of the slots of a registration's provider, with one of one's own making."""
+        word, _, *numbers = await self._run(
+            "slot_take",
+            registration.service_type,
+            registration.id,
+            process=self.process,
+            slot=slot,
+            limit="" if registration.max_in_flight is None else registration.max_in_flight,
+            lease_ms=self._lease,
+            retention_ms=self._retention,
+        )
+        return SlotReply(word, *map(int, numbers))
+
+    async def return_slots(self, service_type: str, name: str, slots: Sequence[str]) -> None:
+        """Slots of one provider are free again."""
+        await self._run("slot_return", service_type, name, held=slots)
+
+    async def renew_slots(self, service_type: str, held: Mapping[str, Sequence[str]]) -> None:
+        """The calls that hold these slots, by provider, go on."""
+        keys = self.keys(service_type)
+        await self._run(
+            "slot_renew",
+            service_type,
+            tail=[keys.slots(name) for name in held],
+            lease_ms=self._lease,
+            held=[
+                part
+                for number, slots in enumerate(held.values(), 1)
+                for slot in slots
+                for part in (number, slot)
+            ],
+        )
+
     # What operators look at, and events
 
     async def service_types(self) -> list[str]:
@@ -475,7 +538,9 @@ class Store:
         """Call a script; its keys are the service type's, and ``tail`` where they are variadic."""
         script = self._transport.scripts[name]
         names = script.keys if tail is None else script.keys[:-1]
-        keys: dict[str, str | Sequence[str]] = {**self.keys(service_type).slots(names, subject)}
+        keys: dict[str, str | Sequence[str]] = {
+            **self.keys(service_type).for_script(names, subject)
+        }
         if tail is not None:
             keys[script.keys[-1]] = tail
         return await self._transport.run(script, keys, args, repeatable=repeatable)

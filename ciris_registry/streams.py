@@ -6,11 +6,10 @@ consumer has its turn, none runs out. The first item is what a probe was to show
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
-from ciris_registry.calls import blamed, explain, goes_on, unusable
+from ciris_registry.calls import MISTAKES, blamed, explain, goes_on, unusable
 from ciris_registry.errors import CallError, NoProviderError
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ async def stream(
     tried: list[str] = []
     admitted = await calls.first(order)
     while True:
-        use, source, begun = calls.use(order, admitted), _Source(admitted), False
+        use, source, begun = calls.use(order, admitted), _Source(calls, admitted), False
         try:
             item = await source.first(fn, args, kwargs)
             await use.answered()
@@ -55,11 +54,11 @@ async def stream(
                 begun = True
                 yield item
                 item = await source.next()
+        except _MistakeError as mistaken:
+            use.abandoned()
+            raise mistaken.mistake from None
         except _FailedError as failed:
             failure = failed.failure
-            if isinstance(failure, _UnusableError):
-                use.abandoned()
-                raise failure from None
             judgement = await use.raised(failure)
             tried.append(admitted.registration.name)
             if begun or not goes_on(order, judgement):
@@ -82,7 +81,8 @@ async def stream(
 class _Source:
     """The items of one provider, each waited for no longer than a call may take."""
 
-    def __init__(self, admitted: Admitted) -> None:
+    def __init__(self, calls: Calls, admitted: Admitted) -> None:
+        self._calls = calls
         self._admitted = admitted
         self._items: AsyncIterator[Any] | None = None
 
@@ -92,11 +92,14 @@ class _Source:
         """Begin the stream; its first item, ``_END`` if it has none."""
 
         async def begin() -> Any:  # as above
-            given = fn(self._admitted.instance, *args, **kwargs)
+            try:
+                given = fn(self._admitted.instance, *args, **kwargs)
+            except MISTAKES as mistake:
+                raise _MistakeError(mistake) from mistake
             if hasattr(given, "__await__"):
                 given = await given  # clients do that send the request first
             if not hasattr(given, "__aiter__"):
-                raise _UnusableError(unusable(given, streams=True))
+                raise _MistakeError(CallError(unusable(given, streams=True)))
             self._items = aiter(given)
             return await anext(self._items, _END)
 
@@ -112,17 +115,18 @@ class _Source:
         close: Callable[[], Awaitable[object]] | None = getattr(self._items, "aclose", None)
         if close is not None:
             # Whatever a provider does when nobody listens any more is nobody's business.
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(self._admitted.seconds):
-                    await close()
+            with contextlib.suppress(Exception), self._calls.limit(self._admitted):
+                await close()
 
     async def _limited(self, work: Awaitable[Any]) -> Any:
-        watch = asyncio.timeout(self._admitted.seconds)
+        limit = self._calls.limit(self._admitted)
         try:
-            async with watch:
+            with limit:
                 return await work
+        except _MistakeError:
+            raise
         except Exception as raised:
-            raise _FailedError(blamed(raised, watch, self._admitted)) from raised
+            raise _FailedError(blamed(raised, limit, self._admitted)) from raised
 
 
 class _FailedError(Exception):
@@ -133,5 +137,9 @@ class _FailedError(Exception):
         self.failure = failure
 
 
-class _UnusableError(CallError):
-    """What was called gives no stream."""
+class _MistakeError(Exception):
+    """The program has called what cannot be called, or gives no stream."""
+
+    def __init__(self, mistake: Exception) -> None:
+        super().__init__(mistake)
+        self.mistake = mistake

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
     from ciris_registry.event_reader import EventReader
+    from ciris_registry.events import Event
     from ciris_registry.heartbeat import Heartbeat
     from ciris_registry.meanwhile import Gathered
     from ciris_registry.mirror import Mirror
@@ -275,6 +276,16 @@ class Tail:
             return True
         if events is None:
             return True
+        # Nothing was told up to the end of its wait, else up to when it began; it may have been
+        # here for a while.
+        self._heard_at = began if events else min(began + block / 1000, time.monotonic())
+        self._take_in(mirrors, places, events)
+        return bool(events) or wait < self._block
+
+    def _take_in(
+        self, mirrors: dict[str, Mirror], places: Iterable[str], events: Iterable[Event]
+    ) -> None:
+        """What one read has told, and that it was read at all."""
         if self._unread >= _WORTH_A_LINE:
             _log.warning("the events of Redis can be read again")
         self._unread = 0
@@ -282,13 +293,9 @@ class Tail:
         for kind, news in groupby(events, key=lambda event: event.service_type):
             if not mirrors[kind].follow(news):
                 self._due.setdefault(kind, self._rested_at.get(kind, 0.0))
-        # Nothing was told up to the end of its wait, else up to when it began; it may have been
-        # here for a while.
-        self._heard_at = began if events else min(began + block / 1000, time.monotonic())
         for kind in places:
             if kind not in self._due:
                 mirrors[kind].confirm(self._heard_at)
-        return bool(events) or wait < self._block
 
     async def _look_for_damage(
         self, store: Store, kinds: Iterable[str], error: RegistryError

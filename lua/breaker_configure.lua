@@ -1,13 +1,14 @@
 -- breaker_configure: gives a breaker its settings, which all processes obey; its state stays.
 --
--- KEYS[1]   breaker   the breaker's hash
--- KEYS[2]   permits   permit -> deadline
--- KEYS[3]   events    the service type's stream
--- KEYS[4]   meta      the service type's revision
--- ARGV[1]   provider  its name
--- ARGV[2]   process   whose settings these are
--- ARGV[3]   mode      "explicit": the newest settings win; "default": only where there are none
--- ARGV[4..] settings  field, value, …: every setting of the breaker
+-- KEYS[1]   breaker    the breaker's hash
+-- KEYS[2]   permits    permit -> deadline
+-- KEYS[3]   events     the service type's stream
+-- KEYS[4]   meta       the service type's revision
+-- KEYS[5]   reporters  called|process, failed|process -> time
+-- ARGV[1]   provider   its name
+-- ARGV[2]   process    whose settings these are
+-- ARGV[3]   mode       "explicit": the newest settings win; "default": only where there are none
+-- ARGV[4..] settings   field, value, …: every setting of the breaker
 -- Returns   {"created", now, field, value, …}    there were none that could be read
 --           {"changed", now, field, value, …}    others stood there before
 --           {"unchanged", now, field, value, …}
@@ -15,6 +16,7 @@
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
+local reporters = require("lib.reporters")
 local journal = require("lib.journal")
 
 local key = KEYS[1]
@@ -30,6 +32,7 @@ if not breaker.load(key) then
     return redis.error_reply("INVALID the settings of a breaker are positive numbers")
   end
   rules.forget(b)
+  reporters.forget(KEYS[5], b)
   breaker.save(key, b, now, true)
   journal.bump(KEYS[4], now)
   journal.keep(KEYS[4], b.retention_ms)
@@ -53,6 +56,7 @@ local b = breaker.load(key)
 if #changed > 0 then
   b.generation = b.generation + 1
   rules.forget(b)
+  reporters.forget(KEYS[5], b)
   journal.change(KEYS[3], KEYS[4], now, b.retention_ms, {
     kind = "breaker_settings_changed",
     provider = ARGV[1],

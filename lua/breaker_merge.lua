@@ -4,6 +4,7 @@
 -- KEYS[2]  permits      permit -> deadline
 -- KEYS[3]  events       the service type's stream
 -- KEYS[4]  meta         the service type's revision
+-- KEYS[5]  reporters    called|process, failed|process -> time
 -- ARGV[1]  provider     its name
 -- ARGV[2]  process      the process that learned it
 -- ARGV[3]  generation   the shared generation that it last knew
@@ -24,6 +25,7 @@ local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
 local streak = require("lib.streak")
+local reporters = require("lib.reporters")
 local journal = require("lib.journal")
 
 local process = ARGV[2]
@@ -64,10 +66,15 @@ local function merge()
   if successes > 0 then
     streak.succeeded(b, now - tonumber(ARGV[9]))
   end
-  streak.merged(b, now, running)
-  if failures > 0 and (ARGV[7] == "open" or b.failure_count >= b.failure_threshold) then
-    rules.open(b, now)
-    return "opened"
+  if failures > 0 then
+    streak.merged(b, now, running)
+    local enough = reporters.judge(KEYS[5], b, now, process, true)
+    local opens = rules.in_a_row(b, enough) or (ARGV[7] == "open" and enough("window"))
+    reporters.note(KEYS[5], b, now, process, true)
+    if opens then
+      rules.open(b, now)
+      return "opened"
+    end
   end
   return b.failure_count ~= before and "changed" or "unchanged"
 end

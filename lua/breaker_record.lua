@@ -5,6 +5,7 @@
 -- KEYS[3]  members     registration|process -> lease deadline
 -- KEYS[4]  events      the service type's stream
 -- KEYS[5]  meta        the service type's revision
+-- KEYS[6]  reporters   called|process, failed|process -> time
 -- ARGV[1]  provider    its name
 -- ARGV[2]  process     the reporting process
 -- ARGV[3]  outcome     "success" | "failure" | "returned" (neither: the permit goes back)
@@ -23,10 +24,12 @@ local breaker = require("lib.breaker")
 local rules = require("lib.rules")
 local streak = require("lib.streak")
 local permits = require("lib.permits")
+local reporters = require("lib.reporters")
 local journal = require("lib.journal")
 
 local WORDS = { breaker_opened = "opened", breaker_closed = "closed" }
-
+local TOTALS = { success = "total_successes", failure = "total_failures" }
+local NO_PERMIT = { [""] = true, asked = true }
 local provider, process, outcome, permit = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local now = clock.now()
 local b = breaker.load(KEYS[1])
@@ -34,23 +37,22 @@ if not b then
   return { "missing" }
 end
 
-local holds = permit ~= "" and permit ~= "asked"
-local current = ARGV[5] == "" or tonumber(ARGV[5]) == b.generation
-local stands = breaker.override(b, now) == ""
-local successes, age = tonumber(ARGV[6]), tonumber(ARGV[7])
+local holds = not NO_PERMIT[permit]
+local known = ARGV[5] == "" or tonumber(ARGV[5]) == b.generation
+local current = known and breaker.override(b, now) == ""
+local successes, age, failed = tonumber(ARGV[6]), tonumber(ARGV[7]), outcome == "failure"
 
 local function counts_in(state)
-  return stands and current and b.state == state
+  return current and b.state == state
 end
 
 local function is_probe()
   local probing = b.state == "half_open" or (b.state == "open" and now >= b.retry_at)
   if holds then
     return counts_in("half_open") and permits.held(KEYS[2], KEYS[3], permit, now)
-  elseif permit == "asked" and stands and current and probing and b.cooldown_until <= now then
+  elseif permit == "asked" and current and probing and b.cooldown_until <= now then
     return permits.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls
   end
-  return false
 end
 
 local function tell(kind, reason)
@@ -59,30 +61,11 @@ local function tell(kind, reason)
   journal.change(KEYS[4], KEYS[5], now, b.retention_ms, event)
 end
 
-local function succeeded_before()
-  b.total_successes = b.total_successes + successes
-  if successes > 0 and counts_in("closed") then
-    streak.succeeded(b, now - age)
-    return rules.called(b, now, successes, 0)
-  end
-  return nil
-end
-
-local function tried()
-  if b.state == "open" then
-    rules.half_open(b, now)
-    tell("breaker_half_opened", "its recovery time is over")
-  end
-  return rules.probed(b, now, outcome)
-end
-
-local function called()
-  if outcome == "success" then
-    streak.succeeded(b, now)
-    return rules.called(b, now, 1, 0)
-  end
-  local kind, reason = rules.called(b, now, 1, 1)
-  local hint = not kind and streak.hint(b, now)
+local function called(number, at, fails)
+  streak[fails and "failed" or "succeeded"](b, at)
+  local enough = reporters.judge(KEYS[6], b, now, process, fails)
+  local kind, reason = rules.called(b, now, number, fails and 1 or 0, enough)
+  local hint = fails and not kind and streak.hint(b, now)
   if hint then
     local details = { "breaker", breaker.told(b) }
     journal.event(KEYS[4], "breaker_failing", provider, process, hint, details)
@@ -90,30 +73,48 @@ local function called()
   return kind, reason
 end
 
-local kind, reason = succeeded_before()
+local function tried()
+  if failed then
+    streak.failed(b, now)
+  end
+  if b.state == "open" then
+    rules.half_open(b, now)
+    tell("breaker_half_opened", "its recovery time is over")
+  end
+  return rules.probed(b, now, outcome)
+end
+
+local kind, reason
+local gathered = successes > 0 and counts_in("closed")
+b.total_successes = b.total_successes + successes
+if gathered then
+  kind, reason = called(successes, now - age, false)
+end
 local probe = not kind and is_probe()
-local counted = outcome ~= "returned" and not holds and counts_in("closed")
+local total = TOTALS[outcome]
+local counted = total and not holds and counts_in("closed")
 if holds then
   redis.call("ZREM", KEYS[2], permit)
 end
-if outcome ~= "returned" then
-  local total = outcome == "success" and "total_successes" or "total_failures"
+if total then
   b[total] = b[total] + 1
-  if (counted or probe) and outcome == "failure" then
-    streak.failed(b, now)
-  end
-  if probe then
-    kind, reason = tried()
-  elseif counted then
-    kind, reason = called()
-  end
+end
+if counted then
+  kind, reason = called(1, now, failed)
+elseif probe and total then
+  kind, reason = tried()
 end
 
 if kind then
   redis.call("DEL", KEYS[2])
   tell(kind, reason)
 end
-if successes > 0 or outcome ~= "returned" then
+if kind == "breaker_closed" then
+  reporters.forget(KEYS[6], b)
+elseif gathered or counted then
+  reporters.note(KEYS[6], b, now, process, counted and failed)
+end
+if successes > 0 or total then
   breaker.save(KEYS[1], b, now)
 end
 return breaker.reply(WORDS[kind] or ((counted or probe) and "counted" or "late"), b, now)

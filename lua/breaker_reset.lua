@@ -1,18 +1,20 @@
 -- breaker_reset: closes a breaker and forgets what it counted, its cooldown and its override.
 --
--- KEYS[1]  breaker   the breaker's hash
--- KEYS[2]  permits   permit -> deadline
--- KEYS[3]  events    the service type's stream
--- KEYS[4]  meta      the service type's revision
--- ARGV[1]  provider  its name
--- ARGV[2]  actor     who says so
--- ARGV[3]  reason    why
+-- KEYS[1]  breaker    the breaker's hash
+-- KEYS[2]  permits    permit -> deadline
+-- KEYS[3]  events     the service type's stream
+-- KEYS[4]  meta       the service type's revision
+-- KEYS[5]  reporters  called|process, failed|process -> time
+-- ARGV[1]  provider   its name
+-- ARGV[2]  actor      who says so
+-- ARGV[3]  reason     why
 -- Returns  {"changed", now, field, value, …}
 --          {"missing"}  there is nothing to reset
 -- Events   breaker_reset
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
+local reporters = require("lib.reporters")
 local journal = require("lib.journal")
 
 local now = clock.now()
@@ -29,6 +31,7 @@ b.override_reason = ""
 b.override_by = ""
 b.override_until = 0
 redis.call("DEL", KEYS[2])
+reporters.forget(KEYS[5], b)
 journal.change(KEYS[3], KEYS[4], now, b.retention_ms, {
   kind = "breaker_reset",
   provider = ARGV[1],

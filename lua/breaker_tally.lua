@@ -2,7 +2,7 @@
 --
 -- KEYS[1]   events    the service type's stream
 -- KEYS[2]   meta      the service type's revision
--- KEYS[3..] breakers  each breaker's hash
+-- KEYS[3..] breakers  each breaker's hash, and its reporters: called|process, … -> time
 -- ARGV[1]   process   the reporting process
 -- ARGV[2..] counts    for each breaker: the provider's name; how many calls without a permit
 --                     succeeded; how long ago the newest of them ended, in milliseconds; the
@@ -17,6 +17,7 @@ local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
 local streak = require("lib.streak")
+local reporters = require("lib.reporters")
 local journal = require("lib.journal")
 
 local COLUMNS = 4
@@ -24,7 +25,7 @@ local COLUMNS = 4
 local process = ARGV[1]
 local now = clock.now()
 
-local function tally(key, provider, successes, age, generation)
+local function tally(key, seen, provider, successes, age, generation)
   local b = breaker.load(key)
   if not b then
     return "missing"
@@ -35,7 +36,9 @@ local function tally(key, provider, successes, age, generation)
   b.total_successes = b.total_successes + successes
   if counts then
     streak.succeeded(b, now - age)
-    kind, reason = rules.called(b, now, successes, 0)
+    local enough = reporters.judge(seen, b, now, process, false)
+    kind, reason = rules.called(b, now, successes, 0, enough)
+    reporters.note(seen, b, now, process, false)
   end
   if kind then
     journal.change(KEYS[1], KEYS[2], now, b.retention_ms, {
@@ -51,9 +54,9 @@ local function tally(key, provider, successes, age, generation)
 end
 
 local reply = { "tallied", string.format("%.0f", now) }
-for i = 3, #KEYS do
-  local at = 2 + (i - 3) * COLUMNS
+for i = 3, #KEYS, 2 do
+  local at = 2 + (i - 3) / 2 * COLUMNS
   local successes, age = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  reply[#reply + 1] = tally(KEYS[i], ARGV[at], successes, age, ARGV[at + 3])
+  reply[#reply + 1] = tally(KEYS[i], KEYS[i + 1], ARGV[at], successes, age, ARGV[at + 3])
 end
 return reply

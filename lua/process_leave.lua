@@ -1,4 +1,4 @@
--- process_leave: a process is present no longer; the permits that it holds are free at once.
+-- process_leave: a process is present no longer; its permits and slots are free at once.
 --
 -- KEYS[1]  members  registration|process -> lease deadline
 -- ARGV[1]  process  the leaving process, which has ended its memberships before

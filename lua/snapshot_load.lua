@@ -2,7 +2,8 @@
 --
 -- KEYS[1]   meta      the service type's revision
 -- KEYS[2]   members   registration|process -> lease deadline
--- KEYS[3..] hashes    provider:<id> of each id; then breaker:<n> and permits:<n> of each name
+-- KEYS[3..] hashes    provider:<id> of each id; then breaker:<n>, permits:<n> and reporters:<n> of
+--                     each name
 -- ARGV[1]   epoch     that the list of ids and names was read at
 -- ARGV[2]   revision  that the list of ids and names was read at
 -- ARGV[3]   ids       how many of the hashes are providers
@@ -26,7 +27,7 @@ end
 local reply = { "loaded", now, read("ZRANGE", KEYS[2], 0, -1, "WITHSCORES") }
 for i = 3, #KEYS do
   local place = i - 2 - tonumber(ARGV[3])
-  if place > 0 and place % 2 == 0 then
+  if place > 0 and place % 3 ~= 1 then
     reply[#reply + 1] = read("ZRANGE", KEYS[i], 0, -1, "WITHSCORES")
   else
     reply[#reply + 1] = read("HGETALL", KEYS[i])

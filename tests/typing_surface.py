@@ -89,6 +89,7 @@ def settings() -> RegistrySettings:
         minimum_calls=20,
         backoff_multiplier=1.0,
         max_recovery_timeout=3600.0,
+        min_reporters=1,
     )
     knobs = RegistrySettings(
         lease=15,
@@ -99,6 +100,9 @@ def settings() -> RegistrySettings:
         patience=5.0,
         max_staleness=1.0,
         report_every=1.0,
+        cooldown=5.0,
+        quota_cooldown=3600.0,
+        longest_cooldown=86_400.0,
         breaker=config,
     )
     assert_type(knobs.lease, float)
@@ -108,9 +112,25 @@ def settings() -> RegistrySettings:
     assert_type(knobs.patience, float)
     assert_type(knobs.max_staleness, float)
     assert_type(knobs.report_every, float)
+    assert_type(knobs.cooldown, float)
+    assert_type(knobs.quota_cooldown, float)
+    assert_type(knobs.longest_cooldown, float)
     assert_type(knobs.breaker, CircuitBreakerConfig)
     assert_type(config.failure_rate_threshold, float | None)
     return knobs
+
+
+def policy(outcome: object) -> Judgement | None:
+    """Judges an error or a value; None lets somebody else do it."""
+    if isinstance(outcome, KeyError):
+        return IGNORED
+    if isinstance(outcome, OSError):
+        return FAILURE
+    judgement = cooldown(7.5, "closed for lunch")
+    assert_type(judgement.kind, Literal["success", "failure", "ignored", "cooldown"])
+    assert_type(judgement.seconds, float)
+    assert_type(judgement.reason, str)
+    return SUCCESS if outcome else judgement
 
 
 def version() -> str:

@@ -1,4 +1,4 @@
-"""What a guarded call costs: a cached resolve and the report of its success.
+"""What a guarded call costs, and what is in it: a cached resolve and the report of its success.
 
 The time is what the caller waits. What the registry writes in the background, it writes outside
 of that time; so the commands are counted too, over calls at a steady rate.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.bench.bare import bare_call
@@ -37,13 +38,19 @@ async def measure_guarded(place: Place, plan: Plan, tick: Tick) -> list[Measurem
         register_ranked(registry, _SERVICE, 5)
         await registry.flush()
         guarded = _guarded(registry)
+        called = _called(registry)
         taken = await alternate(
-            [Contender("bare", bare), Contender("guarded", guarded, settle=registry.flush)],
+            [
+                Contender("bare", bare),
+                Contender("guarded", guarded, settle=registry.flush),
+                Contender("nothing", partial(_work, None)),
+                Contender("called", called, settle=registry.flush),
+            ],
             plan,
             lambda share: tick(share * 0.2),
         )
         counting = await CommandCount.begin(place)
-        calls, seconds = await _steadily(guarded, plan.counted_seconds, tick)
+        calls, seconds = await _steadily(called, plan.counted_seconds, tick)
         sent = await counting.since()
     listed = ", ".join(f"{number} {name}" for name, number in sent.items()) or "none"
     whose = "" if place.own else "; others' on this server among them"
@@ -57,6 +64,14 @@ async def measure_guarded(place: Place, plan: Plan, tick: Tick) -> list[Measurem
             against_value=taken["bare"] * 1e6,
             ratio=taken["guarded"] / taken["bare"],
             target=0.1,
+        ),
+        Measurement(
+            name="guarded_call",
+            what="what registry.call adds to a call",
+            value=(taken["called"] - taken["nothing"]) * 1e6,
+            unit="µs",
+            target=15.0,
+            note=f"the call itself takes {taken['nothing'] * 1e6:.2f} µs",
         ),
         Measurement(
             name="guarded_commands",
@@ -77,6 +92,15 @@ def _guarded(registry: ServiceRegistry) -> Call:
         registry.breaker(_SERVICE, client.name).record_success()
 
     return guarded
+
+
+def _called(registry: ServiceRegistry) -> Call:
+    wanted = list(WANTED)
+    return lambda: registry.call(HANDLER, _SERVICE, _work, required_capabilities=wanted)
+
+
+async def _work(_client: Client | None) -> None:
+    """What is called."""
 
 
 async def _steadily(guarded: Call, seconds: float, tick: Tick) -> tuple[int, float]:

@@ -70,7 +70,7 @@ def demo(
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live table.")] = False,
     hold: Annotated[bool, typer.Option("--hold", help="Go on until Ctrl-C.")] = False,
 ) -> None:
-    """Run a fleet of real processes on its own server, and let one provider fail."""
+    """Run a fleet of real processes on its own server, and let its providers fail in turn."""
     from ciris_registry.demo import run  # noqa: PLC0415 # no other command needs it
 
     raise typer.Exit(run(agents=agents, seconds=seconds, prompts=prompts, plain=plain, hold=hold))

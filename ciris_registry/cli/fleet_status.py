@@ -50,6 +50,8 @@ class RegistrationStatus:
     strategy: str
     capabilities: tuple[str, ...]
     metadata: Mapping[str, Any]
+    weight: int
+    max_in_flight: int | None
     registered_by: str
     registered_at: int
     members: tuple[Member, ...]
@@ -201,7 +203,9 @@ def _breakers(
             permit: min(deadline, alive.get(permit.rpartition("|")[0], 0))
             for permit, deadline in loaded.permits[name].items()
         }
-        breaker, problems = parse_breaker(fields, permits, CircuitBreakerConfig())
+        breaker, problems = parse_breaker(
+            fields, permits, CircuitBreakerConfig(), loaded.reporters[name]
+        )
         if problems:
             damaged.append(Damage(f"breaker {name}", "; ".join(problems)))
         if fields:
@@ -245,6 +249,8 @@ def _status_of(registration: Registration, members: Sequence[Member]) -> Registr
         strategy=registration.strategy.value,
         capabilities=registration.capabilities,
         metadata=registration.metadata,
+        weight=registration.weight,
+        max_in_flight=registration.max_in_flight,
         registered_by=registration.registered_by,
         registered_at=registration.registered_at,
         members=tuple(members),

@@ -85,10 +85,16 @@ def _registrations(registrations: Iterable[RegistrationStatus], processes: int) 
             name,
             Text(printable(one.handler)),
             f"{one.priority.lower()}{group}",
-            one.strategy.replace("_", " "),
+            _strategy(one),
             _members(one.members, processes),
         )
     return table
+
+
+def _strategy(one: RegistrationStatus) -> str:
+    weight = f"\nweight {one.weight}" if one.weight != 1 else ""
+    most = f"\nat most {one.max_in_flight} calls" if one.max_in_flight is not None else ""
+    return f"{one.strategy.replace('_', ' ')}{weight}{most}"
 
 
 def _members(members: Sequence[Member], processes: int) -> Text:

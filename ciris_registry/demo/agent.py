@@ -1,162 +1,61 @@
-"""An agent process: sends prompts through the fleet's shared pool at a steady rate.
+"""An agent: everything that a program writes to share its providers with a fleet.
 
-What it does with the registry is all in ``_call``: ask for a provider, use it, report how it went.
-Everything else here tells the parent what happened. It ends with the end of its input.
+It registers its clients, and it calls. Whose turn it is, who is down, how a call went and who is
+called instead is the registry's business. ``agent_process`` runs it and tells what it saw.
 """
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import os
-import random
-import sys
-import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from ciris_registry import (
-    CircuitBreakerConfig,
-    RegistryError,
-    SelectionStrategy,
-    ServiceRegistry,
-)
-from ciris_registry.demo.client import TIMEOUT, Client, UpstreamError, asked_at
-from ciris_registry.demo.messages import Bye, Call, Orders, Ready, Refused, Unserved, View
+from ciris_registry import CircuitBreakerConfig, SelectionStrategy
+from ciris_registry.demo.client import Client
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import AsyncIterator, Mapping
+
+    from ciris_registry import ServiceRegistry
 
 SERVICE: Final = "llm"
 
 BREAKER: Final = CircuitBreakerConfig(
-    failure_threshold=5, recovery_timeout=2.0, success_threshold=3, timeout_duration=TIMEOUT
+    failure_threshold=5, recovery_timeout=2.0, success_threshold=3, timeout_duration=1.5
 )
-"""As by default, but with a recovery time that a spectator can wait for."""
+"""As by default, but with times that a spectator can wait for."""
 
-_LONGEST_LINE: Final = 1 << 24
-_MOST_CALLS: Final = 64
+
+class Llm(Protocol):
+    """What the agent wants of a provider."""
+
+    async def complete(self, prompt: str) -> str:
+        """The answer to a prompt."""
+        ...
 
 
 class Agent:
-    """One process of the fleet."""
+    """One agent of the fleet."""
 
-    def __init__(self, orders: Orders) -> None:
-        self._orders = orders
-        self._registry = ServiceRegistry(url=orders.url, namespace=orders.namespace)
-        self._clients = {name: Client(port, orders.name) for name, port in orders.upstreams.items()}
-        for name, client in self._clients.items():
-            self._registry.register_global(
+    async def ask(self, prompt: str) -> str:
+        """Through an object that looks like a client."""
+        return await self._llm.complete(prompt)
+
+    async def call(self, prompt: str) -> str:
+        """The same without one."""
+        return await self._registry.call(self._name, SERVICE, Client.complete, prompt)
+
+    def stream(self, prompt: str) -> AsyncIterator[str]:
+        """Word by word."""
+        return self._registry.stream(self._name, SERVICE, Client.words, prompt)
+
+    def __init__(self, registry: ServiceRegistry, name: str, clients: Mapping[str, Client]) -> None:
+        self._registry = registry
+        self._name = name
+        self._llm = registry.proxy(Llm, handler=name, service_type=SERVICE)
+        for provider, client in clients.items():
+            registry.register_global(
                 SERVICE,
                 client,
+                name=provider,
                 circuit_breaker_config=BREAKER,
                 strategy=SelectionStrategy.ROUND_ROBIN,
-                name=name,
             )
-        self._at_will = itertools.cycle(self._clients)
-        self._views: dict[str, str] = {}
-        self._feed = self._registry.events(SERVICE)
-
-    async def live(self, words: asyncio.Queue[bytes]) -> None:
-        """Join the fleet, work from the first word until the second, and leave it."""
-        async with self._registry:
-            following = asyncio.create_task(self._follow())
-            Ready(process=self._registry.process_id).send()
-            await words.get()
-            working = asyncio.create_task(self._work())
-            await words.get()
-            for task in (working, following):
-                task.cancel()
-            await asyncio.gather(working, following, return_exceptions=True)
-        Bye().send()
-
-    async def _work(self) -> None:
-        """A call each tick, whether or not the last one has ended."""
-        calls: set[asyncio.Task[None]] = set()
-        due = time.monotonic()
-        try:
-            for prompt in itertools.cycle(self._orders.prompts):
-                if len(calls) < _MOST_CALLS:
-                    calls.add(task := asyncio.create_task(self._guarded(self._call(prompt))))
-                    task.add_done_callback(calls.discard)
-                # Not in step with the other agents, as real ones are not.
-                due += self._orders.every * random.uniform(0.5, 1.5)  # noqa: S311 # no secret
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
-        finally:
-            await asyncio.gather(*calls)
-
-    async def _call(self, prompt: str) -> None:
-        asked = time.monotonic()
-        asked_at.set(asked)
-        client: Client | None = await self._provider()
-        if client is None:
-            Unserved(asked=asked, why="no provider can be used").send()
-            return
-        name = next(name for name, one in self._clients.items() if one is client)
-        breaker = self._registry.breaker(SERVICE, name)
-        try:
-            await client.complete(prompt)
-            good = True
-        except (UpstreamError, OSError):
-            good = False
-        reporting = time.monotonic()
-        await (breaker.arecord_success() if good else breaker.arecord_failure())
-        Call(
-            provider=name, asked=asked, reporting=reporting, settled=time.monotonic(), good=good
-        ).send()
-        self._show()
-
-    async def _provider(self) -> Client | None:
-        if self._orders.disobeys:
-            return self._clients[next(self._at_will)]
-        client: Client | None = await self._registry.get_service(self._orders.name, SERVICE)
-        return client
-
-    async def _follow(self) -> None:
-        """Ask at once what the registry makes of each opening, instead of at the next call."""
-        async for event in self._feed:
-            if event.kind == "breaker_opened":
-                await self._guarded(self._ask(event.provider, event.id))
-            elif event.kind.startswith("breaker_"):
-                await self._guarded(self._registry.breaker(SERVICE, event.provider).aget_stats())
-            self._show()
-
-    async def _ask(self, provider: str, event: str) -> None:
-        told = await self._registry.explain(self._orders.name, SERVICE)
-        left_out = any(one.name == provider and one.verdict == "left out" for one in told)
-        if left_out and not self._orders.disobeys:
-            Refused(provider=provider, event=event, at=time.monotonic()).send()
-
-    async def _guarded(self, work: Coroutine[None, None, object]) -> None:
-        try:
-            await work
-        except RegistryError as error:
-            Unserved(asked=time.monotonic(), why=str(error)).send()
-
-    def _show(self) -> None:
-        for name in self._clients:
-            state = self._registry.breaker(SERVICE, name).state.value
-            if self._views.get(name) != state:
-                self._views[name] = state
-                View(provider=name, state=state).send()
-
-
-async def _listen(orders: asyncio.StreamReader, words: asyncio.Queue[bytes]) -> None:
-    while line := await orders.readline():
-        words.put_nowait(line)
-    os._exit(1)  # the parent is gone, and with it the server: there is nobody to tell
-
-
-async def main() -> None:
-    """Read the orders and follow them."""
-    orders = asyncio.StreamReader(limit=_LONGEST_LINE)
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(orders), sys.stdin
-    )
-    words = asyncio.Queue[bytes]()
-    listening = asyncio.create_task(_listen(orders, words))
-    await Agent(Orders.model_validate_json(await words.get())).live(words)
-    listening.cancel()
-
-
-if __name__ == "__main__":
-    asyncio.run(main())

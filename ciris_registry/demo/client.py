@@ -1,75 +1,108 @@
 """A client of one upstream: what a program registers as a provider.
 
-It knows nothing of registries and breakers. A few lines of HTTP over asyncio streams stand for
-the HTTP library that a program would use.
+It knows nothing of registries and breakers. It has no ``is_healthy``: that would be one more
+request for each call, and says less than the call itself, which is the probe. A few lines of HTTP
+over asyncio streams stand for the HTTP library that a program would use.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from contextvars import ContextVar
-from typing import Final
+import time
+from typing import TYPE_CHECKING, Any, Final
 
-TIMEOUT: Final = 2.0
-"""Seconds for one request."""
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
 
 _GOOD: Final = 200
-_MOST_BYTES: Final = 1 << 20
-
-asked_at: ContextVar[float] = ContextVar("asked_at")
-"""When the work began that a request belongs to; the upstreams are told."""
+_PATIENCE: Final = 2.0
+_EVENT: Final = b"data: "
 
 
 class UpstreamError(Exception):
-    """An upstream answered with something else than 200."""
+    """An upstream answered with something else than 200, or not to its end."""
+
+    def __init__(
+        self, problem: str, status: int = 0, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(problem)
+        self.status = status
+        self.headers = headers or {}
 
 
 class Client:
-    """A client of the server on one port of the loopback."""
+    """A client of the server on one port of the loopback; ``sent`` counts its requests."""
 
     def __init__(self, port: int, agent: str) -> None:
         self.port = port
         self.agent = agent
+        self.sent = 0
 
     async def complete(self, prompt: str) -> str:
         """The answer to a prompt.
 
         Raises:
             UpstreamError: There was none.
-            OSError: Nobody was there, or not in time.
+            OSError: Nobody was there.
         """
-        message = {"role": "user", "content": prompt}
-        body = {"model": "demo-1", "messages": [message]}
-        content = await self._send("POST", "/v1/chat/completions", json.dumps(body).encode())
+        async with self._chat(prompt) as answer:
+            content = await answer.read()
         return str(json.loads(content)["choices"][0]["message"]["content"])
 
-    async def is_healthy(self) -> bool:
-        """Whether the upstream says that it is well. The registry asks before it hands this out."""
-        await self._send("GET", "/health")
-        return True
+    async def words(self, prompt: str) -> AsyncGenerator[str, None]:
+        """The answer to a prompt, word by word.
 
-    async def control(self, **statuses: int) -> None:
-        """Tell the upstream with which status to answer ``chat`` and ``health`` from now on."""
-        await self._send("POST", "/control", json.dumps(statuses).encode())
+        Raises:
+            UpstreamError: There was none, or it broke off.
+            OSError: Nobody was there.
+        """
+        async with self._chat(prompt, stream=True) as answer:
+            async for line in answer:  # those between the events tell how long the next chunk is
+                if line.startswith(_EVENT + b"[DONE]"):
+                    return
+                if line.startswith(_EVENT):
+                    yield json.loads(line[len(_EVENT) :])["choices"][0]["delta"].get("content", "")
+        raise UpstreamError("the stream broke off")
 
-    async def _send(self, method: str, path: str, body: bytes = b"") -> bytes:
+    async def control(self, **behaviour: float) -> None:
+        """Tell the upstream how to behave from now on; see ``upstream.Behaviour``."""
+        async with asyncio.timeout(_PATIENCE), self._post("/control", behaviour) as answer:
+            await answer.read()
+
+    @contextlib.asynccontextmanager
+    async def _chat(self, prompt: str, **more: bool) -> AsyncGenerator[asyncio.StreamReader, None]:
+        message = {"role": "user", "content": prompt}
+        self.sent += 1
+        async with self._post(
+            "/v1/chat/completions", {"model": "demo-1", "messages": [message], **more}
+        ) as answer:
+            yield answer
+
+    @contextlib.asynccontextmanager
+    async def _post(
+        self, path: str, content: Mapping[str, Any]
+    ) -> AsyncGenerator[asyncio.StreamReader, None]:
+        """What is left to be read of an answer when its head says that all is well."""
+        body = json.dumps(content).encode()
         head = (
-            f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"X-Demo-Agent: {self.agent}\r\nX-Demo-Asked: {asked_at.get(0.0)!r}\r\n\r\n"
+            f"X-Demo-Agent: {self.agent}\r\nX-Demo-Sent: {time.monotonic()!r}\r\n\r\n"
         )
-        async with asyncio.timeout(TIMEOUT):  # TimeoutError is an OSError
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            try:
-                writer.write(head.encode() + body)
-                answer = await reader.read(_MOST_BYTES)
-                while more := await reader.read(_MOST_BYTES):
-                    answer += more
-            finally:
-                writer.close()
-        status, _, rest = answer.partition(b"\r\n")
-        words = status.split()
-        if len(words) < 2 or int(words[1]) != _GOOD:  # noqa: PLR2004 # version and status
-            raise UpstreamError(status.decode(errors="replace"))
-        return rest.partition(b"\r\n\r\n")[2]
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(head.encode() + body)
+            status = (await reader.readline()).decode().strip()
+            headers: dict[str, str] = {}
+            while line := (await reader.readline()).decode().strip():
+                name, _, value = line.partition(":")
+                headers[name] = value.strip()
+            words = status.split()
+            code = int(words[1]) if len(words) > 1 else 0
+            if code != _GOOD:
+                raise UpstreamError(status or "no answer", code, headers)
+            yield reader
+        finally:
+            writer.close()

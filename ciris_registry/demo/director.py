@@ -45,7 +45,7 @@ class Director:
     def __init__(self, plan: Plan, console: Console, *, plain: bool) -> None:
         self._plan = plan
         self._console = console
-        self._ledger = Ledger(PROVIDERS, plan.names, BAD)
+        self._ledger = Ledger(PROVIDERS, plan.names)
         self._stage = Stage(plan, self._ledger, self._lose)
         self._screen = new_screen(console, self._ledger, plain=plain)
         self._enough = asyncio.Event()
@@ -110,7 +110,7 @@ class Director:
     def _interrupt(self, number: int) -> None:
         if self._playing is None or self._playing.done():
             return
-        if self._plan.hold and self._ledger.recovered and not self._enough.is_set():
+        if self._plan.hold and self._ledger.restored and not self._enough.is_set():
             self._enough.set()
         else:
             self._interrupted = self._interrupted or number

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from ciris_registry.demo.messages import Call, Refused, Request, Unserved, View
+from ciris_registry.demo.messages import Bye, Call, Refused, Request, View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,7 @@ _STATES = {
 class Period(NamedTuple):
     """A breaker was in one state from ``start`` to ``end``, by the stream's word."""
 
+    provider: str
     state: str
     start: float
     end: float
@@ -45,14 +46,14 @@ class Ledger:
 
     providers: Sequence[str]
     agents: Sequence[str]
-    bad: str
-    """The provider that is made to fail."""
 
     calls: list[tuple[str, Call]] = field(default_factory=list[tuple[str, Call]])
     requests: list[tuple[str, Request]] = field(default_factory=list[tuple[str, Request]])
     refusals: list[tuple[str, Refused]] = field(default_factory=list[tuple[str, Refused]])
-    unserved: list[tuple[str, Unserved]] = field(default_factory=list[tuple[str, Unserved]])
     views: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    sent: dict[str, int] = field(default_factory=dict[str, int])
+    """How many requests each agent has sent, by its own count."""
+
     ids: dict[str, str] = field(default_factory=dict[str, str])
     """The agents by the ids of their registries."""
 
@@ -61,7 +62,12 @@ class Ledger:
 
     started: float = 0.0
     failing: float = 0.0
-    recovered: float = 0.0
+    well: dict[str, float] = field(default_factory=dict[str, float])
+    """When each upstream that was made to fail or hang was made well again."""
+
+    restored: float = 0.0
+    """When all was as in the beginning."""
+
     ended: float = 0.0
     _periods: list[Period] = field(default_factory=list[Period])
     _offset: float = field(default_factory=lambda: time.time() - time.monotonic())
@@ -75,55 +81,82 @@ class Ledger:
                 self.requests.append((who, report))
             case Refused():
                 self.refusals.append((who, report))
-            case Unserved():
-                self.unserved.append((who, report))
             case View():
                 self.views[who, report.provider] = report.state
+            case Bye():
+                self.sent[who] = report.sent
             case _:
                 pass
 
     def note_event(self, event: Event) -> None:
         """Take in a change of the shared state."""
-        state = _STATES.get(event.kind)
-        if state is None or event.provider != self.bad:
-            return
         # The server's wall clock is this machine's, so it can be told in monotonic time.
         at = event.at / 1000 - self._offset
-        if self._periods:
-            self._periods[-1] = self._periods[-1]._replace(end=at)
+        state, end = _STATES.get(event.kind, ""), float("inf")
+        if event.kind == "breaker_cooling_down":
+            state, end = "cooling", int(event.details["until"]) / 1000 - self._offset
+        if not state:
+            return
+        for index, one in enumerate(self._periods):
+            if one.provider == event.provider and one.end > at and state != "cooling":
+                self._periods[index] = one._replace(end=at)
         by = self.ids.get(event.by, event.by)
-        self._periods.append(Period(state, at, float("inf"), event.id, by, event.reason))
+        self._periods.append(Period(event.provider, state, at, end, event.id, by, event.reason))
 
-    def periods(self, *states: str) -> list[Period]:
-        """The periods of the bad provider's breaker after its first transition, or some of them."""
-        return [one for one in self._periods if not states or one.state in states]
+    def periods(self, provider: str = "", *states: str) -> list[Period]:
+        """The periods of one breaker after its first transition, or of all; or some of them."""
+        return [
+            one
+            for one in self._periods
+            if provider in {"", one.provider} and (not states or one.state in states)
+        ]
 
-    @property
-    def openings(self) -> list[Period]:
-        """Each time that calls, not a probe, opened it."""
+    def openings(self, provider: str) -> list[Period]:
+        """Each time that calls, not a probe, opened a breaker."""
         before = "closed"
         found: list[Period] = []
-        for one in self._periods:
+        for one in self.periods(provider, "closed", "open", "half_open"):
             if one.state == "open" and before == "closed":
                 found.append(one)
             before = one.state
         return found
 
-    @property
-    def reopenings(self) -> list[Period]:
+    def reopenings(self, provider: str) -> list[Period]:
         """Each time that a probe failed."""
-        first = self.openings
-        return [one for one in self.periods("open") if one not in first]
+        first = self.openings(provider)
+        return [one for one in self.periods(provider, "open") if one not in first]
+
+    def closed_again(self, provider: str) -> bool:
+        """Whether it was open, and recovered."""
+        return bool(self.periods(provider, "closed"))
+
+    def received(self, provider: str, *endings: str) -> list[Request]:
+        """The requests that an upstream has told of, or those that ended in one of these ways."""
+        return [
+            request
+            for who, request in self.requests
+            if who == provider and (not endings or request.ending in endings)
+        ]
+
+    @property
+    def errors(self) -> list[Call]:
+        """The calls of which the caller saw nothing but an error."""
+        return [call for _, call in self.calls if call.error and not call.words]
+
+    @property
+    def cut_off(self) -> list[Call]:
+        """The streams of which the caller saw the beginning, and then an error."""
+        return [call for _, call in self.calls if call.error and call.words]
 
     @property
     def living(self) -> list[str]:
         """The agents that did not end by themselves."""
         return [one for one in self.agents if one not in self.lost]
 
-    def refused_by(self, opening: Period) -> dict[str, float]:
-        """The agents that refused the provider after this opening, and how long after it."""
+    def refused_by(self, period: Period) -> dict[str, float]:
+        """The agents that left the provider alone since this event, and how long after it."""
         return {
-            who: max(0.0, refusal.at - opening.start)
+            who: max(0.0, refusal.at - period.start)
             for who, refusal in self.refusals
-            if refusal.event == opening.event
+            if refusal.event == period.event
         }

@@ -49,30 +49,19 @@ class Ready(Message):
 
 
 class Call(Message):
-    """An agent has called a provider and reported how it went."""
+    """What an agent saw of one of its calls, however many upstreams were asked for it."""
 
     kind: Literal["call"] = "call"
-    provider: str
     asked: float
-    """When the registry was asked for a provider."""
+    ended: float
+    words: int = 0
+    """How many words of a stream had come."""
 
-    reporting: float
-    settled: float
-    """When the report of the outcome began, and when it was with everybody."""
-
-    good: bool
-
-
-class Unserved(Message):
-    """An agent got no provider, or could not report."""
-
-    kind: Literal["unserved"] = "unserved"
-    asked: float
-    why: str
+    error: str = ""
 
 
 class View(Message):
-    """In which state an agent sees a provider's breaker now."""
+    """In which state an agent sees a provider's breaker now, or that it is ``cooling``."""
 
     kind: Literal["view"] = "view"
     provider: str
@@ -80,7 +69,7 @@ class View(Message):
 
 
 class Refused(Message):
-    """An agent learned of an opening, asked its registry, and was refused the provider."""
+    """An agent learned that a provider is to be left alone, and its registry left it out."""
 
     kind: Literal["refused"] = "refused"
     provider: str
@@ -88,25 +77,34 @@ class Refused(Message):
     at: float
 
 
+Ending = Literal["answered", "failed", "limited", "hung", "cut_early", "cut_late"]
+"""How a request ended: with 200, 500, 429, no answer at all, or a stream that broke off before or
+after its first word."""
+
+
 class Request(Message):
-    """An upstream has answered a request."""
+    """What an upstream saw of one request."""
 
     kind: Literal["request"] = "request"
-    what: Literal["chat", "health"]
     agent: str
-    asked: float
+    sent: float
     arrived: float
-    left: float
-    status: int
+    ending: Ending
+    answered: float = 0.0
+    left: float = 0.0
+    """When the first word of the answer was there, and when the last one was."""
+
+    retry_after: int = 0
 
 
 class Bye(Message):
-    """An agent has ended in order."""
+    """An agent has ended in order, and has sent so many requests."""
 
     kind: Literal["bye"] = "bye"
+    sent: int
 
 
-Report = Ready | Call | Unserved | View | Refused | Request | Bye
+Report = Ready | Call | View | Refused | Request | Bye
 _REPORTS: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="kind")])
 
 

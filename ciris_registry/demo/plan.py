@@ -14,15 +14,17 @@ if TYPE_CHECKING:
 
 NAMESPACE: Final = "demo"
 PROVIDERS: Final = ("alpha", "bravo", "charlie")
-BAD: Final = "bravo"
-"""The one that fails."""
+HANGING, BAD, LIMITED = PROVIDERS
+"""What happens to them: one hangs for a while, one fails, one limits its callers; that one breaks
+off some streams, too."""
 
 _CALLS_A_SECOND: Final = 48.0
 """Of the whole fleet, however many agents: a laptop has other things to do."""
 
-_FAILS: Final = 0.2
-_RECOVERS: Final = 0.6
-"""The shares of the time after which it does so."""
+_FAILS: Final = 0.13
+_RECOVERS: Final = 0.36
+_HANGS: Final = 0.5
+"""The shares of the time after which they do so."""
 
 
 class DemoError(Exception):
@@ -76,5 +78,10 @@ class Plan:
 
     @property
     def recovers_at(self) -> float:
-        """When it is well again."""
+        """When it is well again, at the earliest."""
         return self.seconds * _RECOVERS
+
+    @property
+    def hangs_at(self) -> float:
+        """When another one begins to hang, at the earliest."""
+        return self.seconds * _HANGS

@@ -18,14 +18,21 @@ if TYPE_CHECKING:
     from ciris_registry.demo.ledger import Ledger
 
 _LINES: Final = 16
-_ROWS: Final = 8
+_ROWS: Final = 9
 """What the table takes of the terminal's height."""
 
 _BAR: Final = 7
-_FULL: Final = 28.0
-"""Calls a second that fill a bar."""
+_FULL: Final = 48.0
+"""Requests a second that fill a bar."""
 
-_STYLES: Final = {"closed": "green", "open": "bold red", "half_open": "bold yellow"}
+_SIGNS: Final = {"closed": "●", "open": "○", "half_open": "◐", "cooling": "◌"}
+
+_STYLES: Final = {
+    "closed": "green",
+    "open": "bold red",
+    "half_open": "bold yellow",
+    "cooling": "bold blue",
+}
 
 
 class Screen(Protocol):
@@ -82,9 +89,13 @@ class PlainScreen:
         if first:
             return
         rates = "  ".join(f"{name} {_rate(ledger, name):2d}" for name in ledger.providers)
-        views = Counter(_view(ledger, who, ledger.bad) for who in ledger.living)
-        seen = ", ".join(f"{state} in {count}" for state, count in views.most_common())
-        self.say(f"         calls/s: {rates}   {ledger.bad} {seen}", "dim")
+        seen = f"errors seen: {len(ledger.errors)}"
+        for name in ledger.providers:
+            views = Counter(_view(ledger, who, name) for who in ledger.living)
+            if set(views) != {"closed"}:
+                states = ", ".join(f"{state} in {count}" for state, count in views.most_common())
+                seen += f"   {name} {states}"
+        self.say(f"         requests/s: {rates}   {seen}", "dim")
 
 
 class LiveScreen:
@@ -121,32 +132,37 @@ class LiveScreen:
         table.add_column("provider", style="bold", width=8)
         table.add_column("breaker", width=14)
         table.add_column("as agents see it", width=16)
-        table.add_column("calls", justify="right", width=5)
+        table.add_column("asked", justify="right", width=5)
         table.add_column("failed", justify="right", width=6)
         table.add_column("last second", width=11)
         for name in ledger.providers:
-            calls = [call for _, call in ledger.calls if call.provider == name]
-            failed = sum(not call.good for call in calls)
+            wrong = len(ledger.received(name)) - len(ledger.received(name, "answered"))
             rate = _rate(ledger, name)
             table.add_row(
                 name,
                 _breaker(ledger, name),
                 _views(ledger, name),
-                str(len(calls)),
-                Text(str(failed), "red" if failed else "dim"),
+                str(len(ledger.received(name))),
+                Text(str(wrong), "red" if wrong else "dim"),
                 Text(f"{rate:3d} ").append("█" * min(_BAR, round(rate / _FULL * _BAR)), "blue"),
             )
+        errors = len(ledger.errors)
+        seen = Text(f"Callers have seen {errors} errors of {len(ledger.calls)} calls.")
+        seen.stylize("bold red" if errors else "bold green")
         room = min(_LINES, max(1, self._console.height - _ROWS))
-        return Group(table, *list(self._lines)[-room:])
+        return Group(table, seen, *list(self._lines)[-room:])
 
 
 def _breaker(ledger: Ledger, name: str) -> Text:
     """The state by the event stream, which is the fleet's."""
-    periods = ledger.periods() if name == ledger.bad else []
+    now = time.monotonic()
+    periods = ledger.periods(name, "closed", "open", "half_open")
     state = periods[-1].state if periods else "closed"
+    if any(one.holds(now) for one in ledger.periods(name, "cooling")):
+        state = "cooling"
     words = state.upper()
     if state == "open":
-        left = periods[-1].start + BREAKER.recovery_timeout - time.monotonic()
+        left = periods[-1].start + BREAKER.recovery_timeout - now
         words += f" for {left:.1f} s" if left > 0 else ", may probe"
     return Text(words, _STYLES[state])
 
@@ -158,7 +174,7 @@ def _views(ledger: Ledger, name: str) -> Text:
             text.append("x", "dim")
         else:
             state = _view(ledger, who, name)
-            text.append({"closed": "●", "open": "○", "half_open": "◐"}[state], _STYLES[state])
+            text.append(_SIGNS[state], _STYLES[state])
     return text
 
 
@@ -167,12 +183,12 @@ def _view(ledger: Ledger, who: str, name: str) -> str:
 
 
 def _rate(ledger: Ledger, name: str) -> int:
-    """Calls that ended within the last second."""
+    """Requests that ended within the last second."""
     since, count = time.monotonic() - 1.0, 0
-    for _, call in reversed(ledger.calls):
-        if call.settled < since - 1.0:
+    for who, request in reversed(ledger.requests):
+        if request.left < since - 1.0:
             break
-        count += call.provider == name and call.settled >= since
+        count += who == name and request.left >= since
     return count
 
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final
 from ciris_registry import LocationError, RegistryError, ServiceRegistry
 from ciris_registry.demo.agent import SERVICE
 from ciris_registry.demo.child import Child
-from ciris_registry.demo.client import Client
+from ciris_registry.demo.client import Client, UpstreamError
 from ciris_registry.demo.messages import Bye, Orders, Ready
-from ciris_registry.demo.plan import BAD, NAMESPACE, PROVIDERS, DemoError
+from ciris_registry.demo.plan import NAMESPACE, PROVIDERS, DemoError
 from ciris_registry.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Stage:
         for name in PROVIDERS:
             await self._start(name, upstream, name)
         for name in self._plan.names:
-            await self._start(name, "ciris_registry.demo.agent")
+            await self._start(name, "ciris_registry.demo.agent_process")
         await self._until_here(PROVIDERS)
         for name in self._plan.names:
             self._tell(name, self._orders(name).model_dump_json())
@@ -100,16 +100,16 @@ class Stage:
         for name in self._plan.names:
             self._tell(name, "go")
 
-    async def control(self, **statuses: int) -> None:
-        """Tell the bad upstream how to answer.
+    async def control(self, upstream: str, **behaviour: float) -> None:
+        """Tell an upstream how to behave from now on.
 
         Raises:
             DemoError: It cannot be reached.
         """
         try:
-            await Client(self.ports[BAD], "director").control(**statuses)
-        except OSError as error:
-            raise DemoError(f"{BAD} cannot be told anything: {error}") from error
+            await Client(self.ports[upstream], "director").control(**behaviour)
+        except (UpstreamError, OSError) as error:
+            raise DemoError(f"{upstream} cannot be told anything: {error}") from error
 
     def check(self) -> None:
         """Raise what ended one of the tasks that listen, if any of them failed."""
@@ -169,9 +169,9 @@ class Stage:
                     self.ports[name] = report.port
                 else:
                     self._ledger.ids[report.process] = name
-            case Bye():
-                self._left.add(name)
             case _:
+                if isinstance(report, Bye):
+                    self._left.add(name)
                 self._ledger.note(name, report)
 
     def _tell(self, name: str, line: str) -> None:

@@ -1,4 +1,4 @@
-"""The last page: who called whom, and every guarantee with its figure."""
+"""The last page: who asked whom, what came of it, and every guarantee with its figure."""
 
 from __future__ import annotations
 
@@ -40,10 +40,12 @@ def show(console: Console, ledger: Ledger, checks: Sequence[Check]) -> None:
 
 
 def _calls(ledger: Ledger) -> Table:
-    table = Table(title="Calls by process and provider", box=box.ROUNDED)
+    table = Table(
+        title="Requests by process and upstream, and what the callers saw", box=box.ROUNDED
+    )
     table.title_justify, table.title_style = "left", "bold"
     table.add_column("process")
-    for name in (*ledger.providers, "all", "failed"):
+    for name in (*ledger.providers, "failed", "calls", "errors", "cut off"):
         table.add_column(name, justify="right")
     for who in ledger.agents:
         table.add_row(who, *_row(ledger, {who}))
@@ -53,7 +55,10 @@ def _calls(ledger: Ledger) -> Table:
 
 
 def _row(ledger: Ledger, who: set[str]) -> list[str]:
+    sent = [(name, one) for name, one in ledger.requests if one.agent in who]
+    shares = [sum(name == provider for name, _ in sent) for provider in ledger.providers]
+    failed = sum(one.ending != "answered" for _, one in sent)
     calls = [call for agent, call in ledger.calls if agent in who]
-    shares = [sum(call.provider == name for call in calls) for name in ledger.providers]
-    failed = sum(not call.good for call in calls)
-    return [str(count) for count in (*shares, len(calls), failed)]
+    errors = sum(bool(call.error) and not call.words for call in calls)
+    cut_off = sum(bool(call.error and call.words) for call in calls)
+    return [str(count) for count in (*shares, failed, len(calls), errors, cut_off)]

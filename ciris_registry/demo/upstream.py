@@ -1,32 +1,54 @@
 """An upstream: a process with an HTTP server that answers as the OpenAI API does.
 
-``POST /v1/chat/completions`` and ``GET /health`` are what a provider has. ``POST /control`` takes
-``{"chat": 200 | 500, "health": 200 | 503}``, and ``GET /stats`` shows what was counted. It tells
-its parent of every request, and ends with the end of its input.
+``POST /v1/chat/completions`` is what a provider has, also with ``"stream": true``. ``POST
+/control`` takes a ``Behaviour``, and ``GET /stats`` shows what was counted. It tells its parent of
+every request of an agent, and ends with the end of its input.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar, Final, Literal, cast
+from typing import Any, ClassVar, Final, cast
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from ciris_registry.demo.messages import Ready, Request
+from ciris_registry.demo.messages import Ending, Ready, Request
 
 CHAT_TAKES: Final = 0.12
-HEALTH_TAKES: Final = 0.03
-DOWN_TAKES: Final = 0.25
-"""Seconds. A server that is about to break down is slow to say so, and what can overlap shall."""
+REFUSAL_TAKES: Final = 0.02
+WORD_TAKES: Final = 0.01
+"""Seconds. A stream's first word comes after half the time that a whole answer takes."""
 
 _OBJECT: Final[TypeAdapter[dict[str, Any]]] = TypeAdapter(dict[str, Any])
 _GOOD: Final = 200
+_LIMITED: Final = 429
+_FAILED: Final = 500
 _MOST_BYTES: Final = 1 << 20
+
+
+class Behaviour(BaseModel):
+    """How an upstream treats chats; ``{}`` is well."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    fails: bool = False
+    """Answers 500."""
+
+    limits: float = Field(default=0.0, ge=0, le=3600)
+    """Answers 429 with ``Retry-After`` for so many seconds from now, and is well afterwards."""
+
+    hangs: bool = False
+    """Does not answer, for as long as the client waits."""
+
+    cuts_early: int = Field(default=0, ge=0)
+    cuts_late: int = Field(default=0, ge=0)
+    """How many of the next streams break off before their first word; and how many after it."""
 
 
 class Upstream(ThreadingHTTPServer):
@@ -38,9 +60,34 @@ class Upstream(ThreadingHTTPServer):
     def __init__(self, name: str) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.name: Final = name
-        self.status: Final = {"chat": 200, "health": 200}
         self.counts: Final = Counter[str]()
         self.lock: Final = threading.Lock()
+        self._behaviour = Behaviour()
+        self._limited_until = 0.0
+
+    def behave(self, behaviour: Behaviour) -> None:
+        """Do so from now on."""
+        with self.lock:
+            self._behaviour = behaviour
+            self._limited_until = time.monotonic() + behaviour.limits
+
+    def ending(self, *, streamed: bool) -> tuple[Ending, int]:
+        """How a chat that arrives now will end; and its Retry-After."""
+        with self.lock:
+            now, one = time.monotonic(), self._behaviour
+            if now < self._limited_until:
+                return "limited", math.ceil(self._limited_until - now)
+            if one.fails:
+                return "failed", 0
+            if one.hangs:
+                return "hung", 0
+            if streamed and one.cuts_early:
+                self._behaviour = one.model_copy(update={"cuts_early": one.cuts_early - 1})
+                return "cut_early", 0
+            if streamed and one.cuts_late:
+                self._behaviour = one.model_copy(update={"cuts_late": one.cuts_late - 1})
+                return "cut_late", 0
+        return "answered", 0
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -51,7 +98,6 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "ciris-registry-demo"
     routes: ClassVar = {
-        "GET /health": "health",
         "GET /stats": "stats",
         "POST /control": "control",
         "POST /v1/chat/completions": "chat",
@@ -74,73 +120,110 @@ class Handler(BaseHTTPRequestHandler):
         try:
             length = int(self.headers.get("Content-Length") or 0)
             content = _OBJECT.validate_json(self.rfile.read(min(length, _MOST_BYTES)) or b"{}")
-        except ValueError:
-            self._reply(400, _error("invalid_request_error", "the body is no JSON object"))
-            return
-        match self.routes.get(f"{self.command} {self.path}"):
-            case "chat":
-                self._chat(arrived, content)
-            case "health":
-                self._health(arrived)
-            case "control":
-                for what in self.server.status.keys() & content.keys():
-                    self.server.status[what] = int(content[what])
-                self._reply(200, self.server.status)
-            case "stats":
-                self._reply(200, dict(self.server.counts))
-            case _:
-                self._reply(404, _error("invalid_request_error", f"nothing at {self.path}"))
+            match self.routes.get(f"{self.command} {self.path}"):
+                case "chat":
+                    self._chat(arrived, content)
+                case "control":
+                    self.server.behave(Behaviour.model_validate(content))
+                    self._reply(_GOOD, content)
+                case "stats":
+                    self._reply(_GOOD, dict(self.server.counts))
+                case _:
+                    self._reply(404, _error("invalid_request_error", f"nothing at {self.path}"))
+        except ValueError as error:
+            self._reply(400, _error("invalid_request_error", str(error)))
+        except OSError:
+            return  # the client has given up
 
     def _chat(self, arrived: float, content: dict[str, Any]) -> None:
         messages = content.get("messages")
         if not isinstance(messages, list) or not messages or "model" not in content:
-            why = "model and messages are required"
-            self._reply(400, _error("invalid_request_error", why))
-            return
-        status = self.server.status["chat"]  # decided when it arrives, not when it is answered
-        time.sleep(CHAT_TAKES)
-        prompt = str(cast("list[object]", messages)[-1])
-        good = status == _GOOD
-        body = (
-            _completion(self.server.name, str(content["model"]), prompt)
-            if good
-            else _error("server_error", "The server had an error while processing your request.")
-        )
-        self._tell("chat", arrived, status)
-        self._reply(status, body)
-
-    def _health(self, arrived: float) -> None:
-        status = self.server.status["health"]
-        time.sleep(HEALTH_TAKES if status == _GOOD else DOWN_TAKES)
-        self._tell("health", arrived, status)
-        self._reply(status, {"status": "ok" if status == _GOOD else "down"})
-
-    def _tell(self, what: Literal["chat", "health"], arrived: float, status: int) -> None:
+            raise ValueError("model and messages are required")
+        streamed, model = bool(content.get("stream")), str(content["model"])
+        # Decided when it arrives, not when it is answered.
+        ending, retry_after = self.server.ending(streamed=streamed)
         request = Request(
-            what=what,
             agent=self.headers.get("X-Demo-Agent", ""),
-            asked=float(self.headers.get("X-Demo-Asked", arrived)),
+            sent=float(self.headers.get("X-Demo-Sent", arrived)),
             arrived=arrived,
-            left=time.monotonic(),
-            status=status,
+            ending=ending,
+            retry_after=retry_after,
         )
-        with self.server.lock:
-            self.server.counts[f"{what} {status}"] += 1
-            if request.agent:  # not a spectator's
-                request.send()
+        prompt = str(cast("list[object]", messages)[-1])
+        match ending:
+            case "limited":
+                time.sleep(REFUSAL_TAKES)
+                self._tell(request)
+                why = _error("rate_limit_error", f"Rate limit reached, in {retry_after} s again.")
+                self._reply(_LIMITED, why, retry_after=retry_after)
+            case "failed":
+                time.sleep(CHAT_TAKES)
+                self._tell(request)
+                why = _error("server_error", "The server had an error while processing it.")
+                self._reply(_FAILED, why)
+            case "hung":
+                self.connection.settimeout(None)
+                self.rfile.read(1)  # there is nothing to read until the client closes
+                self._tell(request)
+            case _ if streamed:
+                self._stream(request, model, prompt)
+            case _:
+                time.sleep(CHAT_TAKES)
+                self._tell(request)
+                self._reply(_GOOD, _completion(self.server.name, model, prompt))
 
-    def _reply(self, status: int, body: dict[str, Any]) -> None:
+    def _stream(self, request: Request, model: str, prompt: str) -> None:
+        """Server-sent events. One that breaks off lacks its last, empty chunk."""
+        answered = 0.0
+        try:
+            self.send_response(_GOOD)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            time.sleep(CHAT_TAKES / 2)
+            answered = time.monotonic()
+            if request.ending == "cut_early":
+                return
+            for event in _events(self.server.name, model, prompt):
+                self._chunk(f"data: {event}\n\n".encode())
+                if request.ending == "cut_late":
+                    return
+                time.sleep(WORD_TAKES)
+        finally:
+            self._tell(request, answered)
+        self._chunk(b"")
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+    def _tell(self, request: Request, answered: float = 0.0) -> None:
+        """Count it, and tell the parent; ``answered`` is when that began, now if not given."""
+        left = time.monotonic()
+        told = request.model_copy(update={"answered": answered or left, "left": left})
+        with self.server.lock:
+            self.server.counts[told.ending] += 1
+            if told.agent:  # not a spectator's
+                told.send()
+
+    def _reply(self, status: int, body: dict[str, Any], *, retry_after: int = 0) -> None:
         content = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Connection", "close")
+        if retry_after:
+            self.send_header("Retry-After", str(retry_after))
         self.end_headers()
         self.wfile.write(content)
 
 
+def _answer(name: str, prompt: str) -> str:
+    return f"{name} has read {len(prompt)} characters."
+
+
 def _completion(name: str, model: str, prompt: str) -> dict[str, Any]:
-    answer = f"{name} has read {len(prompt)} characters."
+    answer = _answer(name, prompt)
     asked, said = len(prompt.split()), len(answer.split())
     return {
         "id": f"chatcmpl-{time.monotonic_ns():x}",
@@ -161,6 +244,26 @@ def _completion(name: str, model: str, prompt: str) -> dict[str, Any]:
             "total_tokens": asked + said,
         },
     }
+
+
+def _events(name: str, model: str, prompt: str) -> list[str]:
+    """A word each, then why there are no more, then the end."""
+    whole = {
+        "id": f"chatcmpl-{time.monotonic_ns():x}",
+        "object": "chat.completion.chunk",
+        "created": int(time.time()),
+        "model": model,
+    }
+    first, *others = _answer(name, prompt).split()
+    deltas: list[dict[str, str]] = [
+        {"role": "assistant", "content": first},
+        *({"content": f" {word}"} for word in others),
+        {},
+    ]
+    chunks = [
+        {"index": 0, "delta": delta, "finish_reason": None if delta else "stop"} for delta in deltas
+    ]
+    return [*(json.dumps({**whole, "choices": [chunk]}) for chunk in chunks), "[DONE]"]
 
 
 def _error(kind: str, message: str) -> dict[str, Any]:

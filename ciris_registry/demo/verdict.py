@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ciris_registry.demo.agent import BREAKER
+from ciris_registry.demo.plan import BAD, HANGING, LIMITED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,12 +17,10 @@ if TYPE_CHECKING:
     from ciris_registry.demo.messages import Request
 
 SOON: Final = 1.0
-"""Seconds in which every process must refuse; it takes milliseconds where processors are free."""
+"""Seconds in which every process must know; it takes milliseconds where processors are free."""
 
 _TICK: Final = 0.001
 """The server tells the time of an event in milliseconds, rounded down."""
-
-_GOOD: Final = 200
 
 
 class Check(NamedTuple):
@@ -35,110 +34,162 @@ class Check(NamedTuple):
 def judge(ledger: Ledger) -> list[Check]:
     """Every guarantee of the demo."""
     return [
+        _errors(ledger),
+        _cut_off(ledger),
         _opening(ledger),
         _refusal(ledger),
         _silence(ledger),
+        _limit(ledger),
+        _hanging(ledger),
         _probes(ledger),
-        _trials(ledger),
         _reopening(ledger),
         _closing(ledger),
-        _failures(ledger),
-        _served(ledger),
         _turns(ledger),
         _books(ledger),
     ]
 
 
+def _errors(ledger: Ledger) -> Check:
+    errors, calls = ledger.errors, len(ledger.calls)
+    failed = sum(request.ending != "answered" for _, request in ledger.requests)
+    figure = f"{len(errors)} errors of {calls} calls; {failed} requests failed"
+    if errors:
+        figure += f": {errors[0].error}"
+    return Check(
+        held=bool(calls) and not errors,
+        claim="Callers see no error",
+        figure=figure,
+    )
+
+
+def _cut_off(ledger: Ledger) -> Check:
+    early, late = (len(_all(ledger, ending)) for ending in ("cut_early", "cut_late"))
+    seen = len(ledger.cut_off)
+    return Check(
+        held=early > 0 and seen == late > 0,
+        claim="Only a begun stream breaks off",
+        figure=f"{seen} of {late} seen by callers; {early} others began elsewhere",
+    )
+
+
 def _opening(ledger: Ledger) -> Check:
-    claim = f"The fleet's {BREAKER.failure_threshold}th failure opens it"
-    openings = ledger.openings
+    threshold = BREAKER.failure_threshold
+    claim = f"The fleet's {threshold}th failure opens it"
+    openings = ledger.openings(BAD)
     if len(openings) != 1:
         return Check(held=False, claim=claim, figure=f"opened {len(openings)} times")
     opening = openings[0]
-    own = [call for _, call in ledger.calls if call.provider == ledger.bad]
-    before = [call for call in own if call.settled < opening.start]
-    last_good = max((call.settled for call in before if call.good), default=0.0)
-    streak = sum(not call.good and call.reporting > last_good for call in before)
-    # The report that opened it is settled after the opening, so it is not among these.
-    held = streak < BREAKER.failure_threshold
-    # Whoever had asked before the opening was on the way.
-    failed = sum(_failed(one) and one.asked <= opening.start + _TICK for one in _requests(ledger))
-    extra = max(0, failed - BREAKER.failure_threshold)
-    figure = f"{opening.reason}, {extra} more in flight"
-    if not held:
-        figure = f"{streak + 1} failures in a row"
-    return Check(held=held, claim=claim, figure=figure)
+    last_good = max(
+        (one.left for one in ledger.received(BAD, "answered") if one.left < opening.start),
+        default=0.0,
+    )
+    failures = ledger.received(BAD, "failed")
+    before = sum(one.left <= opening.start + _TICK for one in failures)
+    in_a_row = sorted(one.left for one in failures if one.left > last_good)[:threshold]
+    late = opening.start - in_a_row[-1] if len(in_a_row) == threshold else 0.0
+    known = _known(ledger, opening)
+    failed = sum(one.sent <= known[one.agent] for one in failures)
+    return Check(
+        held=before >= threshold and late < SOON,
+        claim=claim,
+        figure=f"{opening.reason}, {max(0, failed - threshold)} more in flight",
+    )
 
 
 def _refusal(ledger: Ledger) -> Check:
-    claim = "Opened by one, refused by all"
-    opening = next(iter(ledger.openings), None)
-    refused = ledger.refused_by(opening) if opening is not None else {}
-    living = ledger.living
-    latest = max(refused.values(), default=0.0)
-    held = bool(refused) and set(living) <= refused.keys() and latest < SOON
-    figure = f"by {len(refused)} of {len(living)} processes within {latest * 1000:.0f} ms"
-    return Check(held=held, claim=claim, figure=figure)
+    living = set(ledger.living)
+    told = [
+        *ledger.openings(BAD)[:1],
+        *ledger.periods(LIMITED, "cooling")[:1],
+        *ledger.openings(HANGING)[:1],
+    ]
+    refused = [ledger.refused_by(one) for one in told]
+    latest = [max(one.values(), default=0.0) for one in refused]
+    everybody = living.intersection(*refused)
+    return Check(
+        held=len(told) == len((BAD, LIMITED, HANGING))
+        and everybody == living != set()
+        and max(latest) < SOON,
+        claim="Known to one, obeyed by all",
+        figure=f"by {len(everybody)} of {len(living)} processes within "
+        + ", ".join(f"{seconds * 1000:.0f}" for seconds in latest)
+        + " ms",
+    )
 
 
 def _silence(ledger: Ledger) -> Check:
-    open_periods = _over(ledger, "open")
-    through = sum(
-        period.start + _TICK < request.asked and request.arrived < period.end
-        for period in open_periods
-        for request in _requests(ledger)
-    )
-    seconds = sum(one.end - one.start for one in open_periods)
+    through, seconds, times = 0, 0.0, 0
+    for provider in (BAD, HANGING):
+        for period in _over(ledger, provider, "open"):
+            through += len(_through(ledger, period))
+            seconds += period.end - period.start
+            times += 1
     return Check(
-        held=bool(open_periods) and not through,
+        held=times > 0 and not through,
         claim="While OPEN, nothing reaches it",
         figure=f"{_calls(through)} in {seconds:.1f} s",
     )
 
 
-def _probes(ledger: Ledger) -> Check:
-    probes = [one for period in _over(ledger, "half_open") for one in _asked_in(ledger, period)]
-    most = max((_at_once(probes, one.arrived) for one in probes), default=0)
-    elsewhere = sum(
-        call.provider != ledger.bad and period.holds(call.asked)
-        for _, call in ledger.calls
-        for period in _over(ledger, "half_open")
+def _limit(ledger: Ledger) -> Check:
+    claim = "A 429 is obeyed and no failure"
+    limits = ledger.received(LIMITED, "limited")
+    cooling = ledger.periods(LIMITED, "cooling")
+    if not limits or not cooling:
+        return Check(held=False, claim=claim, figure="there was none")
+    first = min(limits, key=lambda one: one.left)
+    period = cooling[0]._replace(end=first.left + first.retry_after)
+    through, opened = len(_through(ledger, period)), len(ledger.openings(LIMITED))
+    figure = f"{_calls(through)} within its {first.retry_after} s, {len(limits)} in flight"
+    return Check(
+        held=not through and not opened,
+        claim=claim,
+        figure=figure + (f"; its breaker opened {opened} times" if opened else ""),
     )
+
+
+def _hanging(ledger: Ledger) -> Check:
+    threshold = BREAKER.failure_threshold
+    claim = f"A hang costs {threshold} timeouts"
+    openings, hung = ledger.openings(HANGING), ledger.received(HANGING, "hung")
+    if len(openings) != 1 or len(hung) < threshold:
+        return Check(held=False, claim=claim, figure=f"opened {len(openings)} times")
+    opening = openings[0]
+    known = _known(ledger, opening)
+    later = sum(one.sent > known[one.agent] for one in hung)
+    fifth = sorted(one.left for one in hung)[threshold - 1]
+    in_flight = sum(one.left > fifth for one in hung) - later
+    slowest = max(call.ended - call.asked for _, call in ledger.calls)
+    return Check(
+        held=not later and opening.start - fifth < SOON,
+        claim=claim,
+        figure=f"and {in_flight} in flight, {later} more; no call took over {slowest:.1f} s",
+    )
+
+
+def _probes(ledger: Ledger) -> Check:
+    probes = most = elsewhere = 0
+    for provider in (BAD, HANGING):
+        for period in _over(ledger, provider, "half_open"):
+            own = _probes_in(ledger, period)
+            probes += len(own)
+            most = max([most, *(_at_once(own, one.arrived) for one in own)])
+            elsewhere += sum(
+                who != provider and period.holds(one.sent) for who, one in ledger.requests
+            )
     return Check(
         held=most == BREAKER.half_open_max_calls,
         claim="One probe at a time in the fleet",
-        figure=f"{len(probes)} probes, {most} at a time; {elsewhere} calls elsewhere",
-    )
-
-
-def _trials(ledger: Ledger) -> Check:
-    trials = passed = 0
-    held = True
-    for period in _over(ledger, "half_open"):
-        chats = [
-            one
-            for one in _requests(ledger)
-            if one.what == "chat"
-            and period.holds(one.arrived)
-            and one.asked > period.start - BREAKER.recovery_timeout / 2
-        ]
-        good = sum(one.status == _GOOD for one in _asked_in(ledger, period))
-        held = held and len(chats) <= good
-        trials += len(chats)
-        passed += good
-    return Check(
-        held=held,
-        claim="HALF_OPEN admits only who probed",
-        figure=f"{_calls(trials)} after {passed} passed probes",
+        figure=f"{probes} probes, {most} at a time; {elsewhere} requests elsewhere",
     )
 
 
 def _reopening(ledger: Ledger) -> Check:
-    times = len(ledger.reopenings)
+    times = len(ledger.reopenings(BAD))
     failed = sum(
-        one.status != _GOOD
-        for period in _over(ledger, "half_open")
-        for one in _asked_in(ledger, period)
+        one.ending != "answered"
+        for period in _over(ledger, BAD, "half_open")
+        for one in _probes_in(ledger, period)
     )
     return Check(
         held=times > 0 and times == failed,
@@ -148,41 +199,29 @@ def _reopening(ledger: Ledger) -> Check:
 
 
 def _closing(ledger: Ledger) -> Check:
-    claim = f"{BREAKER.success_threshold} good probes close it"
-    closed = ledger.periods("closed")
-    if len(closed) != 1 or not ledger.recovered:
-        return Check(held=False, claim=claim, figure=f"closed {len(closed)} times")
-    after = closed[0].start - ledger.recovered
-    figure = f"{closed[0].reason}, {after:.1f} s after recovery"
-    return Check(held=after > 0, claim=claim, figure=figure)
-
-
-def _failures(ledger: Ledger) -> Check:
-    opening = next(iter(ledger.openings), None)
-    failed = [call for _, call in ledger.calls if not call.good]
-    late = sum(opening is None or call.asked > opening.start + _TICK for call in failed)
-    when = f"{late} of them after it had opened" if late else "chosen before it opened"
+    needed = BREAKER.success_threshold
+    figures, held = list[str](), True
+    for provider in (BAD, HANGING):
+        closed = ledger.periods(provider, "closed")
+        trials = _over(ledger, provider, "half_open")
+        good = sum(one.ending == "answered" for one in _probes_in(ledger, *trials[-1:]))
+        if len(closed) != 1 or provider not in ledger.well:
+            held = False
+            figures.append(f"{provider} closed {len(closed)} times")
+            continue
+        after = closed[0].start - ledger.well[provider]
+        held = held and after > 0 and good == needed
+        figures.append(f"{provider} {after:.1f} s")
     return Check(
-        held=not late,
-        claim="Callers see no other failure",
-        figure=f"{len(failed)} of {len(ledger.calls)} calls, {when}",
-    )
-
-
-def _served(ledger: Ledger) -> Check:
-    unserved = len(ledger.unserved)
-    figure = f"{len(ledger.calls)} of {len(ledger.calls) + unserved} callers got one"
-    if unserved:
-        figure += f": {ledger.unserved[0][1].why}"
-    return Check(
-        held=bool(ledger.calls) and not unserved, claim="There is always a provider", figure=figure
+        held=held,
+        claim=f"{needed} good probes close it",
+        figure=f"{', '.join(figures)} after recovery",
     )
 
 
 def _turns(ledger: Ledger) -> Check:
-    closed = ledger.periods("closed")
     before = _shares(ledger, ledger.started, ledger.failing)
-    after = _shares(ledger, closed[-1].start if closed else ledger.ended, ledger.ended)
+    after = _shares(ledger, ledger.restored, ledger.ended)
     # Who asks around the beginning or the end may be served on its other side.
     held = all(max(shares) - min(shares) <= len(ledger.agents) for shares in (before, after))
     told = ["/".join(map(str, shares)) for shares in (before, after)]
@@ -194,43 +233,59 @@ def _turns(ledger: Ledger) -> Check:
 
 
 def _books(ledger: Ledger) -> Check:
-    sent = len(ledger.calls)
-    got = sum(one.what == "chat" for _, one in ledger.requests)
-    # A process that was killed may have sent calls of which it could not tell.
+    # A process that was killed could not tell.
+    sent = sum(ledger.sent.values())
+    got = sum(one.agent in ledger.sent for _, one in ledger.requests)
     return Check(
-        held=sent == got or (bool(ledger.lost) and sent <= got),
+        held=sent == got and ledger.sent.keys() >= set(ledger.living),
         claim="The books agree",
-        figure=f"{sent} calls sent, {got} received",
+        figure=f"{sent} requests sent, {got} received",
     )
 
 
-def _requests(ledger: Ledger) -> list[Request]:
-    return [request for who, request in ledger.requests if who == ledger.bad]
+def _known(ledger: Ledger, period: Period) -> dict[str, float]:
+    """When each agent knew of it; whoever never said so has to know soon."""
+    delays = ledger.refused_by(period)
+    return {who: period.start + _TICK + delays.get(who, SOON) for who in ledger.agents}
 
 
-def _failed(request: Request) -> bool:
-    """Whether this is a call that was answered with an error."""
-    return request.what == "chat" and request.status != _GOOD
+def _through(ledger: Ledger, period: Period) -> list[Request]:
+    """The requests that an agent sent though it knew that the provider is to be left alone."""
+    known = _known(ledger, period)
+    return [
+        one
+        for one in ledger.received(period.provider)
+        if one.sent > known[one.agent] and one.arrived < period.end
+    ]
 
 
-def _over(ledger: Ledger, state: str) -> list[Period]:
-    """The periods in a state, the last of them until the end of the demo."""
-    return [one._replace(end=min(one.end, ledger.ended)) for one in ledger.periods(state)]
+def _over(ledger: Ledger, provider: str, state: str) -> list[Period]:
+    """A breaker's periods in a state, the last of them until the end of the demo."""
+    found = ledger.periods(provider, state)
+    return [one._replace(end=min(one.end, ledger.ended)) for one in found]
 
 
-def _asked_in(ledger: Ledger, period: Period) -> list[Request]:
-    """The health checks that arrived in a period; while HALF_OPEN, they are the probes."""
-    return [one for one in _requests(ledger) if one.what == "health" and period.holds(one.arrived)]
+def _probes_in(ledger: Ledger, *periods: Period) -> list[Request]:
+    """The requests of these periods; while HALF_OPEN, they are the probes."""
+    return [
+        one
+        for period in periods
+        for one in ledger.received(period.provider)
+        if period.start - _TICK <= one.sent and period.holds(one.arrived)
+    ]
+
+
+def _all(ledger: Ledger, ending: str) -> list[Request]:
+    return [one for _, one in ledger.requests if one.ending == ending]
 
 
 def _at_once(requests: Sequence[Request], moment: float) -> int:
-    return sum(one.arrived <= moment < one.left for one in requests)
+    return sum(one.arrived <= moment < one.answered for one in requests)
 
 
 def _shares(ledger: Ledger, start: float, end: float) -> list[int]:
     return [
-        sum(call.provider == name and start <= call.asked < end for _, call in ledger.calls)
-        for name in ledger.providers
+        sum(start <= one.sent < end for one in ledger.received(name)) for name in ledger.providers
     ]
 
 

@@ -12,7 +12,8 @@ end
 -- Settings have no defaults here: a breaker without them is configured by its owner first.
 local SETTINGS = words(
   "failure_threshold recovery_timeout_ms success_threshold timeout_duration_ms retention_ms "
-    .. "half_open_max_calls window_ms minimum_calls backoff_multiplier max_recovery_timeout_ms"
+    .. "half_open_max_calls window_ms minimum_calls backoff_multiplier max_recovery_timeout_ms "
+    .. "min_reporters"
 )
 
 local COUNTED = "generation failure_count success_count openings opened_at retry_at decided_at "

@@ -21,6 +21,14 @@ function members.parts(member)
   return id or "", process or ""
 end
 
+-- A process is present until the deadline, at least.
+function members.present(key, process, deadline)
+  local presence = "|" .. process
+  if tonumber(redis.call("ZSCORE", key, presence) or 0) < deadline then
+    redis.call("ZADD", key, string.format("%.0f", deadline), presence)
+  end
+end
+
 -- What stands for the members of a registration that have been lost.
 function members.nobody(id)
   return id .. "|" .. NOBODY

@@ -1,19 +1,25 @@
--- The leased rights to make a trial call. A permit is written process|token.
+-- Leased rights to call: permits for trial calls, and slots of those that may go on at one time.
+-- Either is written process|token.
 local permits = {}
 
--- When it is free again: at its deadline, or when its holder's lease ends.
-local function ends(members, permit, deadline)
+-- When it is free again: at its deadline, or when its holder's lease ends. Of many permits, most
+-- have one of a few holders, whose leases are remembered.
+local function ends(members, permit, deadline, leases)
   local holder = string.match(permit, "^(.*)|") or ""
-  local lease = tonumber(redis.call("ZSCORE", members, "|" .. holder) or 0)
+  local lease = leases[holder]
+  if not lease then
+    lease = tonumber(redis.call("ZSCORE", members, "|" .. holder) or 0)
+    leases[holder] = lease
+  end
   return math.min(deadline, lease)
 end
 
 -- How many permits are out, when the next of them ends, and which are dead.
 function permits.out(key, members, now)
   local listed = redis.call("ZRANGE", key, 0, -1, "WITHSCORES")
-  local count, soonest, dead = 0, nil, {}
+  local count, soonest, dead, leases = 0, nil, {}, {}
   for i = 1, #listed, 2 do
-    local over = ends(members, listed[i], tonumber(listed[i + 1]))
+    local over = ends(members, listed[i], tonumber(listed[i + 1]), leases)
     if over > now then
       count = count + 1
       soonest = math.min(soonest or over, over)
@@ -27,7 +33,7 @@ end
 -- The deadline of this permit while it is its holder's, else nil.
 function permits.held(key, members, permit, now)
   local deadline = redis.call("ZSCORE", key, permit)
-  if deadline and ends(members, permit, tonumber(deadline)) > now then
+  if deadline and ends(members, permit, tonumber(deadline), {}) > now then
     return deadline
   end
   return nil
@@ -38,7 +44,10 @@ function permits.grant(key, permit, deadline, dead, keep)
     redis.call("ZREM", key, unpack(dead))
   end
   redis.call("ZADD", key, string.format("%.0f", deadline), permit)
-  redis.call("PEXPIRE", key, string.format("%.0f", keep))
+  -- Others may have been granted for longer.
+  if redis.call("PTTL", key) < keep then
+    redis.call("PEXPIRE", key, string.format("%.0f", keep))
+  end
 end
 
 return permits

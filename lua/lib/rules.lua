@@ -29,13 +29,20 @@ local function tally(b, now, counted, failed)
   return calls, failures
 end
 
+-- Whether the streak opens it. `enough` answers whether enough processes have failed in the
+-- "streak", or in the "window".
+function rules.in_a_row(b, enough)
+  return b.failure_count >= b.failure_threshold and enough("streak")
+end
+
 -- Why a closed breaker must open now, or nil.
-local function trips(b, calls, failures)
-  if b.failure_count >= b.failure_threshold then
+local function trips(b, calls, failures, enough)
+  if rules.in_a_row(b, enough) then
     return string.format("%.0f failures in a row", b.failure_count)
   end
   local rate = b.failure_rate_threshold
-  if rate and failures > 0 and calls >= b.minimum_calls and failures / calls >= rate then
+  local sick = rate and failures > 0 and calls >= b.minimum_calls and failures / calls >= rate
+  if sick and enough("window") then
     return string.format("%.0f of %.0f calls failed within the window", failures, calls)
   end
   return nil
@@ -80,8 +87,9 @@ function rules.close(b, now)
 end
 
 -- Outcomes of a closed breaker; the event's kind if they opened it, with the reason.
-function rules.called(b, now, calls, failures)
-  local reason = trips(b, tally(b, now, calls, failures))
+function rules.called(b, now, calls, failures, enough)
+  local all, failed = tally(b, now, calls, failures)
+  local reason = trips(b, all, failed, enough)
   if reason then
     rules.open(b, now)
     return "breaker_opened", reason

@@ -20,6 +20,11 @@ from tests.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+ERRORS = "Callers see no error"
+LIMIT = "A 429 is obeyed and no failure"
+CUT_OFF = "Only a begun stream breaks off"
+REFUSAL = "Known to one, obeyed by all"
+
 
 class Demo:
     """One run of the demo, in plain mode, with a directory for temporary files of its own."""
@@ -122,22 +127,27 @@ def test_every_guarantee_holds_and_is_shown_with_its_figure(perform: Callable[..
     assert (code, errors) == (0, ""), output + errors
     assert took < 30
     held = verdicts(output)
-    assert len(held) == 11
+    assert len(held) == 12
     assert all(held.values())
+    assert figures(output, ERRORS).startswith("0 errors of ")
     assert figures(output, "While OPEN, nothing reaches it").startswith("0 calls in ")
-    assert "refused by all 4 processes" in output
+    assert figures(output, LIMIT).startswith("0 calls within its 2 s")
+    assert figures(output, CUT_OFF).startswith("1 of 1 seen by callers; 3 others")
+    assert "left alone by all 4 processes" in output
     assert "HALF_OPEN" in output
-    assert "All 11 guarantees held." in output
+    assert "All 12 guarantees held." in output
     demo.assert_nothing_is_left()
 
 
 def test_an_agent_that_ignores_the_breaker_is_noticed(perform: Callable[..., Demo]) -> None:
-    demo = perform("--seconds", "10", CIRIS_DEMO_DISOBEY="1")
+    demo = perform("--seconds", "12", CIRIS_DEMO_DISOBEY="1")
     code, output, errors = demo.end()
     assert (code, errors) == (1, ""), output + errors
     held = verdicts(output)
     assert not held["While OPEN, nothing reaches it"]
-    assert not held["Opened by one, refused by all"]
+    assert not held[ERRORS]
+    assert not held[LIMIT]
+    assert not held[REFUSAL]
     assert "guarantees were broken." in output
     demo.assert_nothing_is_left()
 
@@ -167,13 +177,13 @@ def test_when_it_is_killed_everything_else_ends_too(perform: Callable[..., Demo]
 
 
 def test_the_others_go_on_when_an_agent_is_killed(perform: Callable[..., Demo]) -> None:
-    demo = perform("--seconds", "10")
+    demo = perform("--seconds", "12")
     demo.until("PHASE 1")
-    os.kill(demo.pid_of("ciris_registry.demo.agent"), signal.SIGKILL)
+    os.kill(demo.pid_of("ciris_registry.demo.agent_process"), signal.SIGKILL)
     code, output, errors = demo.end()
     assert (code, errors) == (0, ""), output + errors
     assert "killed by signal 9" in output
-    assert "by 3 of 3 processes" in figures(output, "Opened by one, refused by all")
+    assert "by 3 of 3 processes" in figures(output, REFUSAL)
     demo.assert_nothing_is_left()
 
 
@@ -188,7 +198,7 @@ def test_it_ends_when_an_upstream_is_killed(perform: Callable[..., Demo]) -> Non
 
 
 def test_it_can_be_held_until_somebody_has_looked_around(perform: Callable[..., Demo]) -> None:
-    demo = perform("--seconds", "10", "--hold")
+    demo = perform("--seconds", "12", "--hold")
     demo.until("holding")
     demo.process.send_signal(signal.SIGINT)
     code, output, errors = demo.end()
@@ -207,7 +217,7 @@ def test_prompts_come_from_a_file_of_ones_own(perform: Callable[..., Demo], tmp_
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--agents", "1"), ("--agents", "17"), ("--seconds", "9"), ("--seconds", "nan")]
+    "arguments", [("--agents", "1"), ("--agents", "17"), ("--seconds", "11"), ("--seconds", "nan")]
 )
 def test_options_out_of_bounds_are_refused(
     perform: Callable[..., Demo], arguments: tuple[str, str]

@@ -69,12 +69,16 @@ def record(
     )
 
 
-def tally(server: LuaServer, *counts: tuple[str, int, int, int | str]) -> list[str]:
+def tally(
+    server: LuaServer, *counts: tuple[str, int, int, int | str], process: str = "A"
+) -> list[str]:
     """What became of successes: of each provider, how many, how old and of which generation."""
     reply = server.call(
         "breaker_tally",
-        tail=[KEYS.breaker(count[0]) for count in counts],
-        process="A",
+        tail=[
+            key for count in counts for key in (KEYS.breaker(count[0]), KEYS.reporters(count[0]))
+        ],
+        process=process,
         counts=[part for count in counts for part in count],
     )
     assert reply[:2] == ["tallied", str(server.clock.now)]
@@ -141,13 +145,14 @@ def merge(
     cooldown: int = 0,
     age: int = 0,
     wait: int = 0,
+    process: str = "A",
     writes: bool = True,
 ) -> list[Any]:
     return server.call(
         "breaker_merge",
         "openai",
         provider="openai",
-        process="A",
+        process=process,
         generation=generation,
         successes=successes,
         failures=failures,
@@ -158,6 +163,26 @@ def merge(
         wait_ms=wait,
         writes=writes,
     )
+
+
+def isolate(
+    server: LuaServer, duration: int, process: str = "A", *, writes: bool = True
+) -> list[Any]:
+    return server.call(
+        "breaker_isolate",
+        "openai",
+        provider="openai",
+        process=process,
+        duration_ms=duration,
+        reason="5 failures in a row of its own" if duration else "its trial succeeded",
+        writes=writes,
+    )
+
+
+def reporters(server: LuaServer) -> dict[str, int]:
+    """Who called, who failed and where it is open, by time."""
+    found: dict[str, int] = server.dump().get(KEYS.reporters("openai"), ({}, 0))[0]
+    return found
 
 
 def opened(server: LuaServer) -> None:

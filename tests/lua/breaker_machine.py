@@ -8,6 +8,7 @@ the rules in each of its walks, and a breaker needs nearly all of them to get an
 from __future__ import annotations
 
 import copy
+import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
@@ -56,6 +57,7 @@ CONFIGS: Final = st.builds(
     minimum_calls=st.integers(1, 5),
     backoff_multiplier=st.sampled_from((1.0, 2.0, 3.0)),
     max_recovery_timeout=st.sampled_from((0.5, 6.0, 60.0)),
+    min_reporters=st.sampled_from((1, 1, 1, 2, 2, 3)),
 )
 PROCESSES: Final = st.sampled_from("ABC")
 OUTCOMES: Final[SearchStrategy[Outcome]] = st.sampled_from(
@@ -108,8 +110,9 @@ class BreakerMachine(RuleBasedStateMachine):
             side.begin(config)
         self.bench.met["walk"] += 1
         if tried:
+            everybody = itertools.cycle("ABC")
             while self.expected.state == "closed":
-                self._report("A", Report("failure"))
+                self._report(next(everybody), Report("failure"))
             self._ask(self._new_permit("A"), due=True)
 
     @rule(data=st.data())
@@ -159,12 +162,23 @@ class BreakerMachine(RuleBasedStateMachine):
         self._tally(draw(PROCESSES), max(1, lacking), self._age(draw), None)
 
     def fail_until_it_opens(self, draw: Draw) -> None:
-        """Or a few times, at least once."""
-        by = draw(PROCESSES)
+        """Or a few times, at least once: all in one process, or each in any."""
+        by, alone = draw(PROCESSES), draw(BOOLEANS)
         for _ in range(draw(SMALL) + 1):
+            self._report(by if alone else draw(PROCESSES), Report("failure"))
+            if self.expected.state != "closed":
+                break
+
+    def one_fails_among_others(self, draw: Draw) -> None:
+        """Too often for the rate, and for the streak of the fleet, if that were all."""
+        by, others = draw(PROCESSES), draw(BOOLEANS)
+        for _ in range(self.expected.config.failure_threshold + draw(SMALL)):
+            if others:
+                self._report(draw(PROCESSES), Report("success"))
             self._report(by, Report("failure"))
             if self.expected.state != "closed":
                 break
+            self._pass_until(self.clock.now + draw(GAPS))
 
     def try_it_out(self, draw: Draw) -> None:
         """As soon as there is a chance; where no permit is needed, the calls are ordinary ones."""
@@ -274,11 +288,11 @@ class BreakerMachine(RuleBasedStateMachine):
         return answer.word
 
     def _report(self, by: str, report: Report) -> None:
-        answer = self.expected.report(self.clock.now, report)
+        answer = self.expected.report(self.clock.now, by, report)
         self._compare(f"report {report.outcome}", by, answer, lambda side: side.report(by, report))
 
     def _tally(self, by: str, successes: int, age: int, generation: int | None) -> None:
-        answer = self.expected.tally(self.clock.now, successes, age, generation)
+        answer = self.expected.tally(self.clock.now, by, successes, age, generation)
         self._compare("tally", by, answer, lambda side: side.tally(by, successes, age, generation))
 
     def _before(self, draw: Draw) -> tuple[int, int]:
@@ -357,6 +371,7 @@ HAPPENINGS: Final = st.sampled_from(
         *[BreakerMachine.report_what_was_gathered] * 2,
         *[BreakerMachine.report_failures_before_what_was_gathered] * 3,
         *[BreakerMachine.fail_until_it_opens] * 3,
+        *[BreakerMachine.one_fails_among_others] * 3,
         *[BreakerMachine.try_it_out] * 2,
         *[BreakerMachine.call_now_and_then] * 3,
         *[BreakerMachine.time_passes_until_something_ends] * 4,

@@ -7,6 +7,7 @@ where the code keeps counters. Times are milliseconds.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -47,7 +48,11 @@ def holder_of(permit: str) -> str:
 
 @dataclass(slots=True)
 class Prediction:
-    """A breaker shared by a fleet. ``events`` are those of the last thing that was asked of it."""
+    """A breaker shared by a fleet. ``events`` are those of the last thing that was asked of it.
+
+    ``callers`` and ``failers`` are who made the reports that counted, and those of failures, with
+    their times, until the window is forgotten. Nothing from before ``kept_from`` is stored of them.
+    """
 
     config: CircuitBreakerConfig
     state: Literal["closed", "open", "half_open"] = "closed"
@@ -70,6 +75,9 @@ class Prediction:
     calls: list[tuple[int, bool]] = field(default_factory=list[tuple[int, bool]])
     trials: dict[str, int] = field(default_factory=dict[str, int])
     leases: dict[str, int] = field(default_factory=dict[str, int])
+    callers: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    failers: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    kept_from: int = 0
     events: list[str] = field(default_factory=list[str])
 
     def shown(self) -> dict[str, str]:
@@ -116,6 +124,16 @@ class Prediction:
         first = now * PARTS // length - PARTS + 1
         return [bad for at, bad in self.calls if at * PARTS // length >= first]
 
+    def window_from(self, now: int) -> float:
+        """The time at which the window begins."""
+        length = round(self.config.window * 1000)
+        return (now * PARTS // length - PARTS + 1) * length / PARTS
+
+    def reporters(self) -> dict[str, int]:
+        """When each process has called last, and when it has failed last."""
+        called = {f"called|{by}": at for at, by in self.callers}
+        return called | {f"failed|{by}": at for at, by in self.failers}
+
     def ask(self, now: int, permit: str, lease: int) -> Answer:  # noqa: PLR0911 # a table
         """Ask for admission, with a permit made up by a process that lives for its lease."""
         word, out = self.word_now(now), self.out(now)
@@ -139,21 +157,22 @@ class Prediction:
             self._turn_half_open(now)
         return Answer("permit", deadline=deadline)
 
-    def tally(self, now: int, successes: int, age: int, generation: int | None) -> Answer:
+    def tally(self, now: int, by: str, successes: int, age: int, known: int | None) -> Answer:
         """Report successes that were gathered, the newest of them so long ago."""
         self.successes += successes
-        if self._role(now, "", {}, generation) == "late":
+        if self._role(now, "", {}, known) == "late":
             return Answer("late")
-        return self._succeeded(now, successes, now - age)
+        return self._succeeded(now, by, successes, now - age)
 
-    def report(self, now: int, report: Report) -> Answer:
+    def report(self, now: int, by: str, report: Report) -> Answer:
         """Report how a call ended, after those that were gathered before it."""
         outcome, permit, generation, before = report
-        opened = bool(before[0]) and self.tally(now, *before, generation).word == "opened"
-        answer = self._ended(now, outcome, permit, generation)
+        opened = bool(before[0]) and self.tally(now, by, *before, generation).word == "opened"
+        answer = self._ended(now, by, Report(outcome, permit, generation))
         return Answer("opened") if opened else answer
 
-    def _ended(self, now: int, outcome: Outcome, permit: str, generation: int | None) -> Answer:
+    def _ended(self, now: int, by: str, report: Report) -> Answer:
+        outcome, permit, generation, _ = report
         out = self.out(now)
         if permit not in {"", "asked"}:
             self.trials.pop(permit, None)
@@ -172,7 +191,7 @@ class Prediction:
             self.streak.append(now)
         if role == "trial":
             return self._tried(now, failed=failed)
-        return self._failed(now) if failed else self._succeeded(now, 1, now)
+        return self._failed(now, by) if failed else self._succeeded(now, by, 1, now)
 
     def say(self, now: int, word: Word, reason: str, by: str, duration: int) -> Answer:
         """An operator puts a word over the breaker, or takes it away."""
@@ -211,6 +230,8 @@ class Prediction:
         self.config = config
         self.generation += 1
         self.calls, self.trials = [], {}
+        first = self.streak[0] if self.streak else math.inf
+        self.callers, self.failers = [], [one for one in self.failers if one[0] >= first]
         self.events.append("breaker_settings_changed")
         return Answer("changed")
 
@@ -252,24 +273,28 @@ class Prediction:
         allowed = due and room and now >= self.cools_until
         return "trial" if permit == "asked" and allowed else "late"
 
-    def _succeeded(self, now: int, successes: int, newest: int) -> Answer:
+    def _succeeded(self, now: int, by: str, successes: int, newest: int) -> Answer:
         """The streak ends where the newest of them is; of what came later only one is sure."""
         if self.streak and newest > self.streak[0]:
             self.streak = [at for at in self.streak[-1:] if at > newest]
         elif self.streak and newest == self.streak[-1]:
             self.streak = []
-        return self._called(now, successes, failed=False)
+        return self._called(now, by, successes, failed=False)
 
-    def _failed(self, now: int) -> Answer:
-        answer = self._called(now, 1, failed=True)
+    def _failed(self, now: int, by: str) -> Answer:
+        answer = self._called(now, by, 1, failed=True)
         half_way = 2 * len(self.streak) >= self.config.failure_threshold
         if self.state == "closed" and half_way and not 0 <= now - self.warned_at < A_SECOND:
             self.warned_at = now
             self.events.append("breaker_failing")
         return answer
 
-    def _called(self, now: int, calls: int, *, failed: bool) -> Answer:
+    def _called(self, now: int, by: str, calls: int, *, failed: bool) -> Answer:
         self.calls += [(now, failed)] * calls
+        self.callers.append((now, by))
+        if failed:
+            self.failers.append((now, by))
+        self.kept_from = min(now - round(self.config.window * 1000), *self.streak[:1], now)
         recent = self.recent(now)
         rate = self.config.failure_rate_threshold
         sick = (
@@ -278,7 +303,14 @@ class Prediction:
             and any(recent)
             and sum(recent) >= rate * len(recent)
         )
-        if sick or len(self.streak) >= self.config.failure_threshold:
+        long = len(self.streak) >= self.config.failure_threshold
+        least = self.config.min_reporters
+        opens = long and len(_since(self.failers, self.streak[0])) >= least
+        if sick:
+            first = self.window_from(now)
+            several = len(_since(self.callers, first)) > 1
+            opens = opens or len(_since(self.failers, first)) >= max(least, 2 if several else 1)
+        if opens:
             self._open(now)
             return Answer("opened")
         return Answer("counted")
@@ -320,6 +352,7 @@ class Prediction:
         self.state = "closed"
         self.good_trials = self.openings = self.retry_at = 0
         self.calls, self.streak = [], []
+        self.callers, self.failers = [], []
         self._decided(now)
 
     def _decided(self, now: int) -> None:
@@ -327,3 +360,8 @@ class Prediction:
         self.generation += 1
         self.decided_at = now
         self.trials = {}
+
+
+def _since(times: list[tuple[int, str]], first: float) -> set[str]:
+    """Who is among those of that time or later."""
+    return {who for at, who in times if at >= first}

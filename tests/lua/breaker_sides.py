@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ciris_registry.breaker_config import CircuitBreakerConfig
-from ciris_registry.breaker_rules import BUCKETS, BreakerState
+from ciris_registry.breaker_rules import BreakerState
 from ciris_registry.readback import COUNTERS, paired, parse_breaker, remembered, update_breaker
 from tests.lua.breaker_prediction import Answer, Prediction, Report, Word, holder_of
 from tests.lua.lua_server import KEYS
@@ -21,6 +21,7 @@ RETENTION: Final = 100_000_000
 
 _BREAKER: Final = KEYS.breaker(NAME)
 _PERMITS: Final = KEYS.permits(NAME)
+_REPORTERS: Final = KEYS.reporters(NAME)
 _SHOWN: Final = tuple(Prediction(CircuitBreakerConfig()).shown())
 
 
@@ -127,7 +128,7 @@ class LuaSide:
         known = "" if generation is None else generation
         now, word = self._server.run(
             "breaker_tally",
-            {"events": KEYS.events, "meta": KEYS.meta, "breakers": [_BREAKER]},
+            {"events": KEYS.events, "meta": KEYS.meta, "breakers": [_BREAKER, _REPORTERS]},
             {"process": by, "counts": [NAME, successes, age, known]},
         )[1:]
         agree("the time", int(now), self._server.clock.now)
@@ -157,7 +158,7 @@ class LuaSide:
         self._seen = self._server.dump()
 
     def lose(self, config: CircuitBreakerConfig) -> None:
-        self._server.client.delete(_BREAKER, _PERMITS)
+        self._server.client.delete(_BREAKER, _PERMITS, _REPORTERS)
         agree("settings", self.configure(config, explicit=False).answer.word, "created")
         self._seen = self._server.dump()
 
@@ -186,6 +187,7 @@ class LuaSide:
             if (end := min(deadline, members.get(f"|{holder_of(permit)}", 0))) > now
         }
         agree("permits out", out, expected.out(now))
+        self._check_reporters(seen, expected)
         self._check_events(seen, expected, by)
         if quiet:
             agree("written", not self._server.same(self._seen, seen), False)
@@ -193,9 +195,17 @@ class LuaSide:
         self._seen = seen
 
     def window(self) -> list[tuple[int, int, int]]:
-        breaker, damaged = parse_breaker(self._seen[_BREAKER][0], {}, CircuitBreakerConfig())
+        breaker, damaged = parse_breaker(self._seen[_BREAKER][0], {}, CircuitBreakerConfig(), {})
         agree("damaged", damaged, [])
         return breaker.buckets
+
+    def _check_reporters(self, seen: Dump, expected: Prediction) -> None:
+        """What is needed is there, and nothing for long that is not."""
+        found = seen.get(_REPORTERS, ({}, 0))[0]
+        now, shown = self._server.clock.now, expected.reporters()
+        first = min(expected.window_from(now), *expected.streak[:1], now)
+        agree("reporters", _since(found, first), _since(shown, first))
+        agree("kept for too long", _since(found, expected.kept_from), found)
 
     def _check_events(self, seen: Dump, expected: Prediction, by: str) -> None:
         known = {stamp for stamp, _ in self._seen.get(KEYS.events, ([], 0))[0]}
@@ -215,7 +225,7 @@ class LuaSide:
             agree(f"{key} stays for ever", ttl < 0, bool(forever))
 
     def _call(self, script: str, **args: str | int | list[str]) -> Reply:
-        keys = KEYS.slots(self._server.scripts[script].keys, NAME)
+        keys = KEYS.for_script(self._server.scripts[script].keys, NAME)
         reply = self._server.run(script, keys, {"provider": NAME, **args})
         agree("the time", int(reply[1]), self._server.clock.now)
         word = reply[0]
@@ -261,12 +271,12 @@ class MemorySide:
         self._see_leases()
         outcome, permit, generation, (successes, age) = report
         verdict = self._state.record(
-            self._clock.now, outcome, permit, generation, successes=successes, age=age
+            self._clock.now, outcome, permit, generation, successes=successes, age=age, by=by
         )
         return self._reply(Answer(verdict.value))
 
     def tally(self, by: str, successes: int, age: int, generation: int | None) -> Reply:
-        verdict = self._state.tally(self._clock.now, successes, age, generation)
+        verdict = self._state.tally(self._clock.now, successes, age, generation, by)
         return self._reply(Answer(verdict.value))
 
     def say(self, word: Word, reason: str, by: str, duration: int) -> Reply:
@@ -284,7 +294,7 @@ class MemorySide:
             return self._reply(Answer("unchanged"))
         state = self._state
         self._state = replace(state, config=config, generation=state.generation + 1)
-        self._state.buckets = [(0, 0, 0)] * BUCKETS
+        self._state.forget_window()
         self._state.permits = {}
         return self._reply(Answer("changed"))
 
@@ -305,6 +315,11 @@ class MemorySide:
         self._see_leases()
         out = {one: end for one, end in self._state.permits.items() if end > self._clock.now}
         agree("permits out", out, expected.out(self._clock.now))
+        now, seen = self._clock.now, self._state.reporters
+        first = min(expected.window_from(now), *expected.streak[:1], now)
+        known = {f"called|{one}": at for one, at in seen.called.items()}
+        known |= {f"failed|{one}": at for one, at in seen.failed.items()}
+        agree("reporters", _since(known, first), _since(expected.reporters(), first))
 
     def window(self) -> list[tuple[int, int, int]]:
         return self._state.buckets
@@ -330,3 +345,7 @@ def shown(breaker: BreakerState) -> dict[str, str]:
         "override_by": breaker.override_by,
         **{name: str(getattr(breaker, name)) for name in COUNTERS},
     }
+
+
+def _since(times: dict[str, int], first: float) -> dict[str, int]:
+    return {who: at for who, at in times.items() if at >= first}

@@ -18,6 +18,7 @@ _RESET = "breaker_reset.lua"
 _RESTORE = "breaker_restore.lua"
 _TALLY = "breaker_tally.lua"
 _PERMITS = "lib/permits.lua"
+_REPORTERS = "lib/reporters.lua"
 _RULES = "lib/rules.lua"
 _STREAK = "lib/streak.lua"
 
@@ -96,21 +97,29 @@ BROKEN: Final[dict[str, Replacements]] = {
     ),
     "a close keeps the beginning of the streak": ((_RULES, "  b.streak_from = 0\n", ""),),
     "successes before an outcome are not counted": (
-        (_RECORD, 'if successes > 0 and counts_in("closed") then', "if false then"),
+        (_RECORD, 'local gathered = successes > 0 and counts_in("closed")', "local gathered"),
     ),
     "no successes before an outcome end the streak": (
-        (_RECORD, 'if successes > 0 and counts_in("closed") then', 'if counts_in("closed") then'),
+        (
+            _RECORD,
+            'gathered = successes > 0 and counts_in("closed")',
+            'gathered = counts_in("closed")',
+        ),
     ),
     "successes before an outcome are new": ((_RECORD, "now - age", "now"),),
     "successes before an outcome count once": (
-        (_RECORD, "rules.called(b, now, successes, 0)", "rules.called(b, now, 1, 0)"),
+        (_RECORD, "called(successes, now - age, false)", "called(1, now - age, false)"),
     ),
     "only what counts is written with a returned permit": (
-        (_RECORD, 'if successes > 0 or outcome ~= "returned"', 'if outcome ~= "returned"'),
+        (_RECORD, "if successes > 0 or total then", "if total then"),
     ),
     "gathered successes are new": ((_TALLY, "now - age", "now"),),
     "gathered successes count once": (
-        (_TALLY, "rules.called(b, now, successes, 0)", "rules.called(b, now, 1, 0)"),
+        (
+            _TALLY,
+            "rules.called(b, now, successes, 0, enough)",
+            "rules.called(b, now, 1, 0, enough)",
+        ),
     ),
     "gathered successes are of any generation": (
         (_TALLY, "tonumber(generation) == b.generation", "true"),
@@ -145,8 +154,8 @@ BROKEN: Final[dict[str, Replacements]] = {
     "the generation is not checked": (
         (
             _RECORD,
-            'local current = ARGV[5] == "" or tonumber(ARGV[5]) == b.generation',
-            "local current = true",
+            'local known = ARGV[5] == "" or tonumber(ARGV[5]) == b.generation',
+            "local known = true",
         ),
     ),
     "totals are not counted": ((_RECORD, "b[total] = b[total] + 1", "b[total] = b[total]"),),
@@ -154,14 +163,18 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_RECORD, 'redis.call("ZREM", KEYS[2], permit)', 'redis.call("ZSCORE", KEYS[2], permit)'),
     ),
     "a permit that has ended is settled": (
-        (_PERMITS, "tonumber(deadline)) > now then", "tonumber(deadline)) > 0 then"),
+        (_PERMITS, "tonumber(deadline), {}) > now then", "tonumber(deadline), {}) > 0 then"),
     ),
     "a cancelled call is a failure": (
-        (_RECORD, 'if outcome ~= "returned" then\n  local', "if true then\n  local"),
-        (_RECORD, 'local counted = outcome ~= "returned" and', "local counted ="),
+        (
+            _RECORD,
+            "local total = TOTALS[outcome]\n",
+            'local total = TOTALS[outcome] or "total_failures"\n',
+        ),
+        (_RECORD, 'outcome == "failure"\n', 'outcome ~= "success"\n'),
     ),
     "an outcome without a permit is a trial's": (
-        (_RECORD, 'elseif permit == "asked" and stands', "elseif stands"),
+        (_RECORD, 'elseif permit == "asked" and current', "elseif current"),
     ),
     "trials without a permit are not limited": (
         (_RECORD, "permits.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls", "true"),
@@ -170,7 +183,7 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_RECORD, '(b.state == "open" and now >= b.retry_at)', 'b.state == "open"'),
     ),
     "outcomes count under an operator's word": (
-        (_RECORD, 'local stands = breaker.override(b, now) == ""', "local stands = true"),
+        (_RECORD, 'known and breaker.override(b, now) == ""', "known"),
     ),
     "permits of an older generation stay": ((_RECORD, '  redis.call("DEL", KEYS[2])\n', ""),),
     "no longer recovery after a second opening": ((_RULES, "^ b.openings", "^ 0"),),
@@ -203,10 +216,83 @@ BROKEN: Final[dict[str, Replacements]] = {
         ),
     ),
     "followers are told of a streak that opened the breaker": (
-        (_RECORD, "local hint = not kind and", "local hint ="),
+        (_RECORD, "local hint = fails and not kind and", "local hint = fails and"),
     ),
     "a streak that followers are told of changes the version": (
         (_RECORD, "  if hint then\n", "  if hint then\n    journal.bump(KEYS[5], now)\n"),
+    ),
+    # Who reports
+    "one process is enough to open it for all": (
+        (
+            _REPORTERS,
+            "least, since = b.min_reporters, b.streak_from",
+            "least, since = 1, b.streak_from",
+        ),
+    ),
+    "one process too many must have failed": (
+        (
+            _REPORTERS,
+            "return least <= 1 or count(key, FAILED, since, failed) >= least",
+            "return least <= 1 or count(key, FAILED, since, failed) > least",
+        ),
+    ),
+    "who fails for the first time is not counted": (
+        (_REPORTERS, "local failed = failing and process or nil", "local failed = nil"),
+    ),
+    "who succeeds is one of those who fail": (
+        (_REPORTERS, "local failed = failing and process or nil", "local failed = process"),
+    ),
+    "one process counts for each kind of its calls": (
+        (_REPORTERS, "if other and string.sub(member, 1, #prefix) == prefix then", "if other then"),
+    ),
+    "whoever has ever failed is in the streak": (
+        (_REPORTERS, "b.min_reporters, b.streak_from\n", "b.min_reporters, 0\n"),
+    ),
+    "failures of one process among others open it by the rate": (
+        (_REPORTERS, "> 1 and 2 or 1", "> 1 and 1 or 1"),
+    ),
+    "one process alone is never sick": ((_REPORTERS, "> 1 and 2 or 1", "> 0 and 2 or 1"),),
+    "whoever has ever failed is in the window": (
+        (_REPORTERS, "since = first * b.window_ms / BUCKETS", "since = 0"),
+    ),
+    "the window of reporters is a part too short": (
+        (
+            _REPORTERS,
+            "(b.window_ms / BUCKETS)) - BUCKETS + 1",
+            "(b.window_ms / BUCKETS)) - BUCKETS + 2",
+        ),
+    ),
+    "a process that fails has not called": (
+        (
+            _REPORTERS,
+            'write(key, b, at, "called|" .. process, at, FAILED .. process)',
+            "write(key, b, at, FAILED .. process)",
+        ),
+    ),
+    "a failure is only a call": ((_RECORD, "process, counted and failed)", "process, false)"),),
+    "a late failure is one of the streak": (
+        (_RECORD, "elseif gathered or counted then", "elseif total then"),
+        (_RECORD, "process, counted and failed)", "process, failed)"),
+    ),
+    "gathered successes tell nobody who calls": (
+        (_TALLY, "    reporters.note(seen, b, now, process, false)\n", ""),
+    ),
+    "successes before an outcome tell nobody who calls": (
+        (_RECORD, "elseif gathered or counted then", "elseif counted then"),
+    ),
+    "reporters are kept for ever": (
+        (_REPORTERS, '"-inf", string.format("(%.0f", since)', '"-inf", string.format("(%.0f", 0)'),
+    ),
+    "reporters of a running streak go with the window": (
+        (_REPORTERS, "if b.failure_count > 0 then\n    since", "if false then\n    since"),
+    ),
+    "a close keeps the reporters": ((_RECORD, "  reporters.forget(KEYS[6], b)\n", ""),),
+    "a reset keeps the reporters": ((_RESET, "reporters.forget(KEYS[5], b)\n", ""),),
+    "new settings keep the reporters of the old window": (
+        (_CONFIGURE, "  reporters.forget(KEYS[5], b)\n  journal", "  journal"),
+    ),
+    "new settings forget the reporters of the streak": (
+        (_REPORTERS, "local needed = failed and", "local needed = false and failed and"),
     ),
     # Operators
     "an override is no generation": ((_OVERRIDE, "b.generation = b.generation + 1\n", ""),),

@@ -151,7 +151,7 @@ def of_any_generation(record: Method) -> Method:
         outcome: str,
         permit: str = "",
         generation: object = None,
-        **before: int,
+        **before: Any,
     ) -> object:
         return record(self, now, outcome, permit, **before)
 
@@ -159,7 +159,7 @@ def of_any_generation(record: Method) -> Method:
 
 
 def moving_the_timer(record: Method) -> Method:
-    def broken(self: BreakerState, now: int, *args: Any, **before: int) -> object:
+    def broken(self: BreakerState, now: int, *args: Any, **before: Any) -> object:
         verdict = record(self, now, *args, **before)
         if verdict is Verdict.LATE and self.state is CircuitState.OPEN:
             self.retry_at = now + round(self.config.recovery_timeout * 1000)
@@ -169,7 +169,7 @@ def moving_the_timer(record: Method) -> Method:
 
 
 def without_totals(record: Method) -> Method:
-    def broken(self: BreakerState, *args: Any, **named: int) -> object:
+    def broken(self: BreakerState, *args: Any, **named: Any) -> object:
         before = self.total_failures
         verdict = record(self, *args, **named)
         self.total_failures = before
@@ -189,15 +189,15 @@ def keeping_the_streak(method: Method) -> Method:
 
 
 def of_any_age(succeeded: Method) -> Method:
-    def broken(self: BreakerState, now: int, successes: int, newest: int) -> object:
-        return succeeded(self, now, successes, now)
+    def broken(self: BreakerState, now: int, successes: int, newest: int, by: str) -> object:
+        return succeeded(self, now, successes, now, by)
 
     return broken
 
 
 def without_what_came_before(record: Method) -> Method:
-    def broken(self: BreakerState, *args: Any, **before: int) -> object:
-        return record(self, *args)
+    def broken(self: BreakerState, *args: Any, by: str = "", **before: int) -> object:
+        return record(self, *args, by=by)
 
     return broken
 
@@ -232,6 +232,20 @@ def always_as_long(open_: Method) -> Method:
     return broken
 
 
+def by_anybody(method: Method) -> Method:
+    def broken(self: BreakerState, *args: Any) -> bool:
+        return True
+
+    return broken
+
+
+def of_nobody(note: Method) -> Method:
+    def broken(self: BreakerState, now: int, by: str, *, failed: bool) -> None:
+        note(self, now, "somebody", failed=failed)
+
+    return broken
+
+
 @pytest.mark.parametrize(
     ("method", "breaking"),
     [
@@ -246,6 +260,9 @@ def always_as_long(open_: Method) -> Method:
         ("cool_down", by_the_earlier_deadline),
         ("set_override", without_a_generation),
         ("_open", always_as_long),
+        ("_many_failed_in_a_row", by_anybody),
+        ("_many_are_failing", by_anybody),
+        ("_note", of_nobody),
     ],
 )
 def test_the_model_notices_broken_rules_in_one_process(

@@ -40,7 +40,7 @@ def call(
     """Call a script without a dump of everything before and after."""
     slots = server.scripts[script]
     keys: dict[str, str | Sequence[str]] = dict(
-        KEYS.slots(slots.keys[:-1] if slots.keys_variadic else slots.keys)
+        KEYS.for_script(slots.keys[:-1] if slots.keys_variadic else slots.keys)
     )
     if slots.keys_variadic:
         keys[slots.keys[-1]] = tail

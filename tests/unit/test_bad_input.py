@@ -62,6 +62,13 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"factory": lambda _: None}, RegistrationError, "give either a provider or a factory"),
     ({"provider": None, "factory": 3}, RegistrationError, "the factory is a int; use a callable"),
     ({"provider": 3, "weak": True}, RegistrationError, "register it without weak=True"),
+    ({"weight": 0}, RegistrationError, "weight is 0; use a whole number from 1 to 1000"),
+    ({"weight": 1001}, RegistrationError, "weight is 1001; use a whole number"),
+    ({"weight": True}, RegistrationError, "weight is True; use a whole number"),
+    ({"weight": 1.5}, RegistrationError, "weight is 1.5; use a whole number"),
+    ({"max_in_flight": 0}, RegistrationError, "max_in_flight is 0; use a whole number from 1 to"),
+    ({"max_in_flight": 1_000_001}, RegistrationError, "from 1 to 1,000,000, or None for no limit"),
+    ({"max_in_flight": "5"}, RegistrationError, "max_in_flight is '5'; use a whole number"),
     ({"circuit_breaker_config": {}}, RegistrationError, "is a dict; use a CircuitBreakerConfig"),
 ]
 
@@ -121,6 +128,7 @@ def test_a_member_may_be_given_by_name_or_value() -> None:
         {"failure_rate_threshold": 1.1},
         {"window": 0},
         {"minimum_calls": 0},
+        {"min_reporters": 0},
         {"backoff_multiplier": 0.5},
         {"max_recovery_timeout": -1},
     ],

@@ -109,6 +109,8 @@ async def test_registrations_stand_in_the_order_of_a_resolve(
         "strategy": "round_robin",
         "capabilities": [],
         "metadata": {"model": "m"},
+        "weight": 1,
+        "max_in_flight": None,
         "registered_by": registry.process_id,
         "registered_at": found[2]["registered_at"],
         "members": [

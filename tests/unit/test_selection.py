@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from itertools import permutations
-
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from ciris_registry.breaker_config import CircuitBreakerConfig
 from ciris_registry.breaker_rules import BreakerState
 from ciris_registry.records import Priority, Registration, SelectionStrategy
-from ciris_registry.selection import Request, Walk, rotated, walk
+from ciris_registry.selection import Request, Tier, Walk, walk
 from ciris_registry.snapshot import Snapshot
 
 NOW = 1_000_000
@@ -35,21 +29,6 @@ def names(plan: Walk) -> list[list[str]]:
 
 def breaker(**config: float) -> BreakerState:
     return BreakerState(CircuitBreakerConfig(failure_threshold=1, **config))  # type: ignore[arg-type]
-
-
-@settings(deadline=None)
-@given(size=st.integers(1, 6), start=st.integers(0, 10_000))
-def test_every_rotation_has_everybody_once_and_turns_evenly(size: int, start: int) -> None:
-    items = list(range(size))
-    period = len(list(permutations(items)))
-    orders = [tuple(rotated(items, start + i)) for i in range(period)]
-    assert sorted(orders) == sorted(permutations(items))
-    assert set(Counter(order[0] for order in orders).values()) == {period // size}
-
-
-def test_what_one_candidate_cannot_take_is_spread_over_all_others() -> None:
-    second = Counter(list(rotated("abcd", i))[1] for i in range(0, 4 * 9, 4))
-    assert second == {"b": 3, "c": 3, "d": 3}
 
 
 def test_groups_come_before_priorities_and_these_before_the_order_of_registration() -> None:
@@ -121,3 +100,27 @@ def test_a_process_that_can_use_only_a_part_turns_by_itself() -> None:
     [tier] = plan.tiers
     assert not tier.shared
     assert plan.cursor == ""
+
+
+def test_the_strategy_of_a_tier_decides_the_order_and_the_cursor_is_the_same() -> None:
+    for strategy in (TURNS, SelectionStrategy.WEIGHTED, SelectionStrategy.LEAST_LOADED):
+        state = snapshot(
+            Registration("llm", "light", "h", strategy=strategy, order=1),
+            Registration("llm", "heavy", "h", strategy=strategy, weight=9, order=2),
+        )
+        plan = resolve(state)
+        [tier] = plan.tiers
+        assert (tier.strategy, plan.cursor) == (strategy, "h|0|2")
+
+        def first(position: int, tier: Tier = tier) -> str:
+            in_flight = {"light": 1, "heavy": 6}
+            return next(tier.in_turn(position, lambda one: in_flight[one.name])).name
+
+        heavy = [first(position) for position in range(1000)].count("heavy")
+        assert heavy == {"round_robin": 500, "weighted": 900, "least_loaded": 1000}[strategy.value]
+
+
+def test_who_is_alone_at_his_rank_needs_no_cursor() -> None:
+    for strategy in (SelectionStrategy.WEIGHTED, SelectionStrategy.LEAST_LOADED):
+        plan = resolve(snapshot(Registration("llm", "a", "h", strategy=strategy, weight=3)))
+        assert [(tier.cursor, names(plan)) for tier in plan.tiers] == [("", [["a"]])]

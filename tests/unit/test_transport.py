@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ciris_registry import RegistrySettings, ServiceRegistry
-from ciris_registry.errors import StoreError, StoreUnavailableError
+from ciris_registry.errors import NotLetInError, StoreError, StoreUnavailableError
 from ciris_registry.transport import AT_ONCE, Transport
 
 

@@ -1,0 +1,122 @@
+"""Limiting the time of what is awaited, for a small part of what ``asyncio.timeout`` costs.
+
+``asyncio.timeout`` makes a timer for each block, which is half of what a guarded call costs. Here
+one timer watches all blocks of one length: they end in the order in which they began, so it is set
+for the first of them, and those that end in time never touch it. What a block does that takes too
+long is the same: its task is cancelled, and that becomes a TimeoutError, unless somebody else has
+cancelled the task too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+
+class TimeLimits:
+    """The limits of one process, in whichever event loop they are used."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watches: dict[float, _Watch] = {}
+
+    def limit(self, seconds: float) -> TimeLimit:
+        """A limit for ``with``, around awaits of the running task."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._watches = loop, {}
+        watch = self._watches.get(seconds)
+        if watch is None:
+            watch = self._watches[seconds] = _Watch(loop, seconds, self._watches)
+        return TimeLimit(watch)
+
+
+class TimeLimit:
+    """One block; ``expired`` says whether it took too long."""
+
+    __slots__ = ("_cancelling", "_task", "_watch", "ends_at", "expired")
+
+    def __init__(self, watch: _Watch) -> None:
+        self.ends_at = 0.0
+        self.expired = False
+        self._watch = watch
+        # A loop that is closed must not be kept with what hangs in it.
+        self._task: Callable[[], asyncio.Task[object] | None] = _nobody
+        self._cancelling = 0
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a time limit is for what is awaited in a task")
+        self._task = weakref.ref(task)
+        self._cancelling = task.cancelling()
+        self._watch.add(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._watch.remove(self)
+        task = self._task() if self.expired else None
+        if task is not None:
+            others = task.uncancel() > self._cancelling
+            if kind is asyncio.CancelledError and not others:
+                raise TimeoutError from error
+
+    def expire(self) -> None:
+        """It has taken too long."""
+        self.expired = True
+        task = self._task()
+        if task is not None:
+            task.cancel()
+
+
+def _nobody() -> None:
+    """No task yet."""
+
+
+class _Watch:
+    """All blocks of one length that are under way in one loop, and the timer for the first."""
+
+    __slots__ = ("_blocks", "_loop", "_seconds", "_timer", "_watches")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, seconds: float, watches: dict[float, _Watch]
+    ) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._watches = watches
+        self._blocks: dict[TimeLimit, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, block: TimeLimit) -> None:
+        """A block begins."""
+        block.ends_at = self._loop.time() + self._seconds
+        self._blocks[block] = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(block.ends_at, self._ring)
+
+    def remove(self, block: TimeLimit) -> None:
+        """A block has ended."""
+        self._blocks.pop(block, None)
+
+    def _ring(self) -> None:
+        # The loop itself calls a timer up to its clock's resolution early.
+        now, self._timer = self._loop.time() + 1e-6, None
+        while self._blocks:
+            first = next(iter(self._blocks))
+            if first.ends_at > now:
+                self._timer = self._loop.call_at(first.ends_at, self._ring)
+                return
+            del self._blocks[first]
+            first.expire()
+        # Lengths come and go with the settings of breakers, and with permits.
+        self._watches.pop(self._seconds, None)

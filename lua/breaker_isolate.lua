@@ -1,0 +1,34 @@
+-- breaker_isolate: a process says that a breaker is open in it alone, or that it is no longer.
+--
+-- KEYS[1]  breaker      the breaker's hash
+-- KEYS[2]  reporters    called|process, failed|process, open|process -> time
+-- KEYS[3]  events       the service type's stream
+-- ARGV[1]  provider     its name
+-- ARGV[2]  process      the process
+-- ARGV[3]  duration_ms  how long nobody there is handed the provider; 0: it is open no longer
+-- ARGV[4]  reason       why
+-- Returns  {"changed", now, field, value, …}
+--          {"unchanged", now, field, value, …}  what all have decided stands above it
+--          {"missing"}                          configure the breaker first
+-- Events   breaker_opened_here, breaker_closed_here; neither changes what others hold
+local clock = require("lib.clock")
+local breaker = require("lib.breaker")
+local reporters = require("lib.reporters")
+local journal = require("lib.journal")
+
+local duration = tonumber(ARGV[3])
+local now = clock.now()
+local b = breaker.load(KEYS[1])
+if not b then
+  return { "missing" }
+end
+local opens = duration > 0
+if opens and (b.state ~= "closed" or breaker.override(b, now) ~= "") then
+  return breaker.reply("unchanged", b, now)
+end
+
+reporters.isolate(KEYS[2], b, now, ARGV[2], duration)
+local kind = opens and "breaker_opened_here" or "breaker_closed_here"
+local details = opens and { "until", string.format("%.0f", now + duration) } or {}
+journal.event(KEYS[3], kind, ARGV[1], ARGV[2], ARGV[4], details)
+return breaker.reply("changed", b, now)

@@ -1,0 +1,86 @@
+-- Which processes call, which fail, and in which of them alone the breaker is open: one sorted set,
+-- called|process and failed|process -> when it last did, open|process -> until when.
+local reporters = {}
+
+local FAILED, OPEN = "failed|", "open|"
+local BUCKETS = 10
+
+-- How many processes have done so at a time or since, with this one, if it is given.
+local function count(key, prefix, since, process)
+  local number = process and 1 or 0
+  local found = redis.pcall("ZRANGEBYSCORE", key, string.format("%.3f", since), "+inf")
+  for _, member in ipairs(found.err and {} or found) do
+    local other = not process or member ~= prefix .. process
+    if other and string.sub(member, 1, #prefix) == prefix then
+      number = number + 1
+    end
+  end
+  return number
+end
+
+-- What answers whether enough processes have failed in the "streak", or in the "window": there two,
+-- where two or more are calling. This one is calling, and may be failing, though it is not written.
+function reporters.judge(key, b, now, process, failing)
+  local failed = failing and process or nil
+  return function(part)
+    local least, since = b.min_reporters, b.streak_from
+    if part == "window" then
+      local first = math.floor(now / (b.window_ms / BUCKETS)) - BUCKETS + 1
+      since = first * b.window_ms / BUCKETS
+      least = math.max(least, count(key, "called|", since, process) > 1 and 2 or 1)
+    end
+    return least <= 1 or count(key, FAILED, since, failed) >= least
+  end
+end
+
+local function write(key, b, ...)
+  if type(redis.pcall("ZADD", key, ...)) ~= "number" then
+    redis.call("DEL", key)
+    redis.call("ZADD", key, ...)
+  end
+  local needed = math.max(b.window_ms, b.recovery_timeout_ms)
+  redis.call("PEXPIRE", key, string.format("%.0f", needed + b.retention_ms))
+end
+
+-- A call that counted, and whether it failed. What neither the window nor the running streak can
+-- need any more goes.
+function reporters.note(key, b, now, process, failed)
+  local at = string.format("%.0f", now)
+  if failed then
+    write(key, b, at, "called|" .. process, at, FAILED .. process)
+  else
+    write(key, b, at, "called|" .. process)
+  end
+  local since = now - b.window_ms
+  if b.failure_count > 0 then
+    since = math.min(since, b.streak_from)
+  end
+  redis.call("ZREMRANGEBYSCORE", key, "-inf", string.format("(%.0f", since))
+end
+
+-- The window is forgotten: all goes but who has failed in the running streak, and where it is open.
+function reporters.forget(key, b)
+  local found = redis.pcall("ZRANGE", key, 0, -1, "WITHSCORES")
+  if found.err then
+    redis.call("DEL", key)
+    return
+  end
+  for i = 1, #found, 2 do
+    local failed = string.sub(found[i], 1, #FAILED) == FAILED
+    local needed = failed and b.failure_count > 0 and tonumber(found[i + 1]) >= b.streak_from
+    if not needed and string.sub(found[i], 1, #OPEN) ~= OPEN then
+      redis.call("ZREM", key, found[i])
+    end
+  end
+end
+
+-- In this process alone it is open for so long; 0: it is open there no longer.
+function reporters.isolate(key, b, now, process, duration)
+  if duration > 0 then
+    write(key, b, string.format("%.0f", now + duration), OPEN .. process)
+  else
+    redis.pcall("ZREM", key, OPEN .. process)
+  end
+end
+
+return reporters

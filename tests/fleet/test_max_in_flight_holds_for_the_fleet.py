@@ -1,0 +1,276 @@
+"""No more than ``max_in_flight`` guarded calls of a provider go on at one time, whoever makes them.
+
+They are counted by the provider itself: another server, at which each call says that it has begun
+and that it has ended. Whoever dies gives back his slots with his lease.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+from tests.fleet.outages import wait_for, wait_for_away
+from tests.fleet.server import Server
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.fleet.pool import Team
+    from tests.fleet.shared_state import SharedState
+
+MODES = ("cached", "exact")
+LIMIT = 5
+LEASE = 1.5
+
+PROVIDER = """
+    import redis.asyncio
+
+    global counting, Counted
+    counting = redis.asyncio.Redis(unix_socket_path={socket!r}, decode_responses=True)
+
+    class Counted(Client):
+        async def work(self):
+            now = await counting.incr(self.name)
+            try:
+                await counting.lpush(self.name + ":seen", now)
+                await asyncio.sleep(0.01)
+                return self.name
+            finally:
+                await counting.decr(self.name)
+
+        async def hang(self):
+            await asyncio.sleep(600)
+
+    registry.register(
+        "h", "llm", Counted("small"), Priority.HIGH, name="small", max_in_flight={limit}
+    )
+    if {spare}:
+        registry.register("h", "llm", Counted("large"), Priority.LOW, name="large")
+    await registry.flush()
+    await registry.refresh()
+"""
+
+CALL = """
+    from ciris_registry import NoProviderError
+
+    async def caller():
+        answers = []
+        while len(answers) < 20:
+            try:
+                answers.append(await registry.call("h", "llm", Counted.work))
+            except NoProviderError as nobody:
+                assert [one.reason for one in nobody.reasons] == ["full"], nobody
+                answers.append("nobody")
+                await asyncio.sleep(0.005)
+        return answers
+
+    answers = await asyncio.gather(*(caller() for _ in range(5)))
+    return [name for answer in answers for name in answer]
+"""
+
+HOLD = """
+    global holding
+    holding = [
+        asyncio.create_task(registry.call("h", "llm", Counted.hang)) for _ in range({number})
+    ]
+    await asyncio.sleep(0.2)
+    return sum(not task.done() for task in holding)
+"""
+
+TRY = """
+    from ciris_registry import NoProviderError
+    try:
+        await registry.call("h", "llm", Counted.work, failover=False)
+    except NoProviderError as nobody:
+        return [[one.reason, one.retry_after] for one in nobody.reasons]
+    return "taken"
+"""
+
+
+class Upstream:
+    """What the provider has seen."""
+
+    def __init__(self, server: Server) -> None:
+        self.socket = str(server.socket)
+        self.client: Any = redis.Redis(unix_socket_path=self.socket, decode_responses=True)
+
+    def most(self, name: str) -> int:
+        """The largest number of calls at one time."""
+        return max(map(int, self.client.lrange(f"{name}:seen", 0, -1)), default=0)
+
+    def now(self, name: str) -> int:
+        """How many go on now."""
+        return int(self.client.get(name) or 0)
+
+
+@pytest.fixture
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
+    """A provider that counts, on a server of its own, which no test stops."""
+    directory: Path = tmp_path_factory.mktemp("up")
+    server = Server(directory)
+    try:
+        server.start()
+        yield Upstream(server)
+    finally:
+        server.kill()
+
+
+def begin(team: Team, upstream: Upstream, limit: int = LIMIT, *, spare: bool = True) -> None:
+    team.all(PROVIDER.format(socket=upstream.socket, limit=limit, spare=spare))
+
+
+def slots(shared: SharedState) -> set[str]:
+    return set(shared.client.zrange(shared.keys.slots("small"), 0, -1))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_provider_never_sees_more_than_its_limit_and_the_next_one_gets_the_rest(
+    fleet: Callable[..., Team], shared: SharedState, upstream: Upstream, mode: str
+) -> None:
+    four = fleet(4, consistency=mode)
+    begin(four, upstream)
+
+    answers = Counter(name for answer in four.all(CALL) for name in answer)
+
+    assert answers.total() == 4 * 5 * 20
+    assert answers["nobody"] == 0
+    assert upstream.most("small") == LIMIT
+    assert answers["large"] > 0
+    assert answers["small"] > answers.total() / 10, "what is free is used"
+    four.all("await registry.flush()")
+    assert slots(shared) == set()
+
+
+def test_without_a_next_one_callers_are_told_that_it_is_full(
+    fleet: Callable[..., Team], upstream: Upstream
+) -> None:
+    four = fleet(4, consistency="cached")
+    begin(four, upstream, 2, spare=False)
+
+    answers = Counter(name for answer in four.all(CALL) for name in answer)
+
+    assert set(answers) == {"small", "nobody"}
+    assert upstream.most("small") == 2
+
+
+def test_who_retries_gets_its_turn(fleet: Callable[..., Team], upstream: Upstream) -> None:
+    two = fleet(2, consistency="cached")
+    begin(two, upstream, 1, spare=False)
+    answers = two.all("""
+        call = lambda: registry.call("h", "llm", Counted.work, retry=50)
+        return await asyncio.gather(*(call() for _ in range(5)))
+    """)
+    assert answers == [["small"] * 5] * 2
+    assert upstream.most("small") == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_killed_holder_frees_its_slots_within_a_lease_and_who_lives_keeps_them(
+    fleet: Callable[..., Team], shared: SharedState, upstream: Upstream, mode: str
+) -> None:
+    three = fleet(3, consistency=mode, lease=LEASE)
+    begin(three, upstream, 2, spare=False)
+    dies, lives, waits = three
+    assert dies.run(HOLD.format(number=1)) == lives.run(HOLD.format(number=1)) == 1
+    time.sleep(1.5 * LEASE)
+    assert waits.run(TRY) == [["full", None]], "both are renewed"
+
+    dies.kill()
+    killed = time.monotonic()
+    told: list[float] = []
+
+    def is_free() -> bool:
+        answer = waits.run(TRY)
+        if answer == "taken":
+            return True
+        [[reason, retry_after]] = answer
+        assert reason == "full"
+        if retry_after is not None:
+            told.append(time.monotonic() - killed + retry_after)
+        return False
+
+    wait_until(is_free, 2 * LEASE)
+
+    took = time.monotonic() - killed
+    assert took <= LEASE + 0.3
+    assert told, "once it has missed its heartbeats, everybody knows when it is over"
+    assert all(abs(one - took) < 0.3 for one in told), (told, took)
+    wait_until(lambda: {one.partition("|")[0] for one in slots(shared)} == {lives.process_id})
+    lives.run("for task in holding: task.cancel()")
+    wait_until(lambda: slots(shared) == set())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_closes_frees_its_slots_at_once(
+    fleet: Callable[..., Team], upstream: Upstream, mode: str
+) -> None:
+    two = fleet(2, consistency=mode, lease=60.0)
+    begin(two, upstream, 1, spare=False)
+    holder, other = two
+    assert holder.run(HOLD.format(number=1)) == 1
+    assert other.run(TRY) == [["full", None]]
+    holder.run("await registry.aclose()")
+    assert other.run(TRY) == "taken"
+    holder.run("for task in holding: task.cancel()")
+
+
+def test_get_service_takes_no_slot_and_is_not_kept_out(
+    fleet: Callable[..., Team], shared: SharedState, upstream: Upstream
+) -> None:
+    two = fleet(2, consistency="cached")
+    begin(two, upstream, 1, spare=False)
+    assert two[0].run(HOLD.format(number=1)) == 1
+    assert two[1].run('return (await registry.get_service("h", "llm")).name') == "small"
+    assert len(slots(shared)) == 1
+    two[0].run("for task in holding: task.cancel()")
+
+
+def test_a_new_limit_is_the_whole_fleets(fleet: Callable[..., Team], upstream: Upstream) -> None:
+    two = fleet(2, consistency="cached")
+    begin(two, upstream, 1, spare=False)
+    assert two[0].run(HOLD.format(number=1)) == 1
+    assert two[1].run(TRY) == [["full", None]]
+    two[0].run("""
+        registry.register(
+            "h", "llm", Counted("small"), Priority.HIGH, name="small", max_in_flight=2
+        )
+        await registry.flush()
+    """)
+    assert two[1].run(TRY) == "taken"
+    two[0].run("for task in holding: task.cancel()")
+
+
+@pytest.mark.parametrize("outage", ["hangs", "is killed"])
+def test_while_redis_is_away_each_process_makes_no_more_calls_than_the_limit(
+    borrow: Callable[..., Team], server: Server, upstream: Upstream, outage: str
+) -> None:
+    two = borrow(2, server.url, consistency="cached", store_timeout=0.05, lease=LEASE)
+    begin(two, upstream, 2, spare=False)
+    assert two[0].run(HOLD.format(number=1)) == 1
+    if outage == "hangs":
+        server.freeze()
+    else:
+        server.kill()
+
+    answers = Counter(name for answer in two.all(CALL) for name in answer)
+
+    assert answers["small"] > 0, "it goes on"
+    assert upstream.most("small") <= 3, "one of the two of one process is taken, by what hangs"
+    wait_for_away(two)
+    if outage == "hangs":
+        server.thaw()
+    else:
+        server.start()
+    wait_for(two, "up")
+    with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
+        key = "ciris:v1:{default/llm}:slots:small"
+        wait_until(lambda: client.zcard(key) == 1, 3 * LEASE)
+        assert two[1].run(HOLD.format(number=2)) == 1
+        two.all("for task in holding: task.cancel()")
+        wait_until(lambda: client.zcard(key) == 0, 3 * LEASE)

@@ -1,0 +1,126 @@
+"""Turns by weight are the whole fleet's: everybody gets his share within 1 %, in both modes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fleet.pool import Team
+
+pytestmark = pytest.mark.xdist_group("twenty processes")
+
+MODES = ("cached", "exact")
+WEIGHTS = {"a": 1, "b": 2, "c": 3, "d": 4}
+
+REGISTER = f"""
+    for name, weight in {WEIGHTS}.items():
+        registry.register(
+            "h", "llm", Client(name), strategy=SelectionStrategy.WEIGHTED, name=name, weight=weight
+        )
+    await registry.flush()
+"""
+
+RESOLVE = """
+    names = []
+    for turn in range({times}):
+        names.append((await registry.get_service("h", "llm")).name)
+        if turn % 50 == 0:
+            await asyncio.sleep(0)
+    return names
+"""
+
+CALL = """
+    async def name(client):
+        return client.name
+
+    return [await registry.call("h", "llm", name) for _ in range({times})]
+"""
+
+
+def counted(answers: list[list[str]]) -> Counter[str]:
+    return Counter(name for answer in answers for name in answer)
+
+
+def assert_shares(got: Counter[str], weights: dict[str, int]) -> None:
+    """Within 1 % of its share, each."""
+    assert set(got) == set(weights)
+    for name, weight in weights.items():
+        share = got.total() * weight / sum(weights.values())
+        assert abs(got[name] - share) <= 0.01 * share, (name, share, got)
+
+
+@pytest.mark.parametrize("use", [RESOLVE, CALL], ids=["resolves", "calls"])
+@pytest.mark.parametrize("mode", MODES)
+def test_twenty_processes_at_once_use_each_provider_by_its_weight(
+    fleet: Callable[..., Team], mode: str, use: str
+) -> None:
+    twenty = fleet(20, consistency=mode, lease=60.0)
+    twenty.all(REGISTER)
+    twenty.all("await registry.refresh()")
+    assert_shares(counted(twenty.all(use.format(times=300))), WEIGHTS)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_an_open_breaker_leaves_goes_to_the_others_by_their_weights(
+    fleet: Callable[..., Team], mode: str
+) -> None:
+    eight = fleet(8, consistency=mode, lease=60.0)
+    eight.all(REGISTER)
+    eight[0].run("await registry.breaker('llm', 'd').aforce_open('a test', 60)")
+    eight.all("await registry.refresh()")
+    rest = {name: weight for name, weight in WEIGHTS.items() if name != "d"}
+    assert_shares(counted(eight.all(RESOLVE.format(times=600))), rest)
+
+
+def test_a_new_weight_is_the_whole_fleets(fleet: Callable[..., Team]) -> None:
+    four = fleet(4, consistency="cached", lease=60.0)
+    four.all(REGISTER)
+    four[0].run("""
+        registry.register(
+            "h", "llm", Client("a"), strategy=SelectionStrategy.WEIGHTED, name="a", weight=10
+        )
+        await registry.flush()
+    """)
+    four.all("await registry.refresh()")
+    assert_shares(counted(four.all(RESOLVE.format(times=1000))), {**WEIGHTS, "a": 10})
+
+
+def test_the_least_loaded_gets_the_next_call_and_the_heavier_gets_more(
+    fleet: Callable[..., Team],
+) -> None:
+    """Twelve calls at one time, of which one provider takes twice as many as the other."""
+    [one] = fleet(1, consistency="cached")
+    most = one.run("""
+        class Counting(Client):
+            now = most = calls = 0
+
+            async def work(self):
+                self.now += 1
+                self.calls += 1
+                self.most = max(self.most, self.now)
+                await asyncio.sleep(0.001 if self.name == "quick" else 0.02)
+                self.now -= 1
+
+        clients = [Counting("quick"), Counting("slow")]
+        for client, weight in zip(clients, (2, 1)):
+            registry.register(
+                "h", "llm", client, strategy=SelectionStrategy.LEAST_LOADED, name=client.name,
+                weight=weight,
+            )
+        await registry.flush()
+
+        async def caller():
+            for _ in range(100):
+                await registry.call("h", "llm", Counting.work)
+
+        await asyncio.gather(*(caller() for _ in range(12)))
+        return {client.name: [client.most, client.calls] for client in clients}
+    """)
+    assert 7 <= most["quick"][0] <= 9, most
+    assert 3 <= most["slow"][0] <= 5, most
+    assert most["quick"][1] > 5 * most["slow"][1], "who is quick is free again sooner"

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.lua.lua_server import KEYS, START
+from tests.lua.registering import LEASE, RETENTION, renew, sweep
+from tests.lua.test_process_leave import leave
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.lua.lua_server import LuaServer
+
+SLOTS = KEYS.slots("openai")
+NOW = str(START)
+
+
+def limit(server: LuaServer, most: object, registration: str = "openai") -> None:
+    """A record as it stands in Redis."""
+    record: dict[Any, Any] = {"name": "openai", "max_in_flight": str(most)}
+    server.client.hset(KEYS.provider(registration), mapping=record)
+
+
+def take(
+    server: LuaServer,
+    slot: str = "A|1",
+    registration: str = "openai",
+    known: object = "",
+    lease: int = LEASE,
+    *,
+    writes: bool = True,
+) -> list[Any]:
+    return server.call(
+        "slot_take",
+        registration,
+        process=slot.partition("|")[0],
+        slot=slot,
+        limit=str(known),
+        lease_ms=lease,
+        retention_ms=RETENTION,
+        writes=writes,
+    )
+
+
+def give_back(server: LuaServer, *slots: str, writes: bool = True) -> list[Any]:
+    return server.call("slot_return", "openai", held=slots, writes=writes)
+
+
+def go_on(server: LuaServer, slots: Iterable[str], lease: int = LEASE) -> list[Any]:
+    held = [part for slot in slots for part in ("1", slot)]
+    return server.call("slot_renew", tail=[SLOTS], lease_ms=lease, held=held)
+
+
+def taken(server: LuaServer) -> set[str]:
+    return set(server.dump().get(SLOTS, ({}, 0))[0])
+
+
+def test_as_many_are_taken_as_the_registration_says(server: LuaServer) -> None:
+    limit(server, 2)
+
+    assert take(server, "A|1") == ["taken", NOW, "1"]
+    assert take(server, "B|1") == ["taken", NOW, "2"]
+    assert take(server, "C|1", writes=False) == ["full", NOW, "2", "0"]
+
+    assert server.dump()[SLOTS][0] == {"A|1": START + LEASE, "B|1": START + LEASE}
+
+
+def test_asking_again_with_a_slot_gives_the_same_one(server: LuaServer) -> None:
+    limit(server, 1)
+    take(server, "A|1")
+
+    assert take(server, "A|1", writes=False) == ["taken", NOW, "1"]
+
+
+def test_the_limit_that_counts_is_the_one_in_redis(server: LuaServer) -> None:
+    limit(server, 2)
+    take(server, "A|1")
+    take(server, "A|2")
+
+    limit(server, 3)
+    assert take(server, "A|3", known=2) == ["taken", NOW, "3"]
+    limit(server, 1)
+    assert take(server, "A|4", known=9, writes=False) == ["full", NOW, "3", "0"]
+    limit(server, "")
+    assert take(server, "A|4", known=1, writes=False) == ["unlimited", NOW]
+
+
+def test_a_record_of_an_older_version_has_no_limit(server: LuaServer) -> None:
+    server.client.hset(KEYS.provider("openai"), "name", "openai")
+
+    assert take(server, known="", writes=False) == ["unlimited", NOW]
+
+
+@pytest.mark.parametrize("record", ["nothing", "a string", "not a number"])
+def test_where_the_record_is_lost_the_askers_limit_counts(server: LuaServer, record: str) -> None:
+    if record == "a string":
+        server.client.set(KEYS.provider("openai"), "not ours", ex=60)
+    elif record == "not a number":
+        limit(server, "many")
+
+    assert take(server, "A|1", known=1) == ["taken", NOW, "1"]
+    assert take(server, "B|1", known=1, writes=False) == ["full", NOW, "1", "0"]
+
+
+def test_all_registrations_of_a_provider_share_its_slots(server: LuaServer) -> None:
+    limit(server, 2)
+    limit(server, 1, "openai@chat")
+
+    take(server, "A|1", "openai")
+
+    assert take(server, "B|1", "openai@chat", writes=False)[0] == "full"
+    assert take(server, "B|1", "openai")[0] == "taken"
+
+
+def test_a_slot_that_is_not_renewed_is_free_after_a_lease(server: LuaServer) -> None:
+    limit(server, 1)
+    take(server, "A|1")
+    server.clock.now += LEASE - 1
+    assert take(server, "B|1", writes=False)[0] == "full"
+    server.clock.now += 1
+
+    assert take(server, "B|1") == ["taken", str(server.clock.now), "1"]
+
+    assert taken(server) == {"B|1"}
+
+
+def test_a_slot_ends_with_its_holders_lease(server: LuaServer) -> None:
+    limit(server, 2)
+    take(server, "A|1")
+    take(server, "B|1")
+
+    assert leave(server, "A") == ["left", 1]
+
+    assert take(server, "C|1") == ["taken", NOW, "2"]
+    assert taken(server) == {"B|1", "C|1"}
+
+
+def test_when_a_holder_seems_to_be_dead_it_is_told_when_its_slot_is_free(
+    server: LuaServer,
+) -> None:
+    limit(server, 2)
+    take(server, "A|1")
+    take(server, "B|1")
+    server.clock.now += LEASE // 2 + 1
+    renew(server, [], "B")
+    go_on(server, ["B|1"])
+
+    reply = take(server, "C|1", writes=False)
+
+    assert reply == ["full", str(server.clock.now), "2", str(START + LEASE)]
+
+
+def test_whoever_takes_one_is_present_for_a_lease(server: LuaServer) -> None:
+    limit(server, 2)
+    renew(server, [], "A")
+    server.clock.now += 1_000
+
+    take(server, "A|1")
+
+    assert server.dump()[KEYS.members][0] == {"|A": server.clock.now + LEASE}
+    server.clock.now += LEASE
+    sweep(server, [])
+    assert KEYS.members not in server.dump()
+
+
+def test_nothing_is_left_a_lease_later_by_the_longest_lease(server: LuaServer) -> None:
+    limit(server, 2)
+    take(server, "A|1", lease=2 * LEASE)
+    take(server, "B|1", lease=LEASE)
+
+    expiries = server.expiries()
+
+    assert abs(expiries[SLOTS] - (START + 2 * LEASE)) < 1_000
+    assert abs(expiries[KEYS.members] - (START + 2 * LEASE + RETENTION)) < 1_000
+
+
+def test_a_call_that_ends_makes_room(server: LuaServer) -> None:
+    limit(server, 2)
+    take(server, "A|1")
+    take(server, "A|2")
+
+    assert give_back(server, "A|1", "A|7") == ["returned", 1]
+    assert give_back(server, "A|1", writes=False) == ["returned", 0]
+
+    assert take(server, "B|1") == ["taken", NOW, "2"]
+
+
+def test_a_heartbeat_renews_what_a_process_holds(server: LuaServer) -> None:
+    limit(server, 2)
+    take(server, "A|1")
+    take(server, "B|1")
+    server.clock.now += LEASE // 3
+
+    assert go_on(server, ["A|1"]) == ["renewed", 1]
+
+    assert server.dump()[SLOTS][0] == {"A|1": server.clock.now + LEASE, "B|1": START + LEASE}
+    assert abs(server.expiries()[SLOTS] - (server.clock.now + LEASE)) < 1_000
+
+
+def test_a_heartbeat_takes_again_what_redis_has_lost(server: LuaServer) -> None:
+    limit(server, 1)
+    renew(server, [], "A")
+
+    assert go_on(server, ["A|1", "A|2"]) == ["renewed", 2]
+
+    assert take(server, "B|1", writes=False) == ["full", NOW, "2", "0"]
+    assert abs(server.expiries()[SLOTS] - (START + LEASE)) < 1_000
+
+
+def test_a_heartbeat_sweeps_away_what_nobody_has_renewed(server: LuaServer) -> None:
+    limit(server, 2)
+    take(server, "A|1")
+    take(server, "B|1")
+    server.clock.now += LEASE // 2
+    go_on(server, ["A|1"])
+    server.clock.now += LEASE // 2
+
+    go_on(server, ["A|1"])
+
+    assert taken(server) == {"A|1"}
+
+
+def test_slots_of_several_providers_are_renewed_in_one_call(server: LuaServer) -> None:
+    names = ["one", "two"]
+    reply = server.call(
+        "slot_renew",
+        tail=[KEYS.slots(name) for name in names],
+        lease_ms=LEASE,
+        held=["1", "A|1", "2", "A|2", "2", "A|3"],
+    )
+
+    assert reply == ["renewed", 3]
+    found = server.dump()
+    assert set(found[KEYS.slots("one")][0]) == {"A|1"}
+    assert set(found[KEYS.slots("two")][0]) == {"A|2", "A|3"}

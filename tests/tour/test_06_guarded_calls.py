@@ -1,0 +1,478 @@
+"""How a program calls a service: the outcome of the real call decides, and a failure is made good.
+
+``acquire`` for a block, ``call`` for a function, ``stream`` for items, ``proxy`` in place of a
+client. None of them leaves anything to be reported by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_none
+
+from ciris_registry import (
+    FAILURE,
+    IGNORED,
+    CallError,
+    CallTimeoutError,
+    CircuitBreakerConfig,
+    CircuitState,
+    DeadlineExceededError,
+    Judgement,
+    NoProviderError,
+    RegistrationError,
+    ServiceRegistry,
+    cooldown,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    New = Callable[..., ServiceRegistry]
+
+ONCE = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=0.1, success_threshold=1)
+SLOW = CircuitBreakerConfig(failure_threshold=100, timeout_duration=0.05)
+
+
+class Sad(Exception):  # noqa: N818 # it reads better
+    """What a provider raises."""
+
+
+class Limited(Exception):  # noqa: N818 # as above
+    """As the errors of HTTP clients look."""
+
+    def __init__(self, status: int, **headers: str) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status_code = status
+        self.headers = {name.replace("_", "-"): text for name, text in headers.items()}
+
+
+class Model:
+    """A provider that says its name, or fails, as often as it is told."""
+
+    def __init__(self, name: str, *failures: Exception) -> None:
+        self.name = name
+        self.failures = list(failures)
+        self.asked = 0
+
+    async def complete(self, prompt: str = "") -> str:
+        self.asked += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        return f"{self.name} {prompt}".strip()
+
+    async def tokens(self, count: int, broken_at: int = -1) -> AsyncIterator[str]:
+        self.asked += 1
+        for number in range(count):
+            if number == broken_at or (number == 0 and self.failures):
+                raise self.failures.pop(0) if self.failures else Sad
+            yield f"{self.name}{number}"
+
+    async def opened(self, count: int) -> AsyncIterator[str]:
+        return self.tokens(count)
+
+
+@pytest.fixture
+def registry(new_registry: New) -> ServiceRegistry:
+    """One of the default mode."""
+    return new_registry(consistency="cached")
+
+
+def offer(registry: ServiceRegistry, *models: Model, **options: Any) -> None:
+    """The first one comes first."""
+    for model in models:
+        registry.register_global("llm", model, **{"name": model.name, **options})
+
+
+async def counts(registry: ServiceRegistry, name: str) -> tuple[int, int]:
+    """The successes and failures of a provider, as they are in Redis."""
+    await registry.flush()
+    stats = await registry.breaker("llm", name).aget_stats()
+    return stats["total_successes"], stats["total_failures"]
+
+
+class TestABlock:
+    async def test_how_it_ends_is_its_outcome(self, registry: ServiceRegistry) -> None:
+        offer(registry, Model("a"))
+        async with registry.acquire("planner", "llm") as model:
+            assert model.name == "a"
+        with pytest.raises(Sad):
+            async with registry.acquire("planner", "llm"):
+                raise Sad
+        assert await counts(registry, "a") == (1, 1)
+
+    async def test_nobody_can_serve_says_why_and_when(self, registry: ServiceRegistry) -> None:
+        offer(registry, Model("a"), Model("b"), Model("c"), capabilities=["chat"])
+        await registry.breaker("llm", "a").aforce_open("maintenance", duration=60)
+        await registry.breaker("llm", "b").acool_down(7.0)
+        with pytest.raises(NoProviderError) as told:
+            async with registry.acquire("planner", "llm", ["chat", "vision"]):
+                pass
+        assert {one.name: one.reason for one in told.value.reasons}.keys() == {"a", "b", "c"}
+        assert "c (lacks vision)" in str(told.value)
+        registry.unregister("c")
+        with pytest.raises(NoProviderError) as told:
+            async with registry.acquire("planner", "llm"):
+                pass
+        assert {one.name: one.reason for one in told.value.reasons} == {
+            "a": "forced_open",
+            "b": "cooling_down",
+        }
+        assert told.value.retry_after == pytest.approx(7.0, abs=0.5)
+        assert told.value.handler == "planner"
+        assert told.value.service_type == "llm"
+
+    async def test_nothing_is_registered(self, registry: ServiceRegistry) -> None:
+        with pytest.raises(NoProviderError, match="none is registered") as told:
+            async with registry.acquire("planner", "llm"):
+                pass
+        assert told.value.retry_after is None
+
+    async def test_it_is_entered_once(self, registry: ServiceRegistry) -> None:
+        offer(registry, Model("a"))
+        block = registry.acquire("planner", "llm")
+        async with block:
+            pass
+        with pytest.raises(RuntimeError, match="entered before"):
+            await block.__aenter__()
+
+
+class TestACall:
+    async def test_it_goes_on_to_the_next_one_and_never_to_the_same_twice(
+        self, registry: ServiceRegistry
+    ) -> None:
+        a, b, c = Model("a", Sad(), Sad()), Model("b", Sad(), Sad()), Model("c")
+        offer(registry, a, b, c)
+        assert await registry.call("planner", "llm", Model.complete, "hello") == "c hello"
+        assert (a.asked, b.asked, c.asked) == (1, 1, 1)
+        assert await counts(registry, "a") == (0, 1)
+        assert await counts(registry, "c") == (1, 0)
+
+    async def test_the_last_failure_is_raised_and_says_who_was_called(
+        self, registry: ServiceRegistry
+    ) -> None:
+        last = ConnectionError("b is away")
+        offer(registry, Model("a", Sad()), Model("b", last))
+        await registry.breaker("llm", "a").aforce_open("", 60)
+        offer(registry, Model("z", Sad()))
+        with pytest.raises(Sad) as told:
+            await registry.call("planner", "llm", Model.complete)
+        notes = getattr(told.value, "__notes__", [])
+        assert len(notes) == 1
+        assert notes[0].startswith("called in vain: b, z")
+        assert "a (forced_open, again in" in notes[0]
+
+    async def test_what_must_not_be_done_twice_is_not(self, registry: ServiceRegistry) -> None:
+        a, b = Model("a", Sad()), Model("b")
+        offer(registry, a, b)
+        with pytest.raises(Sad):
+            await registry.call("planner", "llm", Model.complete, failover=False)
+        assert b.asked == 0
+
+    async def test_what_is_the_callers_fault_is_not_asked_of_others(
+        self, registry: ServiceRegistry
+    ) -> None:
+        a, b = Model("a", Limited(400)), Model("b")
+        offer(registry, a, b)
+        with pytest.raises(Limited):
+            await registry.call("planner", "llm", Model.complete)
+        assert b.asked == 0
+        assert await counts(registry, "a") == (0, 0)
+
+    async def test_a_provider_that_hangs_is_given_up(self, registry: ServiceRegistry) -> None:
+        async def hang(model: Model) -> str:
+            if model.name == "a":
+                await asyncio.sleep(60)
+            return model.name
+
+        offer(registry, Model("a"), circuit_breaker_config=SLOW)
+        with pytest.raises(CallTimeoutError, match=r"a did not answer within 0\.05 s") as told:
+            await registry.call("planner", "llm", hang)
+        assert told.value.provider == "a"
+        assert isinstance(told.value, TimeoutError)
+        offer(registry, Model("b"))
+        assert await registry.call("planner", "llm", hang) == "b"
+        assert await counts(registry, "a") == (0, 2)
+
+    async def test_the_callers_own_deadline_is_nobodys_fault(
+        self, registry: ServiceRegistry
+    ) -> None:
+        async def hang(_: Model) -> None:
+            await asyncio.sleep(60)
+
+        offer(registry, Model("a"), Model("b"))
+        with pytest.raises(DeadlineExceededError, match=r"deadline of 0\.05 s"):
+            await registry.call("planner", "llm", hang, deadline=0.05)
+        with pytest.raises(TimeoutError) as told:
+            async with asyncio.timeout(0.05):
+                await registry.call("planner", "llm", hang)
+        assert type(told.value) is TimeoutError
+        assert await counts(registry, "a") == await counts(registry, "b") == (0, 0)
+
+    async def test_it_is_made_in_the_callers_task_and_context(
+        self, registry: ServiceRegistry
+    ) -> None:
+        request: contextvars.ContextVar[str] = contextvars.ContextVar("request")
+        seen: list[tuple[str, object]] = []
+
+        async def look(model: Model) -> None:
+            seen.append((request.get(), asyncio.current_task()))
+            request.set(f"{request.get()}, {model.name}")
+            if model.name == "a":
+                await asyncio.sleep(60)
+            if model.name == "b":
+                raise Sad
+
+        offer(registry, Model("a"), Model("b"), Model("c"), circuit_breaker_config=SLOW)
+        request.set("request 7")
+        await registry.call("planner", "llm", look)
+        task = asyncio.current_task()
+        assert seen == [
+            ("request 7", task),
+            ("request 7, a", task),
+            ("request 7, a, b", task),
+        ]
+        assert request.get() == "request 7, a, b, c"
+
+    async def test_what_a_program_gets_wrong_opens_nothing(self, registry: ServiceRegistry) -> None:
+        offer(registry, Model("a"), circuit_breaker_config=ONCE)
+        wrong: list[tuple[Callable[..., Any], type[Exception], str]] = [
+            (lambda model: model.name, CallError, "asyncio.to_thread"),
+            (lambda model: model.tokens(3), CallError, "registry.stream"),
+            (lambda model: model.complet(), AttributeError, "complet"),
+            (lambda: None, TypeError, "positional"),
+        ]
+        for fn, kind, told in wrong:
+            with pytest.raises(kind, match=told):
+                await registry.call("planner", "llm", fn)
+        assert await counts(registry, "a") == (0, 0)
+        assert await registry.call("planner", "llm", Model.complete) == "a"
+
+    async def test_a_call_inside_of_a_call_has_its_own_outcome(
+        self, registry: ServiceRegistry
+    ) -> None:
+        async def remember(_: Model) -> None:
+            await registry.call("planner", "memory", Model.complete)
+
+        offer(registry, Model("a"), Model("b"))
+        with pytest.raises(NoProviderError, match="of memory"):
+            await registry.call("planner", "llm", remember)
+        assert await counts(registry, "a") == (0, 0)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [{"deadline": 0}, {"deadline": "1"}, {"retry": 0}, {"retry": True}, {"consistency": "no"}],
+    )
+    async def test_bad_arguments(self, registry: ServiceRegistry, wrong: dict[str, Any]) -> None:
+        offer(registry, Model("a"))
+        with pytest.raises(RegistrationError, match=next(iter(wrong))):
+            await registry.call("planner", "llm", Model.complete, **wrong)
+        with pytest.raises(RegistrationError, match=next(iter(wrong))):
+            registry.proxy(Model, handler="planner", service_type="llm", **wrong)
+
+
+class TestACallOverAgain:
+    async def test_attempts_are_counted_in_all(self, registry: ServiceRegistry) -> None:
+        a = Model("a", *(Sad() for _ in range(9)))
+        offer(registry, a)
+        quick = AsyncRetrying(stop=stop_after_attempt(3), wait=wait_none())
+        with pytest.raises(Sad):
+            await registry.call("planner", "llm", Model.complete, retry=quick)
+        assert a.asked == 3
+        a.failures = [Sad()]
+        assert await registry.call("planner", "llm", Model.complete, retry=2) == "a"
+
+    async def test_it_waits_until_a_provider_may_serve(self, registry: ServiceRegistry) -> None:
+        a = Model("a", Sad())
+        offer(registry, a, circuit_breaker_config=ONCE)
+        quick = AsyncRetrying(stop=stop_after_attempt(2), wait=wait_none())
+        began = time.monotonic()
+        assert await registry.call("planner", "llm", Model.complete, retry=quick) == "a"
+        assert time.monotonic() - began > ONCE.recovery_timeout * 0.9
+        assert a.asked == 2
+
+    async def test_it_does_not_wait_for_what_comes_after_its_deadline(
+        self, registry: ServiceRegistry
+    ) -> None:
+        offer(registry, Model("a", Limited(429, Retry_After="600")))
+        began = time.monotonic()
+        with pytest.raises(Limited):
+            await registry.call("planner", "llm", Model.complete, retry=9, deadline=30)
+        assert time.monotonic() - began < 10
+
+    async def test_what_is_nobodys_fault_is_not_repeated(self, registry: ServiceRegistry) -> None:
+        a = Model("a", Limited(404))
+        offer(registry, a)
+        with pytest.raises(Limited):
+            await registry.call("planner", "llm", Model.complete, retry=5)
+        a.failures = [Sad()]
+        with pytest.raises(Sad):  # it was sent, and must not be sent twice
+            await registry.call("planner", "llm", Model.complete, retry=5, failover=False)
+        assert a.asked == 2
+
+    async def test_a_policy_of_tenacity_may_say_which_failures(
+        self, registry: ServiceRegistry
+    ) -> None:
+        a = Model("a", Sad())
+        offer(registry, a)
+        only = AsyncRetrying(
+            stop=stop_after_attempt(5), retry=retry_if_exception_type(ConnectionError)
+        )
+        with pytest.raises(Sad):
+            await registry.call("planner", "llm", Model.complete, retry=only)
+        assert a.asked == 1
+
+
+class TestWhatCountsAsWhat:
+    async def test_a_provider_that_limits_its_callers_cools_down(
+        self, registry: ServiceRegistry
+    ) -> None:
+        a, b = Model("a", Limited(429, Retry_After="7")), Model("b")
+        offer(registry, a, b)
+        assert await registry.call("planner", "llm", Model.complete) == "b"
+        assert await registry.call("planner", "llm", Model.complete) == "b"
+        assert a.asked == 1
+        assert await counts(registry, "a") == (0, 0)
+        reasons = {one.name: one for one in await registry.explain("planner", "llm")}
+        assert reasons["a"].reason == "cooling_down"
+        assert reasons["a"].retry_after == pytest.approx(7, abs=0.5)
+
+    async def test_the_call_the_registration_and_the_registry_have_their_say_in_this_order(
+        self, new_registry: New
+    ) -> None:
+        asked: list[str] = []
+
+        def policy(who: str, answer: Judgement | None) -> Callable[[object], Judgement | None]:
+            def judge(_: object) -> Judgement | None:
+                asked.append(who)
+                return answer
+
+            return judge
+
+        registry = new_registry(classify=policy("registry", FAILURE))
+        offer(registry, Model("a", Sad(), Sad()), classify=policy("registration", None))
+        with pytest.raises(Sad):
+            await registry.call("h", "llm", Model.complete, classify=policy("call", None))
+        assert asked == ["call", "registration", "registry"]
+        asked.clear()
+        with pytest.raises(Sad):
+            await registry.call("h", "llm", Model.complete, classify=policy("call", IGNORED))
+        assert asked == ["call"]
+        assert await counts(registry, "a") == (0, 1)
+
+    async def test_a_returned_value_may_be_a_failure(self, registry: ServiceRegistry) -> None:
+        def judge(result: object) -> Judgement | None:
+            return FAILURE if result == "a" else None
+
+        offer(registry, Model("a"), Model("b"))
+        assert await registry.call("h", "llm", Model.complete, classify=judge) == "b"
+        await registry.breaker("llm", "b").aforce_open("", 60)
+        # There is nobody else: the caller gets what there is.
+        assert await registry.call("h", "llm", Model.complete, classify=judge) == "a"
+        assert await counts(registry, "a") == (0, 2)
+
+    async def test_an_exception_may_be_a_success(self, registry: ServiceRegistry) -> None:
+        offer(registry, Model("a", Sad()), Model("b"))
+        from ciris_registry import SUCCESS
+
+        with pytest.raises(Sad):
+            await registry.call("h", "llm", Model.complete, classify=lambda _: SUCCESS)
+        assert await counts(registry, "a") == (1, 0)
+
+    @pytest.mark.parametrize("keep_one", [True, False])
+    async def test_the_only_provider_may_be_kept(self, new_registry: New, keep_one: bool) -> None:
+        registry = new_registry(keep_one=keep_one, consistency="cached")
+        offer(registry, Model("a"))
+        await registry.breaker("llm", "a").acool_down(60)
+        if not keep_one:
+            with pytest.raises(NoProviderError):
+                await registry.call("h", "llm", Model.complete)
+            return
+        assert await registry.call("h", "llm", Model.complete) == "a"
+        offer(registry, Model("b"))
+        assert await registry.call("h", "llm", Model.complete) == "b"
+        registry.unregister("b")
+        await registry.breaker("llm", "a").aforce_open(
+            "", 60
+        )  # an operator's word is another matter
+        with pytest.raises(NoProviderError, match="forced_open"):
+            await registry.call("h", "llm", Model.complete)
+
+    async def test_a_policy_that_cools_down_itself(self, registry: ServiceRegistry) -> None:
+        offer(registry, Model("a", Sad()), classify=lambda _: cooldown(60, "its own words"))
+        with pytest.raises(Sad):
+            await registry.call("h", "llm", Model.complete)
+        with pytest.raises(NoProviderError, match="cooling_down"):
+            await registry.call("h", "llm", Model.complete)
+
+    async def test_a_policy_that_cannot_be_called(self, new_registry: New) -> None:
+        wrong: Any = "failure"
+        with pytest.raises(RegistrationError, match="classify is a str"):
+            new_registry(classify=wrong)
+        registry = new_registry()
+        with pytest.raises(RegistrationError, match="classify is a str"):
+            offer(registry, Model("a"), classify=wrong)
+        offer(registry, Model("a"))
+        with pytest.raises(RegistrationError, match="classify is a str"):
+            await registry.call("h", "llm", Model.complete, classify=wrong)
+
+
+class TestAProbe:
+    async def test_the_call_and_not_the_health_check_closes_the_breaker(
+        self, registry: ServiceRegistry
+    ) -> None:
+        """A provider that is healthy, and cannot be used, was closed again and again."""
+
+        class Healthy(Model):
+            async def is_healthy(self) -> bool:
+                return True
+
+        a = Healthy("a", Sad(), Sad())
+        offer(registry, a, circuit_breaker_config=ONCE)
+        with pytest.raises(Sad):
+            await registry.call("h", "llm", Model.complete)
+        breaker = registry.breaker("llm", "a")
+        assert breaker.state is CircuitState.OPEN
+        await asyncio.sleep(0.12)
+        with pytest.raises(Sad):
+            await registry.call("h", "llm", Model.complete)
+        assert (await breaker.aget_stats())["state"] == "open"
+        await asyncio.sleep(0.12)
+        assert await registry.call("h", "llm", Model.complete) == "a"
+        assert (await breaker.aget_stats())["state"] == "closed"
+
+    async def test_an_unhealthy_one_is_not_called(self, registry: ServiceRegistry) -> None:
+        class Unhealthy(Model):
+            async def is_healthy(self) -> bool:
+                return False
+
+        a = Unhealthy("a")
+        offer(registry, a, Model("b"))
+        assert await registry.call("h", "llm", Model.complete) == "b"
+        assert a.asked == 0
+        registry.unregister("b")
+        with pytest.raises(NoProviderError, match=r"a \(unhealthy\)"):
+            await registry.call("h", "llm", Model.complete)
+
+    async def test_others_are_called_while_it_is_out(self, registry: ServiceRegistry) -> None:
+        a, b = Model("a", Sad()), Model("b")
+        offer(registry, a, b, circuit_breaker_config=ONCE)
+        assert await registry.call("h", "llm", Model.complete) == "b"
+        await asyncio.sleep(0.12)
+        probing, served = asyncio.Event(), asyncio.Event()
+
+        async def probe(model: Model) -> str:
+            probing.set()
+            await served.wait()
+            return model.name
+
+        task = asyncio.create_task(registry.call("h", "llm", probe))
+        await probing.wait()
+        assert await registry.call("h", "llm", Model.complete) == "b"
+        served.set()
+        assert await task == "a"
+        assert await registry.call("h", "llm", Model.complete) == "a"

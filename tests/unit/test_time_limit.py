@@ -1,0 +1,216 @@
+"""A time limit does what ``asyncio.timeout`` does, with one timer for many blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import weakref
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ciris_registry.time_limit import TimeLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+SHORT = 0.02
+
+
+@pytest.fixture
+def limits() -> TimeLimits:
+    return TimeLimits()
+
+
+async def test_what_takes_too_long_is_given_up(limits: TimeLimits) -> None:
+    with pytest.raises(TimeoutError), limits.limit(SHORT) as limit:
+        await asyncio.sleep(60)
+    assert limit.expired
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()
+
+
+async def test_what_ends_in_time_is_left_alone(limits: TimeLimits) -> None:
+    with limits.limit(SHORT) as limit:
+        await asyncio.sleep(0)
+    await asyncio.sleep(2 * SHORT)
+    assert not limit.expired
+
+
+async def test_an_exception_goes_through(limits: TimeLimits) -> None:
+    with pytest.raises(ValueError, match="its own"), limits.limit(SHORT):
+        raise ValueError("its own")
+
+
+async def test_a_cancellation_from_outside_stays_one(limits: TimeLimits) -> None:
+    async def wait() -> None:
+        with limits.limit(60):
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_cancellation_that_comes_together_with_the_end_stays_one(
+    limits: TimeLimits,
+) -> None:
+    async def wait() -> None:
+        with limits.limit(SHORT) as limit:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                assert limit.expired
+                task.cancel()
+
+    task = asyncio.create_task(wait())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("inner_first", [True, False])
+async def test_limits_inside_of_limits(limits: TimeLimits, inner_first: bool) -> None:
+    outer, inner = (60, SHORT) if inner_first else (SHORT, 60)
+    with limits.limit(outer) as one:
+        try:
+            with limits.limit(inner) as other:
+                await asyncio.sleep(60)
+        except TimeoutError:
+            assert inner_first
+            one_more = await asyncio.sleep(0, "goes on")
+            assert one_more == "goes on"
+        except asyncio.CancelledError:
+            assert not inner_first
+            with pytest.raises(TimeoutError):
+                one.__exit__(asyncio.CancelledError, asyncio.CancelledError(), None)
+            one.expired = False
+        assert other.expired is inner_first
+
+
+async def test_a_thousand_blocks_have_one_timer(limits: TimeLimits) -> None:
+    loop = asyncio.get_running_loop()
+    before = len(getattr(loop, "_scheduled", ()))
+
+    async def wait() -> str:
+        try:
+            with limits.limit(SHORT):
+                await asyncio.sleep(60 if random.random() < 0.5 else 0)
+        except TimeoutError:
+            return "late"
+        return "in time"
+
+    tasks = [asyncio.create_task(wait()) for _ in range(1000)]
+    await asyncio.sleep(0)
+    found = set(await asyncio.gather(*tasks))
+    assert found == {"late", "in time"}
+    assert len(getattr(loop, "_scheduled", ())) <= before + 600  # the sleeps that were cancelled
+    await asyncio.sleep(2 * SHORT)
+    assert not limits._watches
+
+
+async def test_each_ends_at_its_own_time(limits: TimeLimits) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def wait(delay: float, seconds: float) -> float:
+        await asyncio.sleep(delay)
+        began = loop.time()
+        with pytest.raises(TimeoutError), limits.limit(seconds):
+            await asyncio.sleep(60)
+        return loop.time() - began - seconds
+
+    waits = [wait(0.003 * n, seconds) for n in range(10) for seconds in (SHORT, 2 * SHORT, 0.01)]
+    early = [late for late in await asyncio.gather(*waits) if late < -0.001]
+    assert not early
+
+
+async def test_it_does_what_asyncio_does(limits: TimeLimits) -> None:
+    """In a thousand cases of one's own end, of a limit, and of a cancellation."""
+
+    async def end_of(
+        make: Callable[[float], AbstractAsyncContextManager[object]],
+        limit: float,
+        work: float,
+        cancelled: float,
+    ) -> str:
+        async def wait() -> str:
+            try:
+                async with make(limit):
+                    await asyncio.sleep(work)
+            except TimeoutError:
+                await asyncio.sleep(0)
+                return "limit"
+            return "work"
+
+        task = asyncio.create_task(wait())
+        asyncio.get_running_loop().call_later(cancelled, task.cancel)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return "cancelled"
+
+    class Ours:
+        def __init__(self, seconds: float) -> None:
+            self._limit = limits.limit(seconds)
+
+        async def __aenter__(self) -> object:
+            return self._limit.__enter__()
+
+        async def __aexit__(self, *args: object) -> None:
+            self._limit.__exit__(*args)  # type: ignore[arg-type]
+
+    times = (0.01, 0.04, 0.07)  # far enough from each other for a busy machine
+    cases = [[random.choice(times) for _ in range(3)] for _ in range(300)]
+    clear = [case for case in cases if len(set(case)) == len(case)]
+    ours = await asyncio.gather(*(end_of(Ours, *case) for case in clear))
+    theirs = await asyncio.gather(*(end_of(asyncio.timeout, *case) for case in clear))
+    assert ours == theirs
+    assert set(ours) == {"limit", "work", "cancelled"}
+
+
+def test_another_event_loop_begins_anew(limits: TimeLimits) -> None:
+    async def wait() -> bool:
+        with limits.limit(SHORT) as limit:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                return limit.expired
+        return False
+
+    for _ in range(2):
+        assert asyncio.run(wait())
+
+
+async def test_nothing_is_kept_of_blocks_that_ended(limits: TimeLimits) -> None:
+    class Work:
+        """What a block holds."""
+
+    async def block() -> weakref.ref[Work]:
+        work = Work()
+        with limits.limit(60):
+            await asyncio.sleep(0)
+            return weakref.ref(work)
+
+    reference = await asyncio.create_task(block())
+    gc.collect()
+    assert reference() is None
+
+
+def test_it_is_for_tasks(limits: TimeLimits) -> None:
+    async def make() -> None:
+        def enter() -> None:
+            try:
+                with limits.limit(SHORT):
+                    pass
+            except RuntimeError as error:
+                told.set_result(str(error))
+
+        told = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(enter)
+        assert "in a task" in await told
+
+    asyncio.run(make())
