@@ -159,7 +159,11 @@ class BreakerMachine(RuleBasedStateMachine):
             self._report(draw(PROCESSES), Report("failure"))
             self._pass_until(self.clock.now + draw(GAPS))
         lacking = self.expected.config.minimum_calls - len(self.expected.recent(self.clock.now))
-        self._tally(draw(PROCESSES), max(1, lacking), self._age(draw), None)
+        by, gathered = draw(PROCESSES), (max(1, lacking), self._age(draw))
+        if draw(BOOLEANS):
+            self._report(by, Report(draw(CALLS), "", None, gathered))
+        else:
+            self._tally(by, *gathered, None)
 
     def fail_until_it_opens(self, draw: Draw) -> None:
         """Or a few times, at least once: all in one process, or each in any."""
@@ -380,7 +384,7 @@ HAPPENINGS: Final = st.sampled_from(
         *[BreakerMachine.report_with_a_permit] * 4,
         *[BreakerMachine.report_without_a_permit] * 3,
         *[BreakerMachine.report_what_was_gathered] * 2,
-        *[BreakerMachine.report_failures_before_what_was_gathered] * 3,
+        *[BreakerMachine.report_failures_before_what_was_gathered] * 5,
         *[BreakerMachine.fail_until_it_opens] * 3,
         *[BreakerMachine.one_fails_among_others] * 2,
         *[BreakerMachine.call_again_a_window_later] * 3,
