@@ -426,7 +426,8 @@ HOLD = """
     await registry.flush()
     await handle.arecord_failure()
     holding = asyncio.create_task(hold())
-    await asyncio.sleep(0.2)
+    while not handle.in_flight:
+        await asyncio.sleep(0.005)
     return len(asyncio.all_tasks()) > 1
 """
 

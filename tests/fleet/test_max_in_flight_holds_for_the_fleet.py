@@ -79,8 +79,10 @@ HOLD = """
     holding = [
         asyncio.create_task(registry.call("h", "llm", Counted.hang)) for _ in range({number})
     ]
-    await asyncio.sleep(0.2)
-    return sum(not task.done() for task in holding)
+    slots = registry._parts.slots
+    while slots.held("llm", "small") < sum(not task.done() for task in holding):
+        await asyncio.sleep(0.005)
+    return slots.held("llm", "small")
 """
 
 TRY = """
