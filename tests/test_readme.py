@@ -28,15 +28,28 @@ def test_the_first_example_prints_what_it_says() -> None:
     assert ran.stdout == printed
 
 
-@pytest.mark.parametrize("named", sorted(set(re.findall(r"tests?/[\w/]+\.py", README))))
-def test_every_test_file_that_is_named_exists(named: str) -> None:
-    assert (ROOT / named).is_file()
+def named_tests() -> list[tuple[str, str]]:
+    """The tests that are named between backticks: each file, and each test with its file.
+
+    A name after ``…`` is a test of the file that was named last; one that ends with ``…``, and a
+    file without ``.py``, says how names begin.
+    """
+    found: list[tuple[str, str]] = []
+    file = ""
+    for text in re.findall(r"`([^`\n]*test_[^`\n]*)`", README):
+        for word in text.split():
+            if "/test_" in word:
+                file = word.removeprefix("tests/")
+                found.append((file, ""))
+            elif word.startswith("test_"):
+                found.append((file, word))
+    return sorted(set(found))
 
 
-@pytest.mark.parametrize(
-    "named", sorted(set(re.findall(r"\btest_[a-z_]+\b(?!\.py|…|_?\d)", README)))
-)
-def test_every_test_that_is_named_exists(named: str) -> None:
-    sources = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/*.py"))
-    files = {path.stem for path in ROOT.glob("tests/**/*.py")}
-    assert f"def {named}" in sources or any(file.startswith(named) for file in files)
+@pytest.mark.parametrize(("file", "name"), named_tests())
+def test_every_test_that_is_named_exists(file: str, name: str) -> None:
+    found = list((ROOT / "tests").glob(file if file.endswith(".py") else f"{file}*.py"))
+    assert found, "there is such a file"
+    sources = "".join(path.read_text(encoding="utf-8") for path in found)
+    begins = name.removesuffix("…") if name.endswith("…") else f"{name}("
+    assert not name or f"def {begins}" in sources

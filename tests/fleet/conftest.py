@@ -45,9 +45,15 @@ def borrow(pool: Pool) -> Iterator[Callable[..., Team]]:
 
 
 @pytest.fixture
-def fleet(borrow: Callable[..., Team], real_url: str) -> Callable[..., Team]:
+def mode() -> str:
+    """The mode of a fleet; what is tested in both has it as a parameter."""
+    return "exact"
+
+
+@pytest.fixture
+def fleet(borrow: Callable[..., Team], real_url: str, mode: str) -> Callable[..., Team]:
     """Borrows processes that share the real server under test."""
-    return lambda size, **settings: borrow(size, real_url, **settings)
+    return lambda size, **settings: borrow(size, real_url, **{"consistency": mode, **settings})
 
 
 @pytest.fixture

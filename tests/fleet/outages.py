@@ -46,7 +46,7 @@ RESOLVE: Final = """
             took.append(time.perf_counter() - began)
             await asyncio.sleep(0.001)
         return {"resolves": len(took), "worst": max(took), "none": none,
-                "slow": sum(one > 0.07 for one in took)}
+                "slow": sum(one > 0.8 * link.timeout for one in took)}
 
     resolving = asyncio.ensure_future(resolve())
 """

@@ -18,14 +18,8 @@ _JOIN = """
 """
 
 _LEAVE = """
-    import sys
-    async def dump():
-        await asyncio.sleep(5)
-        for t in asyncio.all_tasks(): t.print_stack(file=sys.stderr)
-    d = asyncio.ensure_future(dump())
     try:
         await registry.aclose()
-        d.cancel()
     except BaseException as error:
         return f"leaving failed: {error!r}"
     return "left"

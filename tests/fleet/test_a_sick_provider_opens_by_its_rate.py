@@ -9,6 +9,7 @@ import pytest
 from ciris_registry.breaker_config import CircuitBreakerConfig
 from ciris_registry.keys import TypeKeys
 from ciris_registry.scripts import load_scripts
+from tests.fleet.modes import BOTH_MODES
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ REGISTER = """
 """
 
 
+@BOTH_MODES
 def test_a_provider_that_fails_every_second_call_of_everybody_opens_after_the_minimum(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
@@ -36,7 +38,8 @@ def test_a_provider_that_fails_every_second_call_of_everybody_opens_after_the_mi
     assert states == ["closed"] * 19 + ["open"]
     [event] = shared.events("breaker_opened")
     assert event["reason"] == "10 of 20 calls failed within the window"
-    assert four.all('return await registry.get_service("h", "llm") is None') == [True] * 4
+    refused = 'return await registry.get_service("h", "llm") is None'
+    wait_until(lambda: four.all(refused) == [True] * 4, timeout=2)
 
 
 class Volume:

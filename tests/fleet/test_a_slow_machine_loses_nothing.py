@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ciris_registry import RegistrySettings, ServiceRegistry
-from tests.waiting import wait_until
+from ciris_registry import CircuitBreakerConfig, RegistrySettings, ServiceRegistry
+from tests.waiting import async_wait_until, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,3 +99,38 @@ async def test_nothing_is_left_running(real_url: str) -> None:
     await registry.aclose()
     await asyncio.sleep(0.01)
     assert asyncio.all_tasks() == before
+
+
+async def test_nobody_probes_while_it_is_in_doubt_and_one_in_each_process_once_redis_is_down(
+    server: Server,
+) -> None:
+    once = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=0.3)
+    settings = RegistrySettings(store_timeout=0.2)
+    registries = [ServiceRegistry(url=server.url, settings=settings) for _ in range(2)]
+    for registry in registries:
+        registry.register_global("llm", object(), name="shared", circuit_breaker_config=once)
+        assert await registry.get_service("h", "llm") is not None
+    await registries[0].breaker("llm", "shared").arecord_failure()
+    handles = [registry.breaker("llm", "shared") for registry in registries]
+    await async_wait_until(lambda: not any(handle.is_available() for handle in handles))
+    server.freeze()
+    try:
+        await async_wait_until(lambda: all(handle.is_available() for handle in handles))
+        for registry in registries:
+            in_doubt = probes = 0
+            while registry.health().redis != "down":
+                found = await registry.get_service("h", "llm")
+                if registry.health().redis == "in doubt":
+                    in_doubt += 1
+                    assert found is None
+                probes += found is not None
+                await asyncio.sleep(0.01)
+            assert in_doubt > 2
+            for _ in range(5):
+                probes += await registry.get_service("h", "llm") is not None
+            assert probes == 1
+    finally:
+        server.thaw()
+        await async_wait_until(lambda: all(registry.health().ok for registry in registries))
+        for registry in registries:
+            await registry.aclose()

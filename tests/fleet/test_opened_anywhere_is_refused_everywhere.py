@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from tests.fleet.pool import Team
     from tests.fleet.shared_state import SharedState
 
+PATIENT = 30.0
+"""Seconds of max_staleness: whatever is known sooner has come by the stream. Where that is silent,
+one version is compared every 4 s."""
+BOUND = 2.0
+
 REGISTER = """
     registry.register("h", "llm", Client(), name="shared")
     assert await registry.get_service("h", "llm") is not None
@@ -31,7 +36,7 @@ CALL = """
 def test_every_process_refuses_what_one_has_opened(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
-    six = fleet(6, consistency="cached")
+    six = fleet(6, consistency="cached", max_staleness=PATIENT)
     six.all(REGISTER)
     others = six.agents[1:]
     for other in others:
@@ -46,7 +51,7 @@ def test_every_process_refuses_what_one_has_opened(
 
     for let_through, refused in answers:
         assert let_through > 0
-        assert refused - opened < 2
+        assert refused - opened < BOUND
     assert shared.state() == "closed"
     assert shared.breaker()["override"] == "open"
 
@@ -55,7 +60,7 @@ def test_failures_of_one_open_all_and_what_passes_meanwhile_is_bounded(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     """The provider dies under traffic; successes from before are counted and not reported yet."""
-    six = fleet(6, consistency="cached")
+    six = fleet(6, consistency="cached", max_staleness=PATIENT)
     six.all(REGISTER)
     six.begin("""
         dead = time.time() + 0.5

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fleet.modes import BOTH_MODES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.fleet.pool import Team
     from tests.fleet.shared_state import SharedState
+
+pytestmark = BOTH_MODES
 
 REGISTER = """
     registry.register_global("llm", Client(), name="shared")
@@ -98,7 +102,7 @@ def test_a_success_anywhere_begins_the_count_anew(
 
 
 def test_failures_of_all_at_once_open_it_once(
-    fleet: Callable[..., Team], shared: SharedState
+    fleet: Callable[..., Team], shared: SharedState, mode: str
 ) -> None:
     four = fleet(4)
     four.all(REGISTER)
@@ -106,8 +110,9 @@ def test_failures_of_all_at_once_open_it_once(
     states = four.all("return [(await handle.arecord_failure()).value for _ in range(5)]")
 
     seen = [state for states in states for state in states]
-    assert seen.count("closed") == 4
-    assert seen.count("open") == 16
+    # The stream may tell a cached process of the opening before its own answer is here.
+    assert seen.count("closed") == 4 or (mode == "cached" and seen.count("closed") < 4)
+    assert seen.count("open") == 20 - seen.count("closed")
     assert len(shared.events("breaker_opened")) == 1
     assert shared.breaker()["total_failures"] == "20"
     assert shared.breaker()["generation"] == "1"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
+from tests.fleet.modes import BOTH_MODES
 from tests.fleet.shared_state import SharedState
 from tests.waiting import wait_until
 
@@ -36,6 +37,7 @@ NAMES = """
 """
 
 
+@BOTH_MODES
 def test_the_providers_of_a_killed_process_go_with_its_lease_and_shared_ones_stay(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
@@ -72,6 +74,7 @@ def test_a_dead_process_leaves_though_somebody_deleted_the_members(
     assert living.run(FIND)
 
 
+@BOTH_MODES
 def test_the_breaker_of_a_provider_whose_last_member_died_is_open_for_the_next(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
@@ -119,6 +122,7 @@ def test_an_unregister_that_comes_when_others_have_taken_over_leaves_them_alone(
     assert successor.run(FIND)
 
 
+@BOTH_MODES
 def test_a_process_that_hung_longer_than_its_lease_is_back_within_a_heartbeat(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:

@@ -5,6 +5,7 @@ It is what a registry does that is not told otherwise.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 TWICE = CircuitBreakerConfig(failure_threshold=2, recovery_timeout=60)
 UNHURRIED = RegistrySettings(store_timeout=5.0, report_every=60.0)
+BY_THE_STREAM = RegistrySettings(store_timeout=5.0, patience=1.0, max_staleness=30.0)
+SOON = 3.0
+"""Seconds within which the stream tells what only it can tell: where it is silent, nothing is asked
+for 4 s."""
+FOLLOWING = 0.3
+"""Seconds after which a registry that has begun has read all that there was."""
 
 
 class Client:
@@ -47,7 +54,9 @@ class Checked:
 @pytest.fixture
 def new(new_registry: New) -> New:
     """Makes registries of the default mode, which share one state."""
-    return lambda **options: new_registry(consistency="cached", **options)
+    return lambda **options: new_registry(
+        **{"consistency": "cached", "settings": BY_THE_STREAM, **options}
+    )
 
 
 @pytest.fixture
@@ -66,7 +75,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def test_a_resolve_is_a_look_up(new: New, asked: list[str]) -> None:
-    registry = new(settings=RegistrySettings(store_timeout=5.0, max_staleness=30.0))
+    registry = new()
     client = Client()
     registry.register("h", "llm", client)
     assert await registry.get_service("h", "llm") is client
@@ -83,6 +92,7 @@ async def test_what_another_process_registers_arrives_by_the_stream(new: New) ->
     client = Client()
     other.bind("llm", client)
     assert await other.get_service("h", "llm") is None
+    await asyncio.sleep(FOLLOWING)
 
     one.register("h", "llm", Client(), name="shared")
     await one.flush()
@@ -90,7 +100,7 @@ async def test_what_another_process_registers_arrives_by_the_stream(new: New) ->
     async def there() -> bool:
         return await other.get_service("h", "llm") is client
 
-    await async_wait_until(there)
+    await async_wait_until(there, SOON)
 
 
 async def test_what_another_process_unregisters_goes_by_the_stream(new: New) -> None:
@@ -99,13 +109,14 @@ async def test_what_another_process_unregisters_goes_by_the_stream(new: New) -> 
     one.register("h", "llm", Client(), name="shared")
     await one.flush()
     assert await other.get_service("h", "llm") is not None
+    await asyncio.sleep(FOLLOWING)
 
     await one.aunregister("shared")
 
     async def gone() -> bool:
         return await other.get_service("h", "llm") is None
 
-    await async_wait_until(gone)
+    await async_wait_until(gone, SOON)
 
 
 async def test_a_breaker_that_opens_anywhere_opens_here(new: New) -> None:
@@ -118,7 +129,7 @@ async def test_a_breaker_that_opens_anywhere_opens_here(new: New) -> None:
         one.breaker("llm", "shared").record_failure()
 
     assert await one.get_service("h", "llm") is None
-    await async_wait_until(lambda: not other.breaker("llm", "shared").is_available())
+    await async_wait_until(lambda: not other.breaker("llm", "shared").is_available(), SOON)
     assert await other.get_service("h", "llm") is None
 
 
@@ -129,11 +140,11 @@ async def test_an_operators_word_arrives_by_the_stream_and_goes_by_it(new: New) 
     handle = other.breaker("llm", "shared")
 
     await one.breaker("llm", "shared").aforce_open("maintenance", 60)
-    await async_wait_until(lambda: handle.state is CircuitState.OPEN)
+    await async_wait_until(lambda: handle.state is CircuitState.OPEN, SOON)
     assert await other.get_service("h", "llm") is None
 
     await one.breaker("llm", "shared").aclear_override()
-    await async_wait_until(lambda: handle.state is CircuitState.CLOSED)
+    await async_wait_until(lambda: handle.state is CircuitState.CLOSED, SOON)
     assert await other.get_service("h", "llm") is not None
 
 
@@ -244,7 +255,7 @@ async def test_a_failure_is_reported_at_once_with_the_successes_before_it(new: N
 async def test_a_round_robin_goes_round_though_hardly_a_resolve_asks(
     new: New, asked: list[str]
 ) -> None:
-    registry = new(settings=RegistrySettings(store_timeout=5.0, max_staleness=30.0))
+    registry = new()
     clients = [Client() for _ in range(4)]
     for client in clients:
         registry.register("h", "llm", client, strategy=SelectionStrategy.ROUND_ROBIN)
@@ -269,8 +280,6 @@ async def test_who_has_a_health_check_is_asked_each_time(new: New) -> None:
 
 
 async def test_waiting_for_services_wakes_on_the_registration(new: New) -> None:
-    import asyncio
-
     one, other = new(), new()
     other.bind("llm", Client())
     waiting = asyncio.ensure_future(other.wait_ready(20, ["llm"]))

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 import redis
 
+from ciris_registry import outbox
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
     from ciris_registry import ServiceRegistry
 
@@ -39,3 +44,23 @@ async def test_closing_waits_for_a_write_that_is_on_its_way(real_url: str) -> No
         key = "ciris:v1:{default/llm}:breaker:shared"
         assert client.hget(key, "override") == "open"
         client.delete(key)  # an override without an end stays for ever
+
+
+async def test_no_more_than_so_many_writes_wait_and_those_that_go_are_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from ciris_registry import RegistrySettings, ServiceRegistry
+
+    monkeypatch.setattr(outbox, "MOST_PENDING", 100)
+    settings = RegistrySettings(patience=0)
+    registry = ServiceRegistry(url="redis://127.0.0.1:1/0", settings=settings)
+    await registry.start()
+    with caplog.at_level(logging.WARNING):
+        for number in range(150):
+            registry.breaker("llm", f"n{number}").force_open("maintenance", 60)
+            assert registry.health().pending_writes == min(number + 1, 100)
+    assert registry.health().dropped_writes == 50
+    told = [one for one in caplog.messages if "writes wait for Redis" in one]
+    assert told == ["more than 100 writes wait for Redis: the oldest go"]
+    assert "n50" in registry._outbox._writes[0].what, "the oldest went"
+    await registry.aclose()
