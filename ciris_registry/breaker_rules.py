@@ -10,10 +10,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from ciris_registry.breaker_config import CircuitBreakerConfig, milliseconds
 from ciris_registry.reporters import Reporters
+
+if TYPE_CHECKING:
+    from ciris_registry.own_streak import OwnStreak
 
 BUCKETS: Final = 10
 """The window is counted in this many parts, whatever the traffic."""
@@ -55,7 +58,7 @@ class Verdict(StrEnum):
 class Refusal(NamedTuple):
     """Why nobody is admitted now, and the time when somebody might be; 0 if nobody knows."""
 
-    reason: Literal["open", "half_open", "cooling_down", "forced_open"]
+    reason: Literal["open", "half_open", "cooling_down", "forced_open", "open_here"]
     retry_at: int
 
 
@@ -70,7 +73,10 @@ class Admission(NamedTuple):
 
 @dataclass(slots=True)
 class BreakerState:
-    """A breaker's settings, state and counters; times are milliseconds of one clock."""
+    """A breaker's settings, state and counters; times are milliseconds of one clock.
+
+    ``own`` is what this process knows of its own calls alone, and nobody else's.
+    """
 
     config: CircuitBreakerConfig
     state: CircuitState = CircuitState.CLOSED
@@ -94,6 +100,7 @@ class BreakerState:
     buckets: list[tuple[int, int, int]] = field(default_factory=lambda: [(0, 0, 0)] * BUCKETS)
     permits: dict[str, int] = field(default_factory=dict[str, int])
     reporters: Reporters = field(default_factory=Reporters)
+    own: OwnStreak | None = None
 
     def copy(self) -> BreakerState:
         """An independent copy."""
@@ -110,9 +117,14 @@ class BreakerState:
         return self.override if stands else ""
 
     def shown_state(self, now: int) -> CircuitState:
-        """The state as callers feel it: an override in force counts."""
+        """The state as callers feel it, wherever they are: an override in force counts."""
         override = self.override_in_force(now)
         return CircuitState(override) if override else self.state
+
+    def is_open_here(self, now: int) -> bool:
+        """Whether it is open in this process only: it is closed for all others."""
+        open_here = self.own is not None and self.own.until > 0
+        return open_here and self.state is CircuitState.CLOSED and not self.override_in_force(now)
 
     def refusal(self, now: int) -> Refusal | None:
         """Why admission would be refused now; None if it would not. Changes nothing."""
@@ -122,7 +134,8 @@ class BreakerState:
         if self.cooldown_until > now:
             return Refusal("cooling_down", self.cooldown_until)
         if override == "closed" or self.state is CircuitState.CLOSED:
-            return None
+            until = self.own.refused_until(now) if self.own is not None and not override else 0
+            return Refusal("open_here", until) if until else None
         if self.state is CircuitState.OPEN and now < self.retry_at:
             return Refusal("open", self.retry_at)
         out = [deadline for deadline in self.permits.values() if deadline > now]
@@ -133,11 +146,14 @@ class BreakerState:
     def changes_at(self, now: int) -> int:
         """The next moment at which time alone changes who is admitted; 0 if there is none."""
         times = [self.override_until, self.cooldown_until, self.retry_at, *self.permits.values()]
+        if self.own is not None:
+            times += (self.own.until, self.own.trial_until)
         return min((time for time in times if time > now), default=0)
 
     def needs_permit(self, now: int) -> bool:
         """Whether a call that is not refused would be a probe."""
-        return self.state is not CircuitState.CLOSED and not self.override_in_force(now)
+        tried = self.state is not CircuitState.CLOSED or self.is_open_here(now)
+        return tried and not self.override_in_force(now)
 
     def acquire(self, now: int, permit: str) -> Admission:
         """Ask for admission; a probe gets ``permit``, as long as ``timeout_duration``."""
@@ -150,8 +166,11 @@ class BreakerState:
             return Admission(Verdict.REFUSED, refusal)
         if not self.needs_permit(now):
             return Admission(Verdict.ADMITTED)
-        self.permits = {held: end for held, end in self.permits.items() if end > now}
         deadline = now + milliseconds(self.config.timeout_duration)
+        if self.own is not None and self.state is CircuitState.CLOSED:
+            self.own = self.own.trying(permit, deadline)
+            return Admission(Verdict.PERMIT, None, permit, deadline)
+        self.permits = {held: end for held, end in self.permits.items() if end > now}
         self.permits[permit] = deadline
         if self.state is CircuitState.OPEN:
             self._decide(CircuitState.HALF_OPEN, now)

@@ -82,13 +82,8 @@ class Calls:
         Raises:
             NoProviderError: There is none.
         """
-        if order.plan is not None and not order.exact:
-            admitted = order.plan.take()
-            if admitted is not None:
-                if admitted.registration.max_in_flight is None:
-                    return admitted
-                return await self.next(order, (), order.plan.position)
-        return await self.next(order, ())
+        admitted, position = _drawn(order)
+        return admitted or await self.next(order, (), position)
 
     async def next(
         self, order: Order, tried: Collection[str], position: int | None = None
@@ -127,10 +122,10 @@ class Calls:
         """
         tried: list[str] = []
         ended = Ended()
-        admitted = _taken(order)
+        admitted, position = _drawn(order)
         while True:
             try:
-                admitted = admitted or await self.next(order, tried)
+                admitted = admitted or await self.next(order, tried, position)
             except NoProviderError as nobody:
                 if ended.failure is not None:
                     explain(ended.failure, tried, nobody)
@@ -139,7 +134,7 @@ class Calls:
             if not further:
                 return ended
             tried.append(admitted.registration.name)
-            admitted = None
+            admitted = position = None
 
     async def _call(
         self,
@@ -181,9 +176,15 @@ def goes_on(order: Order, judgement: Judgement) -> bool:
     return order.failover and judgement.kind in _GOES_ON
 
 
-def _taken(order: Order) -> Admitted | None:
-    """Whom its plan lets be called without asking anybody."""
-    return order.plan.take() if order.plan is not None and not order.exact else None
+def _drawn(order: Order) -> tuple[Admitted | None, int | None]:
+    """Whom its plan lets be called; or, if that one has slots, the position that drew it."""
+    plan = order.plan
+    if plan is None or order.exact:
+        return None, None
+    admitted = plan.take()
+    if admitted is None or admitted.registration.max_in_flight is None:
+        return admitted, None
+    return None, plan.position
 
 
 def blamed(raised: Exception, limit: TimeLimit, admitted: Admitted) -> Exception:

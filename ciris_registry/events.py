@@ -21,7 +21,8 @@ class Event:
     ``provider_unregistered``, ``provider_expired``, ``member_joined``, ``member_left``,
     ``member_expired``, ``members_kept``, ``breaker_failing`` (a streak has
     come half of its way; nothing else has changed), ``breaker_opened``, ``breaker_half_opened``,
-    ``breaker_closed``, ``breaker_cooling_down``, ``breaker_forced_open``,
+    ``breaker_closed``, ``breaker_opened_here`` and ``breaker_closed_here`` (in the process that did
+    it, and nowhere else), ``breaker_cooling_down``, ``breaker_forced_open``,
     ``breaker_forced_closed``, ``breaker_override_cleared``, ``breaker_reset``,
     ``breaker_settings_changed`` or ``breaker_restored``. ``by`` is the process or person that did
     it, ``at`` the server's time in milliseconds, ``id`` the entry's place in the stream.

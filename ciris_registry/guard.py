@@ -25,7 +25,7 @@ class Guard:
 
     def __init__(self, classifier: Classifier, slots: Slots) -> None:
         self.classifier = classifier
-        self.slots = slots
+        self._slots = slots
         self._told: set[str] = set()
 
     def use(self, admitted: Admitted, classify: Classify | None) -> Use:
@@ -53,6 +53,14 @@ class Guard:
             if handle.name not in self._told:
                 self._told.add(handle.name)
                 _log.warning("outcomes of %s cannot be reported: %s", handle.name, error)
+        finally:
+            # Behind the report, which may have little time left and does not wait for this.
+            self.free(admitted)
+
+    def free(self, admitted: Admitted) -> None:
+        """Its call is in flight no longer: somebody else may make one."""
+        if admitted.slot is not None:
+            self._slots.give_back(admitted.slot)
 
 
 class Use:
@@ -70,8 +78,8 @@ class Use:
     async def answered(self) -> None:
         """It goes on, but what a probe was to show is known: it goes well."""
         if self._admitted.permit is not None:
-            probe, self._answered = self._admitted, True
-            self._admitted = probe._replace(permit=None, generation=None)
+            probe, self._answered = self._admitted._replace(slot=None), True
+            self._admitted = self._admitted._replace(permit=None, generation=None)
             await self._guard.settle(probe, SUCCESS)
 
     async def raised(self, error: Exception) -> Judgement:
@@ -90,7 +98,7 @@ class Use:
             or not admitted.handle.count_success(admitted.generation)
         ):
             return False
-        self._ended()
+        self._guard.free(self._ended())
         return True
 
     async def returned(self, value: object) -> Judgement:
@@ -105,17 +113,17 @@ class Use:
         admitted = self._ended()
         if not self._answered:
             await self._guard.settle(admitted, SUCCESS)
+        else:
+            self._guard.free(admitted)
 
     def abandoned(self) -> None:
         """It ended without an outcome: cancelled, or given up by its caller."""
         admitted = self._ended()
         if admitted.permit is not None:
             admitted.handle.give_back(admitted.permit.permit)
+        self._guard.free(admitted)
 
     def _ended(self) -> Admitted:
         """It is in flight no longer, whatever becomes of the report of its outcome."""
-        admitted = self._admitted
-        admitted.handle.in_flight -= 1
-        if admitted.slot is not None:
-            self._guard.slots.give_back(admitted.slot)
-        return admitted
+        self._admitted.handle.in_flight -= 1
+        return self._admitted

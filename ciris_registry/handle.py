@@ -28,6 +28,7 @@ from ciris_registry.errors import (
     StoreUnavailableError,
     UncertainWriteError,
 )
+from ciris_registry.own_streak import counted
 from ciris_registry.permits import Held
 from ciris_registry.readback import remembered
 from ciris_registry.replies import Learned
@@ -79,7 +80,10 @@ class BreakerHandle:
 
     @property
     def state(self) -> CircuitState:
-        """The state as last seen; an override in force counts."""
+        """The fleet's state as last seen; an override in force counts.
+
+        Where it is open in this process only, that is CLOSED: see ``get_stats()["open_here"]``.
+        """
         return self._known().shown_state(self._mirror.now())
 
     def is_available(self) -> bool:
@@ -87,7 +91,7 @@ class BreakerHandle:
         breaker = self._known()
         available = breaker.refusal(self._mirror.now()) is None
         if available:
-            self._mirror.asked[self.name] = breaker.opened_at
+            self._mirror.asked[self.name] = _opening(breaker)
         return available
 
     async def ais_available(self) -> bool:
@@ -100,6 +104,7 @@ class BreakerHandle:
         breaker, now = self._known(), self._mirror.now()
         stats = stats_of(self.name, breaker, now)
         stats["total_successes"] += self._successes.number(self._key)
+        stats["open_here"] = breaker.is_open_here(now)
         return stats
 
     async def aget_stats(self) -> dict[str, Any]:
@@ -139,17 +144,28 @@ class BreakerHandle:
         """Ask for admission, or the in-process breaker while Redis is known to be away.
 
         Where Redis was there a moment ago and has not answered, nobody knows: it is refused.
+        What is open in this process only, and its trials, are nobody else's business.
         """
         try:
             store = await self._session.store()
+            if self._known().is_open_here(self._mirror.now()):
+                return self._acquire_here(permit)
             return await self._link.promptly(self._asked(store, permit))
         except StoreUnavailableError:
-            breaker, now = self._known().copy(), self._mirror.now()
-            if self._link.state != "down" and breaker.needs_permit(now):
+            breaker, now = self._known(), self._mirror.now()
+            if (
+                self._link.state != "down"
+                and breaker.needs_permit(now)
+                and not breaker.is_open_here(now)
+            ):
                 return Admission(Verdict.REFUSED, breaker.refusal(now) or Refusal("half_open", 0))
-            admission = breaker.acquire(now, permit)
-            self._mirror.put(self.name, breaker)
-            return admission
+            return self._acquire_here(permit)
+
+    def _acquire_here(self, permit: str) -> Admission:
+        breaker = self._known().copy()
+        admission = breaker.acquire(self._mirror.now(), permit)
+        self._mirror.put(self.name, breaker)
+        return admission
 
     async def _asked(self, store: Store, permit: str) -> Admission:
         """The answer of Redis; whoever does not wait for it gives the permit back behind it."""
@@ -174,6 +190,8 @@ class BreakerHandle:
 
     def record_success(self) -> None:
         """Report that a call succeeded."""
+        if self._mirror.breaker(self.name) is None:
+            self._mirror.wonder(self.name)
         if self._holds_permit() or not self.count_success():
             self._report("success")
 
@@ -187,6 +205,7 @@ class BreakerHandle:
         if (
             breaker.state is not CircuitState.CLOSED
             or self._one_by_one
+            or breaker.own is not None
             or not self._link.ok
             or (generation is not None and generation != breaker.generation)
         ):
@@ -210,6 +229,9 @@ class BreakerHandle:
 
     def give_back(self, permit: str) -> None:
         """Neither success nor failure: the permit is free again."""
+        sent = self._count_here("returned", permit, None)
+        if permit and not sent:
+            return  # nobody else knows of it
         self._act(lambda breaker, now: breaker.record(now, "returned", permit))
         self._later("the return of a permit", lambda store: self.settle(store, "returned", permit))
 
@@ -226,9 +248,10 @@ class BreakerHandle:
         Nobody who stops waiting, for whatever reason, stops the report.
         """
         store, arrived = await self._session.store(), False
+        sent, process = self._count_here(outcome, permit, generation), self._session.process
         try:
             if self._link.ok:
-                arriving = self._arrives(store, outcome, permit, generation, in_order=in_order)
+                arriving = self._arrives(store, outcome, sent, generation, in_order=in_order)
                 arrived = await self._link.attentively(self._outbox.send(arriving))
             else:
                 self._learned().note(outcome)
@@ -236,7 +259,9 @@ class BreakerHandle:
             pass  # it goes on, and is noted if it fails
         finally:
             if not arrived:
-                self._act(lambda breaker, now: breaker.record(now, outcome, permit, generation))
+                self._act(
+                    lambda breaker, now: breaker.record(now, outcome, sent, generation, by=process)
+                )
 
     async def _arrives(
         self, store: Store, outcome: Outcome, permit: str, generation: int | None, *, in_order: bool
@@ -307,6 +332,7 @@ class BreakerHandle:
             known.state is not CircuitState.CLOSED,
             max(0, gathered.cools_until - now),
             gathered.age(),
+            max(0, known.retry_at - now) if known.state is CircuitState.OPEN else 0,
         )
         await self._do(store, lambda: store.merge(self.service_type, self.name, learned))
 
@@ -431,16 +457,18 @@ class BreakerHandle:
 
     def _claim(self) -> tuple[str, int | None]:
         """What the next outcome settles: a permit, or what ``is_available`` said, or nothing."""
+        self._mirror.wonder(self.name)
         permit = self._permits.take(self.service_type, self.name, self._mirror.now())
         known = self._known()
-        if not permit and self._mirror.asked.get(self.name, -1) == known.opened_at:
+        if not permit and self._mirror.asked.get(self.name) == _opening(known):
             return ASKED, known.generation
         return permit, None
 
     def _report(self, outcome: Outcome) -> None:
-        permit, generation = self._claim()
+        claimed, generation = self._claim()
+        permit, process = self._count_here(outcome, claimed, generation), self._session.process
         learned = None if self._link.ok else self._learned()
-        self._act(lambda breaker, now: breaker.record(now, outcome, permit, generation))
+        self._act(lambda breaker, now: breaker.record(now, outcome, permit, generation, by=process))
         if learned is not None:
             learned.note(outcome)
             return
@@ -492,10 +520,67 @@ class BreakerHandle:
         self._successes.hurry()
 
     def _act(self, change: Callable[[BreakerState, int], object]) -> None:
-        """Foresee here what Redis will answer, so that the very next line sees it."""
-        breaker = self._known().copy()
+        """Foresee here what Redis will answer, so that the very next line sees it.
+
+        A streak of this process alone sleeps while it is foreseen that all refuse the provider; any
+        other decision ends it.
+        """
+        known = self._known()
+        breaker = known.copy()
         change(breaker, self._mirror.now())
+        if breaker.generation != known.generation and breaker.state is CircuitState.CLOSED:
+            breaker.own = None
         self._mirror.put(self.name, breaker)
+
+    # What is open in this process only
+
+    def _count_here(self, outcome: Outcome, permit: str, generation: int | None) -> str:
+        """Count an outcome in this process's own streak; the permit that Redis may know of."""
+        breaker = self._known()
+        own = breaker.own
+        after = counted(breaker, self._mirror.now(), outcome, permit, generation)
+        if after is not own:
+            changed = breaker.copy()
+            changed.own = after
+            self._mirror.put(self.name, changed)
+            if after is None:
+                self.tell_here("its trial succeeded")
+        return "" if own is not None and permit == own.trial else permit
+
+    def tell_here(self, reason: str = "its own streak has ended") -> None:
+        """Tell the fleet, if that is news, that it is open in this process only, or no longer.
+
+        ``reason`` says why no longer.
+        """
+        if self._news_here() is not None:
+            self._outbox.put(
+                f"what is open here of {self.service_type} {self.name}",
+                lambda store: self._isolate(store, reason),
+                repeatable=False,
+            )
+
+    def _news_here(self) -> int | None:
+        """Until when it is open in this process only, 0 if it is not; None if that is told."""
+        breaker, now = self._known(), self._mirror.now()
+        own = breaker.own
+        if own is not None and own.until and not (own.until > now and breaker.is_open_here(now)):
+            return None
+        until = own.until if own is not None else 0
+        return until if until != self._mirror.told.get(self.name, 0) else None
+
+    async def _isolate(self, store: Store, reason: str) -> None:
+        until, told, own = self._news_here(), self._mirror.told, self._known().own
+        if until is None:
+            return
+        if own is not None and until:
+            again = self.name in told
+            reason = "its trial failed" if again else f"{own.failures} failures in a row of its own"
+        await self._membership.announce(store, [self.service_type])
+        length = max(0, until - self._mirror.now())
+        reply = await store.isolate(self.service_type, self.name, length, reason)
+        told.pop(self.name, None)
+        if until and reply.verdict is Verdict.CHANGED:
+            told[self.name] = until
 
     def _later(self, what: str, write: Callable[[Store], Awaitable[object]]) -> None:
         self._outbox.put(f"{what} of {self.service_type} {self.name}", write)
@@ -530,6 +615,8 @@ class BreakerHandle:
             await self.mend(store)
             reply = await call()
         self._mirror.learn(self.name, reply)
+        if self._known().own is not None or self.name in self._mirror.told:
+            self.tell_here()
         return reply
 
     async def mend(self, store: Store) -> None:
@@ -539,6 +626,11 @@ class BreakerHandle:
         if known is not None and (known.decided_at or known.cooldown_until):
             seen_at = self._mirror.now()
             await store.restore(self.service_type, self.name, remembered(known), seen_at)
+
+
+def _opening(breaker: BreakerState) -> tuple[int, int]:
+    """Which opening it is that somebody was told to be over: that of all, and that of here."""
+    return breaker.opened_at, breaker.own.until if breaker.own is not None else 0
 
 
 def _without_streak(breaker: BreakerState, _now: int) -> None:

@@ -12,7 +12,12 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from ciris_registry.errors import StoreUnavailableError, UncertainWriteError
+from ciris_registry.errors import (
+    NotLetInError,
+    StoreError,
+    StoreUnavailableError,
+    UncertainWriteError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -49,7 +54,9 @@ class Link:
         self._on_change: list[Callable[[], None]] = []
         self._waiting: set[asyncio.Future[None]] = set()
         self._limits: set[asyncio.Timeout] = set()
-        self._heard_at = 0.0
+        self._heard_at = self._away_since = 0.0
+        self._refused = False
+        self._extra = {"location": location}
 
     @property
     def ok(self) -> bool:
@@ -72,7 +79,7 @@ class Link:
     def doubt(self, error: object) -> None:
         """A call found Redis away, or waited too long for it."""
         if self.state == "up":
-            self._become("in doubt", str(error))
+            self._become("in doubt", _reason(error))
 
     def cut(self, error: object) -> None:
         """There is no way to Redis for this process any more, and nobody looks for one."""
@@ -80,14 +87,21 @@ class Link:
 
     def lost(self, error: object) -> None:
         """Redis was asked again, and is away: say so once."""
-        if self.state != "down":
-            self._become("down", str(error))
-            self.outages += 1
+        if isinstance(error, NotLetInError) and not self._refused:
+            self._refused = True
+            _log.error("Redis does not let this process in: %s", error, extra=self._extra)
+            self.error = _reason(error)
+        elif self.state != "down":
             _log.warning(
-                "Redis is away; this process goes on with what it knows, and tries again: %s",
-                error,
-                extra={"location": self._location},
+                "Redis is away; this process goes on with what it knows, and tries again: %s: %s",
+                self._location,
+                _reason(error),
+                extra=self._extra,
             )
+        if self.state != "down":
+            self._become("down", _reason(error))
+            self.outages += 1
+            self._away_since = time.monotonic()
 
     def restored(self) -> None:
         """Redis answers, and this process agrees with it again."""
@@ -95,8 +109,10 @@ class Link:
         if before == "up":
             return
         self._become("up", "")
+        self._refused = False
         if before == "down":
-            _log.warning("Redis is back", extra={"location": self._location})
+            away = time.monotonic() - self._away_since
+            _log.warning("Redis is back after %.1f s: %s", away, self._location, extra=self._extra)
 
     async def promptly(self, work: Coroutine[object, object, _R], limit: float | None = None) -> _R:
         """Wait for ``work`` no longer than ``limit`` seconds, by default ``store_timeout``.
@@ -213,6 +229,11 @@ class Link:
                     limit.reschedule(0)  # they need not find out for themselves
         for told in self._on_change:
             told()
+
+
+def _reason(error: object) -> str:
+    """Without where it happened, which is told beside it."""
+    return error.problem if isinstance(error, StoreError) else str(error)
 
 
 def _release(waiting: asyncio.Future[None]) -> None:

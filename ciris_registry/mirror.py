@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 import weakref
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.breaker_rules import BreakerState, CircuitState, Verdict
@@ -23,7 +25,7 @@ from ciris_registry.replies import NOTHING
 from ciris_registry.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from ciris_registry.events import Event
     from ciris_registry.handle import BreakerHandle
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from ciris_registry.records import Registration
     from ciris_registry.replies import BreakerReply, Version
     from ciris_registry.store import Store
+
+_log = logging.getLogger(__name__)
 
 _FIRST_LOOK: Final = 2.0
 """Seconds that the first look at a service type may take: nothing is known of it."""
@@ -44,6 +48,12 @@ _OVERLAP: Final = 1000
 _FIRST_PAUSE: Final = 0.001
 _LONGEST_PAUSE: Final = 0.05
 """Seconds between two attempts to read what keeps changing."""
+
+_MOST_UNHEARD: Final = 20
+"""Names of no provider that are warned about; programs make up names."""
+
+_STEP: Final = 1000
+"""Milliseconds by which a server's clock has stepped, and not merely answered late."""
 
 _ROOM: Final = 1000
 """Breakers of no registration that are remembered between two loads."""
@@ -109,7 +119,9 @@ class Mirror:
         self.handles: weakref.WeakValueDictionary[str, BreakerHandle] = (
             weakref.WeakValueDictionary()
         )
-        self.asked: dict[str, int] = {}
+        self.asked: dict[str, tuple[int, int]] = {}
+        self.told: dict[str, int] = {}
+        self.on_ended: Callable[[str], None] = lambda _name: None
         self.alerts: dict[str, float] = {}
         self._session = parts.session
         self._link = parts.link
@@ -122,6 +134,7 @@ class Mirror:
         self._confirmed: dict[str, BreakerState] = {}
         self._answered: dict[str, int] = {}
         self._room = _ROOM
+        self._unheard: set[str] = set()
         self._forming: _Batch | None = None
         self._running: _Batch | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -219,8 +232,12 @@ class Mirror:
         fields, permits, reporters = await store.read_breaker(self.service_type, name)
         if fields:
             breaker, _ = parse_breaker(fields, permits, self._default, reporters)
+            known = self.snapshot.breakers.get(name)
+            ended = known is not None and self._carry(known, name, breaker)
             self._confirmed[name] = breaker
             self.put(name, breaker)
+            if ended:
+                self.on_ended(name)
 
     def expire(self) -> None:
         """Have the next sync read everything: a write may mean more than its writer knew."""
@@ -256,8 +273,29 @@ class Mirror:
         known = self.snapshot.breakers.get(name)
         if reply.verdict is Verdict.MISSING or known is None:
             return
-        self._ahead = reply.now - _monotonic()
+        self._note_clock(reply.now)
         self._take_over(known, name, reply.now, reply.fields, permit)
+
+    def wonder(self, name: str) -> None:
+        """An outcome is recorded for this name: say so, once, if no provider has it."""
+        names = self.snapshot.names()
+        if (
+            not names
+            or not self.snapshot.version[0]  # never loaded
+            or name in names
+            or name in self._unheard
+            or len(self._unheard) >= _MOST_UNHEARD
+        ):
+            return
+        self._unheard.add(name)
+        meant = get_close_matches(name, names, 1)
+        _log.warning(
+            "an outcome is recorded for %s of %s, which nobody has registered%s",
+            name,
+            self.service_type,
+            f"; is it {meant[0]}?" if meant else "",
+            extra={"service_type": self.service_type, "provider": name},
+        )
 
     def confirmed(self, name: str) -> BreakerState | None:
         """A breaker as Redis last told it, without what this process foresees."""
@@ -284,6 +322,8 @@ class Mirror:
         synced = await store.sync(kind, self.snapshot.version, batch.steps)
         if batch.steps:
             batch.positions = dict(zip(batch.steps, synced.positions, strict=True))
+        if self._note_clock(synced.now):
+            synced = await store.sync(kind, self.snapshot.version, {})
         if synced.expired and self._membership.may_bury():
             ids = [one.id for one in self.snapshot.registrations]
             await store.sweep(kind, ids)
@@ -321,12 +361,20 @@ class Mirror:
             self.service_type, version, orders, loaded, self._default, before.damaged
         )
         self._membership.notice(read)
+        ended = [
+            name
+            for name, known in self.snapshot.breakers.items()
+            if known.own is not None
+            and (name not in read.breakers or self._carry(known, name, read.breakers[name]))
+        ]
         self._confirmed = dict(read.breakers)
         self._answered.clear()
         self._room = 2 * len(read.breakers) + _ROOM
         self.place = self.place or _place(loaded.now)
         self.asked = {name: at for name, at in self.asked.items() if name in read.breakers}
         self.change(read.with_own(self._membership.own(self.service_type)))
+        for name in ended:
+            self.on_ended(name)
         return True
 
     def _tidy(self) -> None:
@@ -336,7 +384,7 @@ class Mirror:
         self.snapshot = replace(
             self.snapshot, breakers={name: one for name, one in breakers.items() if name in kept}
         )
-        for known in (self._confirmed, self._answered, self.asked, self.alerts):
+        for known in (self._confirmed, self._answered, self.asked, self.alerts, self.told):
             for name in [name for name in known if name not in kept]:
                 del known[name]
         self._room = 2 * len(kept) + _ROOM
@@ -349,6 +397,7 @@ class Mirror:
             for name, breaker in self.snapshot.breakers.items()
             if breaker.state is not CircuitState.CLOSED
             or breaker.cooldown_until > now
+            or breaker.is_open_here(now)
             or breaker.override_in_force(now)
         ]
         return [*standing, *self.handles]
@@ -371,6 +420,18 @@ class Mirror:
         version = event.version if ahead == 1 else self.snapshot.version
         taken = self._take_over(known, event.provider, event.at, fields, version=version)
         return taken and ahead == 1
+
+    def _note_clock(self, now: int) -> bool:
+        """The server says what time it is; whether its clock has stepped back.
+
+        Then no time that it told before says what is older than what.
+        """
+        stepped = self._loaded and now < self.now() - _STEP
+        self._ahead = now - _monotonic()
+        if stepped:
+            self._answered.clear()
+            self.expire()
+        return stepped
 
     def _alert(self, name: str) -> None:
         """A streak of failures runs somewhere: whoever has seen successes says so now."""
@@ -399,24 +460,51 @@ class Mirror:
         permit: tuple[str, int] | None = None,
         version: Version | None = None,
     ) -> bool:
-        """False if it cannot be read. What is older than what is known changes nothing."""
-        if at < self._answered.get(name, 0):
-            if version is not None:
-                self.snapshot = replace(self.snapshot, version=version)
-            return True
+        """False if it cannot be read, or nobody can tell what it means.
+
+        What is older than what is known changes nothing.
+        """
         breaker = BreakerState(
             known.config, buckets=[*known.buckets], reporters=known.reporters.copy()
         )
         if update_breaker(breaker, fields):
             return False
-        self._answered[name] = at
+        confirmed = self._confirmed.get(name, known)
+        # A generation tells old from new also where the server's clock has stepped back.
+        if breaker.generation <= confirmed.generation and at < self._answered.get(name, 0):
+            if version is None:
+                return True
+            if _admission(breaker) != _admission(confirmed):
+                return False
+            self.snapshot = replace(self.snapshot, version=version)
+            return True
+        now = self.now()
+        self._answered[name] = at if at <= now + _STEP else now
         if breaker.generation == known.generation:
             breaker.permits.update(known.permits)
         if permit is not None:
             breaker.permits[permit[0]] = permit[1]
+        ended = self._carry(known, name, breaker)
         self._confirmed[name] = breaker
         self.put(name, breaker, version)
+        if ended:
+            self.on_ended(name)
         return True
+
+    def _carry(self, known: BreakerState, name: str, breaker: BreakerState) -> bool:
+        """Keep this process's own streak beside what is shared; whether that has ended it.
+
+        What is decided for all ends it, be it an opening, a reset or an operator's word.
+        """
+        own = known.own
+        if own is None:
+            return False
+        same = name not in self._confirmed or own.decided_at == breaker.decided_at
+        if not same or breaker.state is not CircuitState.CLOSED:
+            return True
+        own = replace(own, decided_at=breaker.decided_at)
+        breaker.own = own.bounded(self.now(), breaker.config)
+        return False
 
 
 def _admission(breaker: BreakerState) -> tuple[object, ...]:
@@ -428,6 +516,7 @@ def _admission(breaker: BreakerState) -> tuple[object, ...]:
         breaker.cooldown_until,
         breaker.override,
         breaker.override_until,
+        (breaker.own.until, breaker.own.trial_until) if breaker.own is not None else (0, 0),
     )
 
 

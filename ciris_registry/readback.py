@@ -32,6 +32,12 @@ COUNTERS: Final = (
 
 _BUCKET_PARTS: Final = 3
 
+_MOST: Final = 2**53
+"""Beyond it Lua cannot count: no breaker script has written that."""
+
+_LONGEST_SHOWN: Final = 40
+_LONGEST_NUMBER: Final = 16
+
 
 def paired(flat: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     """A flat ``field, value, …`` reply as pairs."""
@@ -77,10 +83,13 @@ def update_breaker(breaker: BreakerState, fields: Mapping[str, str]) -> list[str
     for name in COUNTERS:
         text = fields.get(name, "0")
         try:
-            setattr(breaker, name, int(text))
-        except (ValueError, TypeError):  # an event may tell anything
-            damaged.append(f"{name} is {text!r}")
-            setattr(breaker, name, 0)
+            number = int(text)
+        except (ValueError, TypeError, OverflowError):  # an event may tell anything
+            number = _MOST + 1
+        if abs(number) > _MOST:
+            damaged.append(f"{name} is {_shown(text)}")
+            number = 0
+        setattr(breaker, name, number)
     state, override = fields.get("state", "closed"), fields.get("override", "")
     try:
         breaker.state = CircuitState(state)
@@ -113,14 +122,24 @@ def remembered(breaker: BreakerState) -> dict[str, str]:
     }
 
 
+def _shown(text: object) -> str:
+    shown = repr(text)
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
+
+
 def _finite(score: object) -> bool:
     text = str(score)
-    return text not in {"inf", "-inf", "nan"} and text.replace(".", "", 1).lstrip("-").isdigit()
+    digits = text.replace(".", "", 1).lstrip("-")
+    return digits.isdecimal() and abs(float(text)) <= _MOST
+
+
+def _counts(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _LONGEST_NUMBER
 
 
 @lru_cache(maxsize=1024)
 def _bucket(text: str) -> tuple[int, int, int]:
     parts = text.split(":")
-    if len(parts) == _BUCKET_PARTS and all(part.isdigit() for part in parts):
+    if len(parts) == _BUCKET_PARTS and all(map(_counts, parts)):
         return int(parts[0]), int(parts[1]), int(parts[2])
     return 0, 0, 0

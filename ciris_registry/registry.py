@@ -117,7 +117,10 @@ class ServiceRegistry(GuardedCalls):
         self.process_id = new_process_id()
         self.allow_mock_services = allow_mock_services
         self._mocks = {service_type_name(one): mock for one, mock in (mock_services or {}).items()}
-        location = Location.parse(url or os.environ.get("CIRIS_REGISTRY_URL") or "memory://")
+        url = url or os.environ.get("CIRIS_REGISTRY_URL")
+        if not url:
+            _log.info("no URL was given, so the state of this registry is private to this process")
+        location = Location.parse(url or "memory://")
         self._link = Link(location.redacted, self.settings)
         self._session = Session(
             Backend(location), self.namespace, self.process_id, self.settings, self._link

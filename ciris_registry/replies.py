@@ -84,7 +84,8 @@ class Learned(NamedTuple):
     ``generation`` is the shared one that it last knew, ``streak`` the number of failures since its
     last success (all of them, if it saw none), ``opened`` whether its own breaker is open now,
     ``cooldown`` what is left of a cooldown that it was told, and ``age`` how long ago that last
-    success was, both in milliseconds.
+    success was. ``wait`` is what is left until that breaker, open, lets a probe through. All three
+    are in milliseconds.
     """
 
     generation: int
@@ -94,6 +95,7 @@ class Learned(NamedTuple):
     opened: bool = False
     cooldown: int = 0
     age: int = 0
+    wait: int = 0
 
 
 class BreakerReply(NamedTuple):

@@ -27,14 +27,15 @@ _log = logging.getLogger(__name__)
 
 _R = TypeVar("_R")
 
+_inherited: Final[list[object]] = []
+"""What forks have copied. It is kept: to collect it would end tasks and connections of the parent,
+whenever that is, on what both processes have open."""
+
 _FIRST_WAIT: Final = 0.1
 _LONGEST_WAIT: Final = 30.0
 _RAN_WELL: Final = 60.0
 """Seconds before a background task that failed is started again, and for which it must have run
 to be trusted again."""
-
-_inherited: list[set[asyncio.Task[Any]]] = []
-"""The tasks of the process that this one is a fork of."""
 
 
 class Session:
@@ -89,9 +90,8 @@ class Session:
     def disown(self) -> None:
         """This is a copy that a fork made: it must not touch what its parent goes on using."""
         self._forked = True
+        _inherited.append((self._store, self._loop, self._tasks))
         self._store = self._loop = None
-        # Never collected: that would take the parent's connections from what its loop looks at.
-        _inherited.append(self._tasks)
         self._tasks = set()
         self._link.cut("this process is a fork")
 

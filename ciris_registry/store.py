@@ -418,6 +418,7 @@ class Store:
             state="open" if learned.opened else "closed",
             cooldown_ms=learned.cooldown,
             age=learned.age,
+            wait_ms=learned.wait,
         )
         return _breaker_reply(reply)
 

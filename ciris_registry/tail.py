@@ -19,7 +19,7 @@ from ciris_registry.errors import DamagedStateError, RegistryError, StoreUnavail
 from ciris_registry.settings import REPLY_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Coroutine, Iterable, Sequence
 
     from ciris_registry.event_reader import EventReader
     from ciris_registry.events import Event
@@ -49,6 +49,9 @@ last one took: where much is registered at once, all of it is read a few times, 
 
 _FIRST_CONTACT: Final = 2.0
 """Seconds that a registry that begins waits for Redis, before it goes on by itself."""
+
+_LONGEST_SYNC: Final = 60.0
+"""Seconds that reading a service type may take while Redis goes on answering."""
 
 _PING: Final = 1.0
 """Seconds after which Redis counts as away that somebody has waited for in vain already."""
@@ -186,7 +189,7 @@ class Tail:
             _log.warning("the first heartbeat failed: %s", error)  # one damaged service type
         for mirror in list(self._views.mirrors.values()):
             mirror.expire()
-            await self._sync(store, mirror)
+            await self._sync(store, mirror, mirror.sync(store))
 
     async def _offer(self, store: Store) -> None:
         async def merge(key: tuple[str, str], gathered: Gathered) -> None:
@@ -269,10 +272,7 @@ class Tail:
         except StoreUnavailableError:
             raise
         except RegistryError as error:
-            if not await self._found_damaged(store, places):
-                if not isinstance(error, DamagedStateError):
-                    raise
-                await asyncio.sleep(_REST)  # somebody has mended it meanwhile
+            await self._look_for_damage(store, places, error)
             return True
         if events is None:
             return True
@@ -297,18 +297,23 @@ class Tail:
             if kind not in self._due:
                 mirrors[kind].confirm(self._heard_at)
 
-    async def _found_damaged(self, store: Store, kinds: Iterable[str]) -> bool:
-        """Put the streams aside that cannot be read; whether there were any."""
+    async def _look_for_damage(
+        self, store: Store, kinds: Iterable[str], error: RegistryError
+    ) -> None:
+        """Put the streams aside that cannot be read; if that is not why, it is an ``error``."""
         found = False
         for kind in kinds:
             try:
                 await store.last_event(kind)
             except StoreUnavailableError:
                 raise
-            except RegistryError as error:
-                self._put_aside(kind, error)
+            except RegistryError as damage:
+                self._put_aside(kind, damage)
                 found = True
-        return found
+        if not found:
+            if not isinstance(error, DamagedStateError):
+                raise error
+            await asyncio.sleep(_REST)  # somebody has mended it meanwhile
 
     async def _check(self, store: Store, mirrors: Sequence[Mirror], *, silent: bool) -> None:
         """Compare one version, in turn: silence is also what a stream says that was deleted."""
@@ -324,10 +329,13 @@ class Tail:
             for other in mirrors:  # it was lost, and so may be the others
                 await self._sync(store, other)
 
-    async def _sync(self, store: Store, mirror: Mirror) -> None:
+    async def _sync(
+        self, store: Store, mirror: Mirror, work: Coroutine[object, object, object] | None = None
+    ) -> None:
+        """Read one anew; unless it is to be done in spite of one, a doubt ends that."""
         kind, began = mirror.service_type, time.monotonic()
         try:
-            await mirror.sync(store)
+            await (work or self._link.promptly(mirror.sync(store), _LONGEST_SYNC))
         except StoreUnavailableError:
             raise
         except RegistryError as error:

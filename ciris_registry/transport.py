@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import hiredis
 from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
     ClusterDownError,
+    NoPermissionError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -23,6 +26,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ciris_registry.errors import (
     DamagedStateError,
+    NotLetInError,
     StoreError,
     StoreUnavailableError,
     UncertainWriteError,
@@ -50,6 +54,9 @@ _REFUSAL: Final = re.compile(
 """The errors with which a server refuses for a while: it is away for our purposes. redis-py takes
 the code word off those that it has a type for (MASTERDOWN's is a ClusterDownError), and Redis 6.2
 writes its own words before the error of a command in a script."""
+
+_NOT_LET_IN: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
+_WRONG_DATABASE: Final = "DB index is out of range"
 
 AT_ONCE: Final = 64
 """Scripts that one process has under way at a time, each on a connection of its own; more wait for
@@ -176,6 +183,10 @@ class Transport:
 
     def _explained(self, error: Exception) -> Exception:
         text = str(error) or type(error).__name__
+        # While it connects, redis-py says of everything that the connection failed.
+        kinds = (error, error.__cause__)
+        if any(isinstance(one, _NOT_LET_IN) for one in kinds) or _WRONG_DATABASE in text:
+            return NotLetInError(self._location, text)
         if "WRONGTYPE" in text:
             return DamagedStateError(self._location, text)
         if isinstance(error, (*UNREACHABLE, *_REFUSALS)) or _REFUSAL.search(text):

@@ -27,6 +27,7 @@ class Views:
         mirror = self.mirrors.get(service_type)
         if mirror is None:
             mirror = self.mirrors[service_type] = Mirror(self.parts, service_type)
+            mirror.on_ended = lambda name: self.handle(service_type, name).tell_here()
             self.on_new()
         return mirror
 

@@ -14,7 +14,9 @@
 -- ARGV[7]  state        "open" if its own breaker is open now, else "closed"
 -- ARGV[8]  cooldown_ms  what is left of a cooldown that it was told; 0: none
 -- ARGV[9]  age          how long ago the newest of the successes was, in milliseconds
--- Returns  {"opened", now, field, value, …}     the failures opened it
+-- ARGV[10] wait_ms      what is left until its own breaker, open, lets a probe through; 0: nothing
+-- Returns  {"opened", now, field, value, …}     the failures opened it; if they were probes of an
+--                                               open one: again, for what is left to wait
 --          {"changed", now, field, value, …}    the streak or the cooldown is another one
 --          {"unchanged", now, field, value, …}  but for the totals: the shared state leads
 --          {"missing"}                          configure the breaker first
@@ -40,11 +42,25 @@ if successes + failures == 0 and not cools then
   return breaker.reply("unchanged", b, now)
 end
 
+-- Open again, as after a probe that failed here, but no longer than its own breaker is.
+local function reopen()
+  local wait = tonumber(ARGV[10])
+  local due = b.state == "half_open" or b.retry_at <= now
+  if failures == 0 or wait <= 0 or not due then
+    return "unchanged"
+  end
+  rules.open(b, now)
+  b.retry_at = math.min(b.retry_at, now + wait)
+  return "opened"
+end
+
 local function merge()
   local current = tonumber(ARGV[3]) == b.generation
-  local counts = current and b.state == "closed" and breaker.override(b, now) == ""
-  if not counts then
+  if not current or breaker.override(b, now) ~= "" then
     return "unchanged"
+  end
+  if b.state ~= "closed" then
+    return reopen()
   end
   local before = b.failure_count
   if successes > 0 then

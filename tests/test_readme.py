@@ -7,9 +7,11 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import fields
 
 import pytest
 
+from ciris_registry import CircuitBreakerConfig, RegistrySettings
 from tests.readme_code import README, ROOT
 
 
@@ -53,3 +55,19 @@ def test_every_test_that_is_named_exists(file: str, name: str) -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in found)
     begins = name.removesuffix("…") if name.endswith("…") else f"{name}("
     assert not name or f"def {begins}" in sources
+
+
+def table(name: str) -> dict[str, str]:
+    """Defaults by field, as the README has them."""
+    [rows] = re.findall(rf"\| `{name}` \| default .*\n\|.*\n((?:\|.*\n)+)", README)
+    return dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", rows, re.MULTILINE))
+
+
+def test_the_table_of_registry_settings_is_true() -> None:
+    known = {name: repr(one.default) for name, one in RegistrySettings.model_fields.items()}
+    assert table("RegistrySettings") == known | {"breaker": "CircuitBreakerConfig()"}
+
+
+def test_the_table_of_breaker_settings_is_true() -> None:
+    known = {one.name: repr(one.default) for one in fields(CircuitBreakerConfig)}
+    assert table("CircuitBreakerConfig") == known

@@ -77,6 +77,4 @@ def _matplotlib(module: str) -> Any:  # it is not there for type checkers either
     try:
         return importlib.import_module(f"matplotlib.{module}")
     except ImportError:
-        raise BenchError(
-            "a picture needs the package matplotlib: pip install 'ciris_registry[plot]'"
-        ) from None
+        raise BenchError("a picture needs the package matplotlib: pip install matplotlib") from None

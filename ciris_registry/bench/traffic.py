@@ -32,7 +32,11 @@ PER_ROUND: Final = 1000
 """Resolves and outcomes of one round, about."""
 
 _BREAKER: Final = CircuitBreakerConfig(
-    failure_threshold=5, recovery_timeout=0.05, success_threshold=2, timeout_duration=1.0
+    failure_threshold=5,
+    recovery_timeout=0.05,
+    success_threshold=2,
+    timeout_duration=1.0,
+    window=1.0,
 )
 _SHORT: Final = 0.05
 """Seconds of a cooldown and of an operator's word."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ciris_registry.breaker_config import milliseconds
 from ciris_registry.breaker_rules import BUCKETS, CircuitState
 from ciris_registry.cli.durations import shown_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ciris_registry.breaker_rules import BreakerState
+
+_MOST_PROCESSES: Final = 3
+"""Processes that are named in one place; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,15 @@ class OverrideStatus:
     by: str
     until: int | None
     left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHereStatus:
+    """A process in which alone a breaker is open, ``left`` for so many seconds more."""
+
+    process: str
+    until: int
+    left: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +68,23 @@ class BreakerStatus:
     recovery_left: float | None
     last_failure_at: int | None
     cooldown_left: float | None
+    open_here: tuple[OpenHereStatus, ...]
     override: OverrideStatus | None
 
     @classmethod
-    def of(cls, name: str, breaker: BreakerState, now: int, *, registered: bool) -> BreakerStatus:
-        """What this breaker is at ``now``, milliseconds of the server's clock."""
+    def of(
+        cls,
+        name: str,
+        breaker: BreakerState,
+        now: int,
+        open_here: Mapping[str, int],
+        *,
+        registered: bool,
+    ) -> BreakerStatus:
+        """What this breaker is at ``now``, milliseconds of the server's clock.
+
+        ``open_here`` has the processes that have said that it is open in them only, until when.
+        """
         refusal = breaker.refusal(now)
         calls, failures = _window(breaker, now)
         return cls(
@@ -85,6 +111,11 @@ class BreakerStatus:
             else None,
             last_failure_at=breaker.last_failure_at or None,
             cooldown_left=_left(breaker.cooldown_until, now) or None,
+            open_here=tuple(
+                OpenHereStatus(process, until, (until - now) / 1000)
+                for process, until in sorted(open_here.items())
+                if until > now
+            ),
             override=_override(breaker, now),
         )
 
@@ -108,7 +139,14 @@ class BreakerStatus:
         if self.state == "half_open":
             permits = "permit" if self.permits_out == 1 else "permits"
             return f"half open, {self.permits_out} {permits} out"
-        return "closed"
+        if not self.open_here:
+            return "closed"
+        number = len(self.open_here)
+        shown = self.open_here[:_MOST_PROCESSES]
+        named = [f"{one.process} for {shown_duration(one.left * 1000)}" for one in shown]
+        named += [f"{number - len(named)} more"] if number > len(named) else []
+        where = f"{number} process{'' if number == 1 else 'es'}"
+        return f"closed; open in {where}: {', '.join(named)}"
 
 
 def _ending(left: float | None) -> str:

@@ -19,6 +19,8 @@ _COLOURS: Final = {
     "breaker_half_opened": "yellow",
     "breaker_cooling_down": "yellow",
     "breaker_closed": "green",
+    "breaker_opened_here": "yellow",
+    "breaker_closed_here": "green",
     "breaker_forced_open": "magenta",
     "breaker_forced_closed": "magenta",
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ciris_registry.cli.shown_text import printable
-from ciris_registry.cli.target import Namespace, Target, Url
+from ciris_registry.cli.target import LIMIT, Namespace, Target, Url
 from ciris_registry.errors import StoreUnavailableError
 from ciris_registry.names import service_type_name
 
@@ -63,7 +63,7 @@ def events(
 
     target = Target.of(context, url, namespace)
     with contextlib.suppress(KeyboardInterrupt):
-        target.run(work)
+        target.run(work, None if follow else LIMIT)
 
 
 async def _follow(tail: EventTail, tell: Callable[[Event], None]) -> NoReturn:

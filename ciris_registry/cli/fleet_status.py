@@ -16,6 +16,7 @@ from ciris_registry.names import EVERY_HANDLER, GLOBAL, fits, service_type_name
 from ciris_registry.readback import parse_breaker
 from ciris_registry.records import name_of, parse_registration
 from ciris_registry.replies import NOTHING
+from ciris_registry.reporters import times_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -133,7 +134,8 @@ async def read_type(store: Store, service_type: str, also: Iterable[str] = ()) -
         damaged.append(Damage("one of the keys registrations, members and meta", error.problem))
         return TypeStatus(service_type, 0, (), (), tuple(damaged))
     registrations = _registrations(service_type, orders, loaded, damaged)
-    breakers = list(_breakers(loaded, {name_of(one) for one in orders}, damaged))
+    open_here = await _open_here(store, loaded)
+    breakers = list(_breakers(loaded, open_here, {name_of(one) for one in orders}, damaged))
     for one in breakers:
         if one.state != "closed" and not one.permits_out:
             await _check_permits(store, service_type, one.name, damaged)
@@ -188,7 +190,10 @@ def _registrations(
 
 
 def _breakers(
-    loaded: Loaded, registered: set[str], damaged: list[Damage]
+    loaded: Loaded,
+    open_here: Mapping[str, Mapping[str, int]],
+    registered: set[str],
+    damaged: list[Damage],
 ) -> Iterable[BreakerStatus]:
     alive = {
         member.rpartition("|")[2]: deadline
@@ -209,7 +214,20 @@ def _breakers(
         if problems:
             damaged.append(Damage(f"breaker {name}", "; ".join(problems)))
         if fields:
-            yield BreakerStatus.of(name, breaker, loaded.now, registered=name in registered)
+            known = name in registered
+            yield BreakerStatus.of(name, breaker, loaded.now, open_here[name], registered=known)
+
+
+async def _open_here(store: Store, loaded: Loaded) -> dict[str, dict[str, int]]:
+    """By breaker, the processes that have said that it is open in them only, and still live."""
+    told = {name: times_of(members, "open") for name, members in loaded.reporters.items()}
+    processes = sorted({process for times in told.values() for process in times})
+    infos = zip(processes, await store.process_infos(processes), strict=True)
+    living = {process for process, info in infos if info}
+    return {
+        name: {process: until for process, until in times.items() if process in living}
+        for name, times in told.items()
+    }
 
 
 async def _check_permits(store: Store, service_type: str, name: str, damaged: list[Damage]) -> None:

@@ -18,9 +18,11 @@ from ciris_registry.settings import RegistrySettings
 from ciris_registry.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
-_PATIENCE = 1.0
+_PATIENCE = 0.3
+"""Seconds for which a connection that was refused is tried again: a person waits."""
 
 
 class OperatorSession:
@@ -42,11 +44,19 @@ class OperatorSession:
         self._namespace = namespace_name(namespace)
         self._backend = Backend(location)
         self._store: Store | None = None
+        self.answered: Callable[[], None] = lambda: None
 
     async def __aenter__(self) -> Store:
         client = await self._backend.client()
         settings = RegistrySettings(patience=_PATIENCE)
-        self._store = Store(client, self._backend, self._namespace, operator_name(), settings)
+        self._store = Store(
+            client,
+            self._backend,
+            self._namespace,
+            operator_name(),
+            settings,
+            answered=self.answered,
+        )
         return self._store
 
     async def __aexit__(

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
 import typer
 
 from ciris_registry.cli.shown_text import printable
-from ciris_registry.errors import EmbeddedUnavailableError, RegistryError
+from ciris_registry.errors import (
+    EmbeddedUnavailableError,
+    RegistryError,
+    StoreUnavailableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -19,6 +24,12 @@ if TYPE_CHECKING:
     from ciris_registry.store import Store
 
 _T = TypeVar("_T")
+
+LIMIT: Final = 3.0
+"""Seconds that a command waits for an answer at the most, but one that follows."""
+
+_SILENCE: Final = 1.0
+"""Seconds after which it says what it is waiting for."""
 
 FAILED = 2
 """The exit code of a command that could not do what it was told."""
@@ -58,23 +69,45 @@ class Target:
             namespace or before.namespace or os.environ.get("CIRIS_REGISTRY_NAMESPACE"),
         )
 
-    def run(self, work: Callable[[Store, str], Coroutine[Any, Any, _T]]) -> _T:
+    def run(
+        self, work: Callable[[Store, str], Coroutine[Any, Any, _T]], limit: float | None = LIMIT
+    ) -> _T:
         """Do something with the store of this state and the URL that may be shown.
 
-        An error of the URL or of Redis ends the command.
+        An error of the URL or of Redis ends the command, and so do ``limit`` seconds without an
+        answer.
         """
         # Not every command needs a connection.
         from ciris_registry.cli.operator_session import OperatorSession  # noqa: PLC0415
 
         try:
             session = OperatorSession(self.url, self.namespace or "default")
-            return asyncio.run(_with_store(session, work))
+            return asyncio.run(_with_store(session, work, limit))
         except RegistryError as error:
             fail(error)
 
 
 async def _with_store(
-    session: OperatorSession, work: Callable[[Store, str], Coroutine[Any, Any, _T]]
+    session: OperatorSession,
+    work: Callable[[Store, str], Coroutine[Any, Any, _T]],
+    limit: float | None,
 ) -> _T:
-    async with session as store:
-        return await work(store, session.location)
+    loop, where = asyncio.get_running_loop(), printable(session.location)
+    notice = loop.call_later(_SILENCE, partial(typer.echo, f"waiting for {where} …", err=True))
+    watch = asyncio.timeout(limit)
+
+    def answered() -> None:
+        notice.cancel()
+        if limit is not None and not watch.expired():
+            watch.reschedule(loop.time() + limit)
+
+    session.answered = answered
+    try:
+        async with watch, session as store:
+            return await work(store, session.location)
+    except TimeoutError:
+        if not watch.expired():
+            raise
+        raise StoreUnavailableError(where, f"no answer within {limit:g} s") from None
+    finally:
+        notice.cancel()

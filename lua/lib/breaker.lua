@@ -26,9 +26,10 @@ local EVERYTHING = words(table.concat(WORDS, " ") .. " " .. COUNTED)
 local STATES = { closed = true, open = true, half_open = true }
 local OVERRIDES = { open = true, closed = true }
 
+-- A number that can be counted on, or nil.
 local function finite(value)
   local number = tonumber(value)
-  return number and number == number and math.abs(number) < math.huge and number or nil
+  return number and number == number and math.abs(number) <= 2 ^ 53 and number or nil
 end
 
 local function written(value)

@@ -33,13 +33,15 @@ function reporters.judge(key, b, now, process, failing)
   end
 end
 
-local function write(key, b, ...)
+-- Keeps it as long as the breaker, and longer if it is already kept for longer.
+local function write(key, keep, ...)
   if type(redis.pcall("ZADD", key, ...)) ~= "number" then
     redis.call("DEL", key)
     redis.call("ZADD", key, ...)
   end
-  local needed = math.max(b.window_ms, b.recovery_timeout_ms)
-  redis.call("PEXPIRE", key, string.format("%.0f", needed + b.retention_ms))
+  if redis.call("PTTL", key) < keep then
+    redis.call("PEXPIRE", key, string.format("%.0f", keep))
+  end
 end
 
 -- A call that counted, and whether it failed. What neither the window nor the running streak can
@@ -47,9 +49,9 @@ end
 function reporters.note(key, b, now, process, failed)
   local at = string.format("%.0f", now)
   if failed then
-    write(key, b, at, "called|" .. process, at, FAILED .. process)
+    write(key, b.retention_ms, at, "called|" .. process, at, FAILED .. process)
   else
-    write(key, b, at, "called|" .. process)
+    write(key, b.retention_ms, at, "called|" .. process)
   end
   local since = now - b.window_ms
   if b.failure_count > 0 then
@@ -77,7 +79,8 @@ end
 -- In this process alone it is open for so long; 0: it is open there no longer.
 function reporters.isolate(key, b, now, process, duration)
   if duration > 0 then
-    write(key, b, string.format("%.0f", now + duration), OPEN .. process)
+    local till = string.format("%.0f", now + duration)
+    write(key, duration + b.retention_ms, till, OPEN .. process)
   else
     redis.pcall("ZREM", key, OPEN .. process)
   end

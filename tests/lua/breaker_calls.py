@@ -144,6 +144,7 @@ def merge(
     state: str = "closed",
     cooldown: int = 0,
     age: int = 0,
+    wait: int = 0,
     process: str = "A",
     writes: bool = True,
 ) -> list[Any]:
@@ -159,6 +160,7 @@ def merge(
         state=state,
         cooldown_ms=cooldown,
         age=age,
+        wait_ms=wait,
         writes=writes,
     )
 

@@ -203,6 +203,17 @@ class BreakerMachine(RuleBasedStateMachine):
                 break
             self._pass_until(self.clock.now + draw(PARTS_LATER) * part)
 
+    def call_again_a_window_later(self, draw: Draw) -> None:
+        """Some fail, and what they fail in is just about to leave the window, or has left it."""
+        part = round(self.expected.config.window * 1000) // PARTS
+        failing = "ABC"[draw(SMALL) :] or "AB"
+        for by in failing:
+            self._report(by, Report("failure"))
+        self._report(draw(PROCESSES), Report("success"))
+        self._pass_until(self.clock.now + (PARTS - 1 + draw(SMALL) // 2) * part)
+        lacking = self.expected.config.minimum_calls - len(self.expected.recent(self.clock.now))
+        self._tally(draw(PROCESSES), max(1, lacking), 0, None)
+
     def time_passes(self, draw: Draw) -> None:
         self._pass_until(self.clock.now + draw(STEPS))
 
@@ -371,7 +382,8 @@ HAPPENINGS: Final = st.sampled_from(
         *[BreakerMachine.report_what_was_gathered] * 2,
         *[BreakerMachine.report_failures_before_what_was_gathered] * 3,
         *[BreakerMachine.fail_until_it_opens] * 3,
-        *[BreakerMachine.one_fails_among_others] * 3,
+        *[BreakerMachine.one_fails_among_others] * 2,
+        *[BreakerMachine.call_again_a_window_later] * 3,
         *[BreakerMachine.try_it_out] * 2,
         *[BreakerMachine.call_now_and_then] * 3,
         *[BreakerMachine.time_passes_until_something_ends] * 4,

@@ -265,8 +265,8 @@ BROKEN: Final[dict[str, Replacements]] = {
     "a process that fails has not called": (
         (
             _REPORTERS,
-            'write(key, b, at, "called|" .. process, at, FAILED .. process)',
-            "write(key, b, at, FAILED .. process)",
+            'write(key, b.retention_ms, at, "called|" .. process, at, FAILED .. process)',
+            "write(key, b.retention_ms, at, FAILED .. process)",
         ),
     ),
     "a failure is only a call": ((_RECORD, "process, counted and failed)", "process, false)"),),

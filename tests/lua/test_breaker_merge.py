@@ -166,3 +166,58 @@ def test_one_who_learned_nothing_writes_nothing(server: LuaServer) -> None:
     configure(server)
 
     assert merge(server, state="open", writes=False)[0] == "unchanged"
+
+
+@pytest.mark.parametrize("probing", [False, True])
+def test_a_probe_that_failed_meanwhile_opens_it_again_for_what_is_left(
+    server: LuaServer, probing: bool
+) -> None:
+    """It was probed again as soon as Redis was back, though it had just said no."""
+    opened(server)
+    if probing:
+        assert acquire(server, "A|1")[0] == "permit"
+    generation = 2 if probing else 1
+
+    reply = merge(server, failures=1, generation=generation, state="open", wait=700)
+
+    assert reply[0] == "opened"
+    now = server.clock.now
+    assert state(reply)["state"] == "open"
+    assert numbers(reply, "generation", "opened_at", "retry_at") == [
+        generation + 1,
+        now,
+        now + 700,
+    ]
+    assert server.events()[-1]["kind"] == "breaker_opened"
+    assert acquire(server, "B|1", writes=False)[2] == "open"
+    again = merge(server, failures=1, generation=generation, state="open", wait=700)
+    assert again[0] == "unchanged", "somebody else has been before"
+    server.clock.now += 700
+    assert acquire(server, "B|2")[0] == "permit"
+
+
+def test_it_waits_no_longer_than_after_any_probe_that_failed(server: LuaServer) -> None:
+    opened(server)
+    longest = int(server.dump()[KEYS.breaker("openai")][0]["recovery_timeout_ms"])
+
+    reply = merge(server, failures=1, generation=1, state="open", wait=10**9)
+
+    assert numbers(reply, "retry_at") == [server.clock.now + longest]
+
+
+@pytest.mark.parametrize("why", ["its time has not come", "nothing failed", "an override"])
+def test_else_an_open_breaker_stays_as_it_is(server: LuaServer, why: str) -> None:
+    opened(server)
+    generation = 1
+    if why == "its time has not come":
+        server.clock.now -= 1
+    elif why == "an override":
+        override(server, "closed")
+        generation = 2
+    before = server.dump()[KEYS.breaker("openai")][0]["retry_at"]
+    failures = 0 if why == "nothing failed" else 1
+
+    reply = merge(server, 1, failures, generation=generation, state="open", wait=700)
+
+    assert reply[0] == "unchanged"
+    assert state(reply)["retry_at"] == before

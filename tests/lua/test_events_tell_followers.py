@@ -12,6 +12,7 @@ from tests.lua.breaker_calls import (
     acquire,
     configure,
     cool_down,
+    isolate,
     opened,
     override,
     record,
@@ -78,3 +79,17 @@ def test_a_revision_that_is_no_number_begins_a_new_life(server: LuaServer) -> No
 
     event = server.entries()[-1]
     assert (event["epoch"], event["revision"]) == (str(START), "1")
+
+
+def test_what_is_open_in_one_process_only_is_nothing_to_follow(server: LuaServer) -> None:
+    configure(server)
+    before = server.dump()[KEYS.meta][0]
+
+    isolate(server, 1_000)
+    isolate(server, 0)
+
+    assert server.kinds() == ["breaker_opened_here", "breaker_closed_here"]
+    assert server.dump()[KEYS.meta][0] == before
+    assert [set(entry) & {"epoch", "revision", "breaker"} for entry in server.entries()] == [
+        set()
+    ] * 2

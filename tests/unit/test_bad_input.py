@@ -261,6 +261,36 @@ async def test_a_damaged_breaker_is_mended_by_its_next_use(
     assert await registry.get_service("h", "llm") is None
 
 
+BEYOND_COUNTING = {
+    "a time of many digits": ("retry_at", "9" * 400),
+    "a time that Lua cannot count": ("retry_at", str(2**60)),
+    "a counter that nobody can read": ("failure_count", "9" * 5000),
+    "a part of the window that nobody can read": ("bucket_1", f"1:1:{'9' * 5000}"),
+    "a part of the window that is no number": ("bucket_1", "1:1:²"),
+}
+
+
+@pytest.mark.parametrize(("field", "text"), BEYOND_COUNTING.values(), ids=BEYOND_COUNTING)
+async def test_a_number_beyond_counting_is_damaged_and_not_an_exception(
+    new_registry: New, real_url: str, field: str, text: str
+) -> None:
+    """A resolve raised OverflowError."""
+    registry = new_registry(url=real_url)
+    registry.register("h", "llm", Client(), name="one")
+    await registry.flush()
+    prefix = "ciris:v1:{default/llm}"
+    with redis.Redis.from_url(real_url) as raw:
+        raw.hset(f"{prefix}:breaker:one", mapping={"state": "open", field: text})
+        raw.zadd(f"{prefix}:permits:one", {"somebody|1": 1e300})
+        raw.hincrby(f"{prefix}:meta", "revision", 1)
+
+        for consistency in ("exact", "cached"):
+            await registry.get_service("h", "llm", consistency=consistency)
+            await registry.explain("h", "llm")
+        raw.delete(f"{prefix}:permits:one")
+    assert registry.breaker("llm", "one").get_stats()["name"] == "one"
+
+
 async def test_a_damaged_index_is_one_clear_error(new_registry: New, real_url: str) -> None:
     registry = new_registry(url=real_url)
     registry.register("h", "llm", Client(), name="a")
@@ -292,6 +322,26 @@ def test_a_word_where_a_list_belongs_is_not_taken_apart(
 def test_arguments_of_another_type_are_one_clear_error(options: dict[str, Any]) -> None:
     with pytest.raises((LocationError, RegistrationError), match=r"; use "):
         ServiceRegistry(**options)
+
+
+@pytest.mark.parametrize("outcome", ["record_failure", "arecord_failure", "record_success"])
+async def test_an_outcome_for_a_name_that_nobody_has_is_warned_about_once(
+    registry: ServiceRegistry, outcome: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A typo was silent, and the provider that was meant never opened."""
+    registry.register("h", "llm", Client(), name="openai")
+    assert await registry.get_service("h", "llm") is not None
+    with caplog.at_level(logging.WARNING):
+        for name in ("opnai", "opnai", "openai"):
+            for kind in ("llm", "unused"):
+                done = getattr(registry.breaker(kind, name), outcome)()
+                if done is not None:
+                    await done
+                await registry.flush()
+    told = [line for line in caplog.messages if "nobody has registered" in line]
+    assert told == [
+        "an outcome is recorded for opnai of llm, which nobody has registered; is it openai?"
+    ]
 
 
 async def test_nothing_can_be_registered_after_closing(registry: ServiceRegistry) -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
+import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ciris_registry import ServiceRegistry, __version__
 from ciris_registry.scripts import load_scripts
 from tests.unit.cli_run import ciris
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 async def test_it_says_its_version() -> None:
@@ -48,6 +54,34 @@ async def test_what_cannot_be_reached_is_one_line_without_credentials(url: str) 
     assert result.stderr.count("\n") == 1
     assert "ses" not in result.stderr
     assert "ada" not in result.stderr
+
+
+async def test_a_refused_connection_is_told_soon() -> None:
+    began = time.monotonic()
+    result = await ciris("status", url="redis://127.0.0.1:1/0")
+    assert time.monotonic() - began < 1.0
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["status"], ["events"], ["breaker", "reset", "llm", "one"]])
+async def test_a_server_that_hangs_is_waited_for_in_words_and_not_for_long(
+    words: list[str], tmp_path: Path
+) -> None:
+    """It took ten seconds, in silence, and then said that it had been five."""
+    path = tmp_path / "hangs.sock"
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(path))
+        hanging.listen()
+        began = time.monotonic()
+
+        result = await ciris(*words, url=f"unix://{path}")
+
+        assert time.monotonic() - began < 4.5
+    assert result.exit_code == 2
+    waiting, told = result.stderr.splitlines()
+    assert waiting == f"waiting for unix://{path}?db=0 …"
+    assert told == f"ciris-registry: unix://{path}?db=0 cannot be used: no answer within 3 s"
 
 
 async def test_the_place_may_be_named_before_the_command_and_after_it(real_url: str) -> None:

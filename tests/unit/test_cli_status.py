@@ -170,6 +170,7 @@ async def test_json_has_the_same_keys_whatever_state_a_breaker_is_in(
             "recovery_left",
             "last_failure_at",
             "cooldown_left",
+            "open_here",
             "override",
         )
     }
@@ -197,6 +198,36 @@ async def test_a_breaker_is_told_in_words(registry: ServiceRegistry, real_url: s
     await handle.aforce_close()
     assert "forced closed, until it is cleared" in await words_of(registry, real_url)
     await handle.aclear_override()
+
+
+async def test_a_breaker_that_is_open_in_one_process_only_is_told_so(
+    registry: ServiceRegistry, client: redis.asyncio.Redis, real_url: str
+) -> None:
+    alone = CircuitBreakerConfig(failure_threshold=2, min_reporters=2, recovery_timeout=50.0)
+    registry.register_global("llm", object(), name="one", circuit_breaker_config=alone)
+    handle = registry.breaker("llm", "one")
+    await handle.arecord_failure()
+    await handle.arecord_failure()
+    who = registry.process_id
+
+    told = await words_of(registry, real_url)
+    assert f"one closed; open in 1 process: {who} for 50 s" in told
+    (found,) = (await llm(real_url))["breakers"]
+    assert (found["state"], found["refused"]) == ("closed", None)
+    (here,) = found["open_here"]
+    assert (here["process"], here["until"] > 0, 40 < here["left"] <= 50) == (who, True, True)
+    result = await ciris("events", url=real_url)
+    (line,) = [one for one in result.stdout.splitlines() if "breaker_opened_here" in one]
+    assert "llm/one  2 failures in a row of its own  until=" in line
+    assert line.endswith(f"by {who}")
+
+    later = found["open_here"][0]["until"]
+    await client.zadd(f"{KEYS}:reporters:one", {f"open|ghost-{n}": later for n in range(3)})
+    assert "open in 1 process:" in await words_of(registry, real_url), "the others are gone"
+
+    await handle.areset()
+    await registry.flush()
+    assert "one closed 0/2" in await words_of(registry, real_url)
 
 
 async def test_an_open_breaker_is_told_until_its_probes_have_succeeded(

