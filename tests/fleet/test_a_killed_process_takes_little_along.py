@@ -39,10 +39,12 @@ def test_the_successes_of_the_last_moment_and_no_failure(
 ) -> None:
     [doomed] = fleet(1, consistency="cached", report_every=REPORT_EVERY)
     doomed.run(COUNT)
-    doomed.run("await asyncio.sleep(1.0)")
+    doomed.run("await asyncio.sleep(0.5)")
+    # It takes along the successes before it, so that it must not come last.
+    doomed.run("await registry.breaker('llm', 'failing').arecord_failure()")
+    doomed.run("await asyncio.sleep(0.5)")
     due = doomed.run("return counted")
     time.sleep(REPORT_EVERY + ARRIVED)
-    doomed.run("await registry.breaker('llm', 'failing').arecord_failure()")
     latest = doomed.run("return counted")
     doomed.kill()
 

@@ -5,6 +5,7 @@ It is what a registry does that is not told otherwise.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +31,8 @@ BY_THE_STREAM = RegistrySettings(store_timeout=5.0, patience=1.0, max_staleness=
 SOON = 3.0
 """Seconds within which the stream tells what only it can tell: where it is silent, nothing is asked
 for 4 s."""
+FOLLOWING = 0.3
+"""Seconds after which a registry that has begun has read all that there was."""
 
 
 class Client:
@@ -89,6 +92,7 @@ async def test_what_another_process_registers_arrives_by_the_stream(new: New) ->
     client = Client()
     other.bind("llm", client)
     assert await other.get_service("h", "llm") is None
+    await asyncio.sleep(FOLLOWING)
 
     one.register("h", "llm", Client(), name="shared")
     await one.flush()
@@ -105,6 +109,7 @@ async def test_what_another_process_unregisters_goes_by_the_stream(new: New) -> 
     one.register("h", "llm", Client(), name="shared")
     await one.flush()
     assert await other.get_service("h", "llm") is not None
+    await asyncio.sleep(FOLLOWING)
 
     await one.aunregister("shared")
 
@@ -275,8 +280,6 @@ async def test_who_has_a_health_check_is_asked_each_time(new: New) -> None:
 
 
 async def test_waiting_for_services_wakes_on_the_registration(new: New) -> None:
-    import asyncio
-
     one, other = new(), new()
     other.bind("llm", Client())
     waiting = asyncio.ensure_future(other.wait_ready(20, ["llm"]))
