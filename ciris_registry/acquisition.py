@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
-from ciris_registry.calls import blamed
+from ciris_registry.calls import blamed, late
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -43,12 +43,12 @@ class Acquisition(AbstractAsyncContextManager[Any]):
         admitted, use, limit = self._entered
         try:
             limit.__exit__(kind, error, traceback)
-        except TimeoutError as late:
-            failure = blamed(late, limit, admitted)
+        except TimeoutError as expired:
+            failure = blamed(expired, limit, admitted)
             await use.raised(failure)
-            raise failure from late
+            raise failure from expired
         if limit.expired and error is None:  # the block went on as if nothing had been
-            await use.raised(blamed(TimeoutError(), limit, admitted))
+            await use.raised(late(admitted))
         elif error is None:
             await use.succeeded()
         elif isinstance(error, Exception):

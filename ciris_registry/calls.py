@@ -55,9 +55,14 @@ class Ended(NamedTuple):
 
     def result(self) -> Any:  # what was called returned it
         """The value, or the failure raised."""
-        if self.failure is not None:
-            raise self.failure
-        return self.value
+        if self.failure is None:
+            return self.value
+        failure = self.failure
+        try:
+            raise failure
+        finally:
+            # Its traceback holds this frame: what it holds must not wait for the collector.
+            del failure, self
 
 
 class Calls:
@@ -120,7 +125,7 @@ class Calls:
         Raises:
             CallError: ``fn`` is none that can be awaited.
         """
-        tried: list[str] = []
+        tried: dict[str, str] = {}
         ended = Ended()
         admitted, position = _drawn(order)
         while True:
@@ -133,7 +138,7 @@ class Calls:
             ended, further = await self._call(order, admitted, fn, args, kwargs)
             if not further:
                 return ended
-            tried.append(admitted.registration.name)
+            tried[admitted.registration.name] = told(ended.failure)
             admitted = position = None
 
     async def _call(
@@ -157,14 +162,20 @@ class Calls:
                 use.abandoned()
                 raise
             failure = blamed(raised, limit, admitted)
-            further = goes_on(order, await use.raised(failure))
-            return Ended(failure=failure, exhausted=further), further
+            try:
+                further = goes_on(order, await use.raised(failure))
+                return Ended(failure=failure, exhausted=further), further
+            finally:
+                del failure  # as in Ended
         except BaseException:
             use.abandoned()
             raise
         if value is _NOTHING:
             use.abandoned()
             raise CallError(unusable(pending))
+        if limit.expired:  # and whoever was called made an answer of it
+            await use.raised(late(admitted))
+            return Ended(value), False
         if use.counted():
             return Ended(value), False
         further = goes_on(order, await use.returned(value))
@@ -191,15 +202,26 @@ def blamed(raised: Exception, limit: TimeLimit, admitted: Admitted) -> Exception
     """What a provider is blamed for: that it took too long, or what it raised."""
     if not (isinstance(raised, TimeoutError) and limit.expired):
         return raised
-    late = CallTimeoutError(admitted.registration.name, admitted.seconds)
-    late.__cause__ = raised
-    return late
+    failure = late(admitted)
+    failure.__cause__ = raised
+    return failure
 
 
-def explain(failure: Exception, tried: Collection[str], nobody: NoProviderError) -> None:
+def late(admitted: Admitted) -> CallTimeoutError:
+    """That a provider took too long."""
+    return CallTimeoutError(admitted.registration.name, admitted.seconds)
+
+
+def explain(failure: Exception, tried: Mapping[str, str], nobody: NoProviderError) -> None:
     """Say in a failure who was called in vain, and why nobody else was."""
     others = f"; {nobody}" if any(one.name not in tried for one in nobody.reasons) else ""
-    failure.add_note(f"called in vain: {', '.join(tried)}{others}")
+    called = ", ".join(f"{name} ({problem})" for name, problem in tried.items())
+    failure.add_note(f"called in vain: {called}{others}")
+
+
+def told(failure: Exception | None) -> str:
+    """What a provider failed with, in a few words."""
+    return "its answer" if failure is None else f"{failure!r:.200}"
 
 
 def unusable(given: object, *, streams: bool = False) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ciris_registry.classification import SUCCESS
-from ciris_registry.errors import RegistryError
+from ciris_registry.classification import IGNORED, SUCCESS
+from ciris_registry.errors import CallTimeoutError, RegistryError
 
 if TYPE_CHECKING:
     from ciris_registry.admitted import Admitted
@@ -85,7 +85,10 @@ class Use:
     async def raised(self, error: Exception) -> Judgement:
         """It ended with this exception; what that was taken for."""
         guard, admitted = self._guard, self._ended()
-        judgement = guard.classifier.error(error, self._classify, admitted.classify)
+        if isinstance(error, CallTimeoutError) and error.provider != admitted.registration.name:
+            judgement = IGNORED  # of a call inside of this one
+        else:
+            judgement = guard.classifier.error(error, self._classify, admitted.classify)
         await guard.settle(admitted, judgement)
         return judgement
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
-from ciris_registry.calls import MISTAKES, blamed, explain, goes_on, unusable
+from ciris_registry.calls import MISTAKES, blamed, explain, goes_on, late, told, unusable
 from ciris_registry.errors import CallError, NoProviderError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ async def stream(
         CallError: ``fn`` gives no stream.
         Exception: What the provider raised.
     """
-    tried: list[str] = []
+    tried: dict[str, str] = {}
     admitted = await calls.first(order)
     while True:
         use, source, begun = calls.use(order, admitted), _Source(calls, admitted), False
@@ -60,7 +60,7 @@ async def stream(
         except _FailedError as failed:
             failure = failed.failure
             judgement = await use.raised(failure)
-            tried.append(admitted.registration.name)
+            tried[admitted.registration.name] = told(failure)
             if begun or not goes_on(order, judgement):
                 raise failure from failure.__cause__
         except BaseException:  # also what the consumer throws into it: not the provider's
@@ -103,7 +103,11 @@ class _Source:
             self._items = aiter(given)
             return await anext(self._items, _END)
 
-        return await self._limited(begin())
+        item = await self._limited(begin())
+        # A probe has to be over while its permit stands; what follows has as long as any call.
+        seconds = self._admitted.handle.config.timeout_duration
+        self._admitted = self._admitted._replace(seconds=seconds)
+        return item
 
     async def next(self) -> Any:  # a program's item
         """The next item, ``_END`` if there is none."""
@@ -122,11 +126,14 @@ class _Source:
         limit = self._calls.limit(self._admitted)
         try:
             with limit:
-                return await work
+                item = await work
         except _MistakeError:
             raise
         except Exception as raised:
             raise _FailedError(blamed(raised, limit, self._admitted)) from raised
+        if limit.expired:  # and whoever was asked made an item of it
+            raise _FailedError(late(self._admitted))
+        return item
 
 
 class _FailedError(Exception):

@@ -41,7 +41,7 @@ local function reply(word, ...)
 end
 
 local most = limit()
-if not most then
+if not most or most < 1 then
   return reply("unlimited")
 end
 -- Without looking at each of them while there is room: there may be many.

@@ -40,8 +40,9 @@ function permits.held(key, members, permit, now)
 end
 
 function permits.grant(key, permit, deadline, dead, keep)
-  if #dead > 0 then
-    redis.call("ZREM", key, unpack(dead))
+  -- One by one: there may be more than Lua can unpack.
+  for _, one in ipairs(dead) do
+    redis.call("ZREM", key, one)
   end
   redis.call("ZADD", key, string.format("%.0f", deadline), permit)
   -- Others may have been granted for longer.

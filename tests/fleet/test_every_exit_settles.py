@@ -202,6 +202,40 @@ async def calls_what_hangs(registry: ServiceRegistry) -> None:
         await registry.call("h", "llm", Client.hang)
 
 
+async def calls_what_does_not_notice(registry: ServiceRegistry) -> None:
+    async def answer_at_last(client: Client) -> str:
+        with contextlib.suppress(asyncio.CancelledError):
+            await client.hang()
+        return "made up"
+
+    assert await registry.call("h", "llm", answer_at_last) == "made up"
+
+
+async def streams_what_does_not_notice(registry: ServiceRegistry) -> None:
+    async def answer_at_last(client: Client) -> AsyncIterator[str]:
+        with contextlib.suppress(asyncio.CancelledError):
+            await client.hang()
+        yield "made up"
+
+    with pytest.raises(CallTimeoutError):
+        [one async for one in registry.stream("h", "llm", answer_at_last)]
+
+
+async def calls_what_fails_in_many_ways(registry: ServiceRegistry) -> None:
+    async def fail(_: Client) -> None:
+        raise ExceptionGroup("several", [Sad(), Sad()])
+
+    with pytest.raises(ExceptionGroup):
+        await registry.call("h", "llm", fail)
+
+
+async def leaves_by_a_proxy(registry: ServiceRegistry) -> None:
+    client = registry.proxy(Client, handler="h", service_type="llm")
+    async for _ in client.items():
+        break
+    await asyncio.sleep(0.02)  # the loop closes what was dropped
+
+
 async def calls_and_is_cancelled(registry: ServiceRegistry) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(HANGS / 5):
@@ -250,18 +284,23 @@ EXITS: dict[Exit, Counts] = {
     calls: SUCCESS,
     calls_in_vain: FAILURE,
     calls_what_hangs: FAILURE,
+    calls_what_does_not_notice: FAILURE,
+    calls_what_fails_in_many_ways: FAILURE,
     calls_and_is_cancelled: NEITHER,
     calls_with_a_deadline: NEITHER,
     streams: SUCCESS,
     streams_nothing: FAILURE,
     streams_what_stalls_at_once: FAILURE,
+    streams_what_does_not_notice: FAILURE,
 }
 
 LONG = {
     takes_too_long,
     does_not_notice_that_it_took_too_long,
     calls_what_hangs,
+    calls_what_does_not_notice,
     streams_what_stalls_at_once,
+    streams_what_does_not_notice,
 }
 
 

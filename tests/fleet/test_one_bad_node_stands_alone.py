@@ -39,7 +39,30 @@ CALLING = """
     return [calls, refused]
 """
 
+GUARDED = """
+    calls = refused = 0
+
+    async def use(_):
+        if "{outcome}" == "failure":
+            raise ConnectionError
+
+    until = time.monotonic() + {seconds}
+    while time.monotonic() < until:
+        try:
+            await registry.call("h", "llm", use)
+        except NoProviderError:
+            refused += 1
+        except ConnectionError:
+            calls += 1
+        else:
+            calls += 1
+        await asyncio.sleep(0.02)
+    await registry.flush()
+    return [calls, refused]
+"""
+
 WAYS = {
+    "guarded": "",
     "plain": "handle.record_{outcome}()",
     "awaited": "await handle.arecord_{outcome}()",
 }
@@ -55,6 +78,8 @@ def register(team: Team, recovery: float, **more: Any) -> None:
 
 
 def calling(way: str, outcome: str, seconds: float) -> str:
+    if way == "guarded":
+        return GUARDED.format(outcome=outcome, seconds=seconds)
     return CALLING.format(report=WAYS[way].format(outcome=outcome), seconds=seconds)
 
 

@@ -163,7 +163,7 @@ class TestACall:
             await registry.call("planner", "llm", Model.complete)
         notes = getattr(told.value, "__notes__", [])
         assert len(notes) == 1
-        assert notes[0].startswith("called in vain: b, z")
+        assert notes[0].startswith("called in vain: b (ConnectionError('b is away')), z (Sad())")
         assert "a (forced_open, again in" in notes[0]
 
     async def test_what_must_not_be_done_twice_is_not(self, registry: ServiceRegistry) -> None:
@@ -261,6 +261,16 @@ class TestACall:
         offer(registry, Model("a"), Model("b"))
         with pytest.raises(NoProviderError, match="of memory"):
             await registry.call("planner", "llm", remember)
+
+        async def forget(_: Model) -> None:
+            await asyncio.sleep(60)
+
+        async def remember_slowly(_: Model) -> None:
+            await registry.call("planner", "memory", forget)
+
+        registry.register_global("memory", Model("m"), name="m", circuit_breaker_config=SLOW)
+        with pytest.raises(CallTimeoutError, match="m did not answer"):
+            await registry.call("planner", "llm", remember_slowly)
         assert await counts(registry, "a") == (0, 0)
 
     @pytest.mark.parametrize(
