@@ -104,7 +104,6 @@ class BreakerHandle:
         breaker, now = self._known(), self._mirror.now()
         stats = stats_of(self.name, breaker, now)
         stats["total_successes"] += self._successes.number(self._key)
-        stats["open_here"] = breaker.is_open_here(now)
         return stats
 
     async def aget_stats(self) -> dict[str, Any]:
