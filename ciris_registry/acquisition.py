@@ -51,7 +51,7 @@ class Acquisition(AbstractAsyncContextManager[Any]):
             await use.raised(late(admitted))
         elif error is None:
             await use.succeeded()
-        elif isinstance(error, Exception):
+        elif isinstance(error, Exception) and not limit.interrupted:
             await use.raised(error)
         else:
             use.abandoned()

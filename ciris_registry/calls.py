@@ -6,9 +6,10 @@ a use means to the breaker, the guard says; who may be called, the resolver.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ciris_registry.errors import CallError, CallTimeoutError, NoProviderError
+from ciris_registry.errors import CallError, CallTimeoutError, ClosedError, NoProviderError
 from ciris_registry.explanation import Explanation
 from ciris_registry.time_limit import TimeLimits
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _NOTHING: Final = object()
 _GOES_ON: Final = frozenset({"failure", "cooldown"})
 """Judgements after which the next candidate is called."""
+
+_IN_VAIN: Final = "called in vain: "
 
 MISTAKES: Final = (TypeError, AttributeError, NameError)
 """What is raised in calling, before there is anything to await, is the program's mistake: it must
@@ -135,6 +138,10 @@ class Calls:
                 if ended.failure is not None:
                     explain(ended.failure, tried, nobody)
                 return ended if tried else Ended(failure=nobody, exhausted=True)
+            except ClosedError:
+                if ended.failure is None:
+                    raise
+                return ended
             ended, further = await self._call(order, admitted, fn, args, kwargs)
             if not further:
                 return ended
@@ -158,7 +165,8 @@ class Calls:
                 pending = fn(admitted.instance, *args, **kwargs)
                 value = await pending if hasattr(pending, "__await__") else _NOTHING
         except Exception as raised:
-            if pending is _NOTHING and isinstance(raised, MISTAKES):
+            # Who is cancelled wants no other answer, whatever the provider makes of it.
+            if limit.interrupted or (pending is _NOTHING and isinstance(raised, MISTAKES)):
                 use.abandoned()
                 raise
             failure = blamed(raised, limit, admitted)
@@ -216,7 +224,11 @@ def explain(failure: Exception, tried: Mapping[str, str], nobody: NoProviderErro
     """Say in a failure who was called in vain, and why nobody else was."""
     others = f"; {nobody}" if any(one.name not in tried for one in nobody.reasons) else ""
     called = ", ".join(f"{name} ({problem})" for name, problem in tried.items())
-    failure.add_note(f"called in vain: {called}{others}")
+    with contextlib.suppress(Exception):  # a program's exceptions need not allow that
+        notes = getattr(failure, "__notes__", [])
+        # One that is raised again and again has ours already.
+        notes[:] = [note for note in notes if not note.startswith(_IN_VAIN)]
+        failure.add_note(f"{_IN_VAIN}{called}{others}")
 
 
 def told(failure: Exception | None) -> str:

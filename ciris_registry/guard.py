@@ -6,6 +6,7 @@ repeat anything; and whatever happens to the report of an outcome, the caller ge
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from ciris_registry.classification import IGNORED, SUCCESS
 from ciris_registry.errors import CallTimeoutError, RegistryError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from ciris_registry.admitted import Admitted
     from ciris_registry.classification import Classifier, Classify, Judgement
     from ciris_registry.slots import Slots
@@ -84,12 +87,13 @@ class Use:
 
     async def raised(self, error: Exception) -> Judgement:
         """It ended with this exception; what that was taken for."""
-        guard, admitted = self._guard, self._ended()
+        admitted, classifier = self._admitted, self._guard.classifier
         if isinstance(error, CallTimeoutError) and error.provider != admitted.registration.name:
             judgement = IGNORED  # of a call inside of this one
         else:
-            judgement = guard.classifier.error(error, self._classify, admitted.classify)
-        await guard.settle(admitted, judgement)
+            with self._judging():
+                judgement = classifier.error(error, self._classify, admitted.classify)
+        await self._guard.settle(self._ended(), judgement)
         return judgement
 
     def counted(self) -> bool:
@@ -106,9 +110,10 @@ class Use:
 
     async def returned(self, value: object) -> Judgement:
         """It ended with this value; what that was taken for."""
-        guard, admitted = self._guard, self._ended()
-        judgement = guard.classifier.value(value, self._classify, admitted.classify)
-        await guard.settle(admitted, judgement)
+        admitted, classifier = self._admitted, self._guard.classifier
+        with self._judging():
+            judgement = classifier.value(value, self._classify, admitted.classify)
+        await self._guard.settle(self._ended(), judgement)
         return judgement
 
     async def succeeded(self) -> None:
@@ -125,6 +130,15 @@ class Use:
         if admitted.permit is not None:
             admitted.handle.give_back(admitted.permit.permit)
         self._guard.free(admitted)
+
+    @contextlib.contextmanager
+    def _judging(self) -> Generator[None]:
+        """A policy may do anything, also end the program: nothing stays taken."""
+        try:
+            yield
+        except BaseException:
+            self.abandoned()
+            raise
 
     def _ended(self) -> Admitted:
         """It is in flight no longer, whatever becomes of the report of its outcome."""

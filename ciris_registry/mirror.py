@@ -218,6 +218,7 @@ class Mirror:
                 raise batch.error
             if batch.snapshot is not None:
                 return batch.snapshot, batch.now, batch.positions.get(cursor, 0) + place
+            self._session.check_open()
             # Whoever asked for all of us was cancelled: ask again.
 
     async def reload(self, store: Store) -> Snapshot:
@@ -314,7 +315,10 @@ class Mirror:
             self._running = None
             batch.finish()
             if self._forming is not None:
-                self._session.spawn(self._run(store, self._forming))
+                waiting = self._forming
+                task = self._session.spawn(self._run(store, waiting))
+                # One that is cancelled before it begins would leave them waiting for ever.
+                task.add_done_callback(lambda ended: ended.cancelled() and waiting.finish())
 
     async def _exact(self, store: Store, batch: _Batch) -> None:
         began = time.monotonic()

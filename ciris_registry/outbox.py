@@ -190,6 +190,9 @@ class Outbox:
                 raise  # what is left waits until Redis is back
             except RegistryError as error:
                 _log.error("%s failed: %s", write.what, error)  # it says it all
+            except Exception:  # noqa: BLE001 # a write may raise anything
+                # Whatever it is, those behind it must not wait for it.
+                _log.exception("%s failed", write.what)
             except BaseException:
                 if not write.repeatable:
                     self._forget(write)

@@ -54,10 +54,12 @@ async def repeatedly(
             if retry is None:
                 return (await attempt()).result()
             return await _Attempts(attempt, soonest, deadline).made(_policy(retry))
-    except TimeoutError:
+    except Exception as error:
+        # Also what somebody has made of being cancelled.
         if deadline is None or not watch.expired():
             raise
-        raise DeadlineExceededError(deadline) from None
+        cause = None if isinstance(error, TimeoutError) else error
+        raise DeadlineExceededError(deadline) from cause
 
 
 class _Attempts:

@@ -14,7 +14,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from ciris_registry.errors import DamagedStateError, StoreUnavailableError
+from ciris_registry.errors import StoreError, StoreUnavailableError
 from ciris_registry.explanation import Explanation
 from ciris_registry.gate import Gate
 from ciris_registry.plans import Plans, load
@@ -135,7 +135,7 @@ class Resolver:
                     continue
                 try:
                     admitted = await self._gate.let_in(mirror, one, passed, settles=settles)
-                except DamagedStateError as error:
+                except StoreError as error:
                     self._complain(one, error)
                     passed.append(Left(one, "damaged"))
                     continue
@@ -213,7 +213,7 @@ class Resolver:
         except StoreUnavailableError:
             return 0
 
-    def _complain(self, registration: Registration, error: DamagedStateError) -> None:
+    def _complain(self, registration: Registration, error: StoreError) -> None:
         if registration.name not in self._damaged:
             self._damaged.add(registration.name)
             _log.warning("%s is passed over: %s", registration.name, error)

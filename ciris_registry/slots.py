@@ -52,6 +52,7 @@ class Slots:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._held: dict[Key, dict[str, bool]] = {}  # whether Redis may have it
         self._returning: dict[Key, list[str]] = {}
+        self._sending: set[Key] = set()
 
     def held(self, service_type: str, name: str) -> int:
         """How many calls of this process hold a slot of a provider."""
@@ -68,8 +69,14 @@ class Slots:
         try:
             store = await self._session.store()
             self._link.check()
-            slot = self._new(one)
+            slot, returning = self._new(one), self._is_returning(one)
             answer = await self._asked(store, one, slot)
+            if answer.word == "full" and (returning or self._is_returning(one)):
+                # Who calls again at once must not be refused for the sake of his own last call.
+                await self._link.attentively(
+                    self._session.spawn(self._outbox.flush(), watched=True)
+                )
+                answer = await self._asked(store, one, slot)
         except StoreUnavailableError:
             return self._by_itself(one, one.max_in_flight)
         finally:
@@ -114,6 +121,10 @@ class Slots:
                 for slot in slots:
                     if slot not in self._held.get(key, ()):
                         self._return(key, slot)
+
+    def _is_returning(self, one: Registration) -> bool:
+        key = (one.service_type, one.name)
+        return key in self._returning or key in self._sending
 
     def _new(self, one: Registration) -> Slot:
         return Slot(one.service_type, one.name, f"{self._session.process}|{next(self._tokens)}")
@@ -161,8 +172,11 @@ class Slots:
         slots = self._returning.pop(key, [])
         if not slots:
             return
+        self._sending.add(key)
         try:
             await store.return_slots(*key, slots)
         except BaseException:
             self._returning[key] = slots + self._returning.get(key, [])
             raise
+        finally:
+            self._sending.discard(key)

@@ -10,7 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from ciris_registry.calls import MISTAKES, blamed, explain, goes_on, late, told, unusable
-from ciris_registry.errors import CallError, NoProviderError
+from ciris_registry.errors import CallError, ClosedError, NoProviderError
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -76,6 +76,8 @@ async def stream(
         except NoProviderError as nobody:
             explain(failure, tried, nobody)
             raise failure from failure.__cause__
+        except ClosedError:
+            raise failure from failure.__cause__
 
 
 class _Source:
@@ -84,6 +86,7 @@ class _Source:
     def __init__(self, calls: Calls, admitted: Admitted) -> None:
         self._calls = calls
         self._admitted = admitted
+        self._given: object = None
         self._items: AsyncIterator[Any] | None = None
 
     async def first(
@@ -100,7 +103,7 @@ class _Source:
                 given = await given  # clients do that send the request first
             if not hasattr(given, "__aiter__"):
                 raise _MistakeError(CallError(unusable(given, streams=True)))
-            self._items = aiter(given)
+            self._given, self._items = given, aiter(given)
             return await anext(self._items, _END)
 
         item = await self._limited(begin())
@@ -115,12 +118,16 @@ class _Source:
         return await self._limited(anext(self._items, _END))
 
     async def aclose(self) -> None:
-        """End it, if it can be ended."""
-        close: Callable[[], Awaitable[object]] | None = getattr(self._items, "aclose", None)
-        if close is not None:
+        """End it, and what it was made of, if they can be ended."""
+        ending: list[Any] = [self._items]
+        if self._given is not self._items:
+            ending.append(self._given)
+        for one in ending:
             # Whatever a provider does when nobody listens any more is nobody's business.
             with contextlib.suppress(Exception), self._calls.limit(self._admitted):
-                await close()
+                close: Callable[[], Awaitable[object]] | None = getattr(one, "aclose", None)
+                if close is not None:
+                    await close()
 
     async def _limited(self, work: Awaitable[Any]) -> Any:
         limit = self._calls.limit(self._admitted)
@@ -130,6 +137,8 @@ class _Source:
         except _MistakeError:
             raise
         except Exception as raised:
+            if limit.interrupted:
+                raise _MistakeError(raised) from raised
             raise _FailedError(blamed(raised, limit, self._admitted)) from raised
         if limit.expired:  # and whoever was asked made an item of it
             raise _FailedError(late(self._admitted))
@@ -145,7 +154,7 @@ class _FailedError(Exception):
 
 
 class _MistakeError(Exception):
-    """The program has called what cannot be called, or gives no stream."""
+    """What is not the provider's: a call that cannot be made, or what a cancellation became."""
 
     def __init__(self, mistake: Exception) -> None:
         super().__init__(mistake)

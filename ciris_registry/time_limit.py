@@ -71,6 +71,12 @@ class TimeLimit:
             if kind is asyncio.CancelledError and not others:
                 raise TimeoutError from error
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody else has cancelled the task, whatever the block has made of that."""
+        task = self._task()
+        return task is not None and task.cancelling() > self._cancelling
+
     def expire(self) -> None:
         """It has taken too long."""
         self.expired = True

@@ -109,7 +109,12 @@ class Transport:
             StoreError: Redis refuses.
         """
         numkeys, values = script.arrange(keys, args)
-        packed = _pack(("EVALSHA", script.sha, numkeys, *values))
+        try:
+            packed = _pack(("EVALSHA", script.sha, numkeys, *values))
+        except UnicodeEncodeError:
+            # A reason, or a name of a host, that a file system gave: see os.fsdecode.
+            values = [one if isinstance(one, int) else _clean(one) for one in values]
+            packed = _pack(("EVALSHA", script.sha, numkeys, *values))
 
         async def call() -> list[Any]:
             async with self._turns, _limited(REPLY_TIMEOUT):
@@ -234,6 +239,11 @@ async def _limited(seconds: float) -> AsyncGenerator[None]:
             yield
     except TimeoutError:
         raise RedisTimeoutError(f"no answer within {seconds:g} s") from None
+
+
+def _clean(text: str) -> str:
+    """What can be written of a text, with ``?`` for the rest."""
+    return text.encode("utf-8", "replace").decode()
 
 
 async def _exchange(connection: Any, packed: bytes) -> object:
