@@ -183,7 +183,9 @@ async def test_the_error_of_the_last_one_says_who_was_called_in_vain(
         registry.register_global("llm", Client(name, OSError(name)), name=name)
     with pytest.raises(OSError, match="second") as raised:
         await registry.call("planner", "llm", Client.complete, "Hello?")
-    assert raised.value.__notes__ == ["called in vain: first, second"]
+    assert raised.value.__notes__ == [
+        "called in vain: first (OSError('first')), second (OSError('second'))"
+    ]
 
 
 async def test_with_retry_all_are_called_again(registry: ServiceRegistry) -> None:
