@@ -464,8 +464,10 @@ HOLD = """
     registry.register("h", "llm", Client(), name="shared", circuit_breaker_config=config)
     await registry.flush()
     await handle.arecord_failure()
+    await asyncio.sleep(0.01)  # a recovery time of 0 is a millisecond
     holding = asyncio.create_task(hold())
     while not handle.in_flight:
+        assert not holding.done(), holding
         await asyncio.sleep(0.005)
     return len(asyncio.all_tasks()) > 1
 """
