@@ -90,6 +90,7 @@ class Transport:
         self._trouble = trouble
         self._answered = answered
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._closed = False
 
     async def run(
         self,
@@ -118,6 +119,7 @@ class Transport:
 
         async def call() -> list[Any]:
             async with self._turns, _limited(REPLY_TIMEOUT):
+                self._check_open()
                 connection = await self._pool.get_connection()
                 try:
                     try:
@@ -126,7 +128,7 @@ class Transport:
                         in_full = _pack(("EVAL", script.text, numkeys, *values))
                         reply = await _exchange(connection, in_full)
                 finally:
-                    await self._pool.release(connection)
+                    await self.give_back(connection)
             return cast("list[Any]", reply)
 
         return await self.attempt(call, repeatable=repeatable)
@@ -182,9 +184,20 @@ class Transport:
         """A connection of one's own."""
         return Line(self, self._pool)
 
+    async def give_back(self, connection: Any) -> None:
+        """A connection of the pool is free; one that was opened while all were closed is closed."""
+        await self._pool.release(connection)
+        if self._closed:
+            await connection.disconnect()
+
     async def aclose(self) -> None:
         """Close the client's connections."""
+        self._closed = True
         await self._client.aclose()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailableError(self._location, "it was closed here")
 
     def _explained(self, error: Exception) -> Exception:
         text = str(error) or type(error).__name__
@@ -228,7 +241,7 @@ class Line:
         """Give the connection back."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            await self._pool.release(connection)
+            await self._transport.give_back(connection)
 
 
 @contextlib.asynccontextmanager
