@@ -28,18 +28,15 @@ from ciris_registry import (
     ServiceRegistry,
     cooldown,
 )
+from tests.tour.models import Model, Sad, counts, offer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     New = Callable[..., ServiceRegistry]
 
 ONCE = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=0.1, success_threshold=1)
 SLOW = CircuitBreakerConfig(failure_threshold=100, timeout_duration=0.05)
-
-
-class Sad(Exception):  # noqa: N818 # it reads better
-    """What a provider raises."""
 
 
 class Limited(Exception):  # noqa: N818 # as above
@@ -51,48 +48,10 @@ class Limited(Exception):  # noqa: N818 # as above
         self.headers = {name.replace("_", "-"): text for name, text in headers.items()}
 
 
-class Model:
-    """A provider that says its name, or fails, as often as it is told."""
-
-    def __init__(self, name: str, *failures: Exception) -> None:
-        self.name = name
-        self.failures = list(failures)
-        self.asked = 0
-
-    async def complete(self, prompt: str = "") -> str:
-        self.asked += 1
-        if self.failures:
-            raise self.failures.pop(0)
-        return f"{self.name} {prompt}".strip()
-
-    async def tokens(self, count: int, broken_at: int = -1) -> AsyncIterator[str]:
-        self.asked += 1
-        for number in range(count):
-            if number == broken_at or (number == 0 and self.failures):
-                raise self.failures.pop(0) if self.failures else Sad
-            yield f"{self.name}{number}"
-
-    async def opened(self, count: int) -> AsyncIterator[str]:
-        return self.tokens(count)
-
-
 @pytest.fixture
 def registry(new_registry: New) -> ServiceRegistry:
     """One of the default mode."""
     return new_registry(consistency="cached")
-
-
-def offer(registry: ServiceRegistry, *models: Model, **options: Any) -> None:
-    """The first one comes first."""
-    for model in models:
-        registry.register_global("llm", model, **{"name": model.name, **options})
-
-
-async def counts(registry: ServiceRegistry, name: str) -> tuple[int, int]:
-    """The successes and failures of a provider, as they are in Redis."""
-    await registry.flush()
-    stats = await registry.breaker("llm", name).aget_stats()
-    return stats["total_successes"], stats["total_failures"]
 
 
 class TestABlock:
