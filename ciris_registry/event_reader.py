@@ -6,25 +6,25 @@ and the events counts that many times: there is no task for a read, and no pool.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
 from ciris_registry.events import Event
 from ciris_registry.readback import paired
+from ciris_registry.wire import InterruptedWaitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ciris_registry.transport import Line
+    from ciris_registry.transport import Transport
 
 
 class EventReader:
     """Reads the streams of a namespace; an async context, which owns the connection."""
 
-    def __init__(self, line: Line, stream_of: Callable[[str], str]) -> None:
-        self._line = line
+    def __init__(self, transport: Transport, stream_of: Callable[[str], str]) -> None:
+        self._transport = transport
+        self._line = transport.line()
         self._stream_of = stream_of
-        self._reading: asyncio.Timeout | None = None
         self._interrupted = False
 
     async def __aenter__(self) -> Self:
@@ -36,8 +36,7 @@ class EventReader:
     def interrupt(self) -> None:
         """End the read that waits now, or the next one if none does; to be called in its loop."""
         self._interrupted = True
-        if self._reading is not None and not self._reading.expired():
-            self._reading.reschedule(0)
+        self._line.interrupt()
 
     async def after(self, places: Mapping[str, str], block: int) -> list[Event] | None:
         """Events behind the given id of each service type, oldest first in each.
@@ -58,17 +57,15 @@ class EventReader:
             *types,
             *places.values(),
         )
+        reply: list[Any] | None = None
         try:
-            async with asyncio.timeout(None) as self._reading:
-                if self._interrupted:
-                    return None
-                reply: list[Any] | None = await self._line.ask(command)
-        except TimeoutError:
             if not self._interrupted:
-                raise
+                reply = await self._transport.wait(self._line, command)
+        except InterruptedWaitError:
+            self._interrupted = True
+        if self._interrupted:
+            self._interrupted = False
             return None
-        finally:
-            self._reading, self._interrupted = None, False
         return [
             Event.parse(types[stream], entry_id, dict(paired(fields)))
             for stream, entries in reply or ()

@@ -153,6 +153,7 @@ class Session:
         self._closed = True
         if self._forked:
             return
+        self._link.cut("this registry is closed")  # so that nobody waits for the end of a doubt
         if self._loop is asyncio.get_running_loop():
             own = {task for task in self._tasks if task is not asyncio.current_task()}
             for task in own:

@@ -522,7 +522,7 @@ class Store:
 
     def event_reader(self) -> EventReader:
         """What reads the streams as they grow, on a connection of its own."""
-        return EventReader(self._transport.line(), lambda one: self.keys(one).events)
+        return EventReader(self._transport, lambda one: self.keys(one).events)
 
     async def _run(
         self,

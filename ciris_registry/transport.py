@@ -31,6 +31,7 @@ from ciris_registry.errors import (
     StoreUnavailableError,
     UncertainWriteError,
 )
+from ciris_registry.line import Line
 from ciris_registry.retrying import UNREACHABLE, never_sent, persistently
 from ciris_registry.scripts import load_scripts
 from ciris_registry.settings import REPLY_TIMEOUT
@@ -58,10 +59,6 @@ writes its own words before the error of a command in a script."""
 _NOT_LET_IN: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
 _WRONG_DATABASE: Final = "DB index is out of range"
 
-AT_ONCE: Final = 64
-"""Scripts that one process has under way at a time, each on a connection of its own; more wait for
-their turn. Commands that block on the server are not among them, and hold up nobody."""
-
 
 class Transport:
     """One client, which belongs to one event loop.
@@ -82,14 +79,12 @@ class Transport:
     ) -> None:
         self.scripts: Mapping[str, Script] = load_scripts()
         self._client = client
-        # redis-py leaves much of its pools and connections without types.
-        self._pool: Any = client.connection_pool
+        self._line = self.line()
         self._location = location
         self._patience = patience
         self._revive = revive
         self._trouble = trouble
         self._answered = answered
-        self._turns = asyncio.Semaphore(AT_ONCE)
         self._closed = False
 
     async def run(
@@ -118,20 +113,19 @@ class Transport:
             packed = _pack(("EVALSHA", script.sha, numkeys, *values))
 
         async def call() -> list[Any]:
-            async with self._turns, _limited(REPLY_TIMEOUT):
-                self._check_open()
-                connection = await self._pool.get_connection()
-                try:
-                    try:
-                        reply = await _exchange(connection, packed)
-                    except NoScriptError:
-                        in_full = _pack(("EVAL", script.text, numkeys, *values))
-                        reply = await _exchange(connection, in_full)
-                finally:
-                    await self.give_back(connection)
+            self._check_open()
+            try:
+                reply = await self._line.ask(packed)
+            except NoScriptError:
+                reply = await self._line.ask(_pack(("EVAL", script.text, numkeys, *values)))
             return cast("list[Any]", reply)
 
         return await self.attempt(call, repeatable=repeatable)
+
+    async def wait(self, line: Line, command: tuple[str | int, ...]) -> Any:  # whatever it answers
+        """Send a command that waits on the server, and would hold up others on their line."""
+        packed = _pack(command)
+        return await self.attempt(lambda: line.ask(packed))
 
     async def command(
         self, call: Callable[[Redis], Awaitable[Any]], limit: float = REPLY_TIMEOUT
@@ -181,18 +175,13 @@ class Transport:
             raise self._explained(error) from None
 
     def line(self) -> Line:
-        """A connection of one's own."""
-        return Line(self, self._pool)
-
-    async def give_back(self, connection: Any) -> None:
-        """A connection of the pool is free; one that was opened while all were closed is closed."""
-        await self._pool.release(connection)
-        if self._closed:
-            await connection.disconnect()
+        """A line of one's own, to be closed by whoever asked for it."""
+        return Line(self._client.connection_pool)
 
     async def aclose(self) -> None:
-        """Close the client's connections."""
+        """Close the connections."""
         self._closed = True
+        await self._line.aclose()
         await self._client.aclose()
 
     def _check_open(self) -> None:
@@ -212,38 +201,6 @@ class Transport:
         return StoreError(self._location, text)
 
 
-class Line:
-    """One connection, kept for commands that wait on the server and so hold up nobody else."""
-
-    def __init__(self, transport: Transport, pool: Any) -> None:
-        self._transport = transport
-        self._pool = pool
-        self._connection: Any = None
-
-    async def ask(self, command: tuple[str | int, ...]) -> Any:  # whatever it answers
-        """Send a command that is no script; its reply as it came.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-            StoreError: Redis refuses.
-        """
-        packed = _pack(command)
-
-        async def call() -> object:
-            async with _limited(REPLY_TIMEOUT):
-                if self._connection is None:
-                    self._connection = await self._pool.get_connection()
-                return await _exchange(self._connection, packed)
-
-        return await self._transport.attempt(call)
-
-    async def aclose(self) -> None:
-        """Give the connection back."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await self._transport.give_back(connection)
-
-
 @contextlib.asynccontextmanager
 async def _limited(seconds: float) -> AsyncGenerator[None]:
     """Give up after so many seconds."""
@@ -257,16 +214,6 @@ async def _limited(seconds: float) -> AsyncGenerator[None]:
 def _clean(text: str) -> str:
     """What can be written of a text, with ``?`` for the rest."""
     return text.encode("utf-8", "replace").decode()
-
-
-async def _exchange(connection: Any, packed: bytes) -> object:
-    """One command and its reply, without what redis-py does around every command of its own.
-
-    Packed by hiredis, it takes a third of the time. Whatever fails or is cancelled, redis-py has
-    closed the connection.
-    """
-    await connection.send_packed_command(packed, check_health=False)
-    return await connection.read_response()
 
 
 async def _cancellable(call: Callable[[], Awaitable[_R]]) -> _R:

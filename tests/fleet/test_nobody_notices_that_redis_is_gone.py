@@ -10,7 +10,7 @@ import pytest
 
 from ciris_registry import RegistrySettings, ServiceRegistry
 from tests.fleet.outages import REGISTER, RESOLVE, STOP, STORE_TIMEOUT, wait_for, wait_for_away
-from tests.waiting import wait_until
+from tests.waiting import async_wait_until, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,6 +216,7 @@ async def test_a_resolve_does_not_wait_for_a_comparison_that_hangs(server: Serve
         registry.register("h", "llm", object())
         assert await registry.get_service("h", "llm") is not None
         mirror = registry._views.mirror("llm")
+        await async_wait_until(lambda: mirror.place and mirror._running is None)
         server.freeze()
         hanging = asyncio.ensure_future(mirror.sync(await registry._session.store()))
         await asyncio.sleep(0.01)

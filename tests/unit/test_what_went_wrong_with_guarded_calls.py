@@ -32,6 +32,7 @@ class Model:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.reached = asyncio.Event()
 
 
 @pytest.fixture
@@ -50,6 +51,7 @@ async def failures(registry: ServiceRegistry, name: str) -> int:
 
 async def makes_something_else_of_it(model: Model) -> str:
     """As a task group does whose other task fails while it is cancelled."""
+    model.reached.set()
     if model.name == "a":
         try:
             await asyncio.sleep(60)
@@ -79,8 +81,9 @@ async def by_acquire(registry: ServiceRegistry) -> object:
 async def test_a_cancelled_caller_was_served_by_another_provider_and_the_first_one_blamed(
     registry: ServiceRegistry, way: Callable[[ServiceRegistry], Any]
 ) -> None:
+    first = await registry.get_service("h", "llm")
     task = asyncio.create_task(way(registry))
-    await asyncio.sleep(SHORT)
+    await first.reached.wait()
     task.cancel()
     with pytest.raises(ValueError, match="cleaning up failed"):
         await task

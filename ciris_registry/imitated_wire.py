@@ -1,0 +1,52 @@
+"""What a wire does, over a connection of fakeredis, which has no socket."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from ciris_registry.settings import REPLY_TIMEOUT
+from ciris_registry.wire import InterruptedWaitError
+
+
+class ImitatedWire:
+    """One connection, on which commands take turns; redis-py opens it again when it is closed."""
+
+    usable = True
+    ended = False
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._turn = asyncio.Lock()
+        self._waiting: asyncio.Timeout | None = None
+        self._interrupted = False
+
+    async def ask(self, packed: bytes) -> Any:  # whatever the server answers
+        """As ``Wire.ask``."""
+        async with self._turn:
+            try:
+                async with asyncio.timeout(REPLY_TIMEOUT) as self._waiting:
+                    await self._connection.connect()
+                    await self._connection.send_packed_command(packed, check_health=False)
+                    return await self._connection.read_response()
+            except TimeoutError:
+                if self._interrupted:
+                    raise InterruptedWaitError from None
+                raise RedisTimeoutError(f"no answer within {REPLY_TIMEOUT:g} s") from None
+            finally:
+                self._waiting, self._interrupted = None, False
+
+    def interrupt(self) -> None:
+        """As ``Wire.interrupt``."""
+        if self._waiting is not None and not self._waiting.expired():
+            self._interrupted = True
+            self._waiting.reschedule(0)
+
+    def retire(self) -> None:
+        """As ``Wire.retire``."""
+
+    async def aclose(self) -> None:
+        """Close it."""
+        await self._connection.disconnect()

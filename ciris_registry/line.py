@@ -1,0 +1,102 @@
+"""The way to the server that many calls share: a wire, and another one when that has broken."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from ciris_registry.imitated_wire import ImitatedWire
+from ciris_registry.settings import REPLY_TIMEOUT
+from ciris_registry.wire import InterruptedWaitError, Wire
+
+
+class Line:
+    """Belongs to one event loop. What it has opened is closed by ``aclose``, and not before."""
+
+    def __init__(self, pool: Any) -> None:  # redis-py leaves much of its pools without types
+        self._pool = pool
+        self._wire: Wire | ImitatedWire | None = None
+        self._retired: list[Wire | ImitatedWire] = []
+        self._opening = asyncio.Lock()
+        self._failure: Exception | None = None
+        self._closed = False
+        self._interruptions = 0
+
+    async def ask(self, packed: bytes) -> Any:  # whatever the server answers
+        """Send one command; its reply.
+
+        Raises:
+            redis.exceptions.RedisError: The server refuses, or is away.
+            InterruptedWaitError: ``interrupt`` was called meanwhile.
+        """
+        wire = self._wire
+        if wire is None or not wire.usable:
+            interruptions = self._interruptions
+            wire = await self._opened()
+            if self._interruptions != interruptions:
+                raise InterruptedWaitError
+        return await wire.ask(packed)
+
+    def interrupt(self) -> None:
+        """End the wait of all who ask now."""
+        self._interruptions += 1
+        if self._wire is not None:
+            self._wire.interrupt()
+
+    async def aclose(self) -> None:
+        """Close it for good."""
+        self._closed = True
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            self._retired.append(wire)
+        while self._retired:
+            await self._retired.pop().aclose()
+
+    async def _opened(self) -> Wire | ImitatedWire:
+        """A wire that can be used; those who wait for it share one attempt, also if it fails."""
+        known = self._failure
+        async with self._opening:
+            if self._wire is not None and self._wire.usable:
+                return self._wire
+            if self._failure is not None and self._failure is not known:
+                raise self._failure.with_traceback(None)
+            await self._put_away()
+            try:
+                wire = await _connected(self._pool)
+            except (RedisError, OSError) as error:
+                self._failure = error
+                raise
+            if self._closed:
+                await wire.aclose()
+                raise RedisConnectionError("it was closed here")
+            self._wire, self._failure = wire, None
+            return wire
+
+    async def _put_away(self) -> None:
+        """Let the wire that cannot be used end by itself, and close those that have ended."""
+        if self._wire is not None:
+            self._wire.retire()
+            self._retired.append(self._wire)
+            self._wire = None
+        for wire in [one for one in self._retired if one.ended]:
+            self._retired.remove(wire)
+            await wire.aclose()
+
+
+async def _connected(pool: Any) -> Wire | ImitatedWire:
+    connection = pool.make_connection()
+    try:
+        async with asyncio.timeout(REPLY_TIMEOUT):
+            await connection.connect()
+    except BaseException as error:
+        await connection.disconnect()
+        if isinstance(error, TimeoutError):
+            raise RedisTimeoutError(f"no answer within {REPLY_TIMEOUT:g} s") from None
+        raise
+    if isinstance(connection._writer, asyncio.StreamWriter):  # noqa: SLF001
+        return Wire(connection)
+    return ImitatedWire(connection)

@@ -1,0 +1,158 @@
+"""A connection on which commands follow each other at once, and replies come in their order.
+
+redis-py opens and closes it: addresses, TLS, logins, databases. What it does around each command in
+between takes several times as long as the server, and every process of a fleet would pay that for
+every opening. It refuses to try anything again, and to say what a failure means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import hiredis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from ciris_registry.settings import REPLY_TIMEOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LAST_LOOK: Final = 0.05
+"""Seconds from when a wire seems to be dead until it is given up: this process may have been
+stopped, and then reads first what has arrived meanwhile."""
+
+_NOTHING: Final = object()
+
+
+class InterruptedWaitError(Exception):
+    """Somebody here has ended the wait for a reply."""
+
+
+class Wire(asyncio.Protocol):
+    """One open connection, taken over from redis-py until it closes it.
+
+    A wire is ``usable`` until it breaks, or has been silent since somebody gave up waiting.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._transport: asyncio.Transport = connection._writer.transport  # noqa: SLF001
+        # It is told what redis-py waits for when it closes the connection.
+        self._streams = cast("asyncio.Protocol", self._transport.get_protocol())
+        self._replies = hiredis.Reader(
+            encoding="utf-8",
+            # A field that someone damaged by hand must be readable to be reported.
+            errors="backslashreplace",
+            replyError=connection._parser.parse_error,  # noqa: SLF001
+            notEnoughData=_NOTHING,
+        )
+        self._loop = asyncio.get_running_loop()
+        self._asked: deque[asyncio.Future[Any]] = deque()
+        self._heard_at = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+        self._doubtful = self._retired = self._broken = False
+        self._transport.set_protocol(self)
+
+    @property
+    def usable(self) -> bool:
+        """Whether more may be asked on it."""
+        return not (self._broken or self._doubtful)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is closed, but for what redis-py keeps of it."""
+        return self._broken
+
+    async def ask(self, packed: bytes) -> Any:  # whatever the server answers
+        """Send one command, and wait for its reply as long as the server answers anything.
+
+        Raises:
+            redis.exceptions.RedisError: The server refuses, or the wire breaks.
+            InterruptedWaitError: ``interrupt`` was called meanwhile.
+        """
+        if self._broken:
+            raise RedisConnectionError("the connection was closed")
+        reply: asyncio.Future[Any] = self._loop.create_future()
+        if not self._asked:
+            self._heard_at = self._loop.time()
+        self._asked.append(reply)
+        self._transport.write(packed)
+        if self._watch is None:
+            self._watch = self._loop.call_later(REPLY_TIMEOUT, self._look)
+        try:
+            return await reply
+        except asyncio.CancelledError:
+            self._doubtful = True
+            raise
+
+    def interrupt(self) -> None:
+        """Break it, and let those who wait go on."""
+        self._break(InterruptedWaitError)
+
+    def retire(self) -> None:
+        """Another one has taken its place: it ends with the last reply that somebody waits for."""
+        self._retired = True
+        if all(reply.done() for reply in self._asked):
+            self._transport.abort()
+
+    async def aclose(self) -> None:
+        """Close it."""
+        self._forget_watch()
+        await self._connection.disconnect()
+
+    def data_received(self, data: bytes) -> None:
+        """Give each reply to whoever asked for it."""
+        self._replies.feed(data)
+        self._doubtful = False
+        self._heard_at = self._loop.time()
+        while (reply := self._replies.gets()) is not _NOTHING:
+            waiting = self._asked.popleft()
+            if waiting.done():
+                continue
+            if isinstance(reply, Exception):
+                waiting.set_exception(reply)
+            else:
+                waiting.set_result(reply)
+        if self._retired:
+            self.retire()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is closed, by whomever."""
+        self._break(lambda: _lost(exc))
+        self._streams.connection_lost(exc)
+
+    def _break(self, error: Callable[[], Exception]) -> None:
+        self._broken = True
+        self._forget_watch()
+        while self._asked:
+            waiting = self._asked.popleft()
+            if not waiting.done():
+                waiting.set_exception(error())
+        self._transport.abort()
+
+    def _look(self, *, again: bool = False) -> None:
+        """Whether the server has answered anything for as long as somebody may wait."""
+        self._watch = None
+        if not self._asked:
+            return
+        left = self._heard_at + REPLY_TIMEOUT - self._loop.time()
+        if left > 0:
+            self._watch = self._loop.call_later(left, self._look)
+        elif not again:
+            self._watch = self._loop.call_later(_LAST_LOOK, lambda: self._look(again=True))
+        else:
+            self._break(lambda: RedisTimeoutError(f"no answer within {REPLY_TIMEOUT:g} s"))
+
+    def _forget_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+
+def _lost(exc: Exception | None) -> RedisConnectionError:
+    error = RedisConnectionError(str(exc) if exc else "Connection closed by server.")
+    error.__cause__ = exc
+    return error
