@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import hiredis
@@ -108,21 +109,24 @@ class Wire(asyncio.Protocol):
         self._replies.feed(data)
         self._doubtful = False
         self._heard_at = self._loop.time()
-        while (reply := self._replies.gets()) is not _NOTHING:
-            waiting = self._asked.popleft()
-            if waiting.done():
-                continue
-            if isinstance(reply, Exception):
-                waiting.set_exception(reply)
-            else:
-                waiting.set_result(reply)
+        try:
+            while (reply := self._replies.gets()) is not _NOTHING:
+                waiting = self._asked.popleft()
+                if waiting.done():
+                    continue
+                if isinstance(reply, Exception):
+                    waiting.set_exception(reply)
+                else:
+                    waiting.set_result(reply)
+        except (hiredis.ProtocolError, IndexError) as error:
+            self._break(partial(RedisConnectionError, f"this is no Redis: {error}"))
         if self._retired:
             self.retire()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is closed, by whomever."""
-        self._break(lambda: _lost(exc))
-        self._streams.connection_lost(exc)
+        self._break(partial(_lost, exc))
+        self._streams.connection_lost(None)  # who asked has been told
 
     def _break(self, error: Callable[[], Exception]) -> None:
         self._broken = True
@@ -142,9 +146,9 @@ class Wire(asyncio.Protocol):
         if left > 0:
             self._watch = self._loop.call_later(left, self._look)
         elif not again:
-            self._watch = self._loop.call_later(_LAST_LOOK, lambda: self._look(again=True))
+            self._watch = self._loop.call_later(_LAST_LOOK, partial(self._look, again=True))
         else:
-            self._break(lambda: RedisTimeoutError(f"no answer within {REPLY_TIMEOUT:g} s"))
+            self._break(partial(RedisTimeoutError, f"no answer within {REPLY_TIMEOUT:g} s"))
 
     def _forget_watch(self) -> None:
         if self._watch is not None:
