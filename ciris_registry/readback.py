@@ -80,15 +80,14 @@ def parse_breaker(
 def update_breaker(breaker: BreakerState, fields: Mapping[str, str]) -> list[str]:
     """Write the state that a script answered over a breaker; the names of damaged fields."""
     damaged: list[str] = []
-    for name in COUNTERS:
-        text = fields.get(name, "0")
-        try:
-            number = int(text)
-        except (ValueError, TypeError, OverflowError):  # an event may tell anything
-            number = _MOST + 1
-        if abs(number) > _MOST:
-            damaged.append(f"{name} is {_shown(text)}")
-            number = 0
+    try:
+        numbers = [int(fields[name]) for name in COUNTERS]
+        readable = min(numbers) >= -_MOST and max(numbers) <= _MOST
+    except (KeyError, ValueError, TypeError, OverflowError):  # an event may tell anything
+        numbers, readable = [], False
+    if not readable:
+        numbers = [_number(name, fields.get(name, "0"), damaged) for name in COUNTERS]
+    for name, number in zip(COUNTERS, numbers, strict=True):
         setattr(breaker, name, number)
     state, override = fields.get("state", "closed"), fields.get("override", "")
     try:
@@ -120,6 +119,17 @@ def remembered(breaker: BreakerState) -> dict[str, str]:
         "override_by": breaker.override_by,
         **counted,
     }
+
+
+def _number(name: str, text: object, damaged: list[str]) -> int:
+    try:
+        number = int(cast("str", text))
+    except (ValueError, TypeError, OverflowError):
+        number = _MOST + 1
+    if abs(number) <= _MOST:
+        return number
+    damaged.append(f"{name} is {_shown(text)}")
+    return 0
 
 
 def _shown(text: object) -> str:

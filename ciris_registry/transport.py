@@ -7,7 +7,6 @@ what any script means.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -37,7 +36,7 @@ from ciris_registry.scripts import load_scripts
 from ciris_registry.settings import REPLY_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from redis.asyncio import Redis
 
@@ -112,15 +111,15 @@ class Transport:
             values = [one if isinstance(one, int) else _clean(one) for one in values]
             packed = _pack(("EVALSHA", script.sha, numkeys, *values))
 
-        async def call() -> list[Any]:
-            self._check_open()
-            try:
-                reply = await self._line.ask(packed)
-            except NoScriptError:
-                reply = await self._line.ask(_pack(("EVAL", script.text, numkeys, *values)))
-            return cast("list[Any]", reply)
-
-        return await self.attempt(call, repeatable=repeatable)
+        self._check_open()
+        line = self._line
+        reply: list[Any]
+        try:
+            reply = await self.attempt(lambda: line.ask(packed), repeatable=repeatable)
+        except NoScriptError:
+            in_full = _pack(("EVAL", script.text, numkeys, *values))
+            reply = await self.attempt(lambda: line.ask(in_full), repeatable=repeatable)
+        return reply
 
     async def wait(self, line: Line, command: tuple[str | int, ...]) -> Any:  # whatever it answers
         """Send a command that waits on the server, and would hold up others on their line."""
@@ -131,48 +130,45 @@ class Transport:
         self, call: Callable[[Redis], Awaitable[Any]], limit: float = REPLY_TIMEOUT
     ) -> Any:  # Any ends in the store
         """Send one of redis-py's own commands, and wait no longer than ``limit`` seconds."""
-
-        async def limited() -> Any:  # whatever the command answers
-            async with _limited(limit):
-                return await call(self._client)
-
-        return await self.attempt(limited)
+        return await self.attempt(lambda: _limited(call(self._client), limit))
 
     async def attempt(
-        self,
-        call: Callable[[], Awaitable[_R]],
-        *,
-        repeatable: bool = True,
-    ) -> _R:
+        self, call: Callable[[], Awaitable[Any]], *, repeatable: bool = True
+    ) -> Any:  # whatever the call answers
         """The first try without any ado; what it takes to go on only if that failed."""
-
-        # tenacity awaits what a coroutine function returns, and not what a lambda does.
-        async def once() -> _R:
-            reply = await _cancellable(call)
-            self._answered()
-            return reply
-
         try:
-            return await once()
+            reply = await call()
+        except NoScriptError:
+            raise
         except UNREACHABLE as error:
-            failure: Exception = error
+            return await self._persist(call, error, repeatable=repeatable)
         except RedisError as error:
             raise self._explained(error) from None
+        self._answered()
+        return reply
+
+    async def _persist(
+        self, call: Callable[[], Awaitable[Any]], failure: Exception, *, repeatable: bool
+    ) -> Any:
+        async def once() -> Any:  # tenacity awaits no more than what a coroutine function returns
+            return await call()
+
         try:
             if self._patience > 0:
                 await self._revive()
-            return await persistently(
-                once,
-                patience=self._patience,
-                repeatable=repeatable,
-                after=failure,
+            reply = await persistently(
+                once, patience=self._patience, repeatable=repeatable, after=failure
             )
+        except NoScriptError:
+            raise
         except (RedisError, OSError) as error:
             self._trouble(error)
             lost = isinstance(error, UNREACHABLE) and not repeatable and not never_sent(error)
             if lost:
                 raise UncertainWriteError(self._location, str(error)) from None
             raise self._explained(error) from None
+        self._answered()
+        return reply
 
     def line(self) -> Line:
         """A line of one's own, to be closed by whoever asked for it."""
@@ -201,31 +197,24 @@ class Transport:
         return StoreError(self._location, text)
 
 
-@contextlib.asynccontextmanager
-async def _limited(seconds: float) -> AsyncGenerator[None]:
-    """Give up after so many seconds."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise RedisTimeoutError(f"no answer within {seconds:g} s") from None
-
-
 def _clean(text: str) -> str:
     """What can be written of a text, with ``?`` for the rest."""
     return text.encode("utf-8", "replace").decode()
 
 
-async def _cancellable(call: Callable[[], Awaitable[_R]]) -> _R:
-    """Await a call without losing a cancellation.
+async def _limited(work: Awaitable[_R], seconds: float) -> _R:
+    """Wait for one of redis-py's commands for so many seconds, and lose no cancellation.
 
-    Under Python 3.11, redis-py's ``asyncio.wait_for`` drops one that comes together with the end of
-    sending. The call then goes on, and may fail, as whoever cancelled it closes its connection.
+    Under Python 3.11, its ``asyncio.wait_for`` drops one that comes together with the end of
+    sending. The command then goes on, and may fail, as whoever cancelled it closes its connection.
     """
     task = cast("asyncio.Task[object]", asyncio.current_task())
     before = task.cancelling()
     try:
-        return await call()
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError:
+        raise RedisTimeoutError(f"no answer within {seconds:g} s") from None
     finally:
         if task.cancelling() > before:
             raise asyncio.CancelledError

@@ -75,7 +75,7 @@ class Wire(asyncio.Protocol):
             InterruptedWaitError: ``interrupt`` was called meanwhile.
         """
         if self._broken:
-            raise RedisConnectionError("the connection was closed")
+            raise RedisConnectionError("Connection closed by server.")
         reply: asyncio.Future[Any] = self._loop.create_future()
         if not self._asked:
             self._heard_at = self._loop.time()

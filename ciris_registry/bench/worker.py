@@ -32,9 +32,9 @@ PROVIDER: Final = "only"
 
 BREAKER: Final = CircuitBreakerConfig(failure_threshold=5, recovery_timeout=600.0)
 
-_LOOK: Final = 0.005
-"""Seconds after which a watcher looks though it has heard nothing. Watchers that looked every
-millisecond would take the processors away from whoever is to tell them: twenty of them, one."""
+_LOOK: Final = 0.1
+"""Seconds after which a watcher looks though it has heard nothing. Twenty watchers that looked all
+the time would take the processors away from whoever is to tell them."""
 
 _TELL: Final = 0.03
 """Seconds until a watcher says what it has seen, so that telling it, and being listened to, takes

@@ -33,7 +33,7 @@ async def test_a_cancellation_that_comes_together_with_the_reply_is_not_lost() -
             return "a reply"
         return ""
 
-    task = asyncio.create_task(transport().attempt(swallowing))
+    task = asyncio.create_task(transport().command(lambda _: swallowing()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -48,7 +48,7 @@ async def test_a_cancellation_that_was_dropped_before_the_call_failed_is_not_los
             raise RedisConnectionError("the client is closed") from None
         return ""
 
-    task = asyncio.create_task(transport().attempt(swallowing))
+    task = asyncio.create_task(transport().command(lambda _: swallowing()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
