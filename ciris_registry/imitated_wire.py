@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ciris_registry.settings import REPLY_TIMEOUT
 from ciris_registry.wire import InterruptedWaitError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
 
 
 class ImitatedWire:
@@ -23,20 +26,12 @@ class ImitatedWire:
         self._waiting: asyncio.Timeout | None = None
         self._interrupted = False
 
-    async def ask(self, packed: bytes) -> Any:  # whatever the server answers
+    def ask(self, packed: bytes) -> Awaitable[Any]:  # whatever the server answers
         """As ``Wire.ask``."""
-        async with self._turn:
-            try:
-                async with asyncio.timeout(REPLY_TIMEOUT) as self._waiting:
-                    await self._connection.connect()
-                    await self._connection.send_packed_command(packed, check_health=False)
-                    return await self._connection.read_response()
-            except TimeoutError:
-                if self._interrupted:
-                    raise InterruptedWaitError from None
-                raise RedisTimeoutError(f"no answer within {REPLY_TIMEOUT:g} s") from None
-            finally:
-                self._waiting, self._interrupted = None, False
+        return self._exchange(packed)
+
+    def doubt(self) -> None:
+        """As ``Wire.doubt``; redis-py has closed the connection."""
 
     def interrupt(self) -> None:
         """As ``Wire.interrupt``."""
@@ -50,3 +45,17 @@ class ImitatedWire:
     async def aclose(self) -> None:
         """Close it."""
         await self._connection.disconnect()
+
+    async def _exchange(self, packed: bytes) -> Any:
+        async with self._turn:
+            try:
+                async with asyncio.timeout(REPLY_TIMEOUT) as self._waiting:
+                    await self._connection.connect()
+                    await self._connection.send_packed_command(packed, check_health=False)
+                    return await self._connection.read_response()
+            except TimeoutError:
+                if self._interrupted:
+                    raise InterruptedWaitError from None
+                raise RedisTimeoutError(f"no answer within {REPLY_TIMEOUT:g} s") from None
+            finally:
+                self._waiting, self._interrupted = None, False

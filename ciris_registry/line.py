@@ -39,7 +39,11 @@ class Line:
             wire = await self._opened()
             if self._interruptions != interruptions:
                 raise InterruptedWaitError
-        return await wire.ask(packed)
+        try:
+            return await wire.ask(packed)
+        except asyncio.CancelledError:
+            wire.doubt()
+            raise
 
     def interrupt(self) -> None:
         """End the wait of all who ask now."""

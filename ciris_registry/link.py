@@ -18,6 +18,7 @@ from ciris_registry.errors import (
     StoreUnavailableError,
     UncertainWriteError,
 )
+from ciris_registry.time_limit import TimeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -53,7 +54,7 @@ class Link:
         self._patience = settings.patience
         self._on_change: list[Callable[[], None]] = []
         self._waiting: set[asyncio.Future[None]] = set()
-        self._limits: set[asyncio.Timeout] = set()
+        self._limits = TimeLimits(_LAST_TURNS)
         self._heard_at = self._away_since = 0.0
         self._refused = False
         self._extra = {"location": location}
@@ -128,14 +129,8 @@ class Link:
             self.check()
         seconds = self.timeout if limit is None else limit
         try:
-            async with asyncio.timeout(None) as waiting:
-                self._limits.add(waiting)
-                end = asyncio.get_running_loop().call_later(seconds, self._expire, waiting)
-                try:
-                    return await work
-                finally:
-                    end.cancel()
-                    self._limits.discard(waiting)
+            with self._limits.limit(seconds):
+                return await work
         except TimeoutError:
             error = UncertainWriteError(self._location, f"no answer within {seconds:g} s")
             self.doubt(error)
@@ -209,24 +204,13 @@ class Link:
                     finally:
                         self._waiting.discard(changed)
 
-    def _expire(self, limit: asyncio.Timeout, turns: int = _LAST_TURNS) -> None:
-        """End a wait, unless the answer is here and this process has only not got round to it."""
-        if limit not in self._limits or limit.expired():
-            return
-        if turns:
-            asyncio.get_running_loop().call_soon(self._expire, limit, turns - 1)
-        else:
-            limit.reschedule(0)
-
     def _become(self, state: LinkState, error: str) -> None:
         self.state, self.error, self.since = state, error, time.time()
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.get_loop().call_soon_threadsafe(_release, waiting)
         if state != "up":
-            for limit in self._limits:
-                if not limit.expired():
-                    limit.reschedule(0)  # they need not find out for themselves
+            self._limits.expire()  # nobody needs to find out for himself
         for told in self._on_change:
             told()
 

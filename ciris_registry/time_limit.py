@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 
 
 class TimeLimits:
-    """The limits of one process, in whichever event loop they are used."""
+    """The limits of one process, in whichever event loop they are used.
 
-    def __init__(self) -> None:
+    A block whose time is over gets so many ``last_turns`` of the event loop: what it waits for may
+    have arrived, and this process only not have got round to it.
+    """
+
+    def __init__(self, last_turns: int = 0) -> None:
+        self._last_turns = last_turns
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watches: dict[float, _Watch] = {}
 
@@ -32,8 +37,14 @@ class TimeLimits:
             self._loop, self._watches = loop, {}
         watch = self._watches.get(seconds)
         if watch is None:
-            watch = self._watches[seconds] = _Watch(loop, seconds, self._watches)
+            watch = self._watches[seconds] = _Watch(loop, seconds, self._last_turns, self._watches)
         return TimeLimit(watch)
+
+    def expire(self) -> None:
+        """No block gets any more time; whoever says so may be in one of them."""
+        if self._loop is not None and not self._loop.is_closed():
+            for watch in list(self._watches.values()):
+                self._loop.call_soon_threadsafe(watch.expire)
 
 
 class TimeLimit:
@@ -92,15 +103,21 @@ def _nobody() -> None:
 class _Watch:
     """All blocks of one length that are under way in one loop, and the timer for the first."""
 
-    __slots__ = ("_blocks", "_loop", "_seconds", "_timer", "_watches")
+    __slots__ = ("_blocks", "_last_turns", "_late", "_loop", "_seconds", "_timer", "_watches")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, seconds: float, watches: dict[float, _Watch]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        seconds: float,
+        last_turns: int,
+        watches: dict[float, _Watch],
     ) -> None:
         self._loop = loop
         self._seconds = seconds
+        self._last_turns = last_turns
         self._watches = watches
         self._blocks: dict[TimeLimit, None] = {}
+        self._late: set[TimeLimit] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, block: TimeLimit) -> None:
@@ -112,7 +129,17 @@ class _Watch:
 
     def remove(self, block: TimeLimit) -> None:
         """A block has ended."""
-        self._blocks.pop(block, None)
+        if block in self._blocks:
+            del self._blocks[block]
+        else:
+            self._late.discard(block)
+
+    def expire(self) -> None:
+        """Every block has taken too long."""
+        for block in (*self._blocks, *self._late):
+            block.expire()
+        self._blocks.clear()
+        self._late.clear()
 
     def _ring(self) -> None:
         # The loop itself calls a timer up to its clock's resolution early.
@@ -123,6 +150,16 @@ class _Watch:
                 self._timer = self._loop.call_at(first.ends_at, self._ring)
                 return
             del self._blocks[first]
-            first.expire()
+            self._late.add(first)
+            self._overdue(first, self._last_turns)
         # Lengths come and go with the settings of breakers, and with permits.
         self._watches.pop(self._seconds, None)
+
+    def _overdue(self, block: TimeLimit, turns: int) -> None:
+        if block not in self._late:
+            return
+        if turns:
+            self._loop.call_soon(self._overdue, block, turns - 1)
+        else:
+            self._late.remove(block)
+            block.expire()

@@ -67,27 +67,26 @@ class Wire(asyncio.Protocol):
         """Whether it is closed, but for what redis-py keeps of it."""
         return self._broken
 
-    async def ask(self, packed: bytes) -> Any:  # whatever the server answers
-        """Send one command, and wait for its reply as long as the server answers anything.
+    def ask(self, packed: bytes) -> asyncio.Future[Any]:  # whatever the server answers
+        """Send one command. Its reply comes as long as the server answers anything.
 
-        Raises:
-            redis.exceptions.RedisError: The server refuses, or the wire breaks.
-            InterruptedWaitError: ``interrupt`` was called meanwhile.
+        The reply raises what is wrong: an error of ``redis.exceptions``, or InterruptedWaitError.
         """
-        if self._broken:
-            raise RedisConnectionError("Connection closed by server.")
         reply: asyncio.Future[Any] = self._loop.create_future()
+        if self._broken:
+            reply.set_exception(_lost(None))
+            return reply
         if not self._asked:
             self._heard_at = self._loop.time()
         self._asked.append(reply)
         self._transport.write(packed)
         if self._watch is None:
             self._watch = self._loop.call_later(REPLY_TIMEOUT, self._look)
-        try:
-            return await reply
-        except asyncio.CancelledError:
-            self._doubtful = True
-            raise
+        return reply
+
+    def doubt(self) -> None:
+        """Somebody has given up waiting."""
+        self._doubtful = True
 
     def interrupt(self) -> None:
         """Break it, and let those who wait go on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import time
 import weakref
 from typing import TYPE_CHECKING
 
@@ -214,3 +215,49 @@ def test_it_is_for_tasks(limits: TimeLimits) -> None:
         assert "in a task" in await told
 
     asyncio.run(make())
+
+
+async def test_what_has_arrived_is_taken_though_this_process_got_round_to_it_late() -> None:
+    loop = asyncio.get_running_loop()
+    arrived: asyncio.Future[str] = loop.create_future()
+    loop.call_later(SHORT / 2, arrived.set_result, "a reply")
+    loop.call_soon(time.sleep, 3 * SHORT)
+    with TimeLimits(last_turns=3).limit(SHORT) as limit:
+        assert await arrived == "a reply"
+    await asyncio.sleep(SHORT)
+    assert not limit.expired
+
+
+async def test_last_turns_have_an_end() -> None:
+    with pytest.raises(TimeoutError), TimeLimits(last_turns=3).limit(SHORT):
+        await asyncio.sleep(60)
+
+
+async def test_all_blocks_can_be_ended_at_once(limits: TimeLimits) -> None:
+    async def wait(seconds: float) -> None:
+        with limits.limit(seconds):
+            await asyncio.sleep(60)
+
+    tasks = [asyncio.create_task(wait(50 + number % 3)) for number in range(9)]
+    await asyncio.sleep(0)
+    limits.expire()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(one) for one in ended] == [TimeoutError] * 9
+
+
+async def test_who_ends_all_blocks_from_within_one_goes_on(limits: TimeLimits) -> None:
+    """It found out what all others wait for in vain, and says so: a cancellation would come late."""
+    with limits.limit(60) as limit:
+        limits.expire()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not limit.expired
+
+
+def test_blocks_of_an_event_loop_that_has_ended_are_nobodys(limits: TimeLimits) -> None:
+    async def begin() -> None:
+        with limits.limit(60):
+            pass
+
+    asyncio.run(begin())
+    limits.expire()
