@@ -246,7 +246,7 @@ async def test_all_blocks_can_be_ended_at_once(limits: TimeLimits) -> None:
 
 
 async def test_who_ends_all_blocks_from_within_one_goes_on(limits: TimeLimits) -> None:
-    """It found out what all others wait for in vain, and says so: a cancellation would come late."""
+    """It has found out what the others wait for in vain; to be cancelled now would come late."""
     with limits.limit(60) as limit:
         limits.expire()
     await asyncio.sleep(0)
