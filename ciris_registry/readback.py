@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ciris_registry.breaker_config import CircuitBreakerConfig
@@ -29,6 +30,10 @@ COUNTERS: Final = (
     "total_successes",
     "total_failures",
 )
+
+_counters_of = itemgetter(*COUNTERS)
+
+_STATES: Final = {state.value: state for state in CircuitState}
 
 _BUCKET_PARTS: Final = 3
 
@@ -81,18 +86,32 @@ def update_breaker(breaker: BreakerState, fields: Mapping[str, str]) -> list[str
     """Write the state that a script answered over a breaker; the names of damaged fields."""
     damaged: list[str] = []
     try:
-        numbers = [int(fields[name]) for name in COUNTERS]
+        numbers = list(map(int, _counters_of(fields)))
         readable = min(numbers) >= -_MOST and max(numbers) <= _MOST
     except (KeyError, ValueError, TypeError, OverflowError):  # an event may tell anything
         numbers, readable = [], False
     if not readable:
         numbers = [_number(name, fields.get(name, "0"), damaged) for name in COUNTERS]
-    for name, number in zip(COUNTERS, numbers, strict=True):
-        setattr(breaker, name, number)
+    (
+        breaker.generation,
+        breaker.failure_count,
+        breaker.success_count,
+        breaker.openings,
+        breaker.opened_at,
+        breaker.retry_at,
+        breaker.decided_at,
+        breaker.last_failure_at,
+        breaker.streak_from,
+        breaker.warned_at,
+        breaker.cooldown_until,
+        breaker.override_until,
+        breaker.total_successes,
+        breaker.total_failures,
+    ) = numbers
     state, override = fields.get("state", "closed"), fields.get("override", "")
     try:
-        breaker.state = CircuitState(state)
-    except (ValueError, TypeError):
+        breaker.state = _STATES[state]
+    except (KeyError, TypeError):
         damaged.append(f"state is {state!r}")
         breaker.state = CircuitState.CLOSED
     if override in ("", "open", "closed"):  # it may not even be hashable

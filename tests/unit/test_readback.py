@@ -1,0 +1,16 @@
+"""What Redis has of a breaker is read into the place where it belongs."""
+
+from __future__ import annotations
+
+from ciris_registry import CircuitBreakerConfig
+from ciris_registry.breaker_rules import BreakerState
+from ciris_registry.readback import COUNTERS, update_breaker
+
+
+def test_each_counter_is_the_one_of_its_name() -> None:
+    breaker = BreakerState(CircuitBreakerConfig())
+    told = {name: str(number) for number, name in enumerate(COUNTERS, 1)}
+    assert update_breaker(breaker, told) == []
+    assert {name: getattr(breaker, name) for name in COUNTERS} == {
+        name: int(number) for name, number in told.items()
+    }
