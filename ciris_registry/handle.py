@@ -442,7 +442,8 @@ class BreakerHandle:
 
     async def _read(self, store: Store) -> None:
         await self._flush()
-        await self._mirror.read_breaker(store, self.name)
+        read = await store.read_breaker(self.service_type, self.name)
+        self._mirror.reread(self.name, *read)
 
     async def _look(self) -> None:
         """Read the breaker anew, if Redis is there."""

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from ciris_registry.errors import RegistryError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from ciris_registry.link import Link
     from ciris_registry.mirror import Mirror
     from ciris_registry.parts import Parts
     from ciris_registry.store import Store
+    from ciris_registry.views import Views
 
 _log = logging.getLogger(__name__)
 
@@ -23,14 +24,12 @@ _log = logging.getLogger(__name__)
 class Heartbeat:
     """Says again and again that this process is alive, for every service type that it uses."""
 
-    def __init__(
-        self, parts: Parts, mirrors: Mapping[str, Mirror], tidy: Callable[[], None]
-    ) -> None:
+    def __init__(self, parts: Parts, views: Views, tidy: Callable[[], None]) -> None:
         self._every = parts.settings.heartbeat_every
         self._lease = parts.settings.lease
         self._membership = parts.membership
         self._slots = parts.slots
-        self._mirrors = mirrors
+        self._views = views
         self._tidy = tidy
         self._outage = False
         self._told = False
@@ -71,13 +70,13 @@ class Heartbeat:
         What goes wrong with one service type does not keep the others from being renewed.
         """
         failures: list[RegistryError] = []
-        for service_type, mirror in list(self._mirrors.items()):
+        for service_type, mirror in list(self._views.mirrors.items()):
             try:
                 await self._renew(store, service_type, mirror)
             except RegistryError as error:
                 failures.append(error)
-        if self._mirrors:
-            await self._membership.announce(store, list(self._mirrors), again=True)
+        if self._views.mirrors:
+            await self._membership.announce(store, list(self._views.mirrors), again=True)
         if failures:
             raise failures[0]
         self._outage = False
@@ -99,4 +98,4 @@ class Heartbeat:
         if renewed.lost and known in {"", renewed.version[0]}:
             await self._membership.rewrite(store, mirror.snapshot, renewed.lost)
         if renewed.expired or renewed.version != mirror.snapshot.version or renewed.lost:
-            await mirror.sync(store)
+            await self._views.shared_sync(service_type).sync(store)

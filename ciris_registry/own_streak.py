@@ -42,6 +42,17 @@ class OwnStreak:
         """A trial is out."""
         return replace(self, trial=permit, trial_until=deadline)
 
+    def beside(self, breaker: BreakerState, now: int, *, told_before: bool) -> OwnStreak | None:
+        """The same beside what all share now; None if that has ended it.
+
+        What is decided for all does, be it an opening, a reset or an operator's word; unless the
+        breaker was never ``told_before``, so that it may have been decided before the streak began.
+        """
+        decided = told_before and breaker.decided_at != self.decided_at
+        if decided or breaker.state is not CircuitState.CLOSED:
+            return None
+        return replace(self, decided_at=breaker.decided_at).bounded(now, breaker.config)
+
     def bounded(self, now: int, config: CircuitBreakerConfig) -> OwnStreak:
         """No longer than if it opened now: a server that took over may have an earlier clock."""
         until = min(self.until, now + milliseconds(config.recovery_timeout))

@@ -54,7 +54,7 @@ class Plan:
         self.walk = walk
         self.shape = mirror.shape
         self.bindings = bindings.version
-        self.until = mirror.monotonic_at(walk.until) if walk.until else math.inf
+        self.until = mirror.clock.monotonic_at(walk.until) if walk.until else math.inf
         self.admitted: tuple[Admitted, ...] = ()
         self.rotation: Rotation | None = None
         self.chosen: Callable[[int], int] | None = None

@@ -65,7 +65,7 @@ class Readiness:
         after = {one: await store.last_event(one) for one in wanted}
         while True:
             for one in self.missing(wanted):
-                await self._views.mirror(one).sync(store)
+                await self._views.shared_sync(one).sync(store)
             if not self.missing(wanted):
                 return True
             if waker.is_set():

@@ -114,7 +114,8 @@ class Registrar:
         if not any(one.name == registration.name for one in others):
             self._namer.release(service_type, registration.name)
         mirror = self._views.mirror(service_type)
-        mirror.forget(registration)
+        process = self._views.parts.session.process
+        mirror.change(mirror.snapshot.left_by(process, registration.id))
 
         async def write(store: Store) -> None:
             await store.unregister(registration)

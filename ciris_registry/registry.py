@@ -150,7 +150,7 @@ class ServiceRegistry(GuardedCalls):
         self._calls = Calls(
             self._resolver, Guard(Classifier(self.settings, classify), self._parts.slots)
         )
-        heartbeat = Heartbeat(self._parts, self._views.mirrors, self._registrar.tidy)
+        heartbeat = Heartbeat(self._parts, self._views, self._registrar.tidy)
         self._session.on_start = Tail(self._parts, self._views, heartbeat).begin
         self._session.on_end = Ending(self._parts).finish
         self._planned = self._resolver.planned
@@ -556,7 +556,7 @@ class ServiceRegistry(GuardedCalls):
             else {service_type_name(service_type)}
         )
         for kind in sorted(kinds):
-            await self._views.mirror(kind).reload(store)
+            await self._views.shared_sync(kind).reload(store)
 
     def events(self, service_type: str | Enum | None = None) -> EventFeed:
         """What changes from now on, of one service type or of all: ``async for``."""

@@ -168,7 +168,9 @@ class Resolver:
         # Which cursor this request moves hardly ever changes, so the sync takes the step along.
         taken = known.walk.cursor if known is not None and exact else ""
         try:
-            _, now, position = await mirror.promptly(store, taken)
+            _, now, position = await self._views.shared_sync(request.service_type).promptly(
+                store, taken
+            )
         except StoreUnavailableError:
             # A loop that only resolves must not keep from running what looks for Redis.
             await asyncio.sleep(0)
@@ -181,9 +183,10 @@ class Resolver:
         """What ``resolve`` would do now with each registration; moves no cursor, asks no check."""
         store = await self._session.store()
         mirror = self._views.mirror(request.service_type)
+        sync = self._views.shared_sync(request.service_type)
         await self._delivered()
         try:
-            snapshot, now, _ = await mirror.promptly(store)
+            snapshot, now, _ = await sync.promptly(store)
         except StoreUnavailableError:
             snapshot, now = mirror.snapshot, mirror.now()
         plan = self._plans.walk(mirror, request, now)
@@ -241,7 +244,7 @@ class Resolver:
     async def _taken(self, store: Store, service_type: str, cursor: str) -> int:
         try:
             # Not a call of its own: those who ask at the same time share one.
-            _, _, position = await self._views.mirror(service_type).promptly(store, cursor)
+            _, _, position = await self._views.shared_sync(service_type).promptly(store, cursor)
         except StoreUnavailableError:
             return await self._rotations.step(service_type, cursor)
         self._rotations.note(service_type, cursor, position)

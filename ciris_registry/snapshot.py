@@ -10,6 +10,7 @@ from bisect import insort
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ciris_registry.breaker_rules import CircuitState
 from ciris_registry.readback import parse_breaker
 from ciris_registry.records import Registration, name_of, parse_registration
 from ciris_registry.replies import NOTHING
@@ -119,6 +120,20 @@ class Snapshot:
         others = tuple(one for one in self.registrations if one.id != registration_id)
         return replace(self, registrations=others)
 
+    def left_by(self, process: str, registration_id: str) -> Snapshot:
+        """The same after this process has left a registration: that goes, unless others stay."""
+        others = set(self.members.get(registration_id, {})) - {process}
+        return self if others else self.without(registration_id)
+
+    def with_member(self, registration_id: str, process: str, joined: int | None) -> Snapshot:
+        """The same, with a process a member since ``joined``, the server's time; None: it left."""
+        members = dict(self.members.get(registration_id, {}))
+        if joined is None:
+            members.pop(process, None)
+        else:
+            members[process] = joined
+        return replace(self, members={**self.members, registration_id: members})
+
     def with_breaker(
         self, name: str, breaker: BreakerState, version: Version | None = None
     ) -> Snapshot:
@@ -135,6 +150,35 @@ class Snapshot:
     def names(self) -> list[str]:
         """The names of the providers, each once."""
         return list(dict.fromkeys(name_of(one.id) for one in self.registrations))
+
+    def standing(self, now: int) -> list[str]:
+        """The breakers that are not simply closed, be they of a registration or not."""
+        return [
+            name
+            for name, breaker in self.breakers.items()
+            if breaker.state is not CircuitState.CLOSED
+            or breaker.cooldown_until > now
+            or breaker.is_open_here(now)
+            or breaker.override_in_force(now)
+        ]
+
+
+def admit_alike(one: BreakerState, other: BreakerState) -> bool:
+    """Whether all that decides who may call is the same in both, apart from permits."""
+    return (
+        one.generation == other.generation
+        and one.state is other.state
+        and one.retry_at == other.retry_at
+        and one.cooldown_until == other.cooldown_until
+        and one.override == other.override
+        and one.override_until == other.override_until
+        and (one.own is other.own or _open_here(one) == _open_here(other))
+    )
+
+
+def _open_here(breaker: BreakerState) -> tuple[int, int]:
+    own = breaker.own
+    return (own.until, own.trial_until) if own is not None else (0, 0)
 
 
 def _sorted(registrations: Iterable[Registration]) -> tuple[Registration, ...]:

@@ -16,6 +16,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.errors import DamagedStateError, RegistryError, StoreUnavailableError
+from ciris_registry.following import follow
 from ciris_registry.settings import REPLY_TIMEOUT
 
 if TYPE_CHECKING:
@@ -189,7 +190,9 @@ class Tail:
             _log.warning("the first heartbeat failed: %s", error)  # one damaged service type
         for mirror in list(self._views.mirrors.values()):
             mirror.expire()
-            await self._sync(store, mirror, mirror.sync(store))
+            await self._sync(
+                store, mirror, self._views.shared_sync(mirror.service_type).sync(store)
+            )
 
     async def _offer(self, store: Store) -> None:
         async def merge(key: tuple[str, str], gathered: Gathered) -> None:
@@ -291,7 +294,7 @@ class Tail:
         self._unread = 0
         self._damaged.difference_update(places)
         for kind, news in groupby(events, key=lambda event: event.service_type):
-            if not mirrors[kind].follow(news):
+            if not follow(mirrors[kind], news, self._parts.successes.hurry):
                 self._due.setdefault(kind, self._rested_at.get(kind, 0.0))
         for kind in places:
             if kind not in self._due:
@@ -335,7 +338,10 @@ class Tail:
         """Read one anew; unless it is to be done in spite of one, a doubt ends that."""
         kind, began = mirror.service_type, time.monotonic()
         try:
-            await (work or self._link.promptly(mirror.sync(store), _LONGEST_SYNC))
+            await (
+                work
+                or self._link.promptly(self._views.shared_sync(kind).sync(store), _LONGEST_SYNC)
+            )
         except StoreUnavailableError:
             raise
         except RegistryError as error:

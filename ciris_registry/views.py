@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from ciris_registry.handle import BreakerHandle
 from ciris_registry.mirror import Mirror
+from ciris_registry.shared_sync import SharedSync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,24 +22,40 @@ class Views:
         self.parts = parts
         self.mirrors: dict[str, Mirror] = {}
         self.on_new: Callable[[], None] = lambda: None
+        self._syncs: dict[str, SharedSync] = {}
+        self._handles: dict[str, WeakValueDictionary[str, BreakerHandle]] = {}
         parts.link.on_change(self._link_changed)
 
     def mirror(self, service_type: str) -> Mirror:
         """This process's copy of a service type."""
         mirror = self.mirrors.get(service_type)
-        if mirror is None:
-            mirror = self.mirrors[service_type] = Mirror(self.parts, service_type)
-            mirror.on_ended = lambda name: self.handle(service_type, name).tell_here()
-            self.on_new()
-        return mirror
+        return mirror if mirror is not None else self._begin(service_type)
+
+    def shared_sync(self, service_type: str) -> SharedSync:
+        """What brings that copy up to date."""
+        sync = self._syncs.get(service_type)
+        if sync is None:
+            self._begin(service_type)
+            sync = self._syncs[service_type]
+        return sync
 
     def handle(self, service_type: str, name: str) -> BreakerHandle:
         """The handle on a provider's breaker."""
         mirror = self.mirror(service_type)
-        handle = mirror.handles.get(name)
+        handles = self._handles[service_type]
+        handle = handles.get(name)
         if handle is None:
-            handle = mirror.handles[name] = BreakerHandle(name, mirror, self.parts)
+            handle = handles[name] = BreakerHandle(name, mirror, self.parts)
         return handle
+
+    def _begin(self, service_type: str) -> Mirror:
+        handles = self._handles[service_type] = WeakValueDictionary()
+        mirror = Mirror(service_type, self.parts.settings, handles)
+        mirror.on_ended = lambda name: self.handle(service_type, name).tell_here()
+        self._syncs[service_type] = SharedSync(mirror, self.parts)
+        self.mirrors[service_type] = mirror  # last: it is what threads find the others by
+        self.on_new()
+        return mirror
 
     def _link_changed(self) -> None:
         for mirror in self.mirrors.values():

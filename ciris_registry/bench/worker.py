@@ -20,9 +20,8 @@ from ciris_registry.bench.pool import Client, register_turns
 from ciris_registry.breaker_config import CircuitBreakerConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from ciris_registry.events import Event
     from ciris_registry.registry import ServiceRegistry
 
 TURNS: Final = "turns"
@@ -81,17 +80,16 @@ async def _watch(registry: ServiceRegistry) -> None:
 
 
 def _news_of(registry: ServiceRegistry) -> asyncio.Event:
-    """Is set whenever this process has followed what it was told of the watched service type."""
+    """Is set whenever a breaker of the watched service type was put where this process looks."""
     news, inside = asyncio.Event(), cast("Any", registry)
     mirror = inside._views.mirror(WATCHED)  # noqa: SLF001 # it is to be seen from outside
-    follow: Callable[[Iterable[Event]], bool] = mirror.follow
+    put: Callable[..., None] = mirror.put
 
-    def followed(events: Iterable[Event]) -> bool:
-        told = follow(events)
+    def noted(*breaker: Any) -> None:
+        put(*breaker)
         news.set()
-        return told
 
-    mirror.follow = followed
+    mirror.put = noted
     return news
 
 

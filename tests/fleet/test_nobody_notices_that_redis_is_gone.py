@@ -215,10 +215,10 @@ async def test_a_resolve_does_not_wait_for_a_comparison_that_hangs(server: Serve
     ) as registry:
         registry.register("h", "llm", object())
         assert await registry.get_service("h", "llm") is not None
-        mirror = registry._views.mirror("llm")
-        await async_wait_until(lambda: mirror.place and mirror._running is None)
+        mirror, shared = registry._views.mirror("llm"), registry._views.shared_sync("llm")
+        await async_wait_until(lambda: mirror.place and shared._running is None)
         server.freeze()
-        hanging = asyncio.ensure_future(mirror.sync(await registry._session.store()))
+        hanging = asyncio.ensure_future(shared.sync(await registry._session.store()))
         await asyncio.sleep(0.01)
         mirror.doubt()
 

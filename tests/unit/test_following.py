@@ -10,6 +10,7 @@ import pytest
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
 from ciris_registry.breaker_rules import Verdict
 from ciris_registry.events import Event
+from ciris_registry.following import follow
 from ciris_registry.readback import COUNTERS, remembered
 from ciris_registry.replies import BreakerReply
 from tests.waiting import async_wait_until
@@ -60,6 +61,10 @@ def mirror_of(registry: ServiceRegistry) -> Mirror:
     return registry._views.mirror("llm")
 
 
+def followed(registry: ServiceRegistry, *events: Event) -> bool:
+    return follow(mirror_of(registry), events, registry._parts.successes.hurry)
+
+
 def opened(registry: ServiceRegistry, ahead: int = 1, **changed: Any) -> Event:
     """The event that tells that ``shared`` has opened, so many revisions ahead."""
     mirror = mirror_of(registry)
@@ -97,7 +102,7 @@ async def test_the_next_event_is_taken_over_without_a_load(
     mirror, before = mirror_of(registry), int(mirror_of(registry).snapshot.version[1])
     event = opened(registry)
 
-    assert mirror.follow([event])
+    assert followed(registry, event)
 
     assert registry.breaker("llm", "shared").state is CircuitState.OPEN
     assert mirror.snapshot.version[1] == str(before + 1)
@@ -112,7 +117,7 @@ async def test_an_event_behind_a_gap_is_refused_at_once_and_asks_for_a_load(
     """It waited for the load, and calls went on to a provider that was known to be down."""
     mirror, version = mirror_of(registry), mirror_of(registry).snapshot.version
 
-    assert not mirror.follow([opened(registry, ahead=2)])
+    assert not followed(registry, opened(registry, ahead=2))
 
     assert registry.breaker("llm", "shared").state is CircuitState.OPEN
     assert mirror.snapshot.version == version
@@ -120,7 +125,7 @@ async def test_an_event_behind_a_gap_is_refused_at_once_and_asks_for_a_load(
 
 async def test_what_comes_behind_a_gap_is_taken_over_as_well(registry: ServiceRegistry) -> None:
     first = opened(registry, provider="unknown", kind="provider_registered", breaker="")
-    assert not mirror_of(registry).follow([first, opened(registry, ahead=2)])
+    assert not followed(registry, first, opened(registry, ahead=2))
     assert registry.breaker("llm", "shared").state is CircuitState.OPEN
 
 
@@ -129,7 +134,7 @@ async def test_an_event_of_an_older_revision_is_known_already(
     registry: ServiceRegistry, ahead: int
 ) -> None:
     mirror, before = mirror_of(registry), mirror_of(registry).snapshot
-    assert mirror.follow([opened(registry, ahead)])
+    assert followed(registry, opened(registry, ahead))
     assert mirror.snapshot is before
 
 
@@ -149,7 +154,7 @@ async def test_a_clock_that_stepped_back_does_not_hide_an_opening(
     """The open provider was called for as long as the clock had stepped back."""
     event = opened(registry)
     stepped_back(registry)
-    assert mirror_of(registry).follow([event])
+    assert followed(registry, event)
     assert registry.breaker("llm", "shared").state is CircuitState.OPEN
 
 
@@ -180,7 +185,7 @@ async def test_an_older_event_that_tells_something_else_asks_for_a_load(
     mirror, event = mirror_of(registry), opened(registry, state={"generation": "0"})
     stepped_back(registry)
     version = mirror.snapshot.version
-    assert not mirror.follow([event])
+    assert not followed(registry, event)
     assert mirror.snapshot.version == version
 
 
@@ -189,7 +194,7 @@ async def test_an_older_event_of_what_is_known_is_ticked_off(registry: ServiceRe
     fields = json.loads(event.breaker)
     told = dict(zip(fields[::2], fields[1::2], strict=True))
     mirror.learn("shared", BreakerReply(Verdict.COUNTED, event.at + 5, told))
-    assert mirror.follow([event])
+    assert followed(registry, event)
     assert event.version == mirror.snapshot.version
 
 
@@ -215,9 +220,9 @@ async def test_a_damaged_event_changes_nothing_and_asks_for_a_load(
     mirror = mirror_of(registry)
     version = mirror.snapshot.version
 
-    followed = mirror.follow([opened(registry, **damage)])
+    told = followed(registry, opened(registry, **damage))
 
-    assert not followed
+    assert not told
     assert mirror.snapshot.version == version
     if "revision" not in damage:
         assert registry.breaker("llm", "shared").state is CircuitState.CLOSED
@@ -227,14 +232,14 @@ async def test_an_event_about_an_unknown_breaker_asks_for_a_load(
     registry: ServiceRegistry,
 ) -> None:
     mirror = mirror_of(registry)
-    assert not mirror.follow([opened(registry, provider="unknown")])
+    assert not followed(registry, opened(registry, provider="unknown"))
     assert "unknown" not in mirror.snapshot.breakers
 
 
 async def test_an_event_of_another_life_of_the_data_changes_nothing_here(
     registry: ServiceRegistry,
 ) -> None:
-    assert not mirror_of(registry).follow([opened(registry, epoch="1")])
+    assert not followed(registry, opened(registry, epoch="1"))
     assert registry.breaker("llm", "shared").state is CircuitState.CLOSED
 
 
@@ -267,9 +272,9 @@ async def test_who_joins_and_leaves_is_noted_without_a_load(
     mirror = mirror_of(registry)
     at = mirror.now()
     joined = {"kind": "member_joined", "provider": "shared", "by": "another", "id": "shared@h"}
-    assert mirror.follow([Event.parse("llm", f"{at}-0", joined)])
+    assert followed(registry, Event.parse("llm", f"{at}-0", joined))
     assert "another" in mirror.snapshot.members["shared@h"]
 
-    assert mirror.follow([Event.parse("llm", f"{at + 1}-0", {**joined, "kind": "member_left"})])
+    assert followed(registry, Event.parse("llm", f"{at + 1}-0", {**joined, "kind": "member_left"}))
     assert "another" not in mirror.snapshot.members["shared@h"]
     assert not loads

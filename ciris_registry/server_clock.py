@@ -1,0 +1,42 @@
+"""The server's time, as far as this process can tell it without asking.
+
+Owns the difference between that clock and this machine's monotonic one, as the last answer showed
+it. It refuses to know this machine's time of day, except until Redis has answered for the first
+time, and to decide what a clock that stepped back means.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+STEP: Final = 1000
+"""Milliseconds by which a server's clock has stepped, and not merely answered late."""
+
+
+class ServerClock:
+    """The clock of the server that has one service type; times are its milliseconds."""
+
+    __slots__ = ("_ahead",)
+
+    def __init__(self) -> None:
+        self._ahead = int(time.time() * 1000) - _monotonic()
+
+    def now(self) -> int:
+        """The server's time."""
+        return int(time.monotonic() * 1000) + self._ahead
+
+    def monotonic_at(self, at: int) -> float:
+        """This process's monotonic clock, in seconds, at a server's time."""
+        return (at - self._ahead) / 1000
+
+    def set(self, now: int) -> bool:
+        """The server says what time it is; whether its clock has stepped back since it said so."""
+        monotonic = _monotonic()
+        stepped = now < monotonic + self._ahead - STEP
+        self._ahead = now - monotonic
+        return stepped
+
+
+def _monotonic() -> int:
+    return int(time.monotonic() * 1000)
