@@ -1,7 +1,8 @@
-"""Keeping the mirrors true: following the event streams, and coming back after an outage.
+"""Keeping the mirrors true: following the event streams as long as Redis is there.
 
 Owns the one task that talks to Redis when nobody else does. In exact mode there is nothing to
-follow, and it only looks after the link. It refuses to decide what an event means: the mirrors do.
+follow, and it only looks after the link. It refuses to decide what an event means, and what has to
+be done when Redis is back.
 """
 
 from __future__ import annotations
@@ -9,27 +10,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import random
 import time
 from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
+from ciris_registry.comeback import FIRST_WAIT, LONGEST_WAIT, Comeback
 from ciris_registry.errors import DamagedStateError, RegistryError, StoreUnavailableError
 from ciris_registry.following import follow
+from ciris_registry.rereading import REST, Rereading
 from ciris_registry.settings import REPLY_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ciris_registry.event_reader import EventReader
     from ciris_registry.events import Event
     from ciris_registry.heartbeat import Heartbeat
-    from ciris_registry.meanwhile import Gathered
     from ciris_registry.mirror import Mirror
     from ciris_registry.parts import Parts
     from ciris_registry.store import Store
-    from ciris_registry.successes import Counted
     from ciris_registry.views import Views
 
 _log = logging.getLogger(__name__)
@@ -42,27 +43,8 @@ it ends since what is known was true: the next must come in time."""
 _LONGEST_BLOCK: Final = REPLY_TIMEOUT - 1
 """Seconds that a read waits at most, however long what it tells counts as fresh."""
 
-_REST: Final = 0.02
-_RESTS: Final = 4
-_LONGEST_REST: Final = 0.25
-"""Seconds between two times that a service type is read whole, and how many times as long as the
-last one took: where much is registered at once, all of it is read a few times, not each time."""
-
-_FIRST_CONTACT: Final = 2.0
-"""Seconds that a registry that begins waits for Redis, before it goes on by itself."""
-
-_LONGEST_SYNC: Final = 60.0
-"""Seconds that reading a service type may take while Redis goes on answering."""
-
-_PING: Final = 1.0
-"""Seconds after which Redis counts as away that somebody has waited for in vain already."""
-
 _LONGEST_DOUBT: Final = 1.0
 """Seconds that a tail that failed is not there to end a doubt, which nobody else does."""
-
-_FIRST_WAIT: Final = 0.02
-_LONGEST_WAIT: Final = 2.0
-"""Seconds between two attempts to reach Redis again, or to read what it refuses to tell."""
 
 _WORTH_A_LINE: Final = 3
 """Reads in a row that failed though Redis answered otherwise."""
@@ -78,8 +60,10 @@ class Tail:
         self._views = views
         self._heartbeat = heartbeat
         staleness = parts.settings.max_staleness
-        self._block = round(min(staleness * _SHARE_OF_STALENESS, _LONGEST_BLOCK) * 1000)
+        self._block = min(staleness * _SHARE_OF_STALENESS, _LONGEST_BLOCK)
         self._latest = staleness * _LATEST_SHARE
+        self._rereading = Rereading(parts.link, views, self._block)
+        self._comeback = Comeback(parts, views, heartbeat, self._rereading)
         self._heard_at = 0.0
         self._news = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -87,45 +71,34 @@ class Tail:
         self._unread = 0
         self._checked = 0
         self._checked_at = 0.0
-        self._due: dict[str, float] = {}
-        self._rested_at: dict[str, float] = {}
-        self._aside: dict[str, float] = {}
-        self._damaged: set[str] = set()
-        self._link.on_change(self._link_changed)
-        parts.successes.on_away = self._learned
-        parts.successes.on_missing = self._mend
+        self._link.on_change(self._look_up)
         views.on_new = self._look_up
 
     async def begin(self, store: Store) -> None:
         """Look for Redis once, in a new event loop, and go on in the background either way."""
         self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
         self._reader = None
-        try:
-            async with asyncio.timeout(_FIRST_CONTACT):
-                if self._parts.meanwhile:  # of an event loop that ended while Redis was away
-                    await store.ping(_PING)
-                    await self._offer(store)
-                await self._heartbeat.start(store, unwritten=self._parts.outbox.pending)
-            self._link.restored()
-        except TimeoutError:
-            self._link.lost(f"no answer within {_FIRST_CONTACT:g} s")
-        except StoreUnavailableError as error:
-            self._link.lost(error)
+        await self._comeback.begin(store)
         self._session.supervise("tail", lambda: self._run(store), _LONGEST_DOUBT)
         self._session.supervise("heartbeat", lambda: self._heartbeat.run(store, self._link))
 
-    def _link_changed(self) -> None:
-        if not self._link.ok:
-            # In the order in which they happened: behind what is counted no failure waits.
-            self._parts.outbox.rescue()
-            self._parts.successes.rescue()
-        self._look_up()
+    async def _run(self, store: Store) -> None:
+        while True:
+            if not self._link.ok:
+                await self._comeback.again(store)
+            try:
+                await self._follow(store)
+            except RegistryError as error:
+                self._link.doubt(error)
+                self._unread += 1
+                if self._unread == _WORTH_A_LINE:
+                    _log.warning(
+                        "Redis answers, but its events cannot be read, so that every resolve has "
+                        "to ask; this process tries again: %s",
+                        error,
+                    )
 
-    def _learned(self, key: tuple[str, str], counted: Counted) -> None:
-        self._views.handle(*key).learn(counted)
-
-    async def _mend(self, store: Store, key: tuple[str, str]) -> None:
-        await self._views.handle(*key).mend(store)
+    # What interrupts a read
 
     def _look_up(self) -> None:
         """Something has changed that the running read knows nothing of.
@@ -145,60 +118,7 @@ class Tail:
         if self._reader is not None:
             self._reader.interrupt()
 
-    async def _run(self, store: Store) -> None:
-        while True:
-            if not self._link.ok:
-                await self._come_back(store)
-            try:
-                await self._follow(store)
-            except RegistryError as error:
-                self._link.doubt(error)
-                self._unread += 1
-                if self._unread == _WORTH_A_LINE:
-                    _log.warning(
-                        "Redis answers, but its events cannot be read, so that every resolve has "
-                        "to ask; this process tries again: %s",
-                        error,
-                    )
-
-    async def _come_back(self, store: Store) -> None:
-        """Try to agree with Redis again, at growing, jittered intervals."""
-        wait = _FIRST_WAIT
-        while True:
-            try:
-                await self._agree(store)
-                self._link.restored()
-                await self._offer(store)  # what was learned while it was read anew
-            except RegistryError as error:
-                self._link.lost(error)
-            else:
-                return
-            await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 # no secret
-            wait = min(2 * wait, _LONGEST_WAIT)
-
-    async def _agree(self, store: Store) -> None:
-        """Write what waits, say that this process lives, and read everything anew."""
-        await self._session.revive()
-        await store.ping(_PING)
-        await self._offer(store)
-        await self._parts.outbox.deliver()
-        try:
-            await self._heartbeat.return_to(store)
-        except StoreUnavailableError:
-            raise
-        except RegistryError as error:
-            _log.warning("the first heartbeat failed: %s", error)  # one damaged service type
-        for mirror in list(self._views.mirrors.values()):
-            mirror.expire()
-            await self._sync(
-                store, mirror, self._views.shared_sync(mirror.service_type).sync(store)
-            )
-
-    async def _offer(self, store: Store) -> None:
-        async def merge(key: tuple[str, str], gathered: Gathered) -> None:
-            await self._views.handle(*key).merge(store, gathered)
-
-        await self._parts.meanwhile.offer(merge)
+    # Reading
 
     async def _follow(self, store: Store) -> None:
         """Read the streams until Redis is away."""
@@ -219,7 +139,7 @@ class Tail:
         """Wait before what has failed again and again; whoever resolves may ask meanwhile."""
         if self._unread <= 1:
             return
-        wait = min(_FIRST_WAIT * 2 ** min(self._unread, 10), _LONGEST_WAIT)
+        wait = min(FIRST_WAIT * 2 ** min(self._unread, 10), LONGEST_WAIT)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait * random.uniform(0.5, 1.5)):  # noqa: S311 # no secret
                 while self._link.ok:
@@ -228,48 +148,38 @@ class Tail:
 
     async def _follow_once(self, store: Store, reader: EventReader) -> None:
         self._news.clear()
+        rereading = self._rereading
         mirrors = {} if self._parts.exact else dict(self._views.mirrors)
         for kind, mirror in mirrors.items():
-            if self._is_due(kind, mirror):
-                await self._sync(store, mirror)
+            if rereading.is_due(mirror):
+                await rereading.promptly(store, kind)
         places = {
             kind: mirror.place
             for kind, mirror in mirrors.items()
-            if mirror.place and kind not in self._aside
+            if mirror.place and not rereading.is_aside(kind)
         }
         silent = not places or not await self._read(store, reader, mirrors, places)
         if not places:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._wait() / 1000 if self._aside else None):
+                async with asyncio.timeout(self._wait() if rereading.any_aside else None):
                     await self._news.wait()
-        elif silent or time.monotonic() - self._checked_at > self._block / 1000:
+        elif silent or time.monotonic() - self._checked_at > self._block:
             await self._check(store, list(mirrors.values()), silent=silent)
 
-    def _is_due(self, kind: str, mirror: Mirror) -> bool:
-        """Whether a service type has to be read anew now."""
-        if kind in self._aside:
-            if time.monotonic() < self._aside[kind]:
-                return False
-            del self._aside[kind]
-            return True
-        return not mirror.place or time.monotonic() >= self._due.get(kind, math.inf)
-
-    def _wait(self) -> int:
-        """Milliseconds until the next service type is due, at most what one read waits."""
-        due = min((*self._due.values(), *self._aside.values()), default=math.inf)
-        return max(1, round(min(self._block, (due - time.monotonic()) * 1000)))
+    def _wait(self) -> float:
+        """Seconds until the next service type is due, at most what one read waits."""
+        return max(0.001, min(self._block, self._rereading.next_at - time.monotonic()))
 
     async def _read(
         self,
         store: Store,
         reader: EventReader,
-        mirrors: dict[str, Mirror],
-        places: dict[str, str],
+        mirrors: Mapping[str, Mirror],
+        places: Mapping[str, str],
     ) -> bool:
         """One read of the streams; False if they were silent."""
         wait, began = self._wait(), time.monotonic()
-        old = self._heard_at + self._latest - began
-        block = max(1, min(wait, round(old * 1000)))
+        block = max(1, round(min(wait, self._heard_at + self._latest - began) * 1000))
         try:
             events = await reader.after(places, block)
         except StoreUnavailableError:
@@ -286,18 +196,19 @@ class Tail:
         return bool(events) or wait < self._block
 
     def _take_in(
-        self, mirrors: dict[str, Mirror], places: Iterable[str], events: Iterable[Event]
+        self, mirrors: Mapping[str, Mirror], places: Iterable[str], events: Iterable[Event]
     ) -> None:
         """What one read has told, and that it was read at all."""
         if self._unread >= _WORTH_A_LINE:
             _log.warning("the events of Redis can be read again")
         self._unread = 0
-        self._damaged.difference_update(places)
-        for kind, news in groupby(events, key=lambda event: event.service_type):
-            if not follow(mirrors[kind], news, self._parts.successes.hurry):
-                self._due.setdefault(kind, self._rested_at.get(kind, 0.0))
+        self._rereading.followed(places)
+        hurry = self._parts.successes.hurry
+        for kind, news in groupby(events, key=attrgetter("service_type")):
+            if not follow(mirrors[kind], news, hurry):
+                self._rereading.want(kind)
         for kind in places:
-            if kind not in self._due:
+            if not self._rereading.is_wanted(kind):
                 mirrors[kind].confirm(self._heard_at)
 
     async def _look_for_damage(
@@ -311,12 +222,12 @@ class Tail:
             except StoreUnavailableError:
                 raise
             except RegistryError as damage:
-                self._put_aside(kind, damage)
+                self._rereading.put_aside(kind, damage)
                 found = True
         if not found:
             if not isinstance(error, DamagedStateError):
                 raise error
-            await asyncio.sleep(_REST)  # somebody has mended it meanwhile
+            await asyncio.sleep(REST)  # somebody has mended it meanwhile
 
     async def _check(self, store: Store, mirrors: Sequence[Mirror], *, silent: bool) -> None:
         """Compare one version, in turn: silence is also what a stream says that was deleted."""
@@ -324,37 +235,10 @@ class Tail:
         self._checked_at = time.monotonic()
         mirror = mirrors[self._checked % len(mirrors)]
         version = mirror.snapshot.version
-        if mirror.service_type not in self._aside:
-            await self._sync(store, mirror)
+        if not self._rereading.is_aside(mirror.service_type):
+            await self._rereading.promptly(store, mirror.service_type)
         if silent and version[1] and mirror.snapshot.version != version:
             mirror.place = ""  # it was not told: what is told next may have any id
         if version[0] not in {"", mirror.snapshot.version[0]}:
             for other in mirrors:  # it was lost, and so may be the others
-                await self._sync(store, other)
-
-    async def _sync(
-        self, store: Store, mirror: Mirror, work: Coroutine[object, object, object] | None = None
-    ) -> None:
-        """Read one anew; unless it is to be done in spite of one, a doubt ends that."""
-        kind, began = mirror.service_type, time.monotonic()
-        try:
-            await (
-                work
-                or self._link.promptly(self._views.shared_sync(kind).sync(store), _LONGEST_SYNC)
-            )
-        except StoreUnavailableError:
-            raise
-        except RegistryError as error:
-            self._put_aside(kind, error)
-            return
-        self._due.pop(kind, None)
-        now = time.monotonic()
-        self._rested_at[kind] = now + min(_LONGEST_REST, max(_REST, _RESTS * (now - began)))
-
-    def _put_aside(self, kind: str, error: RegistryError) -> None:
-        """Leave a service type alone for a moment, so that the others are followed."""
-        self._due.pop(kind, None)
-        self._aside[kind] = time.monotonic() + self._block / 1000
-        if kind not in self._damaged:
-            self._damaged.add(kind)
-            _log.warning("service type %s cannot be followed: %s", kind, error)
+                await self._rereading.promptly(store, other.service_type)
