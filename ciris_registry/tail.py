@@ -178,6 +178,7 @@ class Tail:
     async def _agree(self, store: Store) -> None:
         """Write what waits, say that this process lives, and read everything anew."""
         await self._session.revive()
+        store.doubt()
         await store.ping(_PING)
         await self._offer(store)
         await self._parts.outbox.deliver()
