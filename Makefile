@@ -1,7 +1,7 @@
 # Needs Python 3.11 or later, make and git; everything else goes into .venv.
 PYTHON ?= python3
-# Tests that run at the same time.
-JOBS ?= 2
+# Tests that run at the same time; many of them mostly wait.
+JOBS ?= 3
 ARGS ?=
 
 BIN := .venv/bin

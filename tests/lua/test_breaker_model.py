@@ -87,6 +87,7 @@ def walk(bench: Bench, chosen: settings, number: int | None = None) -> None:
     run_state_machine_as_test(machine, settings=chosen)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_every_breaker_does_what_the_rules_say_and_what_every_other_does(
     clock: Clock, moved_real_server: LuaServer
