@@ -121,10 +121,10 @@ class Tail:
         self._look_up()
 
     def _learned(self, key: tuple[str, str], counted: Counted) -> None:
-        self._views.handle(*key).learn(counted)
+        self._views.breaker_parts.outcomes.learn(self._views.handle(*key), counted)
 
     async def _mend(self, store: Store, key: tuple[str, str]) -> None:
-        await self._views.handle(*key).mend(store)
+        await self._views.breaker_parts.writes.mend(self._views.handle(*key), store)
 
     def _look_up(self) -> None:
         """Something has changed that the running read knows nothing of.
@@ -194,7 +194,7 @@ class Tail:
 
     async def _offer(self, store: Store) -> None:
         async def merge(key: tuple[str, str], gathered: Gathered) -> None:
-            await self._views.handle(*key).merge(store, gathered)
+            await self._views.breaker_parts.writes.merge(self._views.handle(*key), store, gathered)
 
         await self._parts.meanwhile.offer(merge)
 
