@@ -87,7 +87,7 @@ class Link:
         self._become("down", str(error))
 
     def disown(self, error: object) -> None:
-        """This is a copy that a fork made: those who wait are its parent's, whom it must not wake."""
+        """This is a copy that a fork made: those who wait are its parent's, not to be woken."""
         self._waiting, self._limits = set(), TimeLimits(_LAST_TURNS)
         self.cut(error)
 
