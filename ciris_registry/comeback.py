@@ -85,6 +85,7 @@ class Comeback:
     async def _agree(self, store: Store) -> None:
         """Write what waits, say that this process lives, and read everything anew."""
         await self._session.revive()
+        store.doubt()
         await store.ping(_PING)
         await self._offer(store)
         await self._outbox.deliver()
@@ -99,7 +100,7 @@ class Comeback:
 
     async def _offer(self, store: Store) -> None:
         async def merge(key: tuple[str, str], gathered: Gathered) -> None:
-            await self._views.handle(*key).merge(store, gathered)
+            await self._views.breaker_parts.writes.merge(self._views.handle(*key), store, gathered)
 
         await self._meanwhile.offer(merge)
 
@@ -110,7 +111,7 @@ class Comeback:
             self._successes.rescue()
 
     def _learned(self, key: tuple[str, str], counted: Counted) -> None:
-        self._views.handle(*key).learn(counted)
+        self._views.breaker_parts.outcomes.learn(self._views.handle(*key), counted)
 
     async def _mend(self, store: Store, key: tuple[str, str]) -> None:
-        await self._views.handle(*key).mend(store)
+        await self._views.breaker_parts.writes.mend(self._views.handle(*key), store)

@@ -37,6 +37,8 @@ class Gate:
     def __init__(self, parts: Parts, bindings: Bindings, views: Views) -> None:
         self._permits = parts.permits
         self._slots = parts.slots
+        self._admissions = views.breaker_parts.admissions
+        self._outcomes = views.breaker_parts.outcomes
         self._bindings = bindings
         self._views = views
         self._checks = HealthChecks(parts.session)
@@ -69,11 +71,11 @@ class Gate:
                 slot = await self._slots.take(one, handle) if settles else None
         except BaseException:
             if permit is not None:
-                handle.give_back(permit.permit)
+                self._admissions.give_back(handle, permit.permit)
             raise
         if isinstance(slot, Left):
             if permit is not None:
-                handle.give_back(permit.permit)
+                self._admissions.give_back(handle, permit.permit)
             passed.append(slot)
             return None
         if permit is not None:
@@ -89,7 +91,7 @@ class Gate:
         breaker = mirror.snapshot.breakers.get(one.name)
         if breaker is None or not breaker.needs_permit(mirror.now()):
             return None
-        admission = await handle.admit(self._permits.new())
+        admission = await self._admissions.admit(handle, self._permits.new())
         if admission.verdict is Verdict.PERMIT:
             return Held(admission.permit, admission.deadline)
         return admission.refusal
@@ -125,14 +127,14 @@ class Gate:
         if permit is None:
             known = handle.generation
             healthy, _ = await self._checks.ask(
-                key, check, limit, lambda: handle.report("failure", "", known)
+                key, check, limit, lambda: self._outcomes.report(handle, "failure", "", known)
             )
             return healthy, None
         healthy, asked = await self._checks.ask(key, check, limit * _BEFORE_ITS_PERMIT)
         if healthy and settles:
             return True, permit
         if asked:
-            await handle.report("success" if healthy else "failure", permit.permit)
-        else:
-            handle.give_back(permit.permit)  # one check is one probe, whoever waits for it
+            await self._outcomes.report(handle, "success" if healthy else "failure", permit.permit)
+        else:  # one check is one probe, whoever waits for it
+            self._admissions.give_back(handle, permit.permit)
         return healthy, None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from ciris_registry.admitted import Admitted
+    from ciris_registry.breaker_parts import BreakerParts
     from ciris_registry.classification import Classifier, Classify, Judgement
     from ciris_registry.slots import Slots
 
@@ -26,8 +27,10 @@ _log = logging.getLogger(__name__)
 class Guard:
     """Begins the uses of one process."""
 
-    def __init__(self, classifier: Classifier, slots: Slots) -> None:
+    def __init__(self, classifier: Classifier, slots: Slots, breaker_parts: BreakerParts) -> None:
         self.classifier = classifier
+        self.outcomes = breaker_parts.outcomes
+        self.admissions = breaker_parts.admissions
         self._slots = slots
         self._told: set[str] = set()
 
@@ -43,15 +46,15 @@ class Guard:
         generation = None if permit else admitted.generation
         try:
             if judgement.kind == "success":
-                if permit or not handle.count_success(generation):
-                    await handle.report("success", permit, generation, in_order=True)
+                if permit or not self.outcomes.count_success(handle, generation):
+                    await self.outcomes.report(handle, "success", permit, generation, in_order=True)
             elif judgement.kind == "failure":
-                await handle.report("failure", permit, generation, in_order=True)
+                await self.outcomes.report(handle, "failure", permit, generation, in_order=True)
             else:
                 if judgement.kind == "cooldown":
                     handle.cool_down(judgement.seconds, judgement.reason)
                 if permit:
-                    handle.give_back(permit)
+                    self.admissions.give_back(handle, permit)
         except RegistryError as error:
             if handle.name not in self._told:
                 self._told.add(handle.name)
@@ -102,7 +105,7 @@ class Use:
         if (
             admitted.permit is not None
             or classifier.judges_values(self._classify, admitted.classify)
-            or not admitted.handle.count_success(admitted.generation)
+            or not self._guard.outcomes.count_success(admitted.handle, admitted.generation)
         ):
             return False
         self._guard.free(self._ended())
@@ -128,7 +131,7 @@ class Use:
         """It ended without an outcome: cancelled, or given up by its caller."""
         admitted = self._ended()
         if admitted.permit is not None:
-            admitted.handle.give_back(admitted.permit.permit)
+            self._guard.admissions.give_back(admitted.handle, admitted.permit.permit)
         self._guard.free(admitted)
 
     @contextlib.contextmanager

@@ -39,11 +39,12 @@ class Line:
             wire = await self._opened()
             if self._interruptions != interruptions:
                 raise InterruptedWaitError
-        try:
-            return await wire.ask(packed)
-        except asyncio.CancelledError:
-            wire.doubt()
-            raise
+        return await wire.ask(packed)
+
+    def doubt(self) -> None:
+        """It may be the connection that does not answer: ask no more on it, unless it does."""
+        if self._wire is not None:
+            self._wire.doubt()
 
     def interrupt(self) -> None:
         """End the wait of all who ask now."""

@@ -86,6 +86,11 @@ class Link:
         """There is no way to Redis for this process any more, and nobody looks for one."""
         self._become("down", str(error))
 
+    def disown(self, error: object) -> None:
+        """This is a copy that a fork made: those who wait are its parent's, not to be woken."""
+        self._waiting, self._limits = set(), TimeLimits(_LAST_TURNS)
+        self.cut(error)
+
     def lost(self, error: object) -> None:
         """Redis was asked again, and is away: say so once."""
         if isinstance(error, NotLetInError) and not self._refused:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ciris_registry.bindings import Bindings
-    from ciris_registry.handle import BreakerHandle
     from ciris_registry.mirror import Mirror
     from ciris_registry.rotation import Rotation, Rotations
+    from ciris_registry.shared_breaker import SharedBreaker
     from ciris_registry.views import Views
 
 _MOST_PLANS: Final = 10_000
@@ -205,14 +205,14 @@ def _chosen(
     )
 
 
-def load(handle: BreakerHandle) -> int:
+def load(shared: SharedBreaker) -> int:
     """The calls of a provider that are in flight, as far as is known here.
 
     Those are this process's own, and what slots have told of others a moment ago.
     """
-    if handle.elsewhere and _monotonic() < handle.elsewhere_until:
-        return handle.in_flight + handle.elsewhere
-    return handle.in_flight
+    if shared.elsewhere and _monotonic() < shared.elsewhere_until:
+        return shared.in_flight + shared.elsewhere
+    return shared.in_flight
 
 
 def key_of(

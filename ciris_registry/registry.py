@@ -148,7 +148,10 @@ class ServiceRegistry(GuardedCalls):
         self._registrar.on_change = self._readiness.wake
         self._resolver = Resolver(self._parts, self._bindings, self._views)
         self._calls = Calls(
-            self._resolver, Guard(Classifier(self.settings, classify), self._parts.slots)
+            self._resolver,
+            Guard(
+                Classifier(self.settings, classify), self._parts.slots, self._views.breaker_parts
+            ),
         )
         heartbeat = Heartbeat(self._parts, self._views, self._registrar.tidy)
         self._session.on_start = Tail(self._parts, self._views, heartbeat).begin

@@ -93,7 +93,7 @@ class Session:
         _inherited.append((self._store, self._loop, self._tasks))
         self._store = self._loop = None
         self._tasks = set()
-        self._link.cut("this process is a fork")
+        self._link.disown("this process is a fork")
 
     def abandon(self) -> bool:
         """Nobody can close it any more: end what runs; whether anything did."""

@@ -17,13 +17,13 @@ from ciris_registry.errors import DamagedStateError, StoreUnavailableError
 from ciris_registry.selection import Left
 
 if TYPE_CHECKING:
-    from ciris_registry.handle import BreakerHandle
     from ciris_registry.link import Link
     from ciris_registry.outbox import Outbox
     from ciris_registry.records import Registration
     from ciris_registry.replies import SlotReply
     from ciris_registry.session import Session
     from ciris_registry.settings import RegistrySettings
+    from ciris_registry.shared_breaker import SharedBreaker
     from ciris_registry.store import Store
 
 Key = tuple[str, str]
@@ -58,14 +58,14 @@ class Slots:
         """How many calls of this process hold a slot of a provider."""
         return len(self._held.get((service_type, name), ()))
 
-    async def take(self, one: Registration, handle: BreakerHandle) -> Slot | Left | None:
+    async def take(self, one: Registration, shared: SharedBreaker) -> Slot | Left | None:
         """A slot for one call, or why there is none; None if a call needs none.
 
         Whoever is cancelled, or waits in vain, gives back what he is given later.
         """
         if one.max_in_flight is None:
             return None
-        handle.in_flight += 1  # others that choose meanwhile must not all choose this one
+        shared.in_flight += 1  # others that choose meanwhile must not all choose this one
         try:
             store = await self._session.store()
             self._link.check()
@@ -80,13 +80,13 @@ class Slots:
         except StoreUnavailableError:
             return self._by_itself(one, one.max_in_flight)
         finally:
-            handle.in_flight -= 1
+            shared.in_flight -= 1
         if answer.word == "unlimited":
             return None
         # What others have in flight is as old as this answer, and soon worth nothing.
         mine = self.held(one.service_type, one.name) + (answer.word == "taken")
-        handle.elsewhere = max(0, answer.taken - mine)
-        handle.elsewhere_until = time.monotonic() + self._remembered
+        shared.elsewhere = max(0, answer.taken - mine)
+        shared.elsewhere_until = time.monotonic() + self._remembered
         if answer.word == "full":
             return Left(one, "full", answer.retry_at)
         return self._hold(slot, in_redis=True)

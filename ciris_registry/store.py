@@ -5,7 +5,7 @@ It refuses to select, to decide, to try again on its own and to log.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
@@ -498,10 +498,11 @@ class Store:
 
     async def ping(self, limit: float) -> None:
         """Whether Redis answers at all, within ``limit`` seconds."""
-        # redis-py leaves this one method without types.
-        await self._transport.command(
-            lambda redis: cast("Any", redis).execute_command("PING"), limit
-        )
+        await self._transport.ping(limit)
+
+    def doubt(self) -> None:
+        """What does not answer may be the connection, and not Redis: take another one."""
+        self._transport.doubt()
 
     async def last_event(self, service_type: str) -> str:
         """The id of the newest event, ``0-0`` if there is none."""

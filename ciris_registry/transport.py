@@ -126,6 +126,15 @@ class Transport:
         packed = _pack(command)
         return await self.attempt(lambda: line.ask(packed))
 
+    async def ping(self, limit: float) -> None:
+        """Whether the server answers on the line that scripts take, within ``limit`` seconds."""
+        packed = _pack(("PING",))
+        await self.attempt(lambda: _limited(self._line.ask(packed), limit))
+
+    def doubt(self) -> None:
+        """What does not answer may be the connection: take another one."""
+        self._line.doubt()
+
     async def command(
         self, call: Callable[[Redis], Awaitable[Any]], limit: float = REPLY_TIMEOUT
     ) -> Any:  # Any ends in the store

@@ -35,7 +35,7 @@ class InterruptedWaitError(Exception):
 class Wire(asyncio.Protocol):
     """One open connection, taken over from redis-py until it closes it.
 
-    A wire is ``usable`` until it breaks, or has been silent since somebody gave up waiting.
+    Whoever gives up waiting is forgotten when the reply comes.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -85,8 +85,8 @@ class Wire(asyncio.Protocol):
         return reply
 
     def doubt(self) -> None:
-        """Somebody has given up waiting."""
-        self._doubtful = True
+        """It has been silent for long: it is not usable until it answers something."""
+        self._doubtful = bool(self._asked)
 
     def interrupt(self) -> None:
         """Break it, and let those who wait go on."""

@@ -25,6 +25,12 @@ NEVER = -1
 """What TTL says of a key that does not expire; -2 of one that has gone meanwhile."""
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, so that nobody waits for it in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def private_server() -> Iterator[str]:
     """The URL of a real server that belongs to this test process alone."""

@@ -62,6 +62,7 @@ ASK = """
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["cached", "exact"])
 def test_a_retry_after_stops_all_and_is_no_failure(
     fleet: Callable[..., Team], shared: SharedState, mode: str

@@ -108,6 +108,7 @@ def test_a_single_failure_among_ten_thousand_successes_opens_nothing(shared: Sha
     assert (breaker["total_successes"], breaker["total_failures"]) == ("10000", "1")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_a_breaker_is_as_large_after_a_hundred_thousand_calls_as_after_a_hundred(
     shared: SharedState,

@@ -120,6 +120,7 @@ def figures(output: str, claim: str) -> str:
     return found[1]
 
 
+@pytest.mark.long
 def test_every_guarantee_holds_and_is_shown_with_its_figure(perform: Callable[..., Demo]) -> None:
     demo = perform()
     code, output, errors = demo.end()
@@ -139,6 +140,7 @@ def test_every_guarantee_holds_and_is_shown_with_its_figure(perform: Callable[..
     demo.assert_nothing_is_left()
 
 
+@pytest.mark.long
 def test_an_agent_that_ignores_the_breaker_is_noticed(perform: Callable[..., Demo]) -> None:
     demo = perform("--seconds", "12", CIRIS_DEMO_DISOBEY="1")
     code, output, errors = demo.end()
@@ -152,6 +154,7 @@ def test_an_agent_that_ignores_the_breaker_is_noticed(perform: Callable[..., Dem
     demo.assert_nothing_is_left()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "moment"), [(signal.SIGINT, "HALF_OPEN"), (signal.SIGTERM, "One embedded")]
 )
@@ -176,6 +179,7 @@ def test_when_it_is_killed_everything_else_ends_too(perform: Callable[..., Demo]
     demo.assert_nothing_is_left()
 
 
+@pytest.mark.long
 def test_the_others_go_on_when_an_agent_is_killed(perform: Callable[..., Demo]) -> None:
     demo = perform("--seconds", "12")
     demo.until("PHASE 1")
@@ -197,6 +201,7 @@ def test_it_ends_when_an_upstream_is_killed(perform: Callable[..., Demo]) -> Non
     demo.assert_nothing_is_left()
 
 
+@pytest.mark.long
 def test_it_can_be_held_until_somebody_has_looked_around(perform: Callable[..., Demo]) -> None:
     demo = perform("--seconds", "12", "--hold")
     demo.until("holding")

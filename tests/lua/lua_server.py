@@ -201,8 +201,14 @@ class LuaServer:
 class RealServer(LuaServer):
     """The same on a real server; ``folder`` is where the changed copy of the scripts is made."""
 
-    def __init__(self, clock: Clock, url: str, folder: Path) -> None:
-        copy = copied(folder)
+    def __init__(
+        self,
+        clock: Clock,
+        url: str,
+        folder: Path,
+        replacements: Iterable[tuple[str, str, str]] = (),
+    ) -> None:
+        copy = copied(folder, replacements)
         (copy / "lib" / "clock.lua").write_text(_MOVED_CLOCK, encoding="utf-8")
         super().__init__(clock, read_scripts(copy))
         self.client = redis.Redis.from_url(url, decode_responses=True)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ciris_registry.http_signs import signs_of
@@ -222,6 +222,7 @@ NAMES = st.sampled_from(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of the machine, not of the strategy
 @given(st.dictionaries(NAMES, ANYTHING), st.dictionaries(NAMES, ANYTHING))
 def test_whatever_an_error_carries_looking_at_it_does_not_raise(
     attributes: dict[str, Any], of_response: dict[str, Any]

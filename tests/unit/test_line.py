@@ -104,14 +104,25 @@ async def test_the_reply_of_one_who_was_cancelled_is_nobody_elses(line: Line, ec
     assert echo.opened == 1, "the server went on answering"
 
 
-async def test_nobody_waits_on_a_connection_that_has_been_silent_since_somebody_gave_up(
-    line: Line, echo: Echo
-) -> None:
+async def test_whoever_is_cancelled_costs_nobody_a_connection(line: Line, echo: Echo) -> None:
+    """To open another one takes many times as long as the reply, across a network."""
+    await line.ask(packed("first"))
+    for _ in range(20):
+        gone, stays = asked(line, "gone"), asked(line, "stays")
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        assert await line.ask(packed("next")) == "next"
+        assert await stays == "stays"
+    assert echo.opened == 1
+
+
+async def test_nobody_waits_on_a_connection_that_is_doubted(line: Line, echo: Echo) -> None:
     echo.silent.set()
     gone, stays = asked(line, "gone"), asked(line, "stays")
     await async_wait_until(lambda: len(echo.heard) == 2)
     gone.cancel()
-    await asyncio.sleep(0)
+    line.doubt()
     echo.silent.clear()
     assert await line.ask(packed("next")) == "next"
     assert echo.opened == 2
@@ -121,6 +132,20 @@ async def test_nobody_waits_on_a_connection_that_has_been_silent_since_somebody_
     await async_wait_until(echo.writers[0].is_closing)
 
 
+async def test_one_that_answers_after_all_is_doubted_no_longer(line: Line, echo: Echo) -> None:
+    echo.silent.set()
+    late = asked(line, "late")
+    await async_wait_until(lambda: "late" in echo.heard)
+    line.doubt()
+    echo.silent.clear()
+    echo.writers[0].write(b"+late\r\n")
+    assert await late == "late"
+    assert await line.ask(packed("next")) == "next"
+    line.doubt()
+    assert await line.ask(packed("nothing was outstanding")) == "nothing was outstanding"
+    assert echo.opened == 1
+
+
 async def test_one_that_nobody_waits_on_any_more_is_closed_at_once(line: Line, echo: Echo) -> None:
     for _ in range(20):
         echo.silent.set()
@@ -128,6 +153,7 @@ async def test_one_that_nobody_waits_on_any_more_is_closed_at_once(line: Line, e
         await async_wait_until(lambda: len(echo.heard) % 2 == 1)
         gone.cancel()
         await asyncio.sleep(0)
+        line.doubt()
         echo.silent.clear()
         assert await line.ask(packed("next")) == "next"
     await async_wait_until(lambda: sum(not one.is_closing() for one in echo.writers) == 1)

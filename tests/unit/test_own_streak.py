@@ -168,7 +168,8 @@ async def test_a_trial_that_is_given_back_is_free_again(registry: ServiceRegistr
         with pytest.raises(CircuitBreakerError):
             await handle.acheck_and_raise()
 
-        handle.give_back(registry._parts.permits.take("llm", "shared", 0))
+        permit = registry._parts.permits.take("llm", "shared", 0)
+        registry._views.breaker_parts.admissions.give_back(handle, permit)
 
         await handle.acheck_and_raise()
         handle.record_success()

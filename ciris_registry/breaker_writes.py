@@ -1,0 +1,154 @@
+"""What is written of a breaker: in which order, and what is made good where Redis has lost it.
+
+Owns one script call for each thing there is to say, and takes over what it answers. It refuses to
+decide what there is to say, and what becomes of it where Redis is away.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ciris_registry.breaker_rules import Admission, CircuitState, Verdict
+from ciris_registry.errors import RegistryError, StoreUnavailableError
+from ciris_registry.readback import remembered
+from ciris_registry.replies import Learned
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ciris_registry.breaker_rules import Outcome
+    from ciris_registry.meanwhile import Gathered
+    from ciris_registry.own_trials import OwnTrials
+    from ciris_registry.parts import Parts
+    from ciris_registry.replies import BreakerReply
+    from ciris_registry.shared_breaker import SharedBreaker
+    from ciris_registry.store import Store
+    from ciris_registry.successes import Counted
+
+
+class BreakerWrites:
+    """The writes of this process to breakers.
+
+    Those that are given a store raise StoreUnavailableError if Redis is away.
+    """
+
+    def __init__(self, trials: OwnTrials, parts: Parts) -> None:
+        self._trials = trials
+        self._link = parts.link
+        self._outbox = parts.outbox
+        self._membership = parts.membership
+        self._successes = parts.successes
+
+    # Their order
+
+    def later(
+        self, shared: SharedBreaker, what: str, write: Callable[[Store], Awaitable[object]]
+    ) -> None:
+        """Write in the background, behind what was left there before; ``what`` is for the log."""
+        self._outbox.put(f"{what} of {shared.service_type} {shared.name}", write)
+
+    async def flush(self) -> None:
+        """Wait until what was reported before, of any breaker, has reached Redis."""
+        await self._successes.flush()
+        await self._outbox.flush()
+
+    async def sent_before(self) -> None:
+        """What was reported before goes first; what becomes of it is not this one's business."""
+        try:
+            await self.flush()
+        except RegistryError as error:
+            if isinstance(error, StoreUnavailableError):
+                self._link.doubt(error)
+
+    # One script call each
+
+    async def acquire(self, shared: SharedBreaker, store: Store, permit: str) -> Admission:
+        """Ask with a permit of one's own making."""
+        service_type, name = shared.key
+        admission, reply = await store.acquire(service_type, name, permit)
+        if admission.verdict is Verdict.MISSING:
+            await self.mend(shared, store)
+            admission, reply = await store.acquire(service_type, name, permit)
+        taken = (permit, admission.deadline) if admission.verdict is Verdict.PERMIT else None
+        shared.mirror.learn(name, reply, taken)
+        return admission
+
+    async def settle(
+        self,
+        shared: SharedBreaker,
+        store: Store,
+        outcome: Outcome,
+        permit: str = "",
+        generation: int | None = None,
+        earlier: Counted | None = None,
+    ) -> None:
+        """Record one outcome in Redis, with successes before it, and take over what it answers.
+
+        If the connection breaks on the way, an outcome without a permit is not sent again: one
+        that is lost is better than one that is counted twice.
+        """
+        number, age = (earlier.number, earlier.age()) if earlier is not None else (0, 0)
+        await self._do(
+            shared,
+            store,
+            lambda: store.record(
+                *shared.key,
+                outcome,
+                permit,
+                generation,
+                successes=number,
+                age=age,
+            ),
+        )
+
+    async def merge(self, shared: SharedBreaker, store: Store, gathered: Gathered) -> None:
+        """Offer Redis what was learned while it was away."""
+        known, now = shared.known(), shared.mirror.now()
+        learned = Learned(
+            gathered.generation,
+            gathered.successes,
+            gathered.failures,
+            gathered.streak,
+            known.state is not CircuitState.CLOSED,
+            max(0, gathered.cools_until - now),
+            gathered.age(),
+            max(0, known.retry_at - now) if known.state is CircuitState.OPEN else 0,
+        )
+        await self._do(shared, store, lambda: store.merge(*shared.key, learned))
+
+    async def cool_down(
+        self, shared: SharedBreaker, store: Store, length: int, reason: str
+    ) -> None:
+        """Have the fleet leave the provider alone for ``length`` milliseconds from now."""
+        await self._do(shared, store, lambda: store.cool_down(*shared.key, length, reason))
+
+    async def override(
+        self, shared: SharedBreaker, store: Store, override: str, reason: str, length: int
+    ) -> None:
+        """Force it, for ``length`` milliseconds or, where that is 0, until it is cleared."""
+        await self._do(
+            shared, store, lambda: store.override(*shared.key, override, reason, "", length)
+        )
+
+    async def reset(self, shared: SharedBreaker, store: Store, reason: str) -> None:
+        """Close it and forget what it counted."""
+        await self._do(shared, store, lambda: store.reset(*shared.key, reason, ""))
+
+    async def mend(self, shared: SharedBreaker, store: Store) -> None:
+        """Redis has no such breaker: give it its settings, and what is still known of it."""
+        service_type, name = shared.key
+        await self._membership.configure(store, service_type, name)
+        known = shared.mirror.confirmed(name)
+        if known is not None and (known.decided_at or known.cooldown_until):
+            seen_at = shared.mirror.now()
+            await store.restore(service_type, name, remembered(known), seen_at)
+
+    async def _do(
+        self, shared: SharedBreaker, store: Store, call: Callable[[], Awaitable[BreakerReply]]
+    ) -> None:
+        reply = await call()
+        if reply.verdict is Verdict.MISSING:
+            await self.mend(shared, store)
+            reply = await call()
+        shared.mirror.learn(shared.name, reply)
+        self._trials.tell(shared)
