@@ -177,10 +177,10 @@ class BreakerHandle:
 
     async def acquire(self, store: Store, permit: str) -> Admission:
         """Ask with a permit of one's own making."""
-        admission, reply = await store.acquire(self.service_type, self.name, permit)
+        admission, reply = await store.breakers.acquire(self.service_type, self.name, permit)
         if admission.verdict is Verdict.MISSING:
             await self.mend(store)
-            admission, reply = await store.acquire(self.service_type, self.name, permit)
+            admission, reply = await store.breakers.acquire(self.service_type, self.name, permit)
         taken = (permit, admission.deadline) if admission.verdict is Verdict.PERMIT else None
         self._mirror.learn(self.name, reply, taken)
         return admission
@@ -309,7 +309,7 @@ class BreakerHandle:
         number, age = (earlier.number, earlier.age()) if earlier is not None else (0, 0)
         await self._do(
             store,
-            lambda: store.record(
+            lambda: store.breakers.record(
                 self.service_type,
                 self.name,
                 outcome,
@@ -333,7 +333,7 @@ class BreakerHandle:
             gathered.age(),
             max(0, known.retry_at - now) if known.state is CircuitState.OPEN else 0,
         )
-        await self._do(store, lambda: store.merge(self.service_type, self.name, learned))
+        await self._do(store, lambda: store.breakers.merge(self.service_type, self.name, learned))
 
     # The operator's and the provider's word
 
@@ -576,7 +576,7 @@ class BreakerHandle:
             reason = "its trial failed" if again else f"{own.failures} failures in a row of its own"
         await self._membership.announce(store, [self.service_type])
         length = max(0, until - self._mirror.now())
-        reply = await store.isolate(self.service_type, self.name, length, reason)
+        reply = await store.breakers.isolate(self.service_type, self.name, length, reason)
         told.pop(self.name, None)
         if until and reply.verdict is Verdict.CHANGED:
             told[self.name] = until
@@ -593,7 +593,7 @@ class BreakerHandle:
 
     async def _cool_down(self, store: Store, length: int, reason: str) -> BreakerReply:
         return await self._do(
-            store, lambda: store.cool_down(self.service_type, self.name, length, reason)
+            store, lambda: store.breakers.cool_down(self.service_type, self.name, length, reason)
         )
 
     async def _override(
@@ -601,12 +601,16 @@ class BreakerHandle:
     ) -> BreakerReply:
         return await self._do(
             store,
-            lambda: store.override(self.service_type, self.name, override, reason, "", length),
+            lambda: store.breakers.override(
+                self.service_type, self.name, override, reason, "", length
+            ),
         )
 
     async def _reset(self, store: Store, reason: str) -> BreakerReply:
         self._permits.forget(self.service_type, self.name)
-        return await self._do(store, lambda: store.reset(self.service_type, self.name, reason, ""))
+        return await self._do(
+            store, lambda: store.breakers.reset(self.service_type, self.name, reason, "")
+        )
 
     async def _do(self, store: Store, call: Callable[[], Awaitable[BreakerReply]]) -> BreakerReply:
         reply = await call()
@@ -624,7 +628,7 @@ class BreakerHandle:
         known = self._mirror.confirmed(self.name)
         if known is not None and (known.decided_at or known.cooldown_until):
             seen_at = self._mirror.now()
-            await store.restore(self.service_type, self.name, remembered(known), seen_at)
+            await store.breakers.restore(self.service_type, self.name, remembered(known), seen_at)
 
 
 def _opening(breaker: BreakerState) -> tuple[int, int]:

@@ -62,7 +62,7 @@ class Readiness:
         """Whether nothing is missing; if something was registered or bound here, look again."""
         store = await self._session.store()
         # From before the first look, so that nothing can happen between the two.
-        after = {one: await store.last_event(one) for one in wanted}
+        after = {one: await store.events.last(one) for one in wanted}
         while True:
             for one in self.missing(wanted):
                 await self._views.mirror(one).sync(store)
@@ -74,7 +74,7 @@ class Readiness:
 
 
 async def _next_events(store: Store, after: dict[str, str]) -> None:
-    for event in await store.events_after(after, BLOCK):
+    for event in await store.events.after(after, BLOCK):
         after[event.service_type] = event.id
 
 

@@ -117,7 +117,7 @@ class Registrar:
         mirror.forget(registration)
 
         async def write(store: Store) -> None:
-            await store.unregister(registration)
+            await store.registrations.unregister(registration)
             mirror.expire()
 
         self._outbox.put(f"leaving {service_type} {registration.id}", write, owed=True)

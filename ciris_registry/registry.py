@@ -551,7 +551,7 @@ class ServiceRegistry(GuardedCalls):
         self._registrar.tidy()
         await self._flush()
         kinds = (
-            {*self._views.mirrors, *await store.service_types()}
+            {*self._views.mirrors, *await store.processes.service_types()}
             if service_type is None
             else {service_type_name(service_type)}
         )

@@ -209,7 +209,7 @@ class Resolver:
         if not self._exact:
             return self._rotations.of(request.service_type, cursor).upcoming
         try:
-            return await self._link.promptly(store.take(request.service_type, cursor, 0))
+            return await self._link.promptly(store.cursors.take(request.service_type, cursor, 0))
         except StoreUnavailableError:
             return 0
 

@@ -172,7 +172,7 @@ class Successes:
         """What has to be sent once more: those whose breaker was not there, and is now."""
         tallies = [Tally(key[1], one.number, one.age(), one.generation) for key, one in batch]
         try:
-            verdicts = await store.tally(service_type, tallies)
+            verdicts = await store.breakers.tally(service_type, tallies)
             counted = zip(list(batch), verdicts, strict=True)
             batch = [item for item, verdict in counted if verdict is Verdict.MISSING]
             for key, _ in batch:

@@ -86,7 +86,7 @@ async def test_a_stream_whose_clock_was_ahead_is_followed_at_once_again(
     one, other = pair
     stream = await key(one, "llm", "events")
     store = await one._session.store()
-    newest = await store.last_event("llm")
+    newest = await store.events.last("llm")
     ahead = int(newest.partition("-")[0]) + 10**9
     await command(one, "XADD", stream, f"{ahead}-0", "kind", "member_kept")
     await async_wait_until(lambda: other._views.mirror("llm").place == f"{ahead}-0")
