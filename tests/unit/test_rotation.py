@@ -181,11 +181,11 @@ async def test_without_redis_the_rotation_goes_on_from_where_it_was(
     for task in list(registry._session._tasks):
         if "_supervised" in str(task.get_coro()):
             task.cancel()  # what would find out at once that it is not true
-    registry._link.cut("a test")
+    registry._parts.link.cut("a test")
     got = await resolved(registry, 90)
     assert Counter(got) == dict.fromkeys("abc", 30)
     assert before + got == (["a", "b", "c"] * 41)[: 32 + 90]
-    registry._link.restored()
+    registry._parts.link.restored()
 
 
 async def test_processes_that_never_saw_the_rotation_do_not_all_begin_with_the_first() -> None:

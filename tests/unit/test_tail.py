@@ -105,7 +105,7 @@ async def test_a_long_staleness_does_not_break_the_link(new_registry: New) -> No
     registry.register("h", "llm", Client())
     assert await registry.get_service("h", "llm") is not None
     states: list[str] = []
-    registry._link.on_change(lambda: states.append(registry._link.state))
+    registry._parts.link.on_change(lambda: states.append(registry._parts.link.state))
     mirror = registry._views.mirror("llm")
     mirror.doubt()  # so that the first one who asks would have to ask
 
