@@ -2,7 +2,7 @@
 
 from ciris_registry.breaker import CircuitBreaker
 from ciris_registry.breaker_config import CircuitBreakerConfig
-from ciris_registry.breaker_rules import CircuitState
+from ciris_registry.breaker_words import CircuitState
 from ciris_registry.classification import FAILURE, IGNORED, SUCCESS, Judgement, cooldown
 from ciris_registry.errors import (
     CallError,

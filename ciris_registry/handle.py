@@ -12,16 +12,9 @@ import logging
 from typing import TYPE_CHECKING, Any, Literal
 
 from ciris_registry.breaker_config import CircuitBreakerConfig, length_of, length_or_ever
-from ciris_registry.breaker_rules import (
-    ASKED,
-    Admission,
-    BreakerState,
-    CircuitState,
-    Outcome,
-    Refusal,
-    Verdict,
-)
+from ciris_registry.breaker_rules import BreakerState
 from ciris_registry.breaker_stats import stats_of
+from ciris_registry.breaker_words import ASKED, Admission, CircuitState, Outcome, Refusal, Verdict
 from ciris_registry.errors import (
     CircuitBreakerError,
     RegistryError,

@@ -12,7 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from ciris_registry.breaker_rules import Verdict
+from ciris_registry.breaker_words import Verdict
 from ciris_registry.errors import StoreError, StoreUnavailableError
 from ciris_registry.identity import host_name
 from ciris_registry.readback import remembered

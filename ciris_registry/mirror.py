@@ -17,7 +17,8 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.breaker_rules import BreakerState, CircuitState, Verdict
+from ciris_registry.breaker_rules import BreakerState
+from ciris_registry.breaker_words import CircuitState, Verdict
 from ciris_registry.errors import RegistryError, StoreUnavailableError
 from ciris_registry.readback import COUNTERS, paired, parse_breaker, update_breaker
 from ciris_registry.records import name_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ciris_registry.breaker_rules import Admission, Outcome, Refusal, Verdict
+from ciris_registry.breaker_words import Admission, Outcome, Refusal, Verdict
 from ciris_registry.readback import counters, paired
 from ciris_registry.replies import BreakerReply
 from ciris_registry.script_calls import flat

@@ -13,7 +13,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.breaker_rules import Verdict
+from ciris_registry.breaker_words import Verdict
 from ciris_registry.errors import RegistryError, StoreUnavailableError, UncertainWriteError
 from ciris_registry.replies import Tally
 

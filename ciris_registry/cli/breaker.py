@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ciris_registry.breaker_rules import Verdict
+from ciris_registry.breaker_words import Verdict
 from ciris_registry.cli.durations import parse_duration
 from ciris_registry.cli.shown_text import printable
 from ciris_registry.cli.target import Namespace, Target, Url, fail

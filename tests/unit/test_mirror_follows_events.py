@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
-from ciris_registry.breaker_rules import Verdict
+from ciris_registry.breaker_words import Verdict
 from ciris_registry.events import Event
 from ciris_registry.readback import COUNTERS, remembered
 from ciris_registry.replies import BreakerReply

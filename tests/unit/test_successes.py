@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ciris_registry.breaker_rules import Verdict
+from ciris_registry.breaker_words import Verdict
 from ciris_registry.errors import StoreUnavailableError, UncertainWriteError
 from ciris_registry.link import Link
 from ciris_registry.settings import RegistrySettings
