@@ -16,7 +16,7 @@ from ciris_registry.shared_breaker import SharedBreaker
 
 if TYPE_CHECKING:
     from ciris_registry.breaker_parts import BreakerParts
-    from ciris_registry.breaker_rules import CircuitState
+    from ciris_registry.breaker_words import CircuitState
     from ciris_registry.mirror import Mirror
     from ciris_registry.parts import Parts
     from ciris_registry.store import Store

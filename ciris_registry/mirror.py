@@ -17,7 +17,8 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.breaker_rules import BreakerState, CircuitState, Verdict
+from ciris_registry.breaker_rules import BreakerState
+from ciris_registry.breaker_words import CircuitState, Verdict
 from ciris_registry.errors import RegistryError, StoreUnavailableError
 from ciris_registry.readback import COUNTERS, paired, parse_breaker, update_breaker
 from ciris_registry.records import name_of
@@ -230,7 +231,7 @@ class Mirror:
 
     async def read_breaker(self, store: Store, name: str) -> None:
         """Take over one breaker as it is now, counters too."""
-        fields, permits, reporters = await store.read_breaker(self.service_type, name)
+        fields, permits, reporters = await store.breakers.read(self.service_type, name)
         if fields:
             breaker, _ = parse_breaker(fields, permits, self._default, reporters)
             known = self.snapshot.breakers.get(name)
@@ -323,21 +324,21 @@ class Mirror:
     async def _exact(self, store: Store, batch: _Batch) -> None:
         began = time.monotonic()
         kind = self.service_type
-        synced = await store.sync(kind, self.snapshot.version, batch.steps)
+        synced = await store.snapshots.sync(kind, self.snapshot.version, batch.steps)
         if batch.steps:
             batch.positions = dict(zip(batch.steps, synced.positions, strict=True))
         if self._note_clock(synced.now):
-            synced = await store.sync(kind, self.snapshot.version, {})
+            synced = await store.snapshots.sync(kind, self.snapshot.version, {})
         if synced.expired and self._membership.may_bury():
             ids = [one.id for one in self.snapshot.registrations]
-            await store.sweep(kind, ids)
-            synced = await store.sync(kind, self.snapshot.version, {})
+            await store.registrations.sweep(kind, ids)
+            synced = await store.snapshots.sync(kind, self.snapshot.version, {})
         pause = _FIRST_PAUSE
         while synced.changed is not None and not await self._load(store, *synced.changed):
             # Where much is registered at once, it moves on before it can be read.
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-            synced = await store.sync(kind, self.snapshot.version, {})
+            synced = await store.snapshots.sync(kind, self.snapshot.version, {})
         self._ahead = synced.now - _monotonic()
         self._loaded = True
         self.place = self.place or _place(synced.now)
@@ -358,7 +359,7 @@ class Mirror:
             self.place = ""  # the new server's clock may be behind
             return False
         names = list(dict.fromkeys([*map(name_of, orders), *self._watched()]))
-        loaded = await store.load(self.service_type, version, list(orders), names)
+        loaded = await store.snapshots.load(self.service_type, version, list(orders), names)
         if loaded is None:
             return False
         read = Snapshot.from_loaded(

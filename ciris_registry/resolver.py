@@ -7,7 +7,6 @@ checks say: resolving is not a call.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import random
@@ -116,7 +115,7 @@ class Resolver:
         store = await self._session.store()
         mirror = self._views.mirror(request.service_type)
         if self._outbox.owed or (exact and self._outbox.pending):
-            await self._delivered()
+            await self._session.unless_away(self._outbox.flush)
         known = known or self._plans.known(request)
         plan, taken, position = await self._look(
             store, mirror, request, known, position, exact=exact
@@ -142,13 +141,6 @@ class Resolver:
                 if admitted is not None:
                     return admitted
         return None
-
-    async def _delivered(self) -> None:
-        """What is pending has reached Redis, unless that is away."""
-        with contextlib.suppress(StoreUnavailableError):
-            self._link.check()
-            writing = self._session.spawn(self._outbox.flush(), watched=True)
-            await self._link.attentively(writing)
 
     async def _look(
         self,
@@ -181,7 +173,7 @@ class Resolver:
         """What ``resolve`` would do now with each registration; moves no cursor, asks no check."""
         store = await self._session.store()
         mirror = self._views.mirror(request.service_type)
-        await self._delivered()
+        await self._session.unless_away(self._outbox.flush)
         try:
             snapshot, now, _ = await mirror.promptly(store)
         except StoreUnavailableError:
@@ -209,7 +201,7 @@ class Resolver:
         if not self._exact:
             return self._rotations.of(request.service_type, cursor).upcoming
         try:
-            return await self._link.promptly(store.take(request.service_type, cursor, 0))
+            return await self._link.promptly(store.cursors.take(request.service_type, cursor, 0))
         except StoreUnavailableError:
             return 0
 
