@@ -2,7 +2,7 @@
 
 from ciris_registry.breaker import CircuitBreaker
 from ciris_registry.breaker_config import CircuitBreakerConfig
-from ciris_registry.breaker_rules import CircuitState
+from ciris_registry.breaker_words import CircuitState
 from ciris_registry.classification import FAILURE, IGNORED, SUCCESS, Judgement, cooldown
 from ciris_registry.errors import (
     CallError,
@@ -25,12 +25,13 @@ from ciris_registry.errors import (
 )
 from ciris_registry.events import Event
 from ciris_registry.explanation import Explanation
+from ciris_registry.global_registry import get_global_registry
 from ciris_registry.handle import BreakerHandle
 from ciris_registry.health import RegistryHealth
 from ciris_registry.mocks import MockService
 from ciris_registry.provider import HealthCheckProtocol, ServiceProvider
 from ciris_registry.records import Priority, Registration, SelectionStrategy
-from ciris_registry.registry import ServiceRegistry, get_global_registry
+from ciris_registry.registry import ServiceRegistry
 from ciris_registry.settings import RegistrySettings
 from ciris_registry.version import __version__
 

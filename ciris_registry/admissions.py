@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ciris_registry.breaker_rules import Admission, Refusal, Verdict
+from ciris_registry.breaker_words import Admission, Refusal, Verdict
 from ciris_registry.errors import StoreUnavailableError
 from ciris_registry.permits import Held
 

@@ -14,7 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ciris_registry.classification import Classify
     from ciris_registry.records import Registration
@@ -187,3 +187,12 @@ class Bindings:
         """The instance that is there now, if one is."""
         binding = self.find(registration)
         return binding.instance if binding is not None else None
+
+    def instances(self, registrations: Iterable[Registration]) -> list[Any]:
+        """The instances that are there now, each once."""
+        found: list[Any] = []
+        for one in registrations:
+            instance = self.instance(one)
+            if instance is not None and not any(known is instance for known in found):
+                found.append(instance)
+        return found

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ciris_registry.breaker_config import CircuitBreakerConfig, length_of, length_or_ever
-from ciris_registry.breaker_rules import ASKED, BreakerState, CircuitState, Outcome, Verdict
+from ciris_registry.breaker_rules import BreakerState
 from ciris_registry.breaker_stats import stats_of
+from ciris_registry.breaker_words import ASKED, CircuitState, Outcome, Verdict
 from ciris_registry.errors import CircuitBreakerError
 
 

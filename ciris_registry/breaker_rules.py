@@ -9,66 +9,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
 from ciris_registry.breaker_config import CircuitBreakerConfig, milliseconds
+from ciris_registry.breaker_window import Bucket, beginning, count, empty
+from ciris_registry.breaker_words import ASKED, Admission, CircuitState, Refusal, Verdict
 from ciris_registry.reporters import Reporters
 
 if TYPE_CHECKING:
+    from ciris_registry.breaker_words import Outcome
     from ciris_registry.own_streak import OwnStreak
-
-BUCKETS: Final = 10
-"""The window is counted in this many parts, whatever the traffic."""
 
 HINTS_APART: Final = 1000
 """Followers are told of a running streak at most this often, in milliseconds."""
-
-Outcome = Literal["success", "failure", "returned"]
-
-ASKED: Final = "asked"
-"""In place of a permit: the caller has none, but was told that the breaker is available."""
-
-
-class CircuitState(Enum):
-    """The three states of a circuit breaker, as in the in-process CIRIS registry."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
-
-
-class Verdict(StrEnum):
-    """The first word of what a breaker answers."""
-
-    ADMITTED = "admitted"
-    PERMIT = "permit"
-    REFUSED = "refused"
-    OPENED = "opened"
-    CLOSED = "closed"
-    COUNTED = "counted"
-    LATE = "late"
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
-    CREATED = "created"
-    RESTORED = "restored"
-    MISSING = "missing"
-
-
-class Refusal(NamedTuple):
-    """Why nobody is admitted now, and the time when somebody might be; 0 if nobody knows."""
-
-    reason: Literal["open", "half_open", "cooling_down", "forced_open", "open_here"]
-    retry_at: int
-
-
-class Admission(NamedTuple):
-    """The answer to one who asks for admission."""
-
-    verdict: Verdict
-    refusal: Refusal | None = None
-    permit: str = ""
-    deadline: int = 0
 
 
 @dataclass(slots=True)
@@ -97,7 +50,7 @@ class BreakerState:
     override_by: str = ""
     total_successes: int = 0
     total_failures: int = 0
-    buckets: list[tuple[int, int, int]] = field(default_factory=lambda: [(0, 0, 0)] * BUCKETS)
+    buckets: list[Bucket] = field(default_factory=empty)
     permits: dict[str, int] = field(default_factory=dict[str, int])
     reporters: Reporters = field(default_factory=Reporters)
     own: OwnStreak | None = None
@@ -268,7 +221,7 @@ class BreakerState:
 
     def forget_window(self) -> None:
         """An empty window; of who has failed, only those in the running streak are remembered."""
-        self.buckets = [(0, 0, 0)] * BUCKETS
+        self.buckets = empty()
         self.reporters.forget(self.streak_from if self.failure_count else math.inf)
 
     def _decide(self, state: CircuitState, now: int) -> None:
@@ -327,7 +280,8 @@ class BreakerState:
 
     def _called(self, now: int, calls: int, failures: int, by: str) -> Verdict:
         self._note(now, by, failed=failures > 0)
-        calls, failures = self._tally(now, calls, failures)
+        length = milliseconds(self.config.window)
+        calls, failures = count(self.buckets, now, length, calls, failures)
         rate = self.config.failure_rate_threshold
         sick = (
             rate is not None
@@ -354,19 +308,6 @@ class BreakerState:
 
     def _many_are_failing(self, now: int) -> bool:
         """Within the window; two, where two or more are calling."""
-        length = milliseconds(self.config.window)
-        first = int(now // (length / BUCKETS)) - BUCKETS + 1
-        since = first * length / BUCKETS
+        since = beginning(now, milliseconds(self.config.window))
         least = max(self.config.min_reporters, 2 if self.reporters.calling(since) > 1 else 1)
         return least <= 1 or self.reporters.failing(since) >= least
-
-    def _tally(self, now: int, calls: int, failures: int) -> tuple[int, int]:
-        """Count them in the window; all of its calls and failures."""
-        current = int(now // (milliseconds(self.config.window) / BUCKETS))
-        slot = current % BUCKETS
-        at, *known = self.buckets[slot]
-        if at != current:
-            known = [0, 0]
-        self.buckets[slot] = (current, known[0] + calls, known[1] + failures)
-        live = [b for b in self.buckets if current - BUCKETS < b[0] <= current]
-        return sum(b[1] for b in live), sum(b[2] for b in live)

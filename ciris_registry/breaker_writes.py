@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciris_registry.breaker_rules import Admission, CircuitState, Verdict
+from ciris_registry.breaker_words import Admission, CircuitState, Verdict
 from ciris_registry.errors import RegistryError, StoreUnavailableError
 from ciris_registry.readback import remembered
 from ciris_registry.replies import Learned
@@ -16,7 +16,7 @@ from ciris_registry.replies import Learned
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ciris_registry.breaker_rules import Outcome
+    from ciris_registry.breaker_words import Outcome
     from ciris_registry.meanwhile import Gathered
     from ciris_registry.own_trials import OwnTrials
     from ciris_registry.parts import Parts
@@ -65,10 +65,10 @@ class BreakerWrites:
     async def acquire(self, shared: SharedBreaker, store: Store, permit: str) -> Admission:
         """Ask with a permit of one's own making."""
         service_type, name = shared.key
-        admission, reply = await store.acquire(service_type, name, permit)
+        admission, reply = await store.breakers.acquire(service_type, name, permit)
         if admission.verdict is Verdict.MISSING:
             await self.mend(shared, store)
-            admission, reply = await store.acquire(service_type, name, permit)
+            admission, reply = await store.breakers.acquire(service_type, name, permit)
         taken = (permit, admission.deadline) if admission.verdict is Verdict.PERMIT else None
         shared.mirror.learn(name, reply, taken)
         return admission
@@ -91,7 +91,7 @@ class BreakerWrites:
         await self._do(
             shared,
             store,
-            lambda: store.record(
+            lambda: store.breakers.record(
                 *shared.key,
                 outcome,
                 permit,
@@ -114,25 +114,27 @@ class BreakerWrites:
             gathered.age(),
             max(0, known.retry_at - now) if known.state is CircuitState.OPEN else 0,
         )
-        await self._do(shared, store, lambda: store.merge(*shared.key, learned))
+        await self._do(shared, store, lambda: store.breakers.merge(*shared.key, learned))
 
     async def cool_down(
         self, shared: SharedBreaker, store: Store, length: int, reason: str
     ) -> None:
         """Have the fleet leave the provider alone for ``length`` milliseconds from now."""
-        await self._do(shared, store, lambda: store.cool_down(*shared.key, length, reason))
+        await self._do(shared, store, lambda: store.breakers.cool_down(*shared.key, length, reason))
 
     async def override(
         self, shared: SharedBreaker, store: Store, override: str, reason: str, length: int
     ) -> None:
         """Force it, for ``length`` milliseconds or, where that is 0, until it is cleared."""
         await self._do(
-            shared, store, lambda: store.override(*shared.key, override, reason, "", length)
+            shared,
+            store,
+            lambda: store.breakers.override(*shared.key, override, reason, "", length),
         )
 
     async def reset(self, shared: SharedBreaker, store: Store, reason: str) -> None:
         """Close it and forget what it counted."""
-        await self._do(shared, store, lambda: store.reset(*shared.key, reason, ""))
+        await self._do(shared, store, lambda: store.breakers.reset(*shared.key, reason, ""))
 
     async def mend(self, shared: SharedBreaker, store: Store) -> None:
         """Redis has no such breaker: give it its settings, and what is still known of it."""
@@ -141,7 +143,7 @@ class BreakerWrites:
         known = shared.mirror.confirmed(name)
         if known is not None and (known.decided_at or known.cooldown_until):
             seen_at = shared.mirror.now()
-            await store.restore(service_type, name, remembered(known), seen_at)
+            await store.breakers.restore(service_type, name, remembered(known), seen_at)
 
     async def _do(
         self, shared: SharedBreaker, store: Store, call: Callable[[], Awaitable[BreakerReply]]

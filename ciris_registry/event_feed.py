@@ -52,11 +52,11 @@ class EventFeed:
 
     async def _place(self, store: Store) -> None:
         for service_type in await self._types(store):
-            self._after[service_type] = await store.last_event(service_type)
+            self._after[service_type] = await store.events.last(service_type)
         self._placed = True
 
     async def _types(self, store: Store) -> list[str]:
-        return [self._only] if self._only is not None else await store.service_types()
+        return [self._only] if self._only is not None else await store.processes.service_types()
 
     async def _look(self, store: Store) -> None:
         for service_type in await self._types(store):
@@ -64,6 +64,6 @@ class EventFeed:
         if not self._after:
             await asyncio.sleep(BLOCK / 10_000)
             return
-        for event in await store.events_after(self._after, BLOCK):
+        for event in await store.events.after(self._after, BLOCK):
             self._after[event.service_type] = event.id
             self._ready.append(event)

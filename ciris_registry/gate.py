@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ciris_registry.admitted import Admitted
-from ciris_registry.breaker_rules import Refusal, Verdict
+from ciris_registry.breaker_words import Refusal, Verdict
 from ciris_registry.health_checks import HealthChecks, health_check_of
 from ciris_registry.permits import Held
 from ciris_registry.selection import NOT_BOUND, Left

@@ -16,7 +16,7 @@ from ciris_registry.shared_breaker import SharedBreaker
 
 if TYPE_CHECKING:
     from ciris_registry.breaker_parts import BreakerParts
-    from ciris_registry.breaker_rules import CircuitState
+    from ciris_registry.breaker_words import CircuitState
     from ciris_registry.mirror import Mirror
     from ciris_registry.parts import Parts
     from ciris_registry.store import Store
@@ -175,5 +175,5 @@ class BreakerHandle(SharedBreaker):
 
     async def _read(self, store: Store) -> None:
         await self._writes.flush()
-        read = await store.read_breaker(self.service_type, self.name)
+        read = await store.breakers.read(self.service_type, self.name)
         self.mirror.reread(self.name, *read)

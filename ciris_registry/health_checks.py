@@ -8,9 +8,11 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
+    from ciris_registry.bindings import Bindings
     from ciris_registry.session import Session
+    from ciris_registry.views import Views
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +49,22 @@ async def problem_of(check: Callable[[], object], timeout: float) -> str | None:
         return f"is_healthy did not answer within {timeout:g} s"
     except Exception as error:  # noqa: BLE001 # a program may raise anything
         return f"is_healthy raised {error!r:.200}"
+
+
+async def check_all(views: Views, bindings: Bindings) -> dict[str, bool]:
+    """Ask every instance that can be asked, all at once; by ``handler.service_type.name``."""
+    keys: list[str] = []
+    answers: list[Coroutine[Any, Any, str | None]] = []
+    for service_type, mirror in views.mirrors.items():
+        for one in mirror.snapshot.registrations:
+            instance = bindings.instance(one)
+            check = health_check_of(instance) if instance is not None else None
+            if check is not None:
+                limit = views.handle(service_type, one.name).config.timeout_duration
+                keys.append(f"{one.scope or 'global'}.{service_type}.{one.name}")
+                answers.append(problem_of(check, limit))
+    problems = await asyncio.gather(*answers)
+    return {key: problem is None for key, problem in zip(keys, problems, strict=True)}
 
 
 _Key = tuple[str, str, int]

@@ -86,12 +86,12 @@ class Heartbeat:
             return
         ids = list(self._membership.own(service_type))
         names = mirror.snapshot.names()
-        renewed = await store.renew(service_type, ids, names, outage=self._outage)
+        renewed = await store.registrations.renew(service_type, ids, names, outage=self._outage)
         if not self._outage and self._membership.was_cut_off():
             # It may have taken this very call long to come through: say so before anybody
             # is called dead.
             self._outage = True
-            renewed = await store.renew(service_type, ids, names, outage=True)
+            renewed = await store.registrations.renew(service_type, ids, names, outage=True)
         self._membership.note_renewal()
         await self._slots.renew(store, service_type)
         known = mirror.snapshot.version[0]

@@ -10,12 +10,35 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 PREFIX: Final = "ciris:v1"
 """Begins every key; the number is the version of the layout."""
 
 _OF_A_SUBJECT: Final = frozenset({"provider", "breaker", "permits", "reporters", "slots"})
+
+
+class SlotKeys:
+    """The keys of one service type that one script is given, whatever the call is about."""
+
+    __slots__ = ("_of_subject", "_shared")
+
+    def __init__(
+        self, shared: Mapping[str, str], of_subject: Mapping[str, Callable[[str], str]]
+    ) -> None:
+        self._shared: dict[str, str | Sequence[str]] = {**shared}
+        self._of_subject = tuple(of_subject.items())
+
+    def about(self, subject: str = "") -> dict[str, str | Sequence[str]]:
+        """They by the slot's name; to be kept and added to.
+
+        ``subject`` is the registration id for ``provider``, the name for the three of a breaker,
+        either of them for ``slots``.
+        """
+        keys = self._shared.copy()
+        for slot, key_of in self._of_subject:
+            keys[slot] = key_of(subject)
+        return keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +65,11 @@ class TypeKeys:
             _root=root,
         )
 
-    def for_script(self, names: Iterable[str], subject: str = "") -> dict[str, str]:
-        """The keys for the slots of a script that are called as they are here.
-
-        ``subject`` is the registration id for ``provider``, the name for the three of a breaker,
-        either of them for ``slots``.
-        """
-        return {
-            slot: getattr(self, slot)(subject) if slot in _OF_A_SUBJECT else getattr(self, slot)
-            for slot in names
-        }
+    def for_slots(self, slots: Iterable[str]) -> SlotKeys:
+        """The keys for slots of a script that are called as they are here."""
+        named = {slot: getattr(self, slot) for slot in slots}
+        own = {slot: key for slot, key in named.items() if slot in _OF_A_SUBJECT}
+        return SlotKeys({slot: named[slot] for slot in named if slot not in own}, own)
 
     def provider(self, registration_id: str) -> str:
         """The hash of one registration."""

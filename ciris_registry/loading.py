@@ -48,12 +48,14 @@ class Loading:
             DamagedStateError: Somebody wrote another type under one of its keys.
         """
         began, mirror = time.monotonic(), self._mirror
-        synced = await store.sync(self._kind, mirror.snapshot.version, steps)
+        synced = await store.snapshots.sync(self._kind, mirror.snapshot.version, steps)
         positions = dict(zip(steps, synced.positions, strict=True)) if steps else {}
         if mirror.note_clock(synced.now):
             synced = await self._compare(store)
         if synced.expired and self._membership.may_bury():
-            await store.sweep(self._kind, [one.id for one in mirror.snapshot.registrations])
+            await store.registrations.sweep(
+                self._kind, [one.id for one in mirror.snapshot.registrations]
+            )
             synced = await self._compare(store)
         pause = _FIRST_PAUSE
         while synced.changed is not None and not await self._load(store, *synced.changed):
@@ -65,7 +67,7 @@ class Loading:
         return mirror.snapshot, synced.now, positions
 
     async def _compare(self, store: Store) -> Synced:
-        synced = await store.sync(self._kind, self._mirror.snapshot.version, {})
+        synced = await store.snapshots.sync(self._kind, self._mirror.snapshot.version, {})
         self._mirror.clock.set(synced.now)
         return synced
 
@@ -79,7 +81,7 @@ class Loading:
             mirror.lose()
             return False
         names = list(dict.fromkeys([*map(name_of, orders), *mirror.watched()]))
-        loaded = await store.load(kind, version, list(orders), names)
+        loaded = await store.snapshots.load(kind, version, list(orders), names)
         if loaded is None:
             return False
         read = Snapshot.from_loaded(kind, version, orders, loaded, self._default, known.damaged)

@@ -15,7 +15,7 @@ from ciris_registry.errors import RegistryError, StoreUnavailableError, Uncertai
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ciris_registry.breaker_rules import Outcome
+    from ciris_registry.breaker_words import Outcome
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from ciris_registry.breaker_rules import Verdict
+from ciris_registry.breaker_words import Verdict
 from ciris_registry.errors import StoreError, StoreUnavailableError
 from ciris_registry.identity import host_name
 from ciris_registry.readback import remembered
@@ -101,13 +101,13 @@ class Membership:
         if wanted is None:
             return
         await self.announce(store, [registration.service_type])
-        answer = await store.register(registration)
+        answer = await store.registrations.register(registration)
         if self._renewed_at == -math.inf:
             self.note_renewal()
         config, explicit = self.config_for(registration.service_type, registration.name)
         if explicit and wanted.config is None:
             explicit = False
-        settled = await store.configure(
+        settled = await store.breakers.configure(
             registration.service_type, registration.name, wanted.config or config, explicit=explicit
         )
         if answer.word == "changed" and answer.before_by != store.process:
@@ -120,7 +120,7 @@ class Membership:
         await self.announce(store, [service_type])
         config, _ = self.config_for(service_type, name)
         # If somebody was faster, these settings are not the newest ones.
-        return await store.configure(service_type, name, config, explicit=False)
+        return await store.breakers.configure(service_type, name, config, explicit=False)
 
     async def announce(
         self, store: Store, service_types: Sequence[str], *, again: bool = False
@@ -128,7 +128,7 @@ class Membership:
         """Say who this process is and what it uses, where that is news, or ``again``."""
         if again or not self._announced.issuperset(service_types):
             self._announced.update(service_types)
-            await store.renew_process(host_name(), os.getpid(), __version__, service_types)
+            await store.processes.renew(host_name(), os.getpid(), __version__, service_types)
 
     async def rewrite(self, store: Store, known: Snapshot, ids: Iterable[str]) -> None:
         """Register again what Redis has lost, as it was last ``known``.
@@ -141,7 +141,9 @@ class Membership:
             mine = self.own(service_type).get(registration_id)
             if mine is not None:
                 await self.announce(store, [service_type])
-                await store.register(_writable(shared.get(mine.id), mine), rejoin=True)
+                await store.registrations.register(
+                    _writable(shared.get(mine.id), mine), rejoin=True
+                )
                 await self.configure(store, service_type, mine.name)
 
     async def depart(self, store: Store, service_types: Iterable[str]) -> None:
@@ -151,7 +153,7 @@ class Membership:
             return  # Redis is away, and the lease is over before it is back
         for service_type in service_types:
             try:
-                await store.leave(service_type)
+                await store.processes.leave(service_type)
             except StoreUnavailableError:
                 raise
             except StoreError as error:
@@ -175,9 +177,9 @@ class Membership:
             decided = breaker.decided_at or breaker.cooldown_until
             # The default is what a breaker reads as whose settings are unknown.
             if decided or (name in names and breaker.config is not self._default):
-                await store.configure(service_type, name, breaker.config, explicit=False)
+                await store.breakers.configure(service_type, name, breaker.config, explicit=False)
             if decided:
-                await store.restore(service_type, name, remembered(breaker), now)
+                await store.breakers.restore(service_type, name, remembered(breaker), now)
         await self.rewrite(store, before, list(own))
 
     def notice(self, snapshot: Snapshot) -> None:

@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.breaker_rules import Verdict
+from ciris_registry.breaker_words import Verdict
 from ciris_registry.confirmed import Confirmed
 from ciris_registry.readback import parse_breaker
 from ciris_registry.replies import NOTHING

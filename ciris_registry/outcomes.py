@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ciris_registry.breaker_rules import ASKED, BreakerState, CircuitState, Outcome
+from ciris_registry.breaker_words import ASKED, CircuitState, Outcome
 from ciris_registry.errors import StoreUnavailableError, UncertainWriteError
 
 if TYPE_CHECKING:
+    from ciris_registry.breaker_rules import BreakerState
     from ciris_registry.breaker_writes import BreakerWrites
     from ciris_registry.own_trials import OwnTrials
     from ciris_registry.parts import Parts

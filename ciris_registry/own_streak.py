@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ciris_registry.breaker_config import CircuitBreakerConfig, milliseconds
-from ciris_registry.breaker_rules import ASKED, CircuitState
+from ciris_registry.breaker_words import ASKED, CircuitState
 
 if TYPE_CHECKING:
-    from ciris_registry.breaker_rules import BreakerState, Outcome
+    from ciris_registry.breaker_rules import BreakerState
+    from ciris_registry.breaker_words import Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciris_registry.breaker_rules import Verdict
+from ciris_registry.breaker_words import Verdict
 from ciris_registry.own_streak import counted
 
 if TYPE_CHECKING:
-    from ciris_registry.breaker_rules import Outcome
+    from ciris_registry.breaker_words import Outcome
     from ciris_registry.parts import Parts
     from ciris_registry.shared_breaker import SharedBreaker
     from ciris_registry.store import Store
@@ -71,7 +71,7 @@ class OwnTrials:
             reason = "its trial failed" if again else f"{own.failures} failures in a row of its own"
         await self._membership.announce(store, [service_type])
         length = max(0, until - shared.mirror.now())
-        reply = await store.isolate(service_type, name, length, reason)
+        reply = await store.breakers.isolate(service_type, name, length, reason)
         told.pop(name, None)
         if until and reply.verdict is Verdict.CHANGED:
             told[name] = until

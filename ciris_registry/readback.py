@@ -7,7 +7,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ciris_registry.breaker_config import CircuitBreakerConfig
-from ciris_registry.breaker_rules import BUCKETS, BreakerState, CircuitState
+from ciris_registry.breaker_rules import BreakerState
+from ciris_registry.breaker_window import BUCKETS
+from ciris_registry.breaker_words import CircuitState
 from ciris_registry.errors import SettingsError
 from ciris_registry.reporters import Reporters
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from ciris_registry.errors import StoreUnavailableError
@@ -12,17 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
     from ciris_registry.bindings import Bindings
+    from ciris_registry.exchange import Exchange
     from ciris_registry.parts import Parts
     from ciris_registry.store import Store
     from ciris_registry.views import Views
+
+_log = logging.getLogger(__name__)
 
 
 class Readiness:
     """What is missing, and the wait for it."""
 
-    def __init__(self, parts: Parts, bindings: Bindings, views: Views) -> None:
+    def __init__(self, parts: Parts, bindings: Bindings, views: Views, exchange: Exchange) -> None:
         self._session = parts.session
         self._link = parts.link
+        self._outbox = parts.outbox
+        self._exchange = exchange
         self._bindings = bindings
         self._views = views
         self._wakers: set[asyncio.Event] = set()
@@ -39,6 +46,24 @@ class Readiness:
             for one in wanted
             if not any(map(self._bindings.has, self._views.mirror(one).snapshot.registrations))
         ]
+
+    async def reached(self, wanted: Sequence[str], timeout: float) -> bool:
+        """Whether nothing is missing after ``timeout`` seconds at the most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                if self._outbox.pending and self._link.ok:
+                    await self._session.store()
+                    await self._session.unless_away(self._exchange.tell)
+                if self.missing(wanted):
+                    await self.wait(wanted)
+        missing = self.missing(wanted)
+        if missing:
+            _log.warning(
+                "not ready after %s s: no provider that this process can use of %s",
+                timeout,
+                ", ".join(missing),
+            )
+        return not missing
 
     async def wait(self, wanted: Sequence[str]) -> None:
         """Return as soon as nothing is missing."""
@@ -62,7 +87,7 @@ class Readiness:
         """Whether nothing is missing; if something was registered or bound here, look again."""
         store = await self._session.store()
         # From before the first look, so that nothing can happen between the two.
-        after = {one: await store.last_event(one) for one in wanted}
+        after = {one: await store.events.last(one) for one in wanted}
         while True:
             for one in self.missing(wanted):
                 await self._views.shared_sync(one).sync(store)
@@ -74,7 +99,7 @@ class Readiness:
 
 
 async def _next_events(store: Store, after: dict[str, str]) -> None:
-    for event in await store.events_after(after, BLOCK):
+    for event in await store.events.after(after, BLOCK):
         after[event.service_type] = event.id
 
 

@@ -10,7 +10,7 @@ from ciris_registry.bindings import Bindings
 from ciris_registry.identity import Namer, Naming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from ciris_registry.membership import Membership
     from ciris_registry.offers import Offer, Terms
@@ -70,12 +70,17 @@ class Registrar:
         self.bindings.bind_word(word, offer.binding())
         self.on_change()
 
-    def leave(self, registrations: Iterable[Registration]) -> bool:
-        """Take registrations of this process back; whether there were any."""
-        leaving = list(registrations)
+    def leave(self, name: str) -> bool:
+        """Take back what this process has registered of a provider; whether there was any."""
+        leaving = [one for one in self._membership.all() if one.name == name]
         for registration in leaving:
             self._leave(registration)
         return bool(leaving)
+
+    def leave_all(self) -> None:
+        """Take back all registrations of this process."""
+        for registration in list(self._membership.all()):
+            self._leave(registration)
 
     def tidy(self) -> None:
         """Leave the registrations whose weakly held instances have died."""
@@ -118,7 +123,7 @@ class Registrar:
         mirror.change(mirror.snapshot.left_by(process, registration.id))
 
         async def write(store: Store) -> None:
-            await store.unregister(registration)
+            await store.registrations.unregister(registration)
             mirror.expire()
 
         self._outbox.put(f"leaving {service_type} {registration.id}", write, owed=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ciris_registry.breaker_rules import Verdict
+    from ciris_registry.breaker_words import Verdict
 
 Version = tuple[str, str]
 """Epoch and revision of a service type's data, as Redis has them; compared for equality only."""

@@ -7,7 +7,6 @@ checks say: resolving is not a call.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import random
@@ -116,7 +115,7 @@ class Resolver:
         store = await self._session.store()
         mirror = self._views.mirror(request.service_type)
         if self._outbox.owed or (exact and self._outbox.pending):
-            await self._delivered()
+            await self._session.unless_away(self._outbox.flush)
         known = known or self._plans.known(request)
         plan, taken, position = await self._look(
             store, mirror, request, known, position, exact=exact
@@ -143,13 +142,6 @@ class Resolver:
                     return admitted
         return None
 
-    async def _delivered(self) -> None:
-        """What is pending has reached Redis, unless that is away."""
-        with contextlib.suppress(StoreUnavailableError):
-            self._link.check()
-            writing = self._session.spawn(self._outbox.flush(), watched=True)
-            await self._link.attentively(writing)
-
     async def _look(
         self,
         store: Store,
@@ -167,10 +159,9 @@ class Resolver:
             return self._plans.get(mirror, request, known, mirror.now()), "", 0
         # Which cursor this request moves hardly ever changes, so the sync takes the step along.
         taken = known.walk.cursor if known is not None and exact else ""
+        sync = self._views.shared_sync(request.service_type)
         try:
-            _, now, position = await self._views.shared_sync(request.service_type).promptly(
-                store, taken
-            )
+            _, now, position = await sync.promptly(store, taken)
         except StoreUnavailableError:
             # A loop that only resolves must not keep from running what looks for Redis.
             await asyncio.sleep(0)
@@ -184,7 +175,7 @@ class Resolver:
         store = await self._session.store()
         mirror = self._views.mirror(request.service_type)
         sync = self._views.shared_sync(request.service_type)
-        await self._delivered()
+        await self._session.unless_away(self._outbox.flush)
         try:
             snapshot, now, _ = await sync.promptly(store)
         except StoreUnavailableError:
@@ -212,7 +203,7 @@ class Resolver:
         if not self._exact:
             return self._rotations.of(request.service_type, cursor).upcoming
         try:
-            return await self._link.promptly(store.take(request.service_type, cursor, 0))
+            return await self._link.promptly(store.cursors.take(request.service_type, cursor, 0))
         except StoreUnavailableError:
             return 0
 

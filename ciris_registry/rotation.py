@@ -148,7 +148,7 @@ class Rotations:
         size = rotation.next_size()
         try:
             store = await self._session.store()
-            rotation.lease(await store.take(service_type, cursor, size), size)
+            rotation.lease(await store.cursors.take(service_type, cursor, size), size)
         except RegistryError as error:
             return error
         finally:

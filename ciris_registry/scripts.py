@@ -1,7 +1,7 @@
-"""The Lua scripts: finding them, expanding them, and laying out their slots by name.
+"""The Lua scripts: finding them, reading their headers, and expanding them.
 
-Owns the header format, the inlining of ``lua/lib`` and the order of KEYS and ARGV. It refuses to
-talk to Redis: whoever does takes the text, its SHA-1 and the flat argument list from here.
+Owns the header format and the inlining of ``lua/lib``. It refuses to talk to Redis: whoever does
+takes the text, its SHA-1 and the flat argument list from here.
 """
 
 from __future__ import annotations
@@ -9,17 +9,20 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal
 
 from ciris_registry.errors import RegistryError
+from ciris_registry.script_slots import SlotTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from importlib.resources.abc import Traversable
+
+    from ciris_registry.script_slots import LayOut
 
 _TITLE: Final = re.compile(r"-- (?P<name>\w+): (?P<purpose>\S.*)")
 _SLOT: Final = re.compile(r"-- (KEYS|ARGV)\[(\d+)(\.\.)?\] +(\w+)(?: .*)?")
@@ -37,35 +40,6 @@ class ScriptSourceError(RegistryError):
         super().__init__(f"{file}: {reason}")
         self.file = file
         self.reason = reason
-
-
-class ScriptSlotError(RegistryError):
-    """A script was called with other slots than its header names; nothing was sent to Redis.
-
-    ``script`` is the script's name, ``table`` is ``KEYS`` or ``ARGV``; ``missing`` and ``unknown``
-    are the names that the call lacks and those that the header does not have.
-    """
-
-    def __init__(
-        self,
-        script: str,
-        table: Literal["KEYS", "ARGV"],
-        slots: Sequence[str],
-        given: Sequence[str],
-    ) -> None:
-        self.script = script
-        self.table = table
-        self.missing = tuple(slot for slot in slots if slot not in given)
-        self.unknown = tuple(slot for slot in given if slot not in slots)
-        problems = [
-            f"{what} {', '.join(names)}"
-            for what, names in (("missing", self.missing), ("unknown", self.unknown))
-            if names
-        ]
-        super().__init__(
-            f"script {script!r} takes the {table} slots ({', '.join(slots)}): "
-            + ("; ".join(problems) or f"{slots[-1]} takes a sequence, not one string or number")
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +60,8 @@ class Script:
     args: tuple[str, ...]
     keys_variadic: bool = False
     args_variadic: bool = False
+    _lay_out_keys: LayOut = field(init=False, repr=False, compare=False)
+    _lay_out_args: LayOut = field(init=False, repr=False, compare=False)
 
     def arrange(
         self,
@@ -97,30 +73,14 @@ class Script:
         Raises:
             ScriptSlotError: A slot is missing or unknown, or a variadic one is not a sequence.
         """
-        # Equal length and no KeyError mean equal names, without building a set on each call.
-        try:
-            flat = [keys[slot] for slot in self.keys]
-        except KeyError:
-            raise ScriptSlotError(self.name, "KEYS", self.keys, tuple(keys)) from None
-        if len(keys) != len(flat):
-            raise ScriptSlotError(self.name, "KEYS", self.keys, tuple(keys))
-        if self.keys_variadic:
-            tail = flat.pop()
-            if isinstance(tail, str):
-                raise ScriptSlotError(self.name, "KEYS", self.keys, tuple(keys))
-            flat += tail
-        try:
-            values = [args[slot] for slot in self.args]
-        except KeyError:
-            raise ScriptSlotError(self.name, "ARGV", self.args, tuple(args)) from None
-        if len(args) != len(values):
-            raise ScriptSlotError(self.name, "ARGV", self.args, tuple(args))
-        if self.args_variadic:
-            rest = values.pop()
-            if isinstance(rest, str | int):
-                raise ScriptSlotError(self.name, "ARGV", self.args, tuple(args))
-            values += rest
-        return len(flat), cast("list[str | int]", flat + values)
+        laid_out = self._lay_out_keys(keys)
+        return len(laid_out), laid_out + self._lay_out_args(args)
+
+    def __post_init__(self) -> None:
+        keys = SlotTable(self.name, "KEYS", self.keys, variadic=self.keys_variadic)
+        args = SlotTable(self.name, "ARGV", self.args, variadic=self.args_variadic)
+        object.__setattr__(self, "_lay_out_keys", keys.lay_out)
+        object.__setattr__(self, "_lay_out_args", args.lay_out)
 
 
 @functools.cache

@@ -16,7 +16,8 @@ from ciris_registry.turns import least_loaded, rotated, weighted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ciris_registry.breaker_rules import BreakerState, Refusal
+    from ciris_registry.breaker_rules import BreakerState
+    from ciris_registry.breaker_words import Refusal
     from ciris_registry.snapshot import Snapshot
 
 NOT_BOUND: Final = "no binding here: this process has no instance and no factory for it"

@@ -13,7 +13,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ciris_registry.errors import ClosedError, ForkedError
+from ciris_registry.errors import ClosedError, ForkedError, StoreUnavailableError
 from ciris_registry.store import Store
 
 if TYPE_CHECKING:
@@ -134,6 +134,12 @@ class Session:
         self._tasks.add(task)
         task.add_done_callback(self._looked_at if watched else self._ended)
         return task
+
+    async def unless_away(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Have this done, and wait for it as long as Redis answers; if it is away, do without."""
+        with contextlib.suppress(StoreUnavailableError):
+            self._link.check()
+            await self._link.attentively(self.spawn(work(), watched=True))
 
     def supervise(
         self, name: str, work: Callable[[], Awaitable[object]], longest: float = _LONGEST_WAIT

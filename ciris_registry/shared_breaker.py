@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from ciris_registry.breaker_rules import BreakerState, CircuitState
+from ciris_registry.breaker_rules import BreakerState
+from ciris_registry.breaker_words import CircuitState
 
 if TYPE_CHECKING:
     from collections.abc import Callable

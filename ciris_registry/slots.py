@@ -113,7 +113,7 @@ class Slots:
         for name, slots in held.items():
             self._held[service_type, name].update(dict.fromkeys(slots, True))
         try:
-            await store.renew_slots(service_type, held)
+            await store.slots.renew(service_type, held)
         finally:
             # A return that overtook this has been undone by it.
             for name, slots in held.items():
@@ -131,7 +131,7 @@ class Slots:
 
     async def _asked(self, store: Store, one: Registration, slot: Slot) -> SlotReply:
         """The answer of Redis; whoever does not wait for it gives the slot back behind it."""
-        asking = self._outbox.send(store.take_slot(one, slot.slot))
+        asking = self._outbox.send(store.slots.take(one, slot.slot))
         try:
             return await self._link.attentively(asking)
         except DamagedStateError:
@@ -174,7 +174,7 @@ class Slots:
             return
         self._sending.add(key)
         try:
-            await store.return_slots(*key, slots)
+            await store.slots.give_back(*key, slots)
         except BaseException:
             self._returning[key] = slots + self._returning.get(key, [])
             raise

@@ -10,7 +10,7 @@ from bisect import insort
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ciris_registry.breaker_rules import CircuitState
+from ciris_registry.breaker_words import CircuitState
 from ciris_registry.readback import parse_breaker
 from ciris_registry.records import Registration, name_of, parse_registration
 from ciris_registry.replies import NOTHING

@@ -13,7 +13,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.breaker_rules import Verdict
+from ciris_registry.breaker_words import Verdict
 from ciris_registry.errors import RegistryError, StoreUnavailableError, UncertainWriteError
 from ciris_registry.replies import Tally
 
@@ -172,7 +172,7 @@ class Successes:
         """What has to be sent once more: those whose breaker was not there, and is now."""
         tallies = [Tally(key[1], one.number, one.age(), one.generation) for key, one in batch]
         try:
-            verdicts = await store.tally(service_type, tallies)
+            verdicts = await store.breakers.tally(service_type, tallies)
             counted = zip(list(batch), verdicts, strict=True)
             batch = [item for item, verdict in counted if verdict is Verdict.MISSING]
             for key, _ in batch:

@@ -126,7 +126,7 @@ class Tail:
         self._parts.successes.report_soon()
         await self._hold_off()
         self._heard_at = time.monotonic()
-        async with store.event_reader() as reader:
+        async with store.events.reader() as reader:
             self._reader = reader
             try:
                 while self._link.ok:
@@ -218,7 +218,7 @@ class Tail:
         found = False
         for kind in kinds:
             try:
-                await store.last_event(kind)
+                await store.events.last(kind)
             except StoreUnavailableError:
                 raise
             except RegistryError as damage:

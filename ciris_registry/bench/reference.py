@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ciris_registry.breaker_config import CircuitBreakerConfig
-from ciris_registry.breaker_rules import CircuitState
+from ciris_registry.breaker_words import CircuitState
 from ciris_registry.records import Priority
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ciris_registry.breaker_rules import Verdict
+from ciris_registry.breaker_words import Verdict
 from ciris_registry.cli.durations import parse_duration
 from ciris_registry.cli.shown_text import printable
 from ciris_registry.cli.target import Namespace, Target, Url, fail
@@ -62,7 +62,7 @@ def open_(
         target,
         service_type,
         name,
-        lambda store: store.override(
+        lambda store: store.breakers.override(
             service_type, name, "open", reason, store.process, length or 0
         ),
     )
@@ -84,7 +84,7 @@ def close(
         target,
         service_type,
         name,
-        lambda store: store.override(
+        lambda store: store.breakers.override(
             service_type, name, "closed", reason, store.process, length or 0
         ),
     )
@@ -105,7 +105,7 @@ def clear(
         target,
         service_type,
         name,
-        lambda store: store.override(service_type, name, "", reason, store.process, 0),
+        lambda store: store.breakers.override(service_type, name, "", reason, store.process, 0),
     )
 
 
@@ -124,7 +124,7 @@ def reset(
         target,
         service_type,
         name,
-        lambda store: store.reset(service_type, name, reason, store.process),
+        lambda store: store.breakers.reset(service_type, name, reason, store.process),
     )
 
 

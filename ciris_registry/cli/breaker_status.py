@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.breaker_config import milliseconds
-from ciris_registry.breaker_rules import BUCKETS, CircuitState
+from ciris_registry.breaker_window import totals
+from ciris_registry.breaker_words import CircuitState
 from ciris_registry.cli.durations import shown_duration
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class BreakerStatus:
         ``open_here`` has the processes that have said that it is open in them only, until when.
         """
         refusal = breaker.refusal(now)
-        calls, failures = _window(breaker, now)
+        calls, failures = totals(breaker.buckets, now, milliseconds(breaker.config.window))
         return cls(
             name=name,
             registered=registered,
@@ -169,10 +170,3 @@ def _override(breaker: BreakerState, now: int) -> OverrideStatus | None:
         until=breaker.override_until or None,
         left=_left(breaker.override_until, now),
     )
-
-
-def _window(breaker: BreakerState, now: int) -> tuple[int, int]:
-    """Calls and failures of those parts of the window that still count."""
-    current = int(now // (milliseconds(breaker.config.window) / BUCKETS))
-    live = [part for part in breaker.buckets if current - BUCKETS < part[0] <= current]
-    return sum(part[1] for part in live), sum(part[2] for part in live)

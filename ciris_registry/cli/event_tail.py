@@ -33,7 +33,7 @@ class EventTail:
         found: list[Event] = []
         for service_type in await self._types():
             try:
-                events = await self._store.latest_events(service_type, max(count, 1))
+                events = await self._store.events.latest(service_type, max(count, 1))
             except DamagedStateError as error:
                 self.damaged[service_type] = error.problem
                 continue
@@ -53,12 +53,14 @@ class EventTail:
             if not self._after:
                 await asyncio.sleep(BLOCK / 1000)
                 continue
-            for event in _in_time(await self._store.events_after(self._after, BLOCK)):
+            for event in _in_time(await self._store.events.after(self._after, BLOCK)):
                 self._after[event.service_type] = event.id
                 yield event
 
     async def _types(self) -> list[str]:
-        names = [self._only] if self._only is not None else await self._store.service_types()
+        names = (
+            [self._only] if self._only is not None else await self._store.processes.service_types()
+        )
         return [one for one in names if one not in self.damaged and _is_type(one)]
 
 

@@ -100,7 +100,7 @@ async def read_status(store: Store, location: str, only: str | None = None) -> S
     """
     in_use: list[str] = []
     damaged: list[Damage] = []
-    for name in await store.service_types():
+    for name in await store.processes.service_types():
         try:
             in_use.append(service_type_name(name))
         except InvalidNameError as error:
@@ -124,7 +124,7 @@ async def read_type(store: Store, service_type: str, also: Iterable[str] = ()) -
     damaged: list[Damage] = []
     extra = set(also)
     try:
-        events = await store.latest_events(service_type, _EVENTS_LOOKED_AT)
+        events = await store.events.latest(service_type, _EVENTS_LOOKED_AT)
         extra.update(one.provider for one in events if fits(one.provider))
     except DamagedStateError as error:
         damaged.append(Damage("the key events", error.problem))
@@ -153,10 +153,10 @@ async def _load(
     store: Store, service_type: str, extra: set[str]
 ) -> tuple[Mapping[str, float], Loaded]:
     while True:
-        synced = await store.sync(service_type, NOTHING, {})
+        synced = await store.snapshots.sync(service_type, NOTHING, {})
         version, orders = synced.changed or (NOTHING, {})
         names = dict.fromkeys([*map(name_of, orders), *sorted(extra)])
-        loaded = await store.load(service_type, version, list(orders), list(names))
+        loaded = await store.snapshots.load(service_type, version, list(orders), list(names))
         if loaded is not None:
             return orders, loaded
 
@@ -222,7 +222,7 @@ async def _open_here(store: Store, loaded: Loaded) -> dict[str, dict[str, int]]:
     """By breaker, the processes that have said that it is open in them only, and still live."""
     told = {name: times_of(members, "open") for name, members in loaded.reporters.items()}
     processes = sorted({process for times in told.values() for process in times})
-    infos = zip(processes, await store.process_infos(processes), strict=True)
+    infos = zip(processes, await store.processes.infos(processes), strict=True)
     living = {process for process, info in infos if info}
     return {
         name: {process: until for process, until in times.items() if process in living}
@@ -233,7 +233,7 @@ async def _open_here(store: Store, loaded: Loaded) -> dict[str, dict[str, int]]:
 async def _check_permits(store: Store, service_type: str, name: str, damaged: list[Damage]) -> None:
     """A set of permits that cannot be read looks as if none were out."""
     try:
-        await store.read_breaker(service_type, name)
+        await store.breakers.read(service_type, name)
     except DamagedStateError as error:
         damaged.append(Damage(f"permits {name}", error.problem))
 
@@ -246,7 +246,7 @@ async def _members(store: Store, loaded: Loaded) -> dict[str, list[Member]]:
         if registration_id and deadline > loaded.now:
             live.setdefault(process, []).append(registration_id)
     members: dict[str, list[Member]] = {}
-    for process, info in zip(live, await store.process_infos(list(live)), strict=True):
+    for process, info in zip(live, await store.processes.infos(list(live)), strict=True):
         host, pid = info.get("host", ""), info.get("pid", "")
         for registration_id in live[process]:
             left = (loaded.members[f"{registration_id}|{process}"] - loaded.now) / 1000

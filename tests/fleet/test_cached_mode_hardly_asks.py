@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from ciris_registry import RegistrySettings, ServiceRegistry
-from ciris_registry.store import Store
+from ciris_registry.script_calls import ScriptCalls
+from ciris_registry.stored_snapshots import StoredSnapshots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,15 +79,15 @@ async def test_resolving_and_succeeding_sends_no_command_of_its_own(real_url: st
         await asyncio.sleep(0.1)
         task = asyncio.current_task()
         own: list[str] = []
-        run = Store._run
+        run = ScriptCalls.run
 
-        async def noted(store: Store, script: str, *args: Any, **options: Any) -> Any:
+        async def noted(script_calls: ScriptCalls, script: str, *args: Any, **options: Any) -> Any:
             if asyncio.current_task() is task:
                 own.append(script)
-            return await run(store, script, *args, **options)
+            return await run(script_calls, script, *args, **options)
 
         with pytest.MonkeyPatch.context() as patch, redis.Redis.from_url(real_url) as looking:
-            patch.setattr(Store, "_run", noted)
+            patch.setattr(ScriptCalls, "run", noted)
             before, began = calls(looking), time.monotonic()
             for turn in range(2000):
                 assert await registry.get_service("h", "llm") is client
@@ -104,17 +105,17 @@ async def test_resolving_and_succeeding_sends_no_command_of_its_own(real_url: st
 async def test_registering_much_is_read_back_a_few_times_only(real_url: str) -> None:
     """The process read all of it anew for nearly every event of its own registrations."""
     loads = 0
-    load = Store.load
+    load = StoredSnapshots.load
 
-    async def noted(store: Store, *args: Any) -> Any:
+    async def noted(stored: StoredSnapshots, *args: Any) -> Any:
         nonlocal loads
         loads += 1
-        return await load(store, *args)
+        return await load(stored, *args)
 
     settings = RegistrySettings(store_timeout=5.0)
     async with ServiceRegistry(url=real_url, settings=settings) as registry:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Store, "load", noted)
+            patch.setattr(StoredSnapshots, "load", noted)
             began = time.monotonic()
             for turn in range(300):
                 registry.register("h", "llm", object(), name=f"n{turn}")

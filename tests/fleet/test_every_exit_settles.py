@@ -319,7 +319,7 @@ async def look(registry: ServiceRegistry) -> tuple[Counts, int, str]:
     """Totals, permits and slots that are out, and the state, as they are in Redis."""
     await registry.flush()
     store = await registry._session.store()
-    fields, permits, *_ = await store.read_breaker("llm", "p")
+    fields, permits, *_ = await store.breakers.read("llm", "p")
     counts = Counts(int(fields["total_successes"]), int(fields["total_failures"]))
     held = await store._transport.command(lambda redis: redis.zcard(store.keys("llm").slots("p")))
     assert held >= registry._parts.slots.held("llm", "p")

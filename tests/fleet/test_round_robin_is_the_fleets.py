@@ -72,7 +72,7 @@ def test_a_provider_that_goes_half_way_costs_nobody_a_turn(fleet: Callable[..., 
         while True:
             await asyncio.sleep(0.002)
             store = await registry._session.store()
-            if await store.take("llm", "h|0|2", 0) >= 1900:
+            if await store.cursors.take("llm", "h|0|2", 0) >= 1900:
                 break
         await registry.aunregister("d")
         return time.monotonic()

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from ciris_registry.breaker_rules import BreakerState, CircuitState, Verdict
+from ciris_registry.breaker_rules import BreakerState
+from ciris_registry.breaker_words import CircuitState, Verdict
 from ciris_registry.scripts import load_scripts, read_scripts
 from tests.lua.breaker_machine import Bench, BreakerMachine
 from tests.lua.breaker_sides import DisagreementError, LuaSide, MemorySide

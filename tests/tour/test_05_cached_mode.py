@@ -17,7 +17,9 @@ from ciris_registry import (
     SelectionStrategy,
     ServiceRegistry,
 )
-from ciris_registry.store import Store
+from ciris_registry.stored_breakers import StoredBreakers
+from ciris_registry.stored_cursors import StoredCursors
+from ciris_registry.stored_snapshots import StoredSnapshots
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -63,14 +65,19 @@ def new(new_registry: New) -> New:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was asked of Redis on behalf of a resolve."""
     calls: list[str] = []
-    for name in ("sync", "load", "take", "acquire"):
-        method = getattr(Store, name)
+    for kind, name in (
+        (StoredSnapshots, "sync"),
+        (StoredSnapshots, "load"),
+        (StoredCursors, "take"),
+        (StoredBreakers, "acquire"),
+    ):
+        method = getattr(kind, name)
 
-        def noted(store: Store, *args: Any, _name: str = name, _method: Any = method) -> Any:
+        def noted(stored: object, *args: Any, _name: str = name, _method: Any = method) -> Any:
             calls.append(_name)
-            return _method(store, *args)
+            return _method(stored, *args)
 
-        monkeypatch.setattr(Store, name, noted)
+        monkeypatch.setattr(kind, name, noted)
     return calls
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
-from ciris_registry.breaker_rules import Verdict
+from ciris_registry.breaker_words import Verdict
 from ciris_registry.events import Event
 from ciris_registry.following import follow
 from ciris_registry.readback import COUNTERS, remembered
@@ -44,16 +44,16 @@ async def registry(new_registry: New) -> ServiceRegistry:
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The service types that were loaded whole."""
-    from ciris_registry.store import Store
+    from ciris_registry.stored_snapshots import StoredSnapshots
 
     loaded: list[str] = []
-    load = Store.load
+    load = StoredSnapshots.load
 
-    async def noted(store: Store, service_type: str, *args: Any) -> Any:
+    async def noted(stored: StoredSnapshots, service_type: str, *args: Any) -> Any:
         loaded.append(service_type)
-        return await load(store, service_type, *args)
+        return await load(stored, service_type, *args)
 
-    monkeypatch.setattr(Store, "load", noted)
+    monkeypatch.setattr(StoredSnapshots, "load", noted)
     return loaded
 
 

@@ -16,7 +16,8 @@ from ciris_registry import (
     ServiceRegistry,
 )
 from ciris_registry.errors import UncertainWriteError
-from ciris_registry.store import Store
+from ciris_registry.script_calls import ScriptCalls
+from ciris_registry.stored_slots import StoredSlots
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -73,13 +74,13 @@ async def taken(registry: ServiceRegistry, name: str = "p") -> set[str]:
 def scripts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every script that is called, by name."""
     called: list[str] = []
-    run = Store._run
+    run = ScriptCalls.run
 
-    async def noted(store: Store, script: str, *args: Any, **options: Any) -> Any:
+    async def noted(calls: ScriptCalls, script: str, *args: Any, **options: Any) -> Any:
         called.append(script)
-        return await run(store, script, *args, **options)
+        return await run(calls, script, *args, **options)
 
-    monkeypatch.setattr(Store, "_run", noted)
+    monkeypatch.setattr(ScriptCalls, "run", noted)
     return called
 
 
@@ -128,6 +129,7 @@ async def test_resolves_and_unlimited_calls_are_look_ups(
     for _ in range(15):
         await registry.get_service("h", "llm")
         await work(registry)
+        await asyncio.sleep(0.005)  # as calls do: what was leased ahead is read meanwhile
     assert walked == []
     assert set(scripts) <= {"cursor_take"}
 
@@ -173,21 +175,21 @@ async def test_who_gives_up_waiting_goes_on_by_himself_and_gives_back_what_comes
     for task in list(registry._session._tasks):
         if "_supervised" in str(task.get_coro()):
             task.cancel()  # what would find out that Redis is there
-    take, late = Store.take_slot, asyncio.Event()
+    take, late = StoredSlots.take, asyncio.Event()
 
-    async def slow(store: Store, *args: Any) -> Any:
-        answer = await take(store, *args)
+    async def slow(stored: StoredSlots, *args: Any) -> Any:
+        answer = await take(stored, *args)
         await late.wait()
         return answer
 
-    monkeypatch.setattr(Store, "take_slot", slow)
-    monkeypatch.setattr(registry._link, "timeout", 0.02)
+    monkeypatch.setattr(StoredSlots, "take", slow)
+    monkeypatch.setattr(registry._parts.link, "timeout", 0.02)
     task = await hold(registry)
     with pytest.raises(NoProviderError, match="full"):
         await work(registry)
     assert len(await taken(registry)) == 1
     late.set()
-    registry._link.restored()
+    registry._parts.link.restored()
     await async_wait_until(lambda: taken_now(registry, set()))
     await ended(task)
 
@@ -203,16 +205,16 @@ async def test_an_answer_that_is_lost_leaves_nothing_taken(
     registry = new_registry(settings=CALM, consistency="cached")
     register(registry, "p", 1)
     await registry.flush()
-    take = Store.take_slot
+    take = StoredSlots.take
 
-    async def lost(store: Store, *args: Any) -> Any:
-        await take(store, *args)
-        monkeypatch.setattr(Store, "take_slot", take)
+    async def lost(stored: StoredSlots, *args: Any) -> Any:
+        await take(stored, *args)
+        monkeypatch.setattr(StoredSlots, "take", take)
         raise UncertainWriteError("here", "a test")
 
-    monkeypatch.setattr(Store, "take_slot", lost)
+    monkeypatch.setattr(StoredSlots, "take", lost)
     assert await work(registry) == "p"
-    assert await registry._link.back(5.0)
+    assert await registry._parts.link.back(5.0)
     await registry.flush()
     await async_wait_until(lambda: taken_now(registry, set()))
     assert registry._parts.slots.held("llm", "p") == 0
@@ -225,16 +227,16 @@ async def test_a_return_that_a_heartbeat_overtakes_is_made_again(
     register(registry, "p", 1)
     await registry.flush()
     task = await hold(registry)
-    renew = Store.renew_slots
+    renew = StoredSlots.renew
 
-    async def overtaken(store: Store, service_type: str, held: Any) -> None:
+    async def overtaken(stored: StoredSlots, service_type: str, held: Any) -> None:
         await ended(task)
         await registry.flush()
         assert await taken(registry) == set()
-        await renew(store, service_type, held)
+        await renew(stored, service_type, held)
         assert len(await taken(registry)) == 1
 
-    monkeypatch.setattr(Store, "renew_slots", overtaken)
+    monkeypatch.setattr(StoredSlots, "renew", overtaken)
     await registry._parts.slots.renew(await registry._session.store(), "llm")
     await registry.flush()
     assert await taken(registry) == set()

@@ -62,5 +62,5 @@ async def test_no_more_than_so_many_writes_wait_and_those_that_go_are_counted(
     assert registry.health().dropped_writes == 50
     told = [one for one in caplog.messages if "writes wait for Redis" in one]
     assert told == ["more than 100 writes wait for Redis: the oldest go"]
-    assert "n50" in registry._outbox._writes[0].what, "the oldest went"
+    assert "n50" in registry._parts.outbox._writes[0].what, "the oldest went"
     await registry.aclose()

@@ -11,7 +11,8 @@ from ciris_registry import (
     RegistrySettings,
     ServiceRegistry,
 )
-from ciris_registry.breaker_rules import ASKED, BreakerState, Outcome, Verdict
+from ciris_registry.breaker_rules import BreakerState
+from ciris_registry.breaker_words import ASKED, Outcome, Verdict
 from ciris_registry.own_streak import OwnStreak, counted
 
 NOW = 1_000_000

@@ -11,7 +11,7 @@ import pytest
 from ciris_registry import RegistrySettings, SelectionStrategy, ServiceRegistry
 from ciris_registry.link import Link
 from ciris_registry.rotation import LARGEST_BLOCK, Rotation, Rotations
-from ciris_registry.store import Store
+from ciris_registry.stored_cursors import StoredCursors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,14 +50,14 @@ async def settled(registry: ServiceRegistry) -> None:
 def leased(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Every block that was leased: its first position and its size."""
     blocks: list[tuple[int, int]] = []
-    take = Store.take
+    take = StoredCursors.take
 
-    async def noted(store: Store, service_type: str, cursor: str, steps: int) -> int:
-        first = await take(store, service_type, cursor, steps)
+    async def noted(stored: StoredCursors, service_type: str, cursor: str, steps: int) -> int:
+        first = await take(stored, service_type, cursor, steps)
         blocks.append((first, steps))
         return first
 
-    monkeypatch.setattr(Store, "take", noted)
+    monkeypatch.setattr(StoredCursors, "take", noted)
     return blocks
 
 
@@ -181,11 +181,11 @@ async def test_without_redis_the_rotation_goes_on_from_where_it_was(
     for task in list(registry._session._tasks):
         if "_supervised" in str(task.get_coro()):
             task.cancel()  # what would find out at once that it is not true
-    registry._link.cut("a test")
+    registry._parts.link.cut("a test")
     got = await resolved(registry, 90)
     assert Counter(got) == dict.fromkeys("abc", 30)
     assert before + got == (["a", "b", "c"] * 41)[: 32 + 90]
-    registry._link.restored()
+    registry._parts.link.restored()
 
 
 async def test_processes_that_never_saw_the_rotation_do_not_all_begin_with_the_first() -> None:

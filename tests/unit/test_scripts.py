@@ -8,9 +8,9 @@ import pytest
 
 from ciris_registry import scripts
 from ciris_registry.errors import RegistryError
+from ciris_registry.script_slots import ScriptSlotError
 from ciris_registry.scripts import (
     Script,
-    ScriptSlotError,
     ScriptSourceError,
     load_scripts,
     read_scripts,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ciris_registry.breaker_rules import Verdict
+from ciris_registry.breaker_words import Verdict
 from ciris_registry.errors import StoreUnavailableError, UncertainWriteError
 from ciris_registry.link import Link
 from ciris_registry.settings import RegistrySettings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KEY = ("llm", "shared")
 
 
-class FakeStore:
+class FakeBreakers:
     """Takes reports, or fails as it is told."""
 
     def __init__(self) -> None:
@@ -45,15 +45,23 @@ class FakeStore:
         return found
 
 
+class FakeStore:
+    """Has breakers, and nothing else."""
+
+    def __init__(self) -> None:
+        self.breakers = FakeBreakers()
+
+
 class FakeSession:
     """Gives out one store, and runs tasks in the loop."""
 
     def __init__(self) -> None:
-        self.fake = FakeStore()
+        self.store_of_all = FakeStore()
+        self.fake = self.store_of_all.breakers
         self.tasks: list[asyncio.Task[Any]] = []
 
     async def store(self) -> FakeStore:
-        return self.fake
+        return self.store_of_all
 
     def running(self) -> bool:
         return True

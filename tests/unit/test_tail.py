@@ -86,7 +86,7 @@ async def test_a_stream_whose_clock_was_ahead_is_followed_at_once_again(
     one, other = pair
     stream = await key(one, "llm", "events")
     store = await one._session.store()
-    newest = await store.last_event("llm")
+    newest = await store.events.last("llm")
     ahead = int(newest.partition("-")[0]) + 10**9
     await command(one, "XADD", stream, f"{ahead}-0", "kind", "member_kept")
     await async_wait_until(lambda: other._views.mirror("llm").place == f"{ahead}-0")
@@ -105,7 +105,7 @@ async def test_a_long_staleness_does_not_break_the_link(new_registry: New) -> No
     registry.register("h", "llm", Client())
     assert await registry.get_service("h", "llm") is not None
     states: list[str] = []
-    registry._link.on_change(lambda: states.append(registry._link.state))
+    registry._parts.link.on_change(lambda: states.append(registry._parts.link.state))
     mirror = registry._views.mirror("llm")
     mirror.doubt()  # so that the first one who asks would have to ask
 

@@ -1,0 +1,224 @@
+"""Breakers as Redis has them: every question and every report, one atomic decision each.
+
+Owns one typed method for each script of a breaker, and reads their answers. It refuses to know the
+rules, and what a process does about a breaker that Redis has lost.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ciris_registry.breaker_words import Admission, Outcome, Refusal, Verdict
+from ciris_registry.readback import counters, paired
+from ciris_registry.replies import BreakerReply
+from ciris_registry.script_calls import flat
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ciris_registry.breaker_config import CircuitBreakerConfig
+    from ciris_registry.replies import Learned, Tally
+    from ciris_registry.script_calls import ScriptCalls
+
+
+class StoredBreakers:
+    """The breakers of one namespace."""
+
+    def __init__(self, calls: ScriptCalls) -> None:
+        self._calls = calls
+
+    async def configure(
+        self, service_type: str, name: str, config: CircuitBreakerConfig, *, explicit: bool
+    ) -> BreakerReply:
+        """Give a breaker its settings; its state stays."""
+        reply = await self._calls.run(
+            "breaker_configure",
+            service_type,
+            name,
+            provider=name,
+            process=self._calls.process,
+            mode="explicit" if explicit else "default",
+            settings=flat({**config.fields(), "retention_ms": str(self._calls.retention)}),
+        )
+        return _reply_of(reply)
+
+    async def read(
+        self, service_type: str, name: str
+    ) -> tuple[dict[str, str], dict[str, int], dict[str, int]]:
+        """A breaker's fields, permits and reporters; empty if there is none."""
+        reply = await self._calls.run("breaker_read", service_type, name)
+        return dict(paired(reply[2])), counters(reply[3]), counters(reply[4])
+
+    async def acquire(
+        self, service_type: str, name: str, permit: str
+    ) -> tuple[Admission, BreakerReply]:
+        """Ask for admission."""
+        reply = await self._calls.run(
+            "breaker_acquire",
+            service_type,
+            name,
+            provider=name,
+            process=self._calls.process,
+            permit=permit,
+            lease_ms=self._calls.lease,
+        )
+        verdict = Verdict(reply[0])
+        if verdict is Verdict.REFUSED:
+            refusal = Refusal(reply[2], int(reply[3]))
+            return Admission(verdict, refusal), _reply_of(reply, 4)
+        if verdict is Verdict.PERMIT:
+            return Admission(verdict, None, permit, int(reply[2])), _reply_of(reply, 3)
+        return Admission(verdict), _reply_of(reply)
+
+    async def record(
+        self,
+        service_type: str,
+        name: str,
+        outcome: Outcome,
+        permit: str = "",
+        generation: int | None = None,
+        *,
+        successes: int = 0,
+        age: int = 0,
+    ) -> BreakerReply:
+        """Count one outcome, and ``successes`` before it, the newest ``age`` milliseconds ago.
+
+        Only the return of a permit, and nothing else, may be sent twice.
+        """
+        reply = await self._calls.run(
+            "breaker_record",
+            service_type,
+            name,
+            repeatable=outcome == "returned" and not successes,
+            provider=name,
+            process=self._calls.process,
+            outcome=outcome,
+            permit=permit,
+            generation="" if generation is None else generation,
+            successes=successes,
+            age_ms=age,
+        )
+        return _reply_of(reply)
+
+    async def tally(self, service_type: str, counts: Sequence[Tally]) -> list[Verdict]:
+        """Count successes of many breakers, never twice; what became of each, in their order."""
+        keys = self._calls.keys(service_type)
+        reply = await self._calls.run(
+            "breaker_tally",
+            service_type,
+            repeatable=False,
+            tail=[
+                key for one in counts for key in (keys.breaker(one.name), keys.reporters(one.name))
+            ],
+            process=self._calls.process,
+            counts=[
+                "" if part is None else part
+                for one in counts
+                for part in (one.name, one.successes, one.age, one.generation)
+            ],
+        )
+        return [Verdict(word) for word in reply[2:]]
+
+    async def isolate(
+        self, service_type: str, name: str, duration: int, reason: str
+    ) -> BreakerReply:
+        """Say that a breaker is open in this process alone for so long; 0: that it is no longer."""
+        reply = await self._calls.run(
+            "breaker_isolate",
+            service_type,
+            name,
+            repeatable=False,
+            provider=name,
+            process=self._calls.process,
+            duration_ms=duration,
+            reason=reason,
+        )
+        return _reply_of(reply)
+
+    async def override(
+        self, service_type: str, name: str, override: str, reason: str, by: str, duration: int
+    ) -> BreakerReply:
+        """Put an operator's word over a breaker, or take it away (``""``)."""
+        reply = await self._calls.run(
+            "breaker_override",
+            service_type,
+            name,
+            provider=name,
+            actor=by or self._calls.process,
+            override=override,
+            reason=reason,
+            duration_ms=duration,
+        )
+        return _reply_of(reply)
+
+    async def reset(self, service_type: str, name: str, reason: str, by: str) -> BreakerReply:
+        """Close a breaker and forget what it counted."""
+        reply = await self._calls.run(
+            "breaker_reset",
+            service_type,
+            name,
+            provider=name,
+            actor=by or self._calls.process,
+            reason=reason,
+        )
+        return _reply_of(reply)
+
+    async def cool_down(
+        self, service_type: str, name: str, duration: int, reason: str
+    ) -> BreakerReply:
+        """Leave a provider alone for ``duration`` milliseconds."""
+        reply = await self._calls.run(
+            "breaker_cool_down",
+            service_type,
+            name,
+            provider=name,
+            process=self._calls.process,
+            duration_ms=duration,
+            reason=reason,
+        )
+        return _reply_of(reply)
+
+    async def restore(
+        self, service_type: str, name: str, remembered: Mapping[str, str], seen_at: int
+    ) -> BreakerReply:
+        """Put back what this process still knows of a breaker that Redis has lost.
+
+        ``seen_at`` is the time of the server that it knows it from, as far as it can tell.
+        """
+        reply = await self._calls.run(
+            "breaker_restore",
+            service_type,
+            name,
+            provider=name,
+            process=self._calls.process,
+            seen_at=seen_at,
+            remembered=flat(remembered),
+        )
+        return _reply_of(reply)
+
+    async def merge(self, service_type: str, name: str, learned: Learned) -> BreakerReply:
+        """Add what this process learned of a breaker while Redis was away; never twice."""
+        reply = await self._calls.run(
+            "breaker_merge",
+            service_type,
+            name,
+            repeatable=False,
+            provider=name,
+            process=self._calls.process,
+            generation=learned.generation,
+            successes=learned.successes,
+            failures=learned.failures,
+            streak=learned.streak,
+            state="open" if learned.opened else "closed",
+            cooldown_ms=learned.cooldown,
+            age=learned.age,
+            wait_ms=learned.wait,
+        )
+        return _reply_of(reply)
+
+
+def _reply_of(reply: Sequence[Any], start: int = 2) -> BreakerReply:
+    verdict = Verdict(reply[0])
+    if verdict is Verdict.MISSING:
+        return BreakerReply(verdict, 0, {})
+    return BreakerReply(verdict, int(reply[1]), dict(paired(reply[start:])))

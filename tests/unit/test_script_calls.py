@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ciris_registry.script_calls import ScriptCalls
+from ciris_registry.script_slots import ScriptSlotError
+from ciris_registry.scripts import load_scripts
+
+if TYPE_CHECKING:
+    from ciris_registry.scripts import Script
+
+
+class FakeTransport:
+    """Lays out the slots, as the real one does before anything is sent, and notes them."""
+
+    def __init__(self) -> None:
+        self.scripts = load_scripts()
+        self.sent: list[tuple[str, list[str | int]]] = []
+
+    async def run(self, script: Script, keys: Any, args: Any, *, repeatable: bool = True) -> Any:
+        self.sent.append((script.name, script.arrange(keys, args)[1]))
+
+
+@pytest.fixture
+def transport() -> FakeTransport:
+    return FakeTransport()
+
+
+@pytest.fixture
+def calls(transport: FakeTransport) -> ScriptCalls:
+    return ScriptCalls(transport, "ns", "p1", 1000, 2000)  # type: ignore[arg-type]
+
+
+async def test_each_call_has_the_keys_of_its_service_type_and_subject(
+    calls: ScriptCalls, transport: FakeTransport
+) -> None:
+    for kind, name in (("llm", "a"), ("llm", "b"), ("memory", "a")):
+        await calls.run("slot_return", kind, name, held=[f"of {kind} {name}"])
+
+    keys = [calls.keys(kind).slots(name) for kind, name in (("llm", "a"), ("llm", "b"))]
+    assert transport.sent == [
+        ("slot_return", [keys[0], "of llm a"]),
+        ("slot_return", [keys[1], "of llm b"]),
+        ("slot_return", [calls.keys("memory").slots("a"), "of memory a"]),
+    ]
+
+
+async def test_a_tail_is_that_of_its_call_alone(
+    calls: ScriptCalls, transport: FakeTransport
+) -> None:
+    await calls.run("slot_renew", "llm", tail=["k1", "k2"], lease_ms=1, held=[])
+    await calls.run("slot_renew", "llm", tail=[], lease_ms=2, held=[])
+
+    assert transport.sent == [("slot_renew", ["k1", "k2", 1]), ("slot_renew", [2])]
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "message"),
+    [
+        ("slot_return", {}, "missing held"),
+        ("slot_return", {"held": [], "more": 1}, "unknown more"),
+        ("slot_return", {"held": [], "tail": []}, "unknown tail"),
+        ("slot_renew", {"lease_ms": 1, "held": []}, "missing slots"),
+        ("slot_renew", {"lease_ms": 1, "held": [], "tail": "k"}, "takes a sequence"),
+    ],
+)
+async def test_a_wrong_slot_is_an_error_before_anything_is_sent(
+    calls: ScriptCalls, transport: FakeTransport, script: str, options: Any, message: str
+) -> None:
+    with pytest.raises(ScriptSlotError, match=message):
+        await calls.run(script, "llm", "a", **options)
+    assert transport.sent == []
+
+
+async def test_a_script_of_no_service_type_is_given_its_keys_by_name(
+    calls: ScriptCalls, transport: FakeTransport
+) -> None:
+    about: dict[str, Any] = {
+        "lease_ms": 1,
+        "retention_ms": 2,
+        "host": "h",
+        "pid": 3,
+        "version": "v",
+        "used": ["t"],
+    }
+
+    await calls.run_with("process_renew", {"types": "k2", "process": "k1"}, **about)
+    with pytest.raises(ScriptSlotError, match="missing types"):
+        await calls.run_with("process_renew", {"process": "k1"}, **about)
+
+    assert transport.sent == [("process_renew", ["k1", "k2", 1, 2, "h", 3, "v", "t"])]
