@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ async def test_events_of_all_service_types_stand_in_the_order_of_time(
     for number in range(4):
         registry.register_global(f"type-{number % 2}", object(), name=f"p{number}")
         await registry.flush()
+        await asyncio.sleep(0.002)  # ids of two streams are comparable to the millisecond
     events = [json.loads(line) for line in await printed(real_url, "--json")]
     assert [one["provider"] for one in events] == ["p0", "p1", "p2", "p3"]
     assert [one["service_type"] for one in events] == ["type-0", "type-1"] * 2
