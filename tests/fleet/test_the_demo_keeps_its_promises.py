@@ -180,14 +180,19 @@ def test_when_it_is_killed_everything_else_ends_too(perform: Callable[..., Demo]
 
 
 @pytest.mark.long
-def test_the_others_go_on_when_an_agent_is_killed(perform: Callable[..., Demo]) -> None:
-    demo = perform("--seconds", "12")
+def test_the_others_go_on_when_an_agent_is_killed_and_it_can_be_held_to_look_around(
+    perform: Callable[..., Demo],
+) -> None:
+    demo = perform("--seconds", "12", "--hold")
     demo.until("PHASE 1")
     os.kill(demo.pid_of("ciris_registry.demo.agent_process"), signal.SIGKILL)
+    demo.until("holding")
+    demo.process.send_signal(signal.SIGINT)
     code, output, errors = demo.end()
     assert (code, errors) == (0, ""), output + errors
     assert "killed by signal 9" in output
     assert "by 3 of 3 processes" in figures(output, REFUSAL)
+    assert all(verdicts(output).values())
     demo.assert_nothing_is_left()
 
 
@@ -198,17 +203,6 @@ def test_it_ends_when_an_upstream_is_killed(perform: Callable[..., Demo]) -> Non
     code, _, errors = demo.end()
     assert code == 2
     assert "has ended: killed by signal 9" in errors
-    demo.assert_nothing_is_left()
-
-
-@pytest.mark.long
-def test_it_can_be_held_until_somebody_has_looked_around(perform: Callable[..., Demo]) -> None:
-    demo = perform("--seconds", "12", "--hold")
-    demo.until("holding")
-    demo.process.send_signal(signal.SIGINT)
-    code, output, errors = demo.end()
-    assert (code, errors) == (0, ""), output + errors
-    assert all(verdicts(output).values())
     demo.assert_nothing_is_left()
 
 
