@@ -117,7 +117,8 @@ class Calls:
             kind = order.request.service_type
             now = self._resolver.now(kind)
             reasons = [Explanation.of_left(one, now) for one in left]
-            raise NoProviderError(order.request.handler, kind, reasons)
+            served = self._resolver.registered_for(kind)
+            raise NoProviderError(order.request.handler, kind, reasons, served)
         return admitted
 
     async def call(

@@ -135,16 +135,26 @@ class NoProviderError(RegistryError):
     """Nobody can serve a guarded call now.
 
     ``reasons`` says of each registration why it was left out; ``retry_after`` is the number of
-    seconds until the first of them might serve again, None if nobody knows.
+    seconds until the first of them might serve again, None if nobody knows. ``registered_for`` are
+    the handlers for whom the service type is registered, ``*`` and ``global`` among them.
     """
 
-    def __init__(self, handler: str, service_type: str, reasons: Sequence[Explanation]) -> None:
+    def __init__(
+        self,
+        handler: str,
+        service_type: str,
+        reasons: Sequence[Explanation],
+        registered_for: Sequence[str] = (),
+    ) -> None:
         waits = [one.retry_after for one in reasons if one.retry_after is not None]
         self.handler = handler
         self.service_type = service_type
         self.reasons = tuple(reasons)
         self.retry_after = min(waits, default=None)
+        self.registered_for = tuple(registered_for)
         told = "; ".join(map(_told, self.reasons)) or "none is registered"
+        if registered_for and not reasons:
+            told += f" for it, only for {', '.join(registered_for)}"
         super().__init__(f"no provider of {service_type} can serve {handler} now: {told}")
 
 

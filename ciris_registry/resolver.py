@@ -67,6 +67,11 @@ class Resolver:
         """The server's time in milliseconds, as far as this process can tell."""
         return self._views.mirror(service_type).now()
 
+    def registered_for(self, service_type: str) -> list[str]:
+        """The handlers for whom somebody offers it, as far as is known here."""
+        snapshot = self._views.mirror(service_type).snapshot
+        return sorted({one.scope or "global" for one in snapshot.registrations})
+
     def soonest(self, request: Request) -> float:
         """In how many seconds a provider might serve, as far as is known here; 0 if one may now."""
         mirror = self._views.mirror(request.service_type)

@@ -91,6 +91,14 @@ class TestABlock:
                 pass
         assert told.value.retry_after is None
 
+    async def test_it_is_registered_for_others_only(self, registry: ServiceRegistry) -> None:
+        registry.register("writer", "llm", Model("a"), name="a")
+        registry.register_global("llm", Model("b"), name="b")
+        with pytest.raises(NoProviderError, match="for it, only for global, writer") as told:
+            async with registry.acquire("planner", "llm", fallback_to_global=False):
+                pass
+        assert told.value.registered_for == ("global", "writer")
+
     async def test_it_is_entered_once(self, registry: ServiceRegistry) -> None:
         offer(registry, Model("a"))
         block = registry.acquire("planner", "llm")
