@@ -93,11 +93,11 @@ class TestABlock:
 
     async def test_it_is_registered_for_others_only(self, registry: ServiceRegistry) -> None:
         registry.register("writer", "llm", Model("a"), name="a")
-        registry.register_global("llm", Model("b"), name="b")
-        with pytest.raises(NoProviderError, match="for it, only for global, writer") as told:
-            async with registry.acquire("planner", "llm", fallback_to_global=False):
+        registry.register("judge", "llm", Model("b"), name="b")
+        with pytest.raises(NoProviderError, match="for it, only for judge, writer") as told:
+            async with registry.acquire("planner", "llm"):
                 pass
-        assert told.value.registered_for == ("global", "writer")
+        assert told.value.registered_for == ("judge", "writer")
 
     async def test_it_is_entered_once(self, registry: ServiceRegistry) -> None:
         offer(registry, Model("a"))
