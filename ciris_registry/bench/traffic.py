@@ -230,8 +230,8 @@ class Traffic:
         """A process that comes with names of its own and goes; every other one without a word."""
         self.done["visits"] += 1
         async with self._new() as visitor:
-            kept = Guest("kept")  # weakly held: gone with this function
-            visitor.register(HANDLER, _IN_ORDER, kept, weak=True)
+            kept = Guest("")  # weakly held: gone with this function
+            kept.name = visitor.register(HANDLER, _IN_ORDER, kept, weak=True)
             visitor.bind(_IN_TURN, factory=lambda one: Guest(one.name))
             names = [self._register(visitor, kind, None) for kind in (_IN_ORDER, _CHECKED)]
             for kind in (_IN_TURN, _CHECKED, _IN_ORDER):
