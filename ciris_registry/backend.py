@@ -1,7 +1,7 @@
 """What a registry connects to: the server behind a location, and clients of it.
 
 Owns the server object of ``memory://``, the lease on an embedded server, and the options of every
-client. It refuses to send commands and to retry: the store does both.
+client. It refuses to send commands and to retry: the transport does both.
 """
 
 from __future__ import annotations
@@ -127,12 +127,12 @@ def _options() -> dict[str, Any]:
         # A field that someone damaged by hand must be readable to be reported.
         "encoding_errors": "backslashreplace",
         "health_check_interval": 0,
-        # redis-py would refuse the one that finds this many in use; the transport keeps order.
+        # redis-py would refuse the one that finds this many in use; nothing here uses many.
         "max_connections": MOST_CONNECTIONS,
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),
         "socket_connect_timeout": CONNECT_TIMEOUT,
-        # The transport limits a command as a whole, which costs a tenth of redis-py's way.
+        # A wire is watched as a whole, which costs a tenth of redis-py's way.
         "socket_timeout": None,
     }
 

@@ -85,7 +85,7 @@ class Comeback:
     async def _agree(self, store: Store) -> None:
         """Write what waits, say that this process lives, and read everything anew."""
         await self._session.revive()
-        store.doubt()
+        store.renew()
         await store.ping(_PING)
         await self._offer(store)
         await self._outbox.deliver()

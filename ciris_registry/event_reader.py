@@ -31,10 +31,17 @@ class EventReader:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
         await self._line.aclose()
 
     def interrupt(self) -> None:
-        """End the read that waits now, or the next one if none does; to be called in its loop."""
+        """End the read that waits now, which costs its connection, or the next one if none does.
+
+        To be called in its loop.
+        """
         self._interrupted = True
         self._line.interrupt()
 
@@ -62,8 +69,8 @@ class EventReader:
             if not self._interrupted:
                 reply = await self._transport.wait(self._line, command)
         except InterruptedWaitError:
-            self._interrupted = True
-        if self._interrupted:
+            pass
+        if self._interrupted and not reply:
             self._interrupted = False
             return None
         return [

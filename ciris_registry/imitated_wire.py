@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 class ImitatedWire:
     """One connection, on which commands take turns; redis-py opens it again when it is closed."""
 
-    usable = True
-    ended = False
-
     def __init__(self, connection: Any) -> None:
+        self.broken = False
         self._connection = connection
         self._turn = asyncio.Lock()
         self._waiting: asyncio.Timeout | None = None
@@ -30,17 +28,15 @@ class ImitatedWire:
         """As ``Wire.ask``."""
         return self._exchange(packed)
 
-    def doubt(self) -> None:
-        """As ``Wire.doubt``; redis-py has closed the connection."""
-
     def interrupt(self) -> None:
-        """As ``Wire.interrupt``."""
+        """As ``Wire.interrupt``, but those who wait for their turn go on waiting."""
         if self._waiting is not None and not self._waiting.expired():
             self._interrupted = True
             self._waiting.reschedule(0)
 
     def retire(self) -> None:
         """As ``Wire.retire``."""
+        self.broken = not self._turn.locked()
 
     async def aclose(self) -> None:
         """Close it."""

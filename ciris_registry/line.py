@@ -1,4 +1,8 @@
-"""The way to the server that many calls share: a wire, and another one when that has broken."""
+"""The way to the server that many calls share: a wire, and another one when that has broken.
+
+Owns which wire is asked, and that all who wait for one share an attempt to open it. It refuses to
+try again, and to say what a failure means.
+"""
 
 from __future__ import annotations
 
@@ -34,17 +38,19 @@ class Line:
             InterruptedWaitError: ``interrupt`` was called meanwhile.
         """
         wire = self._wire
-        if wire is None or not wire.usable:
+        if wire is None or wire.broken:
             interruptions = self._interruptions
             wire = await self._opened()
             if self._interruptions != interruptions:
                 raise InterruptedWaitError
         return await wire.ask(packed)
 
-    def doubt(self) -> None:
-        """It may be the connection that does not answer: ask no more on it, unless it does."""
+    def renew(self) -> None:
+        """What is asked from now on goes over another wire; this one ends with its last reply."""
         if self._wire is not None:
-            self._wire.doubt()
+            self._wire.retire()
+            self._retired.append(self._wire)
+            self._wire = None
 
     def interrupt(self) -> None:
         """End the wait of all who ask now."""
@@ -55,9 +61,7 @@ class Line:
     async def aclose(self) -> None:
         """Close it for good."""
         self._closed = True
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            self._retired.append(wire)
+        self.renew()
         while self._retired:
             await self._retired.pop().aclose()
 
@@ -65,31 +69,34 @@ class Line:
         """A wire that can be used; those who wait for it share one attempt, also if it fails."""
         known = self._failure
         async with self._opening:
-            if self._wire is not None and self._wire.usable:
+            if self._wire is not None and not self._wire.broken:
                 return self._wire
             if self._failure is not None and self._failure is not known:
                 raise self._failure.with_traceback(None)
-            await self._put_away()
+            await self._clear_away()
             try:
+                self._check_open()
                 wire = await _connected(self._pool)
             except (RedisError, OSError) as error:
                 self._failure = error
                 raise
             if self._closed:
                 await wire.aclose()
-                raise RedisConnectionError("it was closed here")
+                self._check_open()
             self._wire, self._failure = wire, None
             return wire
 
-    async def _put_away(self) -> None:
-        """Let the wire that cannot be used end by itself, and close those that have ended."""
+    async def _clear_away(self) -> None:
+        """Close what has ended."""
         if self._wire is not None:
-            self._wire.retire()
-            self._retired.append(self._wire)
-            self._wire = None
-        for wire in [one for one in self._retired if one.ended]:
+            self.renew()
+        for wire in [one for one in self._retired if one.broken]:
             self._retired.remove(wire)
             await wire.aclose()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RedisConnectionError("it was closed here")
 
 
 async def _connected(pool: Any) -> Wire | ImitatedWire:

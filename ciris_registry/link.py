@@ -1,7 +1,7 @@
 """Whether Redis answers, as this process has found it; and how long anybody waits to find out.
 
 The first call that notices waits for ``store_timeout``, later ones not at all. It refuses to mend
-anything: the tail tries again in the background, and says here when Redis is back.
+anything: the comeback tries again in the background, and says here when Redis is back.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ class Link:
             with self._limits.limit(seconds):
                 return await work
         except TimeoutError:
-            error = UncertainWriteError(self._location, f"no answer within {seconds:g} s")
+            problem = f"no answer within {seconds:g} s" if self.ok else self.error
+            error = UncertainWriteError(self._location, problem)
             self.doubt(error)
             raise error from None
         except StoreUnavailableError as error:
@@ -211,8 +212,10 @@ class Link:
 
     def _become(self, state: LinkState, error: str) -> None:
         self.state, self.error, self.since = state, error, time.time()
-        for waiting in self._waiting:
-            if not waiting.done():
+        for waiting in list(self._waiting):
+            if waiting.get_loop().is_closed():
+                self._waiting.discard(waiting)
+            elif not waiting.done():
                 waiting.get_loop().call_soon_threadsafe(_release, waiting)
         if state != "up":
             self._limits.expire()  # nobody needs to find out for himself

@@ -68,7 +68,7 @@ class Loading:
 
     async def _compare(self, store: Store) -> Synced:
         synced = await store.snapshots.sync(self._kind, self._mirror.snapshot.version, {})
-        self._mirror.clock.set(synced.now)
+        self._mirror.note_clock(synced.now)
         return synced
 
     async def _load(self, store: Store, version: Version, orders: dict[str, float]) -> bool:

@@ -85,9 +85,9 @@ class Store:
         """Whether Redis answers at all, within ``limit`` seconds."""
         await self._transport.ping(limit)
 
-    def doubt(self) -> None:
-        """What does not answer may be the connection, and not Redis: take another one."""
-        self._transport.doubt()
+    def renew(self) -> None:
+        """What does not answer may be the connection, or whom it leads to: take another one."""
+        self._transport.renew()
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -1,6 +1,7 @@
 """Events as Redis has them: one stream for each service type, read and never written.
 
-The scripts write it, each beside the change that it tells of.
+Owns the readers that nobody uses at the moment. The scripts write events, each beside the change
+that it tells of; this refuses to.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class StoredEvents:
     def __init__(self, transport: Transport, keys: Callable[[str], TypeKeys]) -> None:
         self._transport = transport
         self._keys = keys
+        self._idle: list[EventReader] = []
 
     async def last(self, service_type: str) -> str:
         """The id of the newest event, ``0-0`` if there is none."""
@@ -37,9 +39,18 @@ class StoredEvents:
         return [Event.parse(service_type, one, fields) for one, fields in reversed(entries)]
 
     async def after(self, places: Mapping[str, str], block: int) -> list[Event]:
-        """One read of a ``reader``."""
-        async with self.reader() as reader:
-            return await reader.after(places, block) or []
+        """One read, by a reader that is kept for the next one.
+
+        ``block`` is in milliseconds, and less than ``settings.REPLY_TIMEOUT``.
+        """
+        reader = self._idle.pop() if self._idle else self.reader()
+        try:
+            events = await reader.after(places, block)
+        except BaseException:
+            await reader.aclose()
+            raise
+        self._idle.append(reader)
+        return events or []
 
     def reader(self) -> EventReader:
         """What reads the streams as they grow, on a connection of its own."""

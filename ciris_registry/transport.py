@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import weakref
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import hiredis
@@ -78,6 +79,7 @@ class Transport:
     ) -> None:
         self.scripts: Mapping[str, Script] = load_scripts()
         self._client = client
+        self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
         self._line = self.line()
         self._location = location
         self._patience = patience
@@ -111,7 +113,6 @@ class Transport:
             values = [one if isinstance(one, int) else _clean(one) for one in values]
             packed = _pack(("EVALSHA", script.sha, numkeys, *values))
 
-        self._check_open()
         line = self._line
         reply: list[Any]
         try:
@@ -131,9 +132,9 @@ class Transport:
         packed = _pack(("PING",))
         await self.attempt(lambda: _limited(self._line.ask(packed), limit))
 
-    def doubt(self) -> None:
-        """What does not answer may be the connection: take another one."""
-        self._line.doubt()
+    def renew(self) -> None:
+        """What does not answer may be the connection, or whom it leads to: take another one."""
+        self._line.renew()
 
     async def command(
         self, call: Callable[[Redis], Awaitable[Any]], limit: float = REPLY_TIMEOUT
@@ -145,11 +146,13 @@ class Transport:
         self, call: Callable[[], Awaitable[Any]], *, repeatable: bool = True
     ) -> Any:  # whatever the call answers
         """The first try without any ado; what it takes to go on only if that failed."""
+        self._check_open()
         try:
             reply = await call()
         except NoScriptError:
             raise
         except UNREACHABLE as error:
+            self._check_open()  # that is no outage
             return await self._persist(call, error, repeatable=repeatable)
         except RedisError as error:
             raise self._explained(error) from None
@@ -180,14 +183,19 @@ class Transport:
         return reply
 
     def line(self) -> Line:
-        """A line of one's own, to be closed by whoever asked for it."""
-        return Line(self._client.connection_pool)
+        """A line of one's own, which is closed with all others at the latest."""
+        line = Line(self._client.connection_pool)
+        self._lines.add(line)
+        return line
 
     async def aclose(self) -> None:
         """Close the connections."""
         self._closed = True
-        await self._line.aclose()
-        await self._client.aclose()
+        try:
+            for line in list(self._lines):
+                await line.aclose()
+        finally:
+            await self._client.aclose()
 
     def _check_open(self) -> None:
         if self._closed:

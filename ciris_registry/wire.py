@@ -54,16 +54,12 @@ class Wire(asyncio.Protocol):
         self._asked: deque[asyncio.Future[Any]] = deque()
         self._heard_at = 0.0
         self._watch: asyncio.TimerHandle | None = None
-        self._doubtful = self._retired = self._broken = False
+        self._retired = False
+        self._broken: bool = self._transport.is_closing()
         self._transport.set_protocol(self)
 
     @property
-    def usable(self) -> bool:
-        """Whether more may be asked on it."""
-        return not (self._broken or self._doubtful)
-
-    @property
-    def ended(self) -> bool:
+    def broken(self) -> bool:
         """Whether it is closed, but for what redis-py keeps of it."""
         return self._broken
 
@@ -73,9 +69,6 @@ class Wire(asyncio.Protocol):
         The reply raises what is wrong: an error of ``redis.exceptions``, or InterruptedWaitError.
         """
         reply: asyncio.Future[Any] = self._loop.create_future()
-        if self._broken:
-            reply.set_exception(_lost(None))
-            return reply
         if not self._asked:
             self._heard_at = self._loop.time()
         self._asked.append(reply)
@@ -84,29 +77,25 @@ class Wire(asyncio.Protocol):
             self._watch = self._loop.call_later(REPLY_TIMEOUT, self._look)
         return reply
 
-    def doubt(self) -> None:
-        """It has been silent for long: it is not usable until it answers something."""
-        self._doubtful = bool(self._asked)
-
     def interrupt(self) -> None:
-        """Break it, and let those who wait go on."""
-        self._break(InterruptedWaitError)
+        """If somebody waits, break it, and let all go on."""
+        if self._awaited():
+            self._break(InterruptedWaitError)
 
     def retire(self) -> None:
-        """Another one has taken its place: it ends with the last reply that somebody waits for."""
+        """Nobody asks it any more: it ends with the last reply that somebody waits for."""
         self._retired = True
-        if all(reply.done() for reply in self._asked):
+        if not self._awaited():
             self._transport.abort()
 
     async def aclose(self) -> None:
-        """Close it."""
-        self._forget_watch()
+        """Close it at once, and tell whoever still waits; the server is not waited for."""
+        self._break(partial(_lost, None))
         await self._connection.disconnect()
 
     def data_received(self, data: bytes) -> None:
         """Give each reply to whoever asked for it."""
         self._replies.feed(data)
-        self._doubtful = False
         self._heard_at = self._loop.time()
         try:
             while (reply := self._replies.gets()) is not _NOTHING:
@@ -126,6 +115,10 @@ class Wire(asyncio.Protocol):
         """It is closed, by whomever."""
         self._break(partial(_lost, exc))
         self._streams.connection_lost(None)  # who asked has been told
+
+    def _awaited(self) -> bool:
+        """Whether somebody waits; whoever gave up does not."""
+        return not all(reply.done() for reply in self._asked)
 
     def _break(self, error: Callable[[], Exception]) -> None:
         self._broken = True

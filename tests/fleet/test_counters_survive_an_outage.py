@@ -1,7 +1,7 @@
 """Every outcome that was reported is counted once: before, during and after an outage.
 
-What may be lost is what was on its way when a server died: one message of a process, which may be
-one outcome, or the successes of one second.
+What may be lost is what was on its way when a server died: the outcomes that were being reported at
+that moment, or the successes of one second.
 """
 
 from __future__ import annotations
@@ -155,6 +155,28 @@ async def test_an_awaited_outcome_is_not_lost_because_the_machine_is_slow(real_u
             breaker = SharedState(client).breaker()
     counted = int(breaker["total_successes"]), int(breaker["total_failures"])
     assert counted == (100, 100)
+
+
+async def test_of_a_burst_no_more_is_lost_than_was_on_its_way_and_nothing_counts_twice(
+    server: Server,
+) -> None:
+    server.kill()
+    server.start(saving=True)
+    settings = RegistrySettings(store_timeout=STORE_TIMEOUT)
+    async with ServiceRegistry(url=server.url, settings=settings) as registry:
+        registry.register_global("llm", object(), name="shared")
+        handle = registry.breaker("llm", "shared")
+        await asyncio.gather(*(handle.arecord_success() for _ in range(20)))
+        burst = [asyncio.create_task(handle.arecord_success()) for _ in range(50)]
+        await asyncio.sleep(0)
+        server.kill()
+        await asyncio.gather(*burst)
+        await asyncio.gather(*(handle.arecord_success() for _ in range(30)))
+        server.start(saving=True)
+        await registry.flush()
+        found: Any = await handle.aget_stats()
+        assert 20 + 30 <= found["total_successes"] <= 20 + 50 + 30
+        assert totals(server)[0] == found["total_successes"]
 
 
 async def test_a_thousand_failures_during_an_outage_are_one_number(

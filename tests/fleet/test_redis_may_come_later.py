@@ -124,6 +124,33 @@ def test_one_registry_in_one_event_loop_after_another(url: str) -> None:
     assert (stats["total_successes"], stats["total_failures"]) == (150, 3)
 
 
+def test_a_wait_of_an_event_loop_that_was_closed_disturbs_nobody_in_the_next(
+    server: Server,
+) -> None:
+    """When Redis was back, whoever resolved next was told that the event loop is closed."""
+    registry = ServiceRegistry(url=server.url, settings=SETTINGS)
+    provider = object()
+    registry.register_global("llm", provider, name="shared")
+    server.kill()
+    loop = asyncio.new_event_loop()
+    waiting = loop.create_task(registry.wait_ready(60, ["memory"]))
+    loop.run_until_complete(asyncio.sleep(0.3))
+    loop.close()
+    server.start()
+
+    async def use() -> None:
+        await async_wait_until(lambda: registry.health().redis == "up", timeout=10)
+        assert await registry.get_service("h", "llm") is provider
+        await registry.aclose()
+
+    async def begin_and_use() -> None:
+        assert await registry.get_service("h", "llm") is provider
+        await use()
+
+    asyncio.run(begin_and_use())
+    waiting._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
 async def test_what_was_learned_in_a_loop_that_ended_is_offered_in_the_next(
     server: Server,
 ) -> None:
