@@ -1,4 +1,7 @@
-"""The parts of one registry that act on breakers, each made once; later ones use earlier ones."""
+"""The parts of one registry that act on breakers, each made once; later ones use earlier ones.
+
+Owns nothing but them. They refuse to know which breakers there are: each method is told.
+"""
 
 from __future__ import annotations
 

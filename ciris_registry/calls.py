@@ -143,8 +143,8 @@ class Calls:
                 if ended.failure is None:
                     raise
                 return ended
-            ended, further = await self._call(order, admitted, fn, args, kwargs)
-            if not further:
+            ended = await self._call(order, admitted, fn, args, kwargs)
+            if not ended.exhausted:
                 return ended
             tried[admitted.registration.name] = told(ended.failure)
             admitted = position = None
@@ -156,8 +156,8 @@ class Calls:
         fn: Callable[..., Any],
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
-    ) -> tuple[Ended, bool]:
-        """One candidate; and whether the next one is to be called."""
+    ) -> Ended:
+        """One candidate; ``exhausted`` if the next one is to be called."""
         use = self._guard.use(admitted, order.classify)
         limit = self._limits.limit(admitted.seconds)
         pending: Any = _NOTHING
@@ -172,8 +172,7 @@ class Calls:
                 raise
             failure = blamed(raised, limit, admitted)
             try:
-                further = goes_on(order, await use.raised(failure))
-                return Ended(failure=failure, exhausted=further), further
+                return Ended(failure=failure, exhausted=goes_on(order, await use.raised(failure)))
             finally:
                 del failure  # as in Ended
         except BaseException:
@@ -184,11 +183,10 @@ class Calls:
             raise CallError(unusable(pending))
         if limit.expired:  # and whoever was called made an answer of it
             await use.raised(late(admitted))
-            return Ended(value), False
+            return Ended(value)
         if use.counted():
-            return Ended(value), False
-        further = goes_on(order, await use.returned(value))
-        return Ended(value, exhausted=further), further
+            return Ended(value)
+        return Ended(value, exhausted=goes_on(order, await use.returned(value)))
 
 
 def goes_on(order: Order, judgement: Judgement) -> bool:

@@ -1,7 +1,8 @@
 """Reading event streams as they grow, on a connection of its own that waits on the server.
 
 Every process of a fleet wakes when one of them opens a breaker, so each step between the socket
-and the events counts that many times: there is no task for a read, and no pool.
+and the events counts that many times: there is no task for a read, and no pool. It refuses to know
+what an event means.
 """
 
 from __future__ import annotations

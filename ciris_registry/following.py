@@ -54,7 +54,7 @@ def _follows(mirror: Mirror, event: Event, hurry: Callable[[], None]) -> bool:
         return False
     # Also where there is more to come: nobody should call a provider until that is read.
     follows = ahead == 1
-    taken = mirror.take_over(event.provider, event.at, fields, version=made if follows else version)
+    taken = mirror.take_over(event.provider, event.at, fields, version=made if follows else None)
     return taken and follows
 
 

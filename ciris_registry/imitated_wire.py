@@ -1,4 +1,7 @@
-"""What a wire does, over a connection of fakeredis, which has no socket."""
+"""What a wire does, over a connection of fakeredis, which has no socket.
+
+Owns the order of its commands. It refuses to be fast: the state lies in this process.
+"""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ _LONGEST_PAUSE: Final = 0.05
 """Seconds between two attempts to read what keeps changing."""
 
 
-UpToDate = tuple["Snapshot", int, "Mapping[str, int]"]
-"""The snapshot as it was at the server's time, that time, and the first position by cursor."""
+UpToDate = tuple[int, "Mapping[str, int]"]
+"""The server's time at which the mirror was true, and the first position by cursor."""
 
 
 class Loading:
@@ -64,7 +64,7 @@ class Loading:
             pause = min(2 * pause, _LONGEST_PAUSE)
             synced = await self._compare(store)
         mirror.agree(began, synced.now, trusted=self._link.ok)
-        return mirror.snapshot, synced.now, positions
+        return synced.now, positions
 
     async def _compare(self, store: Store) -> Synced:
         synced = await store.snapshots.sync(self._kind, self._mirror.snapshot.version, {})

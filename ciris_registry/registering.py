@@ -1,6 +1,7 @@
 """The registrations of a registry: what programs call.
 
 Owns the public signatures of registering, binding and unregistering, and checks what callers say.
+It refuses to write: the registrar does, in order.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ class Resolver:
         taken = known.walk.cursor if known is not None and exact else ""
         sync = self._views.shared_sync(request.service_type)
         try:
-            _, now, position = await sync.promptly(store, taken)
+            now, position = await sync.promptly(store, taken)
         except StoreUnavailableError:
             # A loop that only resolves must not keep from running what looks for Redis.
             await asyncio.sleep(0)
@@ -182,9 +182,9 @@ class Resolver:
         sync = self._views.shared_sync(request.service_type)
         await self._session.unless_away(self._outbox.flush)
         try:
-            snapshot, now, _ = await sync.promptly(store)
+            now, _ = await sync.promptly(store)
         except StoreUnavailableError:
-            snapshot, now = mirror.snapshot, mirror.now()
+            now = mirror.now()
         plan = self._plans.walk(mirror, request, now)
         told: list[Explanation] = []
         for tier in plan.tiers:
@@ -193,7 +193,7 @@ class Resolver:
                 position = await self._next(store, request, tier.cursor)
                 order = tier.in_turn(position, self._load)
             for one in order:
-                breaker = snapshot.breakers.get(one.name)
+                breaker = mirror.breaker(one.name)
                 reason = "in turn" if tier.cursor else "in order"
                 if breaker is not None and breaker.needs_permit(now):
                     reason += ", if it gets the permit for a probe"
@@ -240,7 +240,7 @@ class Resolver:
     async def _taken(self, store: Store, service_type: str, cursor: str) -> int:
         try:
             # Not a call of its own: those who ask at the same time share one.
-            _, _, position = await self._views.shared_sync(service_type).promptly(store, cursor)
+            _, position = await self._views.shared_sync(service_type).promptly(store, cursor)
         except StoreUnavailableError:
             return await self._rotations.step(service_type, cursor)
         self._rotations.note(service_type, cursor, position)

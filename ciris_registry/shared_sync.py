@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ciris_registry.loading import UpToDate
     from ciris_registry.mirror import Mirror
     from ciris_registry.parts import Parts
-    from ciris_registry.snapshot import Snapshot
     from ciris_registry.store import Store
 
 _FIRST_LOOK: Final = 2.0
@@ -29,8 +28,8 @@ _FIRST_LOOK: Final = 2.0
 _SHORTEST_LOOK: Final = 0.05
 """Seconds that it may take once a doubt has ended, however long that lasted."""
 
-Taken = tuple["Snapshot", int, int]
-"""The snapshot as it is now, the server's time, and a position that was taken."""
+Taken = tuple[int, int]
+"""The server's time at which the mirror was true, and a position that was taken."""
 
 
 class SharedSync:
@@ -59,7 +58,7 @@ class SharedSync:
         return self.sync(store, cursor, self._link.timeout)
 
     async def sync(self, store: Store, cursor: str = "", limit: float | None = None) -> Taken:
-        """The snapshot as it is now, the server's time, and the position taken of ``cursor``.
+        """Bring the mirror up to date; the server's time, and the position taken of ``cursor``.
 
         Raises:
             StoreUnavailableError: Redis is away.
@@ -82,17 +81,16 @@ class SharedSync:
             if batch.error is not None:
                 raise batch.error
             if batch.found is not None:
-                snapshot, now, positions = batch.found
-                return snapshot, now, positions.get(cursor, 0) + place
+                now, positions = batch.found
+                return now, positions.get(cursor, 0) + place
             self._session.check_open()
             # Whoever asked for all of us was cancelled: ask again.
 
-    async def reload(self, store: Store) -> Snapshot:
+    async def reload(self, store: Store) -> None:
         """Read everything again, counters too, whether the version has changed or not."""
         # The same epoch: what tells a new life of the data from the old one must not be lost.
         self._mirror.expire()
-        snapshot, _, _ = await self.sync(store)
-        return snapshot
+        await self.sync(store)
 
     async def _first_look(self, store: Store, cursor: str) -> Taken:
         end = time.monotonic() + _FIRST_LOOK

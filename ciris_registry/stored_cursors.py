@@ -1,4 +1,7 @@
-"""Cursors as Redis has them: the positions of the fleet's round robins."""
+"""Cursors as Redis has them: the positions of the fleet's round robins.
+
+Owns the script that moves one. It refuses to know whose turn a position is.
+"""
 
 from __future__ import annotations
 

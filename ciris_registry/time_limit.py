@@ -4,7 +4,7 @@
 one timer watches all blocks of one length: they end in the order in which they began, so it is set
 for the first of them, and those that end in time never touch it. What a block does that takes too
 long is the same: its task is cancelled, and that becomes a TimeoutError, unless somebody else has
-cancelled the task too.
+cancelled the task too. It refuses to judge who is to blame.
 """
 
 from __future__ import annotations
