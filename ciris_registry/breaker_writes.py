@@ -6,6 +6,7 @@ decide what there is to say, and what becomes of it where Redis is away.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from ciris_registry.breaker_words import Admission, CircuitState, Verdict
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from ciris_registry.shared_breaker import SharedBreaker
     from ciris_registry.store import Store
     from ciris_registry.successes import Counted
+
+
+_log = logging.getLogger(__name__)
 
 
 class BreakerWrites:
@@ -154,3 +158,11 @@ class BreakerWrites:
             reply = await call()
         shared.mirror.learn(shared.name, reply)
         self._trials.tell(shared)
+        if reply.verdict is Verdict.OPENED:
+            _log.info(
+                "the breaker of %s %s is open, for the whole fleet%s",
+                *shared.key,
+                f"; it failed here last with {shared.last_error}" if shared.last_error else "",
+            )
+        elif reply.verdict is Verdict.CLOSED:
+            _log.info("the breaker of %s %s is closed again", *shared.key)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ciris_registry.classification import IGNORED, SUCCESS
 from ciris_registry.errors import CallTimeoutError, RegistryError
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ciris_registry.slots import Slots
 
 _log = logging.getLogger(__name__)
+
+_LONGEST_ERROR: Final = 200
+"""Characters of an error that are remembered."""
 
 
 class Guard:
@@ -96,6 +99,8 @@ class Use:
         else:
             with self._judging():
                 judgement = classifier.error(error, self._classify, admitted.classify)
+        admitted.handle.last_error = repr(error)[:_LONGEST_ERROR]
+        _log.debug("a call of %s raised %r: %s", admitted.registration.name, error, judgement.kind)
         await self._guard.settle(self._ended(), judgement)
         return judgement
 

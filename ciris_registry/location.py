@@ -255,6 +255,10 @@ def _parameters(query: str, allowed: set[str]) -> dict[str, str]:
     parameters: dict[str, str] = {}
     for part in filter(None, query.split("&")):
         name, _, value = part.partition("=")
+        if name not in allowed and name in _TLS:
+            raise LocationError(
+                f"the query parameter {name} needs a URL that begins with rediss://"
+            )
         if name not in allowed or name in parameters:
             raise LocationError(
                 f"the URL has a query parameter twice, or one that is not known here; known are "

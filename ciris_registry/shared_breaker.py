@@ -26,7 +26,8 @@ class SharedBreaker:
     """The breaker of one provider of one service type, as far as it is known here.
 
     ``in_flight`` are the calls of this process that go on; ``elsewhere`` those of others, as slots
-    have told, worth something until ``elsewhere_until``, a monotonic time.
+    have told, worth something until ``elsewhere_until``, a monotonic time. ``last_error`` is what a
+    guarded call of this process failed with last.
     """
 
     def __init__(self, name: str, mirror: Mirror, parts: Parts) -> None:
@@ -37,6 +38,7 @@ class SharedBreaker:
         self._membership = parts.membership
         self._meanwhile = parts.meanwhile
         self.in_flight = 0
+        self.last_error = ""
         self.elsewhere, self.elsewhere_until = 0, 0.0
 
     @property

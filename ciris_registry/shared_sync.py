@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from ciris_registry.store import Store
 
 _FIRST_LOOK: Final = 2.0
-"""Seconds that the first look at a service type may take: nothing is known of it."""
+_ONE_LOOK: Final = 0.5
+"""Seconds that the first look at a service type may take, as nothing is known of it; and from when
+on Redis is asked whether it is there at all."""
 
 _SHORTEST_LOOK: Final = 0.05
 """Seconds that it may take once a doubt has ended, however long that lasted."""
@@ -97,7 +99,8 @@ class SharedSync:
         while not self._mirror.loaded:
             try:
                 self._link.check()
-                return await self.sync(store, cursor, max(_SHORTEST_LOOK, end - time.monotonic()))
+                left = min(_ONE_LOOK, end - time.monotonic())
+                return await self.sync(store, cursor, max(_SHORTEST_LOOK, left))
             except StoreUnavailableError:
                 if not await self._link.settled(end - time.monotonic()):
                     raise

@@ -56,6 +56,12 @@ _REFUSAL: Final = re.compile(
 the code word off those that it has a type for (MASTERDOWN's is a ClusterDownError), and Redis 6.2
 writes its own words before the error of a command in a script."""
 
+_HINTS: Final = {
+    "WRONG_VERSION_NUMBER": "this port does not speak TLS, so try redis://",
+    "Protocol error": "this port does not speak the protocol of Redis",
+}
+"""What to do about errors that say it in no words."""
+
 _NOT_LET_IN: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
 _WRONG_DATABASE: Final = "DB index is out of range"
 
@@ -203,6 +209,7 @@ class Transport:
 
     def _explained(self, error: Exception) -> Exception:
         text = str(error) or type(error).__name__
+        text += next((f"; {hint}" for sign, hint in _HINTS.items() if sign in text), "")
         # While it connects, redis-py says of everything that the connection failed.
         kinds = (error, error.__cause__)
         if any(isinstance(one, _NOT_LET_IN) for one in kinds) or _WRONG_DATABASE in text:

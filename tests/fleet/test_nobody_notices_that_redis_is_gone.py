@@ -228,3 +228,23 @@ async def test_a_resolve_does_not_wait_for_a_comparison_that_hangs(server: Serve
         assert time.monotonic() - began < 2
         server.thaw()
         await hanging
+
+
+async def test_a_first_look_at_a_server_that_hangs_ends_for_all_at_once(server: Server) -> None:
+    """Each caller waited for two seconds of its own, and nobody asked whether Redis is there."""
+    settings = RegistrySettings(store_timeout=0.05)
+    async with ServiceRegistry(url=server.url, settings=settings, consistency="exact") as registry:
+        registry.register("h", "memory", object())
+        assert await registry.get_service("h", "memory") is not None
+        registry.register("h", "llm", object())
+        await registry.flush()
+        server.freeze()
+        began = time.monotonic()
+        looks: list[asyncio.Task[object]] = []
+        for _ in range(6):
+            looks.append(asyncio.create_task(registry.get_service("h", "llm")))
+            await asyncio.sleep(0.1)
+        assert None not in await asyncio.gather(*looks)
+        assert time.monotonic() - began < 2.0
+        assert registry.health().redis == "down"
+        server.thaw()

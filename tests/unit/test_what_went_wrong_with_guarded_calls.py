@@ -245,3 +245,27 @@ async def test_a_probe_that_was_answered_late_left_the_breaker_half_open(
     stats = await registry.breaker("llm", "a").aget_stats()
     assert stats["total_successes"] == 0
     assert stats["state"] in {"open", "half_open"}
+
+
+async def test_why_a_provider_was_left_alone_was_told_nowhere(
+    registry: ServiceRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Failover hides an expired key as well as it hides an outage."""
+    caplog.set_level("DEBUG", "ciris_registry")
+
+    async def ask(model: Model) -> str:
+        if model.name == "a":
+            raise ConnectionError("the key has expired")
+        return "an answer"
+
+    for _ in range(6):
+        assert await registry.call("h", "llm", ask) == "an answer"
+    await registry.flush()
+    said = [one.getMessage() for one in caplog.records]
+    assert said.count("a call of a raised ConnectionError('the key has expired'): failure") == 5
+    [opened] = [one for one in said if "is open" in one]
+    assert opened == (
+        "the breaker of llm a is open, for the whole fleet; "
+        "it failed here last with ConnectionError('the key has expired')"
+    )
+    await registry.breaker("llm", "a").areset("mended")
