@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ciris_registry.keys import TypeKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from ciris_registry.keys import SlotKeys
     from ciris_registry.scripts import Script
@@ -53,7 +53,7 @@ class ScriptCalls:
             keys = self._keys[service_type] = TypeKeys.of(self.namespace, service_type)
         return keys
 
-    async def run(
+    def run(
         self,
         name: str,
         service_type: str,
@@ -63,7 +63,7 @@ class ScriptCalls:
         tail: Sequence[str] | None = None,
         repeatable: bool = True,
         **args: str | int | Sequence[str | int],
-    ) -> list[Any]:
+    ) -> Awaitable[list[Any]]:
         """Call a script; its keys are the service type's, and ``tail`` where they are variadic.
 
         ``subject`` is a registration id or a provider's name, for the keys of one of either.
@@ -76,7 +76,7 @@ class ScriptCalls:
         keys = prepared.keys.about(subject)
         if tail is not None:
             keys[prepared.tail] = tail
-        return await self._transport.run(prepared.script, keys, args, repeatable=repeatable)
+        return self._transport.run(prepared.script, keys, args, repeatable=repeatable)
 
     async def run_with(
         self,
