@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from ciris_registry.classification import Classify
-    from ciris_registry.handle import BreakerHandle
     from ciris_registry.permits import Held
     from ciris_registry.records import Registration
+    from ciris_registry.shared_breaker import SharedBreaker
     from ciris_registry.slots import Slot
 
 
@@ -23,7 +23,7 @@ class Admitted(NamedTuple):
 
     registration: Registration
     instance: Any
-    handle: BreakerHandle
+    shared: SharedBreaker
     seconds: float
     generation: int | None = None
     permit: Held | None = None

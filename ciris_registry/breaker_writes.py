@@ -7,9 +7,11 @@ decide what there is to say, and what becomes of it where Redis is away.
 from __future__ import annotations
 
 import logging
+import math
+import time
 from typing import TYPE_CHECKING
 
-from ciris_registry.breaker_words import Admission, CircuitState, Verdict
+from ciris_registry.breaker_words import Admission, CircuitState, Refusal, Verdict
 from ciris_registry.errors import RegistryError, StoreUnavailableError
 from ciris_registry.readback import remembered
 from ciris_registry.replies import Learned
@@ -39,6 +41,7 @@ class BreakerWrites:
     def __init__(self, trials: OwnTrials, parts: Parts) -> None:
         self._trials = trials
         self._link = parts.link
+        self._lease = round(parts.settings.lease * 1000)
         self._outbox = parts.outbox
         self._membership = parts.membership
         self._successes = parts.successes
@@ -67,15 +70,32 @@ class BreakerWrites:
     # One script call each
 
     async def acquire(self, shared: SharedBreaker, store: Store, permit: str) -> Admission:
-        """Ask with a permit of one's own making."""
+        """Ask with a permit of one's own making.
+
+        It lasts from when it was asked for: the answer may have lain about while this process was
+        stopped, and the permit, or the lease that it rests on, have ended meanwhile.
+        """
         service_type, name = shared.key
+        asked = time.monotonic()
         admission, reply = await store.breakers.acquire(service_type, name, permit)
         if admission.verdict is Verdict.MISSING:
             await self.mend(shared, store)
+            asked = time.monotonic()
             admission, reply = await store.breakers.acquire(service_type, name, permit)
-        taken = (permit, admission.deadline) if admission.verdict is Verdict.PERMIT else None
-        shared.mirror.learn(name, reply, taken)
-        return admission
+        if admission.verdict is not Verdict.PERMIT:
+            shared.mirror.learn(name, reply)
+            return admission
+        late = math.ceil((time.monotonic() - asked) * 1000)
+        if late >= min(admission.deadline - reply.now, self._lease):
+            shared.mirror.learn(name, reply)
+            self.later(
+                shared,
+                "the return of a permit",
+                lambda store: self.settle(shared, store, "returned", permit),
+            )
+            return Admission(Verdict.REFUSED, Refusal("half_open", 0))
+        shared.mirror.learn(name, reply, (permit, admission.deadline))
+        return admission._replace(deadline=admission.deadline - late)
 
     async def settle(
         self,

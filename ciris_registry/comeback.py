@@ -100,7 +100,7 @@ class Comeback:
 
     async def _offer(self, store: Store) -> None:
         async def merge(key: tuple[str, str], gathered: Gathered) -> None:
-            await self._views.breaker_parts.writes.merge(self._views.handle(*key), store, gathered)
+            await self._views.breaker_parts.writes.merge(self._views.breaker(*key), store, gathered)
 
         await self._meanwhile.offer(merge)
 
@@ -111,7 +111,7 @@ class Comeback:
             self._successes.rescue()
 
     def _learned(self, key: tuple[str, str], counted: Counted) -> None:
-        self._views.breaker_parts.outcomes.learn(self._views.handle(*key), counted)
+        self._views.breaker_parts.outcomes.learn(self._views.breaker(*key), counted)
 
     async def _mend(self, store: Store, key: tuple[str, str]) -> None:
-        await self._views.breaker_parts.writes.mend(self._views.handle(*key), store)
+        await self._views.breaker_parts.writes.mend(self._views.breaker(*key), store)

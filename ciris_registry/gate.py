@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ciris_registry.bindings import Binding, Bindings
-    from ciris_registry.handle import BreakerHandle
     from ciris_registry.mirror import Mirror
     from ciris_registry.parts import Parts
     from ciris_registry.records import Registration
+    from ciris_registry.shared_breaker import SharedBreaker
     from ciris_registry.slots import Slot
     from ciris_registry.views import Views
 
@@ -55,43 +55,43 @@ class Gate:
         if binding is None:
             passed.append(Left(one, NOT_BOUND))
             return None
-        handle = self._views.handle(one.service_type, one.name)
-        permit = await self._permitted(mirror, one, handle)
+        shared = self._views.breaker(one.service_type, one.name)
+        permit = await self._permitted(mirror, one, shared)
         if isinstance(permit, Refusal):
             passed.append(Left(one, *permit))
             return None
         breaker = mirror.snapshot.breakers.get(one.name)
         generation = breaker.generation if breaker is not None else None
-        seconds = handle.config.timeout_duration
+        seconds = shared.config.timeout_duration
         try:
             instance, permit, problem = await self._asked(one, binding, permit, settles=settles)
             if problem:
                 slot: Slot | Left | None = Left(one, problem)
             else:  # the last that can fail
-                slot = await self._slots.take(one, handle) if settles else None
+                slot = await self._slots.take(one, shared) if settles else None
         except BaseException:
             if permit is not None:
-                self._admissions.give_back(handle, permit.permit)
+                self._admissions.give_back(shared, permit.permit)
             raise
         if isinstance(slot, Left):
             if permit is not None:
-                self._admissions.give_back(handle, permit.permit)
+                self._admissions.give_back(shared, permit.permit)
             passed.append(slot)
             return None
         if permit is not None:
             # Its outcome must be known while the permit stands.
             left = (permit.deadline - mirror.now()) / 1000
             seconds = max(_SHORTEST, min(seconds, left) * _BEFORE_ITS_PERMIT)
-        return Admitted(one, instance, handle, seconds, generation, permit, binding.classify, slot)
+        return Admitted(one, instance, shared, seconds, generation, permit, binding.classify, slot)
 
     async def _permitted(
-        self, mirror: Mirror, one: Registration, handle: BreakerHandle
+        self, mirror: Mirror, one: Registration, shared: SharedBreaker
     ) -> Held | Refusal | None:
         """The permit for a probe, or why there is none; None if a call needs none."""
         breaker = mirror.snapshot.breakers.get(one.name)
         if breaker is None or not breaker.needs_permit(mirror.now()):
             return None
-        admission = await self._admissions.admit(handle, self._permits.new())
+        admission = await self._admissions.admit(shared, self._permits.new())
         if admission.verdict is Verdict.PERMIT:
             return Held(admission.permit, admission.deadline)
         return admission.refusal
@@ -122,19 +122,19 @@ class Gate:
 
         A call that settles the permit goes on with it.
         """
-        handle = self._views.handle(one.service_type, one.name)
-        key, limit = (one.service_type, one.name, id(instance)), handle.config.timeout_duration
+        shared = self._views.breaker(one.service_type, one.name)
+        key, limit = (one.service_type, one.name, id(instance)), shared.config.timeout_duration
         if permit is None:
-            known = handle.generation
+            known = shared.generation
             healthy, _ = await self._checks.ask(
-                key, check, limit, lambda: self._outcomes.report(handle, "failure", "", known)
+                key, check, limit, lambda: self._outcomes.report(shared, "failure", "", known)
             )
             return healthy, None
         healthy, asked = await self._checks.ask(key, check, limit * _BEFORE_ITS_PERMIT)
         if healthy and settles:
             return True, permit
         if asked:
-            await self._outcomes.report(handle, "success" if healthy else "failure", permit.permit)
+            await self._outcomes.report(shared, "success" if healthy else "failure", permit.permit)
         else:  # one check is one probe, whoever waits for it
-            self._admissions.give_back(handle, permit.permit)
+            self._admissions.give_back(shared, permit.permit)
         return healthy, None

@@ -34,6 +34,7 @@ class Guard:
         self.classifier = classifier
         self.outcomes = breaker_parts.outcomes
         self.admissions = breaker_parts.admissions
+        self.cooldowns = breaker_parts.cooldowns
         self._slots = slots
         self._told: set[str] = set()
 
@@ -43,25 +44,25 @@ class Guard:
 
     async def settle(self, admitted: Admitted, judgement: Judgement) -> None:
         """Tell the breaker how a use has ended."""
-        handle = admitted.handle
+        shared = admitted.shared
         permit = admitted.permit.permit if admitted.permit is not None else ""
         # A permit is of one generation only.
         generation = None if permit else admitted.generation
         try:
             if judgement.kind == "success":
-                if permit or not self.outcomes.count_success(handle, generation):
-                    await self.outcomes.report(handle, "success", permit, generation, in_order=True)
+                if permit or not self.outcomes.count_success(shared, generation):
+                    await self.outcomes.report(shared, "success", permit, generation, in_order=True)
             elif judgement.kind == "failure":
-                await self.outcomes.report(handle, "failure", permit, generation, in_order=True)
+                await self.outcomes.report(shared, "failure", permit, generation, in_order=True)
             else:
                 if judgement.kind == "cooldown":
-                    handle.cool_down(judgement.seconds, judgement.reason)
+                    self.cooldowns.begin(shared, judgement.seconds, judgement.reason)
                 if permit:
-                    self.admissions.give_back(handle, permit)
+                    self.admissions.give_back(shared, permit)
         except RegistryError as error:
-            if handle.name not in self._told:
-                self._told.add(handle.name)
-                _log.warning("outcomes of %s cannot be reported: %s", handle.name, error)
+            if shared.name not in self._told:
+                self._told.add(shared.name)
+                _log.warning("outcomes of %s cannot be reported: %s", shared.name, error)
         finally:
             # Behind the report, which may have little time left and does not wait for this.
             self.free(admitted)
@@ -82,7 +83,7 @@ class Use:
         self._admitted = admitted
         self._classify = classify
         self._answered = False
-        admitted.handle.in_flight += 1
+        admitted.shared.in_flight += 1
 
     async def answered(self) -> None:
         """It goes on, but what a probe was to show is known: it goes well."""
@@ -99,7 +100,7 @@ class Use:
         else:
             with self._judging():
                 judgement = classifier.error(error, self._classify, admitted.classify)
-        admitted.handle.last_error = repr(error)[:_LONGEST_ERROR]
+        admitted.shared.last_error = repr(error)[:_LONGEST_ERROR]
         _log.debug("a call of %s raised %r: %s", admitted.registration.name, error, judgement.kind)
         await self._guard.settle(self._ended(), judgement)
         return judgement
@@ -110,7 +111,7 @@ class Use:
         if (
             admitted.permit is not None
             or classifier.judges_values(self._classify, admitted.classify)
-            or not self._guard.outcomes.count_success(admitted.handle, admitted.generation)
+            or not self._guard.outcomes.count_success(admitted.shared, admitted.generation)
         ):
             return False
         self._guard.free(self._ended())
@@ -136,7 +137,7 @@ class Use:
         """It ended without an outcome: cancelled, or given up by its caller."""
         admitted = self._ended()
         if admitted.permit is not None:
-            self._guard.admissions.give_back(admitted.handle, admitted.permit.permit)
+            self._guard.admissions.give_back(admitted.shared, admitted.permit.permit)
         self._guard.free(admitted)
 
     @contextlib.contextmanager
@@ -150,5 +151,5 @@ class Use:
 
     def _ended(self) -> Admitted:
         """It is in flight no longer, whatever becomes of the report of its outcome."""
-        self._admitted.handle.in_flight -= 1
+        self._admitted.shared.in_flight -= 1
         return self._admitted

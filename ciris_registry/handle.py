@@ -12,23 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 from ciris_registry.breaker_stats import stats_of
 from ciris_registry.errors import CircuitBreakerError, StoreUnavailableError
-from ciris_registry.shared_breaker import SharedBreaker
 
 if TYPE_CHECKING:
+    from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.breaker_parts import BreakerParts
     from ciris_registry.breaker_words import CircuitState
-    from ciris_registry.mirror import Mirror
     from ciris_registry.parts import Parts
+    from ciris_registry.shared_breaker import SharedBreaker
     from ciris_registry.store import Store
 
 
-class BreakerHandle(SharedBreaker):
-    """The shared breaker of one provider of one service type; see ``CircuitBreaker``."""
+class BreakerHandle:
+    """The shared breaker of one provider of one service type; see ``CircuitBreaker``.
 
-    def __init__(
-        self, name: str, mirror: Mirror, parts: Parts, breaker_parts: BreakerParts
-    ) -> None:
-        super().__init__(name, mirror, parts)
+    ``name`` is the provider's.
+    """
+
+    def __init__(self, shared: SharedBreaker, parts: Parts, breaker_parts: BreakerParts) -> None:
+        self.name = shared.name
+        self.service_type = shared.service_type
+        self._shared = shared
         self._parts = parts
         self._writes = breaker_parts.writes
         self._outcomes = breaker_parts.outcomes
@@ -39,12 +42,21 @@ class BreakerHandle(SharedBreaker):
     # Reading: changes nothing, here or in Redis
 
     @property
+    def config(self) -> CircuitBreakerConfig:
+        """The settings, as far as they are known here."""
+        return self._shared.config
+
+    def is_available(self) -> bool:
+        """Whether a call would be admitted, as far as is known here."""
+        return self._shared.is_available()
+
+    @property
     def state(self) -> CircuitState:
         """The fleet's state as last seen; an override in force counts.
 
         Where it is open in this process only, that is CLOSED: see ``get_stats()["open_here"]``.
         """
-        return self.known().shown_state(self.mirror.now())
+        return self._shared.known().shown_state(self._shared.mirror.now())
 
     async def ais_available(self) -> bool:
         """Whether a call would be admitted now."""
@@ -53,8 +65,8 @@ class BreakerHandle(SharedBreaker):
 
     def get_stats(self) -> dict[str, Any]:
         """Name, state and counters as last seen; ``last_failure_time`` in seconds of the epoch."""
-        stats = stats_of(self.name, self.known(), self.mirror.now())
-        stats["total_successes"] += self._outcomes.unreported(self)
+        stats = stats_of(self.name, self._shared.known(), self._shared.mirror.now())
+        stats["total_successes"] += self._outcomes.unreported(self._shared)
         return stats
 
     async def aget_stats(self) -> dict[str, Any]:
@@ -71,8 +83,8 @@ class BreakerHandle(SharedBreaker):
             CircuitBreakerError: It would be refused.
         """
         if not self.is_available():
-            now = self.mirror.now()
-            raise self._refused(*(self.known().refusal(now) or ("open", 0)))
+            now = self._shared.mirror.now()
+            raise self._refused(*(self._shared.known().refusal(now) or ("open", 0)))
 
     async def acheck_and_raise(self) -> None:
         """Ask the fleet's breaker for admission.
@@ -83,7 +95,7 @@ class BreakerHandle(SharedBreaker):
             CircuitBreakerError: It is refused; ``retry_after`` is in seconds.
         """
         await self._look()
-        refusal = await self._admissions.hold(self)
+        refusal = await self._admissions.hold(self._shared)
         if refusal is not None:
             raise self._refused(*refusal)
 
@@ -91,75 +103,72 @@ class BreakerHandle(SharedBreaker):
 
     def record_success(self) -> None:
         """Report that a call succeeded."""
-        if self.mirror.breaker(self.name) is None:
-            self.mirror.wonder(self.name)
-        if self._outcomes.holds_permit(self) or not self._outcomes.count_success(self):
-            self._outcomes.record(self, "success")
+        self._outcomes.succeeded(self._shared)
 
     def record_failure(self) -> None:
         """Report that a call failed."""
-        self._outcomes.record(self, "failure")
+        self._outcomes.record(self._shared, "failure")
 
     async def arecord_success(self) -> CircuitState:
         """Report that a call succeeded; the state after it."""
-        await self._outcomes.arecord(self, "success")
+        await self._outcomes.arecord(self._shared, "success")
         return self.state
 
     async def arecord_failure(self) -> CircuitState:
         """Report that a call failed; the state after it."""
-        await self._outcomes.arecord(self, "failure")
+        await self._outcomes.arecord(self._shared, "failure")
         return self.state
 
     # The provider's and the operator's word
 
     def cool_down(self, seconds: float, reason: str = "") -> None:
         """Leave the provider alone for ``seconds``; of two deadlines the later one counts."""
-        self._cooldowns.begin(self, seconds, reason)
+        self._cooldowns.begin(self._shared, seconds, reason)
 
     async def acool_down(self, seconds: float, reason: str = "") -> None:
         """Leave the provider alone for ``seconds``, everywhere when this returns.
 
         If Redis is away, it is this process alone, and the fleet is told when Redis is back.
         """
-        await self._cooldowns.abegin(self, seconds, reason)
+        await self._cooldowns.abegin(self._shared, seconds, reason)
 
     def force_open(self, reason: str = "", duration: float | None = None) -> None:
         """Refuse every call of the fleet, for ``duration`` seconds or until it is cleared."""
-        self._overrides.force(self, "open", reason, duration)
+        self._overrides.force(self._shared, "open", reason, duration)
 
     async def aforce_open(self, reason: str = "", duration: float | None = None) -> None:
         """Refuse every call of the fleet, from when this returns."""
-        await self._overrides.aforce(self, "open", reason, duration)
+        await self._overrides.aforce(self._shared, "open", reason, duration)
 
     def force_close(self, reason: str = "", duration: float | None = None) -> None:
         """Admit every call of the fleet, for ``duration`` seconds or until it is cleared."""
-        self._overrides.force(self, "closed", reason, duration)
+        self._overrides.force(self._shared, "closed", reason, duration)
 
     async def aforce_close(self, reason: str = "", duration: float | None = None) -> None:
         """Admit every call of the fleet, from when this returns."""
-        await self._overrides.aforce(self, "closed", reason, duration)
+        await self._overrides.aforce(self._shared, "closed", reason, duration)
 
     def clear_override(self) -> None:
         """Take a forced state away; what the breaker had decided itself stands again."""
-        self._overrides.force(self, "")
+        self._overrides.force(self._shared, "")
 
     async def aclear_override(self) -> None:
         """Take a forced state away, everywhere when this returns."""
-        await self._overrides.aforce(self, "")
+        await self._overrides.aforce(self._shared, "")
 
     def reset(self, reason: str = "") -> None:
         """Close it and forget what it counted, its cooldown and its override; settings stay."""
-        self._overrides.reset(self, reason)
+        self._overrides.reset(self._shared, reason)
 
     async def areset(self, reason: str = "") -> None:
         """Close it everywhere when this returns."""
-        await self._overrides.areset(self, reason)
+        await self._overrides.areset(self._shared, reason)
 
     def __repr__(self) -> str:
         return f"BreakerHandle({self.service_type!r}, {self.name!r}, {self.state.value})"
 
     def _refused(self, reason: str, retry_at: int) -> CircuitBreakerError:
-        left = max(0, retry_at - self.mirror.now()) / 1000 if retry_at else None
+        left = max(0, retry_at - self._shared.mirror.now()) / 1000 if retry_at else None
         return CircuitBreakerError(self.name, reason, left)
 
     async def _look(self) -> None:
@@ -171,9 +180,9 @@ class BreakerHandle(SharedBreaker):
             await link.attentively(self._parts.outbox.send(self._read(store)))
         except StoreUnavailableError:
             pass
-        self.known()
+        self._shared.known()
 
     async def _read(self, store: Store) -> None:
         await self._writes.flush()
         read = await store.breakers.read(self.service_type, self.name)
-        self.mirror.reread(self.name, *read)
+        self._shared.mirror.reread(self.name, *read)

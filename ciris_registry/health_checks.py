@@ -60,7 +60,7 @@ async def check_all(views: Views, bindings: Bindings) -> dict[str, bool]:
             instance = bindings.instance(one)
             check = health_check_of(instance) if instance is not None else None
             if check is not None:
-                limit = views.handle(service_type, one.name).config.timeout_duration
+                limit = views.breaker(service_type, one.name).config.timeout_duration
                 keys.append(f"{one.scope or 'global'}.{service_type}.{one.name}")
                 answers.append(problem_of(check, limit))
     problems = await asyncio.gather(*answers)

@@ -11,9 +11,9 @@ from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ciris_registry.imitated_wire import ImitatedWire
+from ciris_registry.retrying import ConnectingError
 from ciris_registry.settings import REPLY_TIMEOUT
 from ciris_registry.wire import InterruptedWaitError, Wire
 
@@ -77,7 +77,7 @@ class Line:
             try:
                 self._check_open()
                 wire = await _connected(self._pool)
-            except (RedisError, OSError) as error:
+            except RedisConnectionError as error:
                 self._failure = error
                 raise
             if self._closed:
@@ -100,15 +100,24 @@ class Line:
 
 
 async def _connected(pool: Any) -> Wire | ImitatedWire:
+    """A wire over a new connection.
+
+    Raises:
+        ConnectingError: There is none, or what answers there is no Redis; its cause says why.
+    """
     connection = pool.make_connection()
     try:
         async with asyncio.timeout(REPLY_TIMEOUT):
             await connection.connect()
-    except BaseException as error:
+    except TimeoutError as error:
         await connection.disconnect()
-        if isinstance(error, TimeoutError):
-            raise RedisTimeoutError(f"no answer within {REPLY_TIMEOUT:g} s") from None
+        raise ConnectingError(f"no answer within {REPLY_TIMEOUT:g} s") from error
+    except (RedisError, OSError) as error:
+        await connection.disconnect()
+        raise ConnectingError(str(error)) from error
+    except BaseException:
+        await connection.disconnect()
         raise
-    if isinstance(connection._writer, asyncio.StreamWriter):  # noqa: SLF001
+    if isinstance(connection._writer, asyncio.StreamWriter):  # noqa: SLF001 # nothing else tells
         return Wire(connection)
     return ImitatedWire(connection)

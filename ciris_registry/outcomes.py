@@ -78,7 +78,14 @@ class Outcomes:
 
     # One that settles what this process was admitted with, if anything
 
-    def holds_permit(self, shared: SharedBreaker) -> bool:
+    def succeeded(self, shared: SharedBreaker) -> None:
+        """A call succeeded, and nothing is known of how it was admitted."""
+        if shared.mirror.breaker(shared.name) is None:
+            shared.mirror.wonder(shared.name)
+        if self._holds_permit(shared) or not self.count_success(shared):
+            self.record(shared, "success")
+
+    def _holds_permit(self, shared: SharedBreaker) -> bool:
         """Whether the next outcome settles a permit."""
         permits = self._permits
         # Most of the time nothing is held of anybody, and this is asked for each success.

@@ -168,11 +168,11 @@ class Plans:
                 or health_check_of(instance) is not None
             ):
                 return
-            handle = self._views.handle(kind, one.name)
-            seconds = handle.config.timeout_duration
+            shared = self._views.breaker(kind, one.name)
+            seconds = shared.config.timeout_duration
             generation = breaker.generation if breaker is not None else None
             found.append(
-                Admitted(one, instance, handle, seconds, generation, None, binding.classify)
+                Admitted(one, instance, shared, seconds, generation, None, binding.classify)
             )
         plan.admitted = tuple(found)
         if tier.cursor:
@@ -189,19 +189,19 @@ def _chosen(
         return weighted_first(weights)
     if strategy is not SelectionStrategy.LEAST_LOADED:
         return None
-    handles = [one.handle for one in candidates]
-    weighed = list(zip(handles, weights, strict=True))
+    breakers = [one.shared for one in candidates]
+    weighed = list(zip(breakers, weights, strict=True))
     if all(one.registration.max_in_flight is None for one in candidates):
         # As `load` has it, without asking about others.
         if len(set(weights)) == 1:
             return lambda position: least_loaded_first(
-                [handle.in_flight for handle in handles], position
+                [shared.in_flight for shared in breakers], position
             )
         return lambda position: least_loaded_first(
-            [handle.in_flight / weight for handle, weight in weighed], position
+            [shared.in_flight / weight for shared, weight in weighed], position
         )
     return lambda position: least_loaded_first(
-        [load(handle) / weight for handle, weight in weighed], position
+        [load(shared) / weight for shared, weight in weighed], position
     )
 
 

@@ -235,7 +235,7 @@ class Resolver:
         return tier.in_turn(position, self._load)
 
     def _load(self, one: Registration) -> int:
-        return load(self._views.handle(one.service_type, one.name))
+        return load(self._views.breaker(one.service_type, one.name))
 
     async def _taken(self, store: Store, service_type: str, cursor: str) -> int:
         try:

@@ -22,14 +22,21 @@ if TYPE_CHECKING:
 
 _R = TypeVar("_R")
 
+
+class ConnectingError(RedisConnectionError):
+    """A connection could not be opened; what for was never sent."""
+
+
 UNREACHABLE: Final = (RedisConnectionError, RedisTimeoutError, OSError)
 """What redis-py raises when Redis is away."""
 
 
 def never_sent(error: BaseException) -> bool:
-    """Whether the connection was refused, so that Redis has seen nothing of the command."""
+    """Whether there was no connection, so that Redis has seen nothing of the command."""
     context = error.__cause__ or error.__context__
-    return isinstance(context, ConnectionRefusedError | FileNotFoundError)
+    return isinstance(error, ConnectingError) or isinstance(
+        context, ConnectionRefusedError | FileNotFoundError
+    )
 
 
 async def persistently(

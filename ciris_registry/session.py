@@ -219,9 +219,12 @@ class Session:
             began = time.monotonic()
             try:
                 await work()
-            except Exception as error:  # noqa: BLE001 # whatever it is, the task must go on
+            except Exception as error:  # whatever it is, the task must go on
                 if loop.is_closed():
                     return  # this is its garbage
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise  # what it failed with on its way to its end
                 self.failures[name] = repr(error)
                 _log.exception("the %s failed and is started again", name)
             if time.monotonic() - began > _RAN_WELL:

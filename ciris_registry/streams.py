@@ -108,7 +108,7 @@ class _Source:
 
         item = await self._limited(begin())
         # A probe has to be over while its permit stands; what follows has as long as any call.
-        seconds = self._admitted.handle.config.timeout_duration
+        seconds = self._admitted.shared.config.timeout_duration
         self._admitted = self._admitted._replace(seconds=seconds)
         return item
 

@@ -7,6 +7,7 @@ what any script means.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import weakref
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -16,6 +17,7 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     ClusterDownError,
+    InvalidResponse,
     NoPermissionError,
     NoScriptError,
     OutOfMemoryError,
@@ -37,7 +39,7 @@ from ciris_registry.scripts import load_scripts
 from ciris_registry.settings import REPLY_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from redis.asyncio import Redis
 
@@ -48,7 +50,7 @@ _R = TypeVar("_R")
 # hiredis' own type says a tuple of one.
 _pack: Callable[[tuple[str | int, ...]], bytes] = cast("Any", hiredis).pack_command
 
-_REFUSALS: Final = (ReadOnlyError, OutOfMemoryError, ClusterDownError)
+_REFUSALS: Final = (ReadOnlyError, OutOfMemoryError, ClusterDownError, InvalidResponse)
 _REFUSAL: Final = re.compile(
     r"(?:^|: -)(?:READONLY|OOM|MISCONF|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|BUSY|UNBLOCKED) "
 )
@@ -131,7 +133,8 @@ class Transport:
     async def wait(self, line: Line, command: tuple[str | int, ...]) -> Any:  # whatever it answers
         """Send a command that waits on the server, and would hold up others on their line."""
         packed = _pack(command)
-        return await self.attempt(lambda: line.ask(packed))
+        # An answer there says nothing of the line that scripts take.
+        return await self.attempt(lambda: line.ask(packed), heard=False)
 
     async def ping(self, limit: float) -> None:
         """Whether the server answers on the line that scripts take, within ``limit`` seconds."""
@@ -149,7 +152,7 @@ class Transport:
         return await self.attempt(lambda: _limited(call(self._client), limit))
 
     async def attempt(
-        self, call: Callable[[], Awaitable[Any]], *, repeatable: bool = True
+        self, call: Callable[[], Awaitable[Any]], *, repeatable: bool = True, heard: bool = True
     ) -> Any:  # whatever the call answers
         """The first try without any ado; what it takes to go on only if that failed."""
         self._check_open()
@@ -159,10 +162,11 @@ class Transport:
             raise
         except UNREACHABLE as error:
             self._check_open()  # that is no outage
-            return await self._persist(call, error, repeatable=repeatable)
+            reply = await self._persist(call, error, repeatable=repeatable)
         except RedisError as error:
             raise self._explained(error) from None
-        self._answered()
+        if heard:
+            self._answered()
         return reply
 
     async def _persist(
@@ -174,7 +178,7 @@ class Transport:
         try:
             if self._patience > 0:
                 await self._revive()
-            reply = await persistently(
+            return await persistently(
                 once, patience=self._patience, repeatable=repeatable, after=failure
             )
         except NoScriptError:
@@ -185,8 +189,6 @@ class Transport:
             if lost:
                 raise UncertainWriteError(self._location, str(error)) from None
             raise self._explained(error) from None
-        self._answered()
-        return reply
 
     def line(self) -> Line:
         """A line of one's own, which is closed with all others at the latest."""
@@ -201,7 +203,9 @@ class Transport:
             for line in list(self._lines):
                 await line.aclose()
         finally:
-            await self._client.aclose()
+            # Over TLS, redis-py waits for a farewell, and complains if there is none.
+            with contextlib.suppress(RedisError, OSError):
+                await self._client.aclose()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -211,14 +215,19 @@ class Transport:
         text = str(error) or type(error).__name__
         text += next((f"; {hint}" for sign, hint in _HINTS.items() if sign in text), "")
         # While it connects, redis-py says of everything that the connection failed.
-        kinds = (error, error.__cause__)
-        if any(isinstance(one, _NOT_LET_IN) for one in kinds) or _WRONG_DATABASE in text:
+        if any(isinstance(one, _NOT_LET_IN) for one in _causes(error)) or _WRONG_DATABASE in text:
             return NotLetInError(self._location, text)
         if "WRONGTYPE" in text:
             return DamagedStateError(self._location, text)
         if isinstance(error, (*UNREACHABLE, *_REFUSALS)) or _REFUSAL.search(text):
             return StoreUnavailableError(self._location, text)
         return StoreError(self._location, text)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _clean(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What this process knows of the fleet: a mirror of each service type, a handle on each breaker."""
+"""What this process knows of the fleet: a mirror of each service type, and each breaker in it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 from ciris_registry.breaker_parts import BreakerParts
 from ciris_registry.handle import BreakerHandle
 from ciris_registry.mirror import Mirror
+from ciris_registry.shared_breaker import SharedBreaker
 from ciris_registry.shared_sync import SharedSync
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Views:
-    """Makes mirrors and handles on first use; a handle lives as long as somebody holds it.
+    """Makes mirrors and breakers on first use; a breaker lives as long as somebody holds it.
 
-    ``breaker_parts`` is what acts on breakers, whose handles it is given.
+    ``breaker_parts`` is what acts on breakers.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -28,7 +29,7 @@ class Views:
         self.mirrors: dict[str, Mirror] = {}
         self.on_new: Callable[[], None] = lambda: None
         self._syncs: dict[str, SharedSync] = {}
-        self._handles: dict[str, WeakValueDictionary[str, BreakerHandle]] = {}
+        self._breakers: dict[str, WeakValueDictionary[str, SharedBreaker]] = {}
         parts.link.on_change(self._link_changed)
 
     def mirror(self, service_type: str) -> Mirror:
@@ -44,18 +45,22 @@ class Views:
             sync = self._syncs[service_type]
         return sync
 
-    def handle(self, service_type: str, name: str) -> BreakerHandle:
-        """The handle on a provider's breaker."""
+    def breaker(self, service_type: str, name: str) -> SharedBreaker:
+        """What is known of a provider's breaker."""
         mirror = self.mirror(service_type)
-        handles = self._handles[service_type]
-        handle = handles.get(name)
-        if handle is None:
-            handle = handles[name] = BreakerHandle(name, mirror, self.parts, self.breaker_parts)
-        return handle
+        breakers = self._breakers[service_type]
+        breaker = breakers.get(name)
+        if breaker is None:
+            breaker = breakers[name] = SharedBreaker(name, mirror, self.parts)
+        return breaker
+
+    def handle(self, service_type: str, name: str) -> BreakerHandle:
+        """A handle on it, for programs."""
+        return BreakerHandle(self.breaker(service_type, name), self.parts, self.breaker_parts)
 
     def _begin(self, service_type: str) -> Mirror:
-        handles = self._handles[service_type] = WeakValueDictionary()
-        mirror = Mirror(service_type, self.parts.settings, handles)
+        breakers = self._breakers[service_type] = WeakValueDictionary()
+        mirror = Mirror(service_type, self.parts.settings, breakers)
         mirror.on_ended = lambda name: self._ended_here(service_type, name)
         self._syncs[service_type] = SharedSync(mirror, self.parts)
         self.mirrors[service_type] = mirror  # last: it is what threads find the others by
@@ -63,7 +68,7 @@ class Views:
         return mirror
 
     def _ended_here(self, service_type: str, name: str) -> None:
-        self.breaker_parts.own_trials.tell(self.handle(service_type, name))
+        self.breaker_parts.own_trials.tell(self.breaker(service_type, name))
 
     def _link_changed(self) -> None:
         for mirror in self.mirrors.values():

@@ -8,12 +8,14 @@ every opening. It refuses to try anything again, and to say what a failure means
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import hiredis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ciris_registry.settings import REPLY_TIMEOUT
@@ -91,7 +93,8 @@ class Wire(asyncio.Protocol):
     async def aclose(self) -> None:
         """Close it at once, and tell whoever still waits; the server is not waited for."""
         self._break(partial(_lost, None))
-        await self._connection.disconnect()
+        with contextlib.suppress(RedisError, OSError):
+            await self._connection.disconnect()
 
     def data_received(self, data: bytes) -> None:
         """Give each reply to whoever asked for it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 import redis
@@ -122,6 +122,36 @@ def test_one_registry_in_one_event_loop_after_another(url: str) -> None:
 
     stats = asyncio.run(end())
     assert (stats["total_successes"], stats["total_failures"]) == (150, 3)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 503 Service Unavailable\r\n\r\n", b"-DENIED protected mode\r\n"]
+)
+@pytest.mark.parametrize("mode", ["cached", "exact"])
+async def test_what_stands_in_the_place_of_redis_counts_as_a_redis_that_is_away(
+    answer: bytes, mode: Literal["cached", "exact"]
+) -> None:
+    """A load balancer without a server behind it was told to everybody who resolved."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as standing:
+        port = standing.sockets[0].getsockname()[1]
+        async with ServiceRegistry(
+            url=f"redis://127.0.0.1:{port}", settings=SETTINGS, consistency=mode
+        ) as registry:
+            provider = object()
+            registry.register_global("llm", provider, name="shared")
+            assert await registry.get_service("h", "llm") is provider
+            assert await registry.call("h", "llm", _itself) is provider
+            assert registry.health().redis != "up"
+
+
+async def _itself(provider: object) -> object:
+    return provider
 
 
 def test_a_wait_of_an_event_loop_that_was_closed_disturbs_nobody_in_the_next(

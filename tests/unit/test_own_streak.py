@@ -170,7 +170,7 @@ async def test_a_trial_that_is_given_back_is_free_again(registry: ServiceRegistr
             await handle.acheck_and_raise()
 
         permit = registry._parts.permits.take("llm", "shared", 0)
-        registry._views.breaker_parts.admissions.give_back(handle, permit)
+        registry._views.breaker_parts.admissions.give_back(handle._shared, permit)
 
         await handle.acheck_and_raise()
         handle.record_success()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from ciris_registry import CircuitBreakerConfig, RegistrySettings, ServiceRegistry
 from ciris_registry.permits import Held, HeldPermits
@@ -69,10 +73,35 @@ async def test_a_success_of_a_closed_breaker_waits_again_once_its_permits_are_ov
     registry.register("h", "llm", Client(), name="probed", circuit_breaker_config=PROBED)
     await registry.flush()
     own = registry.breaker("llm", "probed")
-    registry._parts.permits.keep("llm", "probed", Held("A|1", own.mirror.now() + 30_000), 0)
+    registry._parts.permits.keep("llm", "probed", Held("A|1", own._shared.mirror.now() + 30_000), 0)
     own.record_success()
     assert registry.health().pending_successes == 0, "it may be that of the permit"
 
-    registry._parts.permits.keep("llm", "probed", Held("A|1", own.mirror.now() - 1), 0)
+    registry._parts.permits.keep("llm", "probed", Held("A|1", own._shared.mirror.now() - 1), 0)
     own.record_success()
     assert registry.health().pending_successes == 1
+
+
+async def test_a_permit_whose_answer_was_read_when_it_had_ended_is_none(
+    new_registry: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was stopped as it waited probed beside the one that had the next permit."""
+    registry, other = (new_registry(settings=UNHURRIED) for _ in range(2))
+    for one in (registry, other):
+        one.register("h", "llm", Client(), name="probed", circuit_breaker_config=PROBED)
+        await one.flush()
+    await registry.breaker("llm", "probed").arecord_failure()
+    await asyncio.sleep(0.02)
+    stored = (await registry._session.store()).breakers
+    acquire = stored.acquire
+
+    async def late(*args: Any) -> Any:
+        answer = await acquire(*args)
+        time.sleep(0.15)  # noqa: ASYNC251 # as if the process was stopped
+        assert await other.get_service("h", "llm") is not None, "the next one has a permit"
+        return answer
+
+    monkeypatch.setattr(stored, "acquire", late)
+    assert await registry.get_service("h", "llm") is None
+    await registry.flush()
+    assert not registry._parts.permits.held

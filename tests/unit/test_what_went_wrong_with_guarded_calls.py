@@ -130,7 +130,7 @@ async def test_a_policy_that_ends_the_program_kept_a_slot_for_good(
 
     with pytest.raises(ends):
         await registry.call("h", "llm", work, classify=judge)
-    assert registry.breaker("llm", "a").in_flight == 0
+    assert registry._views.breaker("llm", "a").in_flight == 0
     assert await registry.call("h", "llm", work) == "a"
 
 
