@@ -6,14 +6,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from ciris_registry import CircuitBreakerConfig, RegistrySettings, ServiceRegistry
 from ciris_registry.permits import Held, HeldPermits
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
     New = Callable[..., ServiceRegistry]
 
