@@ -117,7 +117,7 @@ def test_a_state_that_is_newer_than_what_a_process_knew_leads(
         async def refused(self):
             raise ConnectionRefusedError("cut off")
         kind._connect = refused
-        registry._session._store._transport._line.interrupt()
+        registry._session._store.renew()
         for _ in range(2):
             await registry.get_service("h", "llm", consistency="exact")
             await asyncio.sleep(0.1)
