@@ -70,11 +70,7 @@ class Admissions:
         if permit and not sent:
             return  # nobody else knows of it
         shared.foresee(lambda breaker, now: breaker.record(now, "returned", permit))
-        self._writes.later(
-            shared,
-            "the return of a permit",
-            lambda store: self._writes.settle(shared, store, "returned", permit),
-        )
+        self._writes.give_back(shared, permit)
 
     def _acquire_here(self, shared: SharedBreaker, permit: str) -> Admission:
         return shared.foresee(lambda breaker, now: breaker.acquire(now, permit))

@@ -54,6 +54,14 @@ class BreakerWrites:
         """Write in the background, behind what was left there before; ``what`` is for the log."""
         self._outbox.put(f"{what} of {shared.service_type} {shared.name}", write)
 
+    def give_back(self, shared: SharedBreaker, permit: str) -> None:
+        """Let the permit be free again, in the background."""
+        self.later(
+            shared,
+            "the return of a permit",
+            lambda store: self.settle(shared, store, "returned", permit),
+        )
+
     async def flush(self) -> None:
         """Wait until what was reported before, of any breaker, has reached Redis."""
         await self._successes.flush()
@@ -88,11 +96,7 @@ class BreakerWrites:
         late = math.ceil((time.monotonic() - asked) * 1000)
         if late >= min(admission.deadline - reply.now, self._lease):
             shared.mirror.learn(name, reply)
-            self.later(
-                shared,
-                "the return of a permit",
-                lambda store: self.settle(shared, store, "returned", permit),
-            )
+            self.give_back(shared, permit)
             return Admission(Verdict.REFUSED, Refusal("half_open", 0))
         shared.mirror.learn(name, reply, (permit, admission.deadline))
         return admission._replace(deadline=admission.deadline - late)

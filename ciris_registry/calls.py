@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ciris_registry.errors import CallError, CallTimeoutError, ClosedError, NoProviderError
 from ciris_registry.explanation import Explanation
+from ciris_registry.guard import in_words
 from ciris_registry.time_limit import TimeLimits
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ def explain(failure: Exception, tried: Mapping[str, str], nobody: NoProviderErro
 
 def told(failure: Exception | None) -> str:
     """What a provider failed with, in a few words."""
-    return "its answer" if failure is None else f"{failure!r:.200}"
+    return "its answer" if failure is None else in_words(failure)
 
 
 def unusable(given: object, *, streams: bool = False) -> str:

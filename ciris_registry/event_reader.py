@@ -7,6 +7,7 @@ what an event means.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Self
 
 from ciris_registry.events import Event
@@ -66,11 +67,9 @@ class EventReader:
             *places.values(),
         )
         reply: list[Any] | None = None
-        try:
+        with contextlib.suppress(InterruptedWaitError):
             if not self._interrupted:
                 reply = await self._transport.wait(self._line, command)
-        except InterruptedWaitError:
-            pass
         if self._interrupted and not reply:
             self._interrupted = False
             return None

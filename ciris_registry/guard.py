@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _LONGEST_ERROR: Final = 200
-"""Characters of an error that are remembered."""
+"""Characters of an error that are shown."""
 
 
 class Guard:
@@ -100,8 +100,14 @@ class Use:
         else:
             with self._judging():
                 judgement = classifier.error(error, self._classify, admitted.classify)
-        admitted.shared.last_error = repr(error)[:_LONGEST_ERROR]
-        _log.debug("a call of %s raised %r: %s", admitted.registration.name, error, judgement.kind)
+        if judgement.kind == "failure":
+            admitted.shared.last_error = in_words(error)
+        _log.debug(
+            "a call of %s raised %s: %s",
+            admitted.registration.name,
+            in_words(error),
+            judgement.kind,
+        )
         await self._guard.settle(self._ended(), judgement)
         return judgement
 
@@ -153,3 +159,11 @@ class Use:
         """It is in flight no longer, whatever becomes of the report of its outcome."""
         self._admitted.shared.in_flight -= 1
         return self._admitted
+
+
+def in_words(error: BaseException) -> str:
+    """An error as it is shown, whatever the program made of its ``repr``."""
+    try:
+        return repr(error)[:_LONGEST_ERROR]
+    except Exception:  # noqa: BLE001 # the call is to be settled in any case
+        return type(error).__name__

@@ -88,8 +88,7 @@ class Line:
 
     async def _clear_away(self) -> None:
         """Close what has ended."""
-        if self._wire is not None:
-            self.renew()
+        self.renew()
         for wire in [one for one in self._retired if one.broken]:
             self._retired.remove(wire)
             await wire.aclose()

@@ -14,7 +14,7 @@ from ciris_registry.replies import BreakerReply
 from ciris_registry.script_calls import flat
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from ciris_registry.breaker_config import CircuitBreakerConfig
     from ciris_registry.replies import Learned, Tally
@@ -27,20 +27,18 @@ class StoredBreakers:
     def __init__(self, calls: ScriptCalls) -> None:
         self._calls = calls
 
-    async def configure(
+    def configure(
         self, service_type: str, name: str, config: CircuitBreakerConfig, *, explicit: bool
-    ) -> BreakerReply:
+    ) -> Awaitable[BreakerReply]:
         """Give a breaker its settings; its state stays."""
-        reply = await self._calls.run(
+        return self._change(
             "breaker_configure",
             service_type,
             name,
-            provider=name,
             process=self._calls.process,
             mode="explicit" if explicit else "default",
             settings=flat({**config.fields(), "retention_ms": str(self._calls.retention)}),
         )
-        return _reply_of(reply)
 
     async def read(
         self, service_type: str, name: str
@@ -70,7 +68,7 @@ class StoredBreakers:
             return Admission(verdict, None, permit, int(reply[2])), _reply_of(reply, 3)
         return Admission(verdict), _reply_of(reply)
 
-    async def record(
+    def record(
         self,
         service_type: str,
         name: str,
@@ -80,17 +78,16 @@ class StoredBreakers:
         *,
         successes: int = 0,
         age: int = 0,
-    ) -> BreakerReply:
+    ) -> Awaitable[BreakerReply]:
         """Count one outcome, and ``successes`` before it, the newest ``age`` milliseconds ago.
 
         Only the return of a permit, and nothing else, may be sent twice.
         """
-        reply = await self._calls.run(
+        return self._change(
             "breaker_record",
             service_type,
             name,
             repeatable=outcome == "returned" and not successes,
-            provider=name,
             process=self._calls.process,
             outcome=outcome,
             permit=permit,
@@ -98,7 +95,6 @@ class StoredBreakers:
             successes=successes,
             age_ms=age,
         )
-        return _reply_of(reply)
 
     async def tally(self, service_type: str, counts: Sequence[Tally]) -> list[Verdict]:
         """Count successes of many breakers, never twice; what became of each, in their order."""
@@ -119,91 +115,80 @@ class StoredBreakers:
         )
         return [Verdict(word) for word in reply[2:]]
 
-    async def isolate(
+    def isolate(
         self, service_type: str, name: str, duration: int, reason: str
-    ) -> BreakerReply:
+    ) -> Awaitable[BreakerReply]:
         """Say that a breaker is open in this process alone for so long; 0: that it is no longer."""
-        reply = await self._calls.run(
+        return self._change(
             "breaker_isolate",
             service_type,
             name,
             repeatable=False,
-            provider=name,
             process=self._calls.process,
             duration_ms=duration,
             reason=reason,
         )
-        return _reply_of(reply)
 
-    async def override(
+    def override(
         self, service_type: str, name: str, override: str, reason: str, by: str, duration: int
-    ) -> BreakerReply:
+    ) -> Awaitable[BreakerReply]:
         """Put an operator's word over a breaker, or take it away (``""``)."""
-        reply = await self._calls.run(
+        return self._change(
             "breaker_override",
             service_type,
             name,
-            provider=name,
             actor=by or self._calls.process,
             override=override,
             reason=reason,
             duration_ms=duration,
         )
-        return _reply_of(reply)
 
-    async def reset(self, service_type: str, name: str, reason: str, by: str) -> BreakerReply:
+    def reset(self, service_type: str, name: str, reason: str, by: str) -> Awaitable[BreakerReply]:
         """Close a breaker and forget what it counted."""
-        reply = await self._calls.run(
+        return self._change(
             "breaker_reset",
             service_type,
             name,
-            provider=name,
             actor=by or self._calls.process,
             reason=reason,
         )
-        return _reply_of(reply)
 
-    async def cool_down(
+    def cool_down(
         self, service_type: str, name: str, duration: int, reason: str
-    ) -> BreakerReply:
+    ) -> Awaitable[BreakerReply]:
         """Leave a provider alone for ``duration`` milliseconds."""
-        reply = await self._calls.run(
+        return self._change(
             "breaker_cool_down",
             service_type,
             name,
-            provider=name,
             process=self._calls.process,
             duration_ms=duration,
             reason=reason,
         )
-        return _reply_of(reply)
 
-    async def restore(
+    def restore(
         self, service_type: str, name: str, remembered: Mapping[str, str], seen_at: int
-    ) -> BreakerReply:
+    ) -> Awaitable[BreakerReply]:
         """Put back what this process still knows of a breaker that Redis has lost.
 
         ``seen_at`` is the time of the server that it knows it from, as far as it can tell.
         """
-        reply = await self._calls.run(
+        return self._change(
             "breaker_restore",
             service_type,
             name,
-            provider=name,
             process=self._calls.process,
             seen_at=seen_at,
             remembered=flat(remembered),
         )
-        return _reply_of(reply)
 
-    async def merge(self, service_type: str, name: str, learned: Learned) -> BreakerReply:
+    def merge(self, service_type: str, name: str, learned: Learned) -> Awaitable[BreakerReply]:
         """Add what this process learned of a breaker while Redis was away; never twice."""
-        reply = await self._calls.run(
+        return self._change(
             "breaker_merge",
             service_type,
             name,
             repeatable=False,
-            provider=name,
             process=self._calls.process,
             generation=learned.generation,
             successes=learned.successes,
@@ -213,6 +198,19 @@ class StoredBreakers:
             cooldown_ms=learned.cooldown,
             age=learned.age,
             wait_ms=learned.wait,
+        )
+
+    async def _change(
+        self,
+        script: str,
+        service_type: str,
+        name: str,
+        *,
+        repeatable: bool = True,
+        **args: str | int | Sequence[str | int],
+    ) -> BreakerReply:
+        reply = await self._calls.run(
+            script, service_type, name, tail=None, repeatable=repeatable, provider=name, **args
         )
         return _reply_of(reply)
 

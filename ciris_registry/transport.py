@@ -145,11 +145,9 @@ class Transport:
         """What does not answer may be the connection, or whom it leads to: take another one."""
         self._line.renew()
 
-    async def command(
-        self, call: Callable[[Redis], Awaitable[Any]], limit: float = REPLY_TIMEOUT
-    ) -> Any:  # Any ends in the store
-        """Send one of redis-py's own commands, and wait no longer than ``limit`` seconds."""
-        return await self.attempt(lambda: _limited(call(self._client), limit))
+    async def command(self, call: Callable[[Redis], Awaitable[Any]]) -> Any:  # ends in the store
+        """Send one of redis-py's own commands."""
+        return await self.attempt(lambda: _limited(call(self._client), REPLY_TIMEOUT))
 
     async def attempt(
         self, call: Callable[[], Awaitable[Any]], *, repeatable: bool = True, heard: bool = True
@@ -236,9 +234,9 @@ def _clean(text: str) -> str:
 
 
 async def _limited(work: Awaitable[_R], seconds: float) -> _R:
-    """Wait for one of redis-py's commands for so many seconds, and lose no cancellation.
+    """Wait for a command for so many seconds, and lose no cancellation.
 
-    Under Python 3.11, its ``asyncio.wait_for`` drops one that comes together with the end of
+    Under Python 3.11, redis-py's ``asyncio.wait_for`` drops one that comes together with the end of
     sending. The command then goes on, and may fail, as whoever cancelled it closes its connection.
     """
     task = cast("asyncio.Task[object]", asyncio.current_task())

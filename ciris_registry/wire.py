@@ -37,7 +37,8 @@ class InterruptedWaitError(Exception):
 class Wire(asyncio.Protocol):
     """One open connection, taken over from redis-py until it closes it.
 
-    Whoever gives up waiting is forgotten when the reply comes.
+    Once it is ``broken``, it is closed, but for what redis-py keeps of it. Whoever gives up waiting
+    is forgotten when the reply comes.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -57,13 +58,8 @@ class Wire(asyncio.Protocol):
         self._heard_at = 0.0
         self._watch: asyncio.TimerHandle | None = None
         self._retired = False
-        self._broken: bool = self._transport.is_closing()
+        self.broken: bool = self._transport.is_closing()
         self._transport.set_protocol(self)
-
-    @property
-    def broken(self) -> bool:
-        """Whether it is closed, but for what redis-py keeps of it."""
-        return self._broken
 
     def ask(self, packed: bytes) -> asyncio.Future[Any]:  # whatever the server answers
         """Send one command. Its reply comes as long as the server answers anything.
@@ -124,7 +120,7 @@ class Wire(asyncio.Protocol):
         return not all(reply.done() for reply in self._asked)
 
     def _break(self, error: Callable[[], Exception]) -> None:
-        self._broken = True
+        self.broken = True
         self._forget_watch()
         while self._asked:
             waiting = self._asked.popleft()

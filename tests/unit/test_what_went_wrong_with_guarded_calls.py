@@ -269,3 +269,35 @@ async def test_why_a_provider_was_left_alone_was_told_nowhere(
         "it failed here last with ConnectionError('the key has expired')"
     )
     await registry.breaker("llm", "a").areset("mended")
+
+
+@pytest.mark.parametrize("state", ["closed", "half_open"])
+async def test_an_error_that_cannot_be_shown_kept_its_slot_and_its_permit(
+    new_registry: New, state: str
+) -> None:
+    class NamelessError(Exception):
+        def __repr__(self) -> str:
+            raise RuntimeError("no words")
+
+    registry = new_registry(consistency="cached")
+    config = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=0.01)
+    registry.register_global(
+        "llm", Model("a"), name="a", max_in_flight=1, circuit_breaker_config=config
+    )
+    if state == "half_open":
+        await registry.breaker("llm", "a").arecord_failure()
+        await asyncio.sleep(0.02)
+
+    async def fail(_: Model) -> None:
+        raise NamelessError
+
+    with pytest.raises(NamelessError):
+        await registry.call("h", "llm", fail)
+    await registry.flush()
+    assert registry._views.breaker("llm", "a").in_flight == 0
+    assert await failures(registry, "a") == 1 + (state == "half_open")
+    store = await registry._session.store()
+    key = store.keys("llm").slots("a")
+    assert await store._transport.command(lambda redis: redis.zcard(key)) == 0
+    _, permits, _ = await store.breakers.read("llm", "a")
+    assert permits == {}
