@@ -1,9 +1,7 @@
 """A service registry whose providers and circuit breakers a whole fleet of processes shares."""
 
-from ciris_registry.breaker import CircuitBreaker
-from ciris_registry.breaker_config import CircuitBreakerConfig
-from ciris_registry.breaker_words import CircuitState
-from ciris_registry.classification import FAILURE, IGNORED, SUCCESS, Judgement, cooldown
+from ciris_registry.circuit_breaker import CircuitBreaker, CircuitBreakerConfig, CircuitState
+from ciris_registry.circuit_breaker.outcomes import FAILURE, IGNORED, SUCCESS, Judgement, cooldown
 from ciris_registry.errors import (
     CallError,
     CallTimeoutError,
@@ -23,16 +21,16 @@ from ciris_registry.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from ciris_registry.events import Event
 from ciris_registry.explanation import Explanation
 from ciris_registry.global_registry import get_global_registry
-from ciris_registry.handle import BreakerHandle
 from ciris_registry.health import RegistryHealth
 from ciris_registry.mocks import MockService
-from ciris_registry.provider import HealthCheckProtocol, ServiceProvider
-from ciris_registry.records import Priority, Registration, SelectionStrategy
+from ciris_registry.providers import HealthCheckProtocol, ServiceProvider
+from ciris_registry.registration import Priority, Registration, SelectionStrategy
 from ciris_registry.registry import ServiceRegistry
 from ciris_registry.settings import RegistrySettings
+from ciris_registry.shared_breaker import BreakerHandle
+from ciris_registry.store import Event
 from ciris_registry.version import __version__
 
 __all__ = [

@@ -8,33 +8,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ciris_registry.backend import Backend
-from ciris_registry.calls import Calls
-from ciris_registry.classification import Classifier
+from ciris_registry.cache import Membership, Tail
+from ciris_registry.calls import Calls, Guard
+from ciris_registry.circuit_breaker.outcomes import Classifier
 from ciris_registry.ending import Ending
-from ciris_registry.exchange import Exchange
-from ciris_registry.guard import Guard
-from ciris_registry.heartbeat import Heartbeat
-from ciris_registry.link import Link
-from ciris_registry.meanwhile import Meanwhile
-from ciris_registry.membership import Membership
-from ciris_registry.outbox import Outbox
+from ciris_registry.lifecycle import Exchange
+from ciris_registry.membership import Heartbeat, Readiness, Registrar
 from ciris_registry.parts import Parts
-from ciris_registry.permits import HeldPermits
-from ciris_registry.readiness import Readiness
-from ciris_registry.registrar import Registrar
-from ciris_registry.resolver import Resolver
-from ciris_registry.session import Session
-from ciris_registry.slots import Slots
-from ciris_registry.successes import Successes
-from ciris_registry.tail import Tail
+from ciris_registry.selection import Resolver, Slots
+from ciris_registry.shared_breaker import HeldPermits, Meanwhile, Successes
+from ciris_registry.store import Outbox, Session
+from ciris_registry.store.connection import Backend, Link
 from ciris_registry.views import Views
 
 if TYPE_CHECKING:
-    from ciris_registry.classification import Classify
-    from ciris_registry.identity import Naming
-    from ciris_registry.location import Location
+    from ciris_registry.circuit_breaker.outcomes import Classify
+    from ciris_registry.membership import Naming
     from ciris_registry.settings import RegistrySettings
+    from ciris_registry.store.connection import Location
 
 
 @dataclass(frozen=True, slots=True)

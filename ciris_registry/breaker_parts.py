@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciris_registry.admissions import Admissions
-from ciris_registry.breaker_writes import BreakerWrites
-from ciris_registry.cooldowns import Cooldowns
-from ciris_registry.outcomes import Outcomes
-from ciris_registry.overrides import Overrides
-from ciris_registry.own_trials import OwnTrials
+from ciris_registry.shared_breaker import (
+    Admissions,
+    BreakerWrites,
+    Cooldowns,
+    Outcomes,
+    Overrides,
+    OwnTrials,
+)
 
 if TYPE_CHECKING:
     from ciris_registry.parts import Parts

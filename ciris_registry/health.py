@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ciris_registry.link import LinkState
     from ciris_registry.parts import Parts
+    from ciris_registry.store.connection import LinkState
     from ciris_registry.views import Views
 
 

@@ -12,7 +12,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ciris_registry.session import Session
+    from ciris_registry.store import Session
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ciris_registry.link import Link
-    from ciris_registry.meanwhile import Meanwhile
-    from ciris_registry.membership import Membership
-    from ciris_registry.outbox import Outbox
-    from ciris_registry.permits import HeldPermits
-    from ciris_registry.session import Session
+    from ciris_registry.cache import Membership
+    from ciris_registry.selection import Slots
     from ciris_registry.settings import RegistrySettings
-    from ciris_registry.slots import Slots
-    from ciris_registry.successes import Successes
+    from ciris_registry.shared_breaker import HeldPermits, Meanwhile, Successes
+    from ciris_registry.store import Outbox, Session
+    from ciris_registry.store.connection import Link
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,41 +11,40 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from ciris_registry.arguments import (
-    Consistency,
-    check_arguments,
-    is_exact,
-    request_of,
-    service_types_of,
-)
 from ciris_registry.assembly import assemble
+from ciris_registry.cache import EventFeed
+from ciris_registry.calls import GuardedCalls
 from ciris_registry.errors import StoreUnavailableError
-from ciris_registry.event_feed import EventFeed
-from ciris_registry.guarded import GuardedCalls
 from ciris_registry.health import RegistryHealth, health_of
-from ciris_registry.health_checks import check_all
-from ciris_registry.identity import Naming, new_process_id
-from ciris_registry.info import provider_info
-from ciris_registry.location import Location
+from ciris_registry.membership import Naming, Registering, checked_policy
 from ciris_registry.mocks import MockService
 from ciris_registry.names import (
     namespace_name,
     provider_name,
     service_type_name,
 )
-from ciris_registry.offers import checked_policy
 from ciris_registry.ownership import owned
-from ciris_registry.plans import key_of
-from ciris_registry.registering import Registering
+from ciris_registry.provider_info import provider_info
+from ciris_registry.selection import (
+    Consistency,
+    check_all,
+    check_arguments,
+    is_exact,
+    key_of,
+    request_of,
+    service_types_of,
+)
 from ciris_registry.settings import RegistrySettings
+from ciris_registry.store import new_process_id
+from ciris_registry.store.connection import Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from enum import Enum
 
-    from ciris_registry.classification import Classify
+    from ciris_registry.circuit_breaker.outcomes import Classify
     from ciris_registry.explanation import Explanation
-    from ciris_registry.handle import BreakerHandle
+    from ciris_registry.shared_breaker import BreakerHandle
 
 _log = logging.getLogger(__name__)
 

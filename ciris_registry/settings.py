@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ciris_registry.breaker_config import CircuitBreakerConfig
+from ciris_registry.circuit_breaker import CircuitBreakerConfig
 from ciris_registry.errors import SettingsError
 
 _TEN_YEARS: Final = 10 * 365 * 86_400.0

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from ciris_registry.breaker_parts import BreakerParts
-from ciris_registry.handle import BreakerHandle
-from ciris_registry.mirror import Mirror
-from ciris_registry.shared_breaker import SharedBreaker
-from ciris_registry.shared_sync import SharedSync
+from ciris_registry.cache import Mirror, SharedSync
+from ciris_registry.shared_breaker import BreakerHandle, SharedBreaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

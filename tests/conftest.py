@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from ciris_registry import RegistrySettings, ServiceRegistry
-from ciris_registry.embedded import EmbeddedServer
+from ciris_registry.store.connection.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

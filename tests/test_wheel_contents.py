@@ -10,7 +10,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from ciris_registry.scripts import load_scripts
+from ciris_registry.store.scripts import load_scripts
 
 CHECKOUT: Final = Path(__file__).parents[1]
 
@@ -44,7 +44,7 @@ def test_scripts_load_from_the_wheel_without_unpacking_it(wheel: Path, tmp_path:
     program = f"""
 import sys
 sys.path.insert(0, {str(wheel)!r})
-from ciris_registry import scripts
+from ciris_registry.store import scripts
 assert scripts.__file__.startswith({str(wheel)!r}), scripts.__file__
 for script in scripts.load_scripts().values():
     print(script.name, script.sha)

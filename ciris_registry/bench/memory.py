@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from ciris_registry.bench.pool import Client
 from ciris_registry.bench.results import Measurement
-from ciris_registry.keys import TypeKeys
+from ciris_registry.store import TypeKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
 
-from ciris_registry.backend import Backend
 from ciris_registry.bench.plan import BenchError
 from ciris_registry.errors import LocationError
-from ciris_registry.location import Location
 from ciris_registry.registry import ServiceRegistry
 from ciris_registry.settings import RegistrySettings
+from ciris_registry.store.connection import Backend, Location
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from ciris_registry.bench import FEWEST_PROCESSES, LEAST_SCALE, MOST_PROCESSES, MOST_SCALE
 from ciris_registry.errors import RegistryError
-from ciris_registry.location import Location
+from ciris_registry.store.connection import Location
 
 FLEET_PROVIDERS: Final = 4
 """Those that take turns in the round robin."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ciris_registry.records import Priority, SelectionStrategy
+from ciris_registry.registration import Priority, SelectionStrategy
 
 if TYPE_CHECKING:
     from ciris_registry.bench.reference import ReferenceRegistry

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ciris_registry.bench.crew import Crew
     from ciris_registry.bench.plan import Plan
     from ciris_registry.bench.rounds import Tick
-    from ciris_registry.handle import BreakerHandle
     from ciris_registry.registry import ServiceRegistry
+    from ciris_registry.shared_breaker import BreakerHandle
 
 _PAUSE: Final = (0.005, 0.025)
 """Seconds before an opening, so that it falls anywhere in what the processes do else."""

@@ -13,9 +13,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ciris_registry.breaker_config import CircuitBreakerConfig
-from ciris_registry.breaker_words import CircuitState
-from ciris_registry.records import Priority
+from ciris_registry.circuit_breaker import CircuitBreakerConfig, CircuitState
+from ciris_registry.registration import Priority
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final, Self
 
 from ciris_registry.bench.pool import HANDLER
-from ciris_registry.breaker_config import CircuitBreakerConfig
-from ciris_registry.records import Priority, SelectionStrategy
+from ciris_registry.circuit_breaker import CircuitBreakerConfig
+from ciris_registry.registration import Priority, SelectionStrategy
 from ciris_registry.registry import ServiceRegistry
 from ciris_registry.settings import RegistrySettings
 

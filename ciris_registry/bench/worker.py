@@ -17,7 +17,7 @@ from ciris_registry.bench.messages import Answer, Orders, Word
 from ciris_registry.bench.place import new_registry
 from ciris_registry.bench.plan import FLEET_PROVIDERS
 from ciris_registry.bench.pool import Client, register_turns
-from ciris_registry.breaker_config import CircuitBreakerConfig
+from ciris_registry.circuit_breaker import CircuitBreakerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ciris_registry.breaker_words import Verdict
+from ciris_registry.circuit_breaker import Verdict
 from ciris_registry.cli.durations import parse_duration
 from ciris_registry.cli.shown_text import printable
 from ciris_registry.cli.target import Namespace, Target, Url, fail
@@ -16,8 +16,7 @@ from ciris_registry.names import provider_name, service_type_name
 if TYPE_CHECKING:
     from ciris_registry.cli.breaker_status import BreakerStatus
     from ciris_registry.cli.fleet_status import TypeStatus
-    from ciris_registry.replies import BreakerReply
-    from ciris_registry.store import Store
+    from ciris_registry.store import BreakerReply, Store
 
 app = typer.Typer(
     help="Force a breaker open or closed, take that back, or reset it, for the whole fleet.",

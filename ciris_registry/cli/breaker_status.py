@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.breaker_config import milliseconds
-from ciris_registry.breaker_window import totals
-from ciris_registry.breaker_words import CircuitState
+from ciris_registry.circuit_breaker import CircuitState, milliseconds, totals
 from ciris_registry.cli.durations import shown_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ciris_registry.breaker_rules import BreakerState
+    from ciris_registry.circuit_breaker import BreakerState
 
 _MOST_PROCESSES: Final = 3
 """Processes that are named in one place; the others are counted."""

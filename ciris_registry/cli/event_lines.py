@@ -11,7 +11,7 @@ from ciris_registry.cli.local_time import date_and_time, time_of_day
 from ciris_registry.cli.shown_text import printable
 
 if TYPE_CHECKING:
-    from ciris_registry.events import Event
+    from ciris_registry.store import Event
 
 _COLOURS: Final = {
     "breaker_failing": "yellow",

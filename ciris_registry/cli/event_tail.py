@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from ciris_registry.cache import BLOCK
 from ciris_registry.errors import DamagedStateError, InvalidNameError
-from ciris_registry.event_feed import BLOCK
 from ciris_registry.names import service_type_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from ciris_registry.events import Event
-    from ciris_registry.store import Store
+    from ciris_registry.store import Event, Store
 
 
 class EventTail:

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ciris_registry.cli.event_tail import EventTail
-    from ciris_registry.events import Event
-    from ciris_registry.store import Store
+    from ciris_registry.store import Event, Store
 
 _AGAIN = 1.0
 """Seconds until a follower that found Redis away looks again."""

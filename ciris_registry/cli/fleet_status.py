@@ -9,21 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ciris_registry.breaker_config import CircuitBreakerConfig
+from ciris_registry.circuit_breaker import CircuitBreakerConfig, times_of
 from ciris_registry.cli.breaker_status import BreakerStatus
 from ciris_registry.errors import DamagedStateError, InvalidNameError
 from ciris_registry.names import EVERY_HANDLER, GLOBAL, fits, service_type_name
-from ciris_registry.readback import parse_breaker
-from ciris_registry.records import name_of, parse_registration
-from ciris_registry.replies import NOTHING
-from ciris_registry.reporters import times_of
+from ciris_registry.registration import name_of, parse_registration
+from ciris_registry.store import NOTHING, parse_breaker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from ciris_registry.records import Registration
-    from ciris_registry.replies import Loaded
-    from ciris_registry.store import Store
+    from ciris_registry.registration import Registration
+    from ciris_registry.store import Loaded, Store
 
 _EVENTS_LOOKED_AT = 2000
 """More than a stream ever holds."""

@@ -8,7 +8,7 @@ import typer
 
 from ciris_registry.cli.target import fail
 from ciris_registry.errors import RegistryError
-from ciris_registry.scripts import load_scripts
+from ciris_registry.store import load_scripts
 
 app = typer.Typer(help="Read the Lua scripts as Redis gets them.", no_args_is_help=True)
 

@@ -9,13 +9,11 @@ import getpass
 import os
 from typing import TYPE_CHECKING
 
-from ciris_registry.backend import Backend
 from ciris_registry.errors import LocationError
-from ciris_registry.identity import host_name
-from ciris_registry.location import Location
 from ciris_registry.names import namespace_name
 from ciris_registry.settings import RegistrySettings
-from ciris_registry.store import Store
+from ciris_registry.store import Store, host_name
+from ciris_registry.store.connection import Backend, Location
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from ciris_registry.demo.child import Child
 from ciris_registry.demo.client import Client, UpstreamError
 from ciris_registry.demo.messages import Bye, Orders, Ready
 from ciris_registry.demo.plan import NAMESPACE, PROVIDERS, DemoError
-from ciris_registry.embedded import EmbeddedServer
+from ciris_registry.store.connection import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

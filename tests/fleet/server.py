@@ -6,8 +6,8 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
-from ciris_registry.embedded import _find_binary
-from ciris_registry.keeper import answers
+from ciris_registry.store.connection.embedded import _find_binary
+from ciris_registry.store.connection.embedded_supervisor import answers
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from ciris_registry.keys import TypeKeys
+from ciris_registry.store.keys import TypeKeys
 
 if TYPE_CHECKING:
     import redis

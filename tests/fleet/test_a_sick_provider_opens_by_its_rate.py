@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ciris_registry.breaker_config import CircuitBreakerConfig
-from ciris_registry.keys import TypeKeys
-from ciris_registry.scripts import load_scripts
+from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
+from ciris_registry.store.keys import TypeKeys
+from ciris_registry.store.scripts import load_scripts
 from tests.fleet.modes import BOTH_MODES
 from tests.waiting import wait_until
 

@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from ciris_registry import RegistrySettings, ServiceRegistry
-from ciris_registry.script_calls import ScriptCalls
-from ciris_registry.stored_snapshots import StoredSnapshots
+from ciris_registry.store.script_runner import ScriptCalls
+from ciris_registry.store.snapshots import StoredSnapshots
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Self
 import pytest
 import redis
 
-from ciris_registry import keeper
-from ciris_registry.embedded import EmbeddedServer
+from ciris_registry.store.connection import embedded_supervisor as keeper
+from ciris_registry.store.connection.embedded import EmbeddedServer
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ USER = (
     QUICKLY
     + """
 from pathlib import Path
-from ciris_registry.embedded import EmbeddedServer
+from ciris_registry.store.connection.embedded import EmbeddedServer
 server = EmbeddedServer(Path(sys.argv[1]))
 for line in sys.stdin:
     if line == "acquire\\n":
@@ -51,7 +51,7 @@ CHURN = (
     + """
 from pathlib import Path
 import redis
-from ciris_registry.embedded import EmbeddedServer
+from ciris_registry.store.connection.embedded import EmbeddedServer
 for _ in range(12):
     server = EmbeddedServer(Path(sys.argv[1]))
     with redis.Redis(unix_socket_path=server.acquire()) as client:
@@ -65,7 +65,7 @@ FORKING = (
     + """
 import os
 from pathlib import Path
-from ciris_registry.embedded import EmbeddedServer
+from ciris_registry.store.connection.embedded import EmbeddedServer
 EmbeddedServer(Path(sys.argv[1])).acquire()
 child = os.fork()
 if child:

@@ -14,7 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Self
 
-from ciris_registry.records import parse_registration
+from ciris_registry.registration import parse_registration
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:

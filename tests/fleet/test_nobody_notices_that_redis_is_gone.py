@@ -187,7 +187,7 @@ def test_an_outage_is_one_line_in_the_log_and_its_end_another(
             def emit(self, record):
                 lines.append(record.getMessage())
         kept = Kept()
-        logging.getLogger("ciris_registry.link").addHandler(kept)
+        logging.getLogger("ciris_registry.store.connection.connectivity").addHandler(kept)
     """)
     agent.run(RESOLVE)
     for outage in range(2):
@@ -202,7 +202,7 @@ def test_an_outage_is_one_line_in_the_log_and_its_end_another(
         assert agent.run("return registry.health().error") == ""
     agent.run(STOP)
     lines = agent.run("""
-        logging.getLogger("ciris_registry.link").removeHandler(kept)
+        logging.getLogger("ciris_registry.store.connection.connectivity").removeHandler(kept)
         return lines
     """)
     assert [line[:13] for line in lines] == ["Redis is away", "Redis is back"] * 2

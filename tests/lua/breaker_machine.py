@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from ciris_registry.breaker_config import CircuitBreakerConfig
+from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
 from tests.lua.breaker_prediction import (
     PARTS,
     Answer,

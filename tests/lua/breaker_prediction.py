@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from ciris_registry.breaker_config import CircuitBreakerConfig
+    from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
 
 PARTS = 10
 """A window moves on in steps of a tenth of its length."""

@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ciris_registry.breaker_config import CircuitBreakerConfig
-from ciris_registry.breaker_rules import BreakerState
-from ciris_registry.readback import COUNTERS, paired, parse_breaker, remembered, update_breaker
+from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
+from ciris_registry.circuit_breaker.state_machine import BreakerState
+from ciris_registry.store.decoding import (
+    COUNTERS,
+    paired,
+    parse_breaker,
+    remembered,
+    update_breaker,
+)
 from tests.lua.breaker_prediction import Answer, Prediction, Report, Word, holder_of
 from tests.lua.lua_server import KEYS
 

@@ -14,14 +14,14 @@ import redis
 from fakeredis import FakeRedis, FakeServer
 from redis.exceptions import NoScriptError
 
-from ciris_registry.keys import TypeKeys
-from ciris_registry.readback import paired
-from ciris_registry.scripts import load_scripts, read_scripts
+from ciris_registry.store.decoding import paired
+from ciris_registry.store.keys import TypeKeys
+from ciris_registry.store.scripts import load_scripts, read_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from ciris_registry.scripts import Script
+    from ciris_registry.store.scripts import Script
 
 LUA: Final = Path(__file__).parents[2] / "lua"
 KEYS: Final = TypeKeys.of("fleet", "llm")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from ciris_registry.breaker_config import CircuitBreakerConfig
-from ciris_registry.readback import paired
+from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
+from ciris_registry.store.decoding import paired
 from tests.lua.breaker_calls import configure, record, state
 from tests.lua.lua_server import KEYS
 

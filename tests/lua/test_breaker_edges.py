@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ciris_registry.breaker_config import CircuitBreakerConfig
+from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
 from tests.lua.breaker_calls import (
     RETENTION,
     acquire,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from ciris_registry.breaker_rules import BreakerState
-from ciris_registry.breaker_words import CircuitState, Verdict
-from ciris_registry.scripts import load_scripts, read_scripts
+from ciris_registry.circuit_breaker.state_machine import BreakerState
+from ciris_registry.circuit_breaker.states import CircuitState, Verdict
+from ciris_registry.store.scripts import load_scripts, read_scripts
 from tests.lua.breaker_machine import Bench, BreakerMachine
 from tests.lua.breaker_sides import DisagreementError, LuaSide, MemorySide
 from tests.lua.broken_copies import BROKEN

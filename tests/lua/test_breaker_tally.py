@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciris_registry.breaker_config import CircuitBreakerConfig
+from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
 from tests.lua.breaker_calls import (
     RETENTION,
     acquire,

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from lupa import lua51
 
-from ciris_registry.scripts import Script, load_scripts
+from ciris_registry.store.scripts import Script, load_scripts
 from tests.lua import header_contract as contract
 
 LUA: Final = Path(__file__).parents[2] / "lua"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ciris_registry.keys import process_key, types_key
+from ciris_registry.store.keys import process_key, types_key
 from tests.lua.lua_server import START
 from tests.lua.registering import LEASE, RETENTION
 

@@ -9,18 +9,18 @@ import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 
 from ciris_registry import CircuitBreakerConfig, RegistrySettings
-from ciris_registry.backend import Backend
-from ciris_registry.location import Location
 from ciris_registry.names import EVERY_HANDLER, GLOBAL
-from ciris_registry.records import Registration
-from ciris_registry.replies import Learned, Tally
-from ciris_registry.scripts import Script, load_scripts
-from ciris_registry.store import Store
+from ciris_registry.registration import Registration
+from ciris_registry.store.connection.clients import Backend
+from ciris_registry.store.connection.url import Location
+from ciris_registry.store.replies import Learned, Tally
+from ciris_registry.store.scripts import load_scripts
+from ciris_registry.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ciris_registry.transport import Transport
+    from ciris_registry.store.connection.transport import Transport
 
 SLOTS = 16_384
 ODD = "a:b/c.d-e"
@@ -39,14 +39,13 @@ class Calls(list[tuple[str, list[str]]]):
 
     def of(self, transport: Transport) -> None:
         """Note those of a transport."""
-        run = transport.run
+        evaluate, names = transport.evaluate, {one.sha: one.name for one in load_scripts().values()}
 
-        async def noted(script: Script, keys: Any, args: Any, **options: Any) -> list[Any]:
-            numkeys, values = script.arrange(keys, args)
-            self.append((script.name, [str(key) for key in values[:numkeys]]))
-            return await run(script, keys, args, **options)
+        def noted(sha: str, text: str, numkeys: int, values: Any, **options: Any) -> Any:
+            self.append((names[sha], [str(key) for key in values[:numkeys]]))
+            return evaluate(sha, text, numkeys, values, **options)
 
-        transport.run = noted  # type: ignore[method-assign]
+        transport.evaluate = noted  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(

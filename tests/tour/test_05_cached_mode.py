@@ -17,9 +17,8 @@ from ciris_registry import (
     SelectionStrategy,
     ServiceRegistry,
 )
-from ciris_registry.stored_breakers import StoredBreakers
-from ciris_registry.stored_cursors import StoredCursors
-from ciris_registry.stored_snapshots import StoredSnapshots
+from ciris_registry.store.breakers import StoredBreakers
+from ciris_registry.store.snapshots import StoredCursors, StoredSnapshots
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:

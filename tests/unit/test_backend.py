@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.exceptions import RedisError
 
-from ciris_registry.backend import CONNECT_TIMEOUT, Backend
-from ciris_registry.location import Location
+from ciris_registry.store.connection.clients import CONNECT_TIMEOUT, Backend
+from ciris_registry.store.connection.url import Location
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -127,8 +127,8 @@ async def test_a_server_that_is_not_there_is_reported_at_once_and_without_the_pa
 def test_a_program_with_a_server_of_its_own_never_loads_fakeredis() -> None:
     program = (
         "import asyncio, sys\n"
-        "from ciris_registry.backend import Backend\n"
-        "from ciris_registry.location import Location\n"
+        "from ciris_registry.store.connection import Backend\n"
+        "from ciris_registry.store.connection import Location\n"
         "asyncio.run(Backend(Location.parse('redis://db')).client())\n"
         "sys.exit('fakeredis' in sys.modules or 'lupa' in sys.modules)\n"
     )

@@ -29,7 +29,7 @@ from ciris_registry import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ciris_registry.identity import Naming
+    from ciris_registry.membership.naming import Naming
 
     New = Callable[..., ServiceRegistry]
 

@@ -16,7 +16,7 @@ from ciris_registry.bench.commands import CLIENT_SENT
 from ciris_registry.bench.crew import Worker
 from ciris_registry.bench.reference import ReferenceRegistry
 from ciris_registry.bench.results import Measurement, Results
-from ciris_registry.scripts import load_scripts
+from ciris_registry.store.scripts import load_scripts
 from tests.unit.cli_run import ciris
 
 if TYPE_CHECKING:

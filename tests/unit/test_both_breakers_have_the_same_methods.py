@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ciris_registry import CircuitBreaker
-from ciris_registry.handle import BreakerHandle
+from ciris_registry.shared_breaker.handle import BreakerHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable

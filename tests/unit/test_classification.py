@@ -20,7 +20,7 @@ from ciris_registry import (
     SettingsError,
     cooldown,
 )
-from ciris_registry.classification import Classifier
+from ciris_registry.circuit_breaker.outcomes.classifier import Classifier
 from tests.unit.http_error import HttpError, code, says
 
 SETTINGS = RegistrySettings(cooldown=4.0, quota_cooldown=600.0, longest_cooldown=6000.0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from ciris_registry import FAILURE, IGNORED, SUCCESS, Judgement, RegistrySettings, cooldown
-from ciris_registry.classification import Classifier
+from ciris_registry.circuit_breaker.outcomes.classifier import Classifier
 from tests.unit.http_error import HttpError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ciris_registry import ServiceRegistry, __version__
-from ciris_registry.scripts import load_scripts
+from ciris_registry.store.scripts import load_scripts
 from tests.unit.cli_run import ciris
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from ciris_registry import (
     SelectionStrategy,
     ServiceRegistry,
 )
-from ciris_registry.identity import host_name
+from ciris_registry.store.processes import host_name
 from tests.unit.cli_run import ciris
 from tests.waiting import async_wait_until
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ciris_registry import embedded, keeper
-from ciris_registry.embedded import EmbeddedServer, default_directory
 from ciris_registry.errors import EmbeddedUnavailableError, LocationError, RegistryError
+from ciris_registry.store.connection import embedded
+from ciris_registry.store.connection import embedded_supervisor as keeper
+from ciris_registry.store.connection.embedded import EmbeddedServer, default_directory
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:

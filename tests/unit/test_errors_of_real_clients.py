@@ -22,7 +22,7 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from ciris_registry import FAILURE, Judgement, RegistrySettings, cooldown
-from ciris_registry.classification import Classifier
+from ciris_registry.circuit_breaker.outcomes.classifier import Classifier
 from tests.unit.http_answers import ANSWERS, Handler
 
 if TYPE_CHECKING:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
-from ciris_registry.breaker_words import Verdict
-from ciris_registry.events import Event
-from ciris_registry.following import follow
-from ciris_registry.readback import COUNTERS, remembered
-from ciris_registry.replies import BreakerReply
+from ciris_registry.cache.apply_event import follow
+from ciris_registry.circuit_breaker.states import Verdict
+from ciris_registry.store.decoding import COUNTERS, remembered
+from ciris_registry.store.event import Event
+from ciris_registry.store.replies import BreakerReply
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ciris_registry.mirror import Mirror
+    from ciris_registry.cache.replica import Mirror
 
     New = Callable[..., ServiceRegistry]
 
@@ -44,7 +44,7 @@ async def registry(new_registry: New) -> ServiceRegistry:
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The service types that were loaded whole."""
-    from ciris_registry.stored_snapshots import StoredSnapshots
+    from ciris_registry.store.snapshots import StoredSnapshots
 
     loaded: list[str] = []
     load = StoredSnapshots.load

@@ -16,8 +16,8 @@ from ciris_registry import (
     ServiceRegistry,
 )
 from ciris_registry.errors import UncertainWriteError
-from ciris_registry.script_calls import ScriptCalls
-from ciris_registry.stored_slots import StoredSlots
+from ciris_registry.store.script_runner import ScriptCalls
+from ciris_registry.store.slots import StoredSlots
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:

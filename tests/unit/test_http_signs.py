@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ciris_registry.http_signs import signs_of
+from ciris_registry.circuit_breaker.outcomes.http_errors import signs_of
 
 
 class FakeError(Exception):

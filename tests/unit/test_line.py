@@ -14,9 +14,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ciris_registry import wire
-from ciris_registry.line import Line
-from ciris_registry.wire import InterruptedWaitError
+from ciris_registry.store.connection import pipelined as wire
+from ciris_registry.store.connection.pipelined import InterruptedWaitError
+from ciris_registry.store.connection.reconnecting import Line
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:

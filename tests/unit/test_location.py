@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ciris_registry.errors import LocationError, RegistryError
-from ciris_registry.location import Location
+from ciris_registry.store.connection.url import Location
 
 
 @pytest.mark.parametrize(

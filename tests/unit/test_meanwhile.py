@@ -7,7 +7,7 @@ import time
 import pytest
 
 from ciris_registry.errors import StoreUnavailableError
-from ciris_registry.meanwhile import Gathered, Meanwhile
+from ciris_registry.shared_breaker.offline_outcomes import Gathered, Meanwhile
 
 KEY = ("llm", "shared")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from ciris_registry import outbox
+from ciris_registry.store import write_queue as outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,9 +11,9 @@ from ciris_registry import (
     RegistrySettings,
     ServiceRegistry,
 )
-from ciris_registry.breaker_rules import BreakerState
-from ciris_registry.breaker_words import ASKED, Outcome, Verdict
-from ciris_registry.own_streak import OwnStreak, counted
+from ciris_registry.circuit_breaker.local_streak import OwnStreak, counted
+from ciris_registry.circuit_breaker.state_machine import BreakerState
+from ciris_registry.circuit_breaker.states import ASKED, Outcome, Verdict
 
 NOW = 1_000_000
 CONFIG = CircuitBreakerConfig(

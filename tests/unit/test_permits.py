@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ciris_registry import CircuitBreakerConfig, RegistrySettings, ServiceRegistry
-from ciris_registry.permits import Held, HeldPermits
+from ciris_registry.shared_breaker.permits import Held, HeldPermits
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:

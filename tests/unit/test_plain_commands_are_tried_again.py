@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from ciris_registry.transport import Transport
+from ciris_registry.store.connection.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ciris_registry import CircuitBreakerConfig
-from ciris_registry.breaker_rules import BreakerState
-from ciris_registry.readback import COUNTERS, update_breaker
+from ciris_registry.circuit_breaker.state_machine import BreakerState
+from ciris_registry.store.decoding import COUNTERS, update_breaker
 
 
 def test_each_counter_is_the_one_of_its_name() -> None:

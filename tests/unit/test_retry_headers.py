@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciris_registry.retry_headers import wait_of
+from ciris_registry.circuit_breaker.outcomes.retry_after import wait_of
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 FORMS = [

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ciris_registry import RegistrySettings, SelectionStrategy, ServiceRegistry
-from ciris_registry.link import Link
-from ciris_registry.rotation import LARGEST_BLOCK, Rotation, Rotations
-from ciris_registry.stored_cursors import StoredCursors
+from ciris_registry.selection.round_robin import LARGEST_BLOCK, Rotation, Rotations
+from ciris_registry.store.connection.connectivity import Link
+from ciris_registry.store.snapshots import StoredCursors
 
 if TYPE_CHECKING:
     from collections.abc import Callable

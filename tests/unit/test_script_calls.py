@@ -1,26 +1,24 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from ciris_registry.script_calls import ScriptCalls
-from ciris_registry.script_slots import ScriptSlotError
-from ciris_registry.scripts import load_scripts
-
-if TYPE_CHECKING:
-    from ciris_registry.scripts import Script
+from ciris_registry.store.script_runner import ScriptCalls
+from ciris_registry.store.scripts import ScriptSlotError, load_scripts
 
 
 class FakeTransport:
     """Lays out the slots, as the real one does before anything is sent, and notes them."""
 
     def __init__(self) -> None:
-        self.scripts = load_scripts()
+        self.names = {one.sha: one.name for one in load_scripts().values()}
         self.sent: list[tuple[str, list[str | int]]] = []
 
-    async def run(self, script: Script, keys: Any, args: Any, *, repeatable: bool = True) -> Any:
-        self.sent.append((script.name, script.arrange(keys, args)[1]))
+    async def evaluate(
+        self, sha: str, text: str, numkeys: int, values: list[str | int], *, repeatable: bool = True
+    ) -> Any:
+        self.sent.append((self.names[sha], values))
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ciris_registry import scripts
 from ciris_registry.errors import RegistryError
-from ciris_registry.script_slots import ScriptSlotError
-from ciris_registry.scripts import (
+from ciris_registry.store import scripts
+from ciris_registry.store.scripts import (
     Script,
+    ScriptSlotError,
     ScriptSourceError,
     load_scripts,
     read_scripts,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ciris_registry.breaker_config import CircuitBreakerConfig
-from ciris_registry.breaker_rules import BreakerState
-from ciris_registry.records import Priority, Registration, SelectionStrategy
-from ciris_registry.selection import Request, Tier, Walk, walk
-from ciris_registry.snapshot import Snapshot
+from ciris_registry.cache.snapshot import Snapshot
+from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
+from ciris_registry.circuit_breaker.state_machine import BreakerState
+from ciris_registry.registration import Priority, Registration, SelectionStrategy
+from ciris_registry.selection.candidates import Request, Tier, Walk, walk
 
 NOW = 1_000_000
 TURNS = SelectionStrategy.ROUND_ROBIN

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ciris_registry import CircuitBreakerConfig, CircuitState
-from ciris_registry.breaker_rules import BreakerState
-from ciris_registry.own_streak import OwnStreak
-from ciris_registry.snapshot import admit_alike
+from ciris_registry.cache.snapshot import admit_alike
+from ciris_registry.circuit_breaker.local_streak import OwnStreak
+from ciris_registry.circuit_breaker.state_machine import BreakerState
 
 DECISIVE: dict[str, Any] = {
     "state": CircuitState.OPEN,

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ciris_registry.breaker_words import Verdict
+from ciris_registry.circuit_breaker.states import Verdict
 from ciris_registry.errors import StoreUnavailableError, UncertainWriteError
-from ciris_registry.link import Link
 from ciris_registry.settings import RegistrySettings
-from ciris_registry.successes import AT_ONCE, Successes
+from ciris_registry.shared_breaker.success_batches import AT_ONCE, Successes
+from ciris_registry.store.connection.connectivity import Link
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
 
-    from ciris_registry.replies import Tally
+    from ciris_registry.store.replies import Tally
 
 KEY = ("llm", "shared")
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
+from ciris_registry.cache.watcher import Tail
 from ciris_registry.errors import DamagedStateError, StoreError, StoreUnavailableError
-from ciris_registry.event_reader import EventReader
 from ciris_registry.settings import REPLY_TIMEOUT
-from ciris_registry.tail import Tail
+from ciris_registry.store.events import EventReader
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ciris_registry.time_limit import TimeLimits
+from ciris_registry.timeouts import TimeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

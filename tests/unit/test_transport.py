@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ciris_registry import RegistrySettings, ServiceRegistry
 from ciris_registry.errors import NotLetInError, StoreError, StoreUnavailableError
-from ciris_registry.transport import Transport
+from ciris_registry.store.connection.transport import Transport
 
 
 async def nothing() -> None:

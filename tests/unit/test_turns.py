@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ciris_registry.turns import (
+from ciris_registry.selection.weighting import (
     least_loaded,
     least_loaded_first,
     rotated,

@@ -1,0 +1,18 @@
+"""cache."""
+
+from ciris_registry.cache.desired_state import Membership
+from ciris_registry.cache.replica import Mirror
+from ciris_registry.cache.single_flight import SharedSync
+from ciris_registry.cache.snapshot import Snapshot
+from ciris_registry.cache.subscription import BLOCK, EventFeed
+from ciris_registry.cache.watcher import Tail
+
+__all__ = [
+    "BLOCK",
+    "EventFeed",
+    "Membership",
+    "Mirror",
+    "SharedSync",
+    "Snapshot",
+    "Tail",
+]

@@ -1,0 +1,229 @@
+"""What this process has registered: desired state, which Redis is made to agree with.
+
+Owns the leases: registering, renewing, and registering again what Redis turns out to have lost.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from ciris_registry.circuit_breaker import Verdict
+from ciris_registry.errors import StoreError, StoreUnavailableError
+from ciris_registry.store import host_name, remembered
+from ciris_registry.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from ciris_registry.cache.snapshot import Snapshot
+    from ciris_registry.circuit_breaker import CircuitBreakerConfig
+    from ciris_registry.registration import Registration
+    from ciris_registry.settings import RegistrySettings
+    from ciris_registry.store import BreakerReply, Store
+
+_log = logging.getLogger(__name__)
+
+
+class Wanted(NamedTuple):
+    """A registration of this process, and the breaker settings that it named, if it did."""
+
+    registration: Registration
+    config: CircuitBreakerConfig | None
+
+
+class Membership:
+    """The registrations of one process."""
+
+    def __init__(self, settings: RegistrySettings) -> None:
+        self.departed = False
+        self._default = settings.breaker
+        self._half_lease = settings.lease / 2
+        self._renewed_at = -math.inf
+        self._wanted: dict[str, dict[str, Wanted]] = {}
+        self._own: dict[str, dict[str, Registration]] = {}
+        self._announced: set[str] = set()
+        self._warned: set[tuple[str, str]] = set()
+
+    def note_renewal(self) -> None:
+        """Every lease of this process has just been renewed."""
+        self._renewed_at = time.monotonic()
+
+    def may_bury(self) -> bool:
+        """Whether Redis was there within half a lease, so that others could renew theirs too.
+
+        Otherwise it is not for this process to call anybody dead before its next heartbeat.
+        """
+        return time.monotonic() - self._renewed_at < self._half_lease
+
+    def was_cut_off(self) -> bool:
+        """Whether this process has renewed its leases before, but not within half a lease."""
+        return self._renewed_at > -math.inf and not self.may_bury()
+
+    def own(self, service_type: str) -> dict[str, Registration]:
+        """This process's registrations of a service type, by id; the dict stays the same one."""
+        return self._own.setdefault(service_type, {})
+
+    def all(self) -> Iterator[Registration]:
+        """Every registration of this process."""
+        for registrations in self._own.values():
+            yield from registrations.values()
+
+    def add(self, registration: Registration, config: CircuitBreakerConfig | None) -> None:
+        """Want a registration."""
+        service_type = registration.service_type
+        self.own(service_type)[registration.id] = registration
+        wanted = self._wanted.setdefault(service_type, {})
+        wanted[registration.id] = Wanted(registration, config)
+
+    def remove(self, registration: Registration) -> None:
+        """Want it no longer."""
+        self.own(registration.service_type).pop(registration.id, None)
+        self._wanted.get(registration.service_type, {}).pop(registration.id, None)
+        self._warned.discard((registration.service_type, registration.id))
+
+    def config_for(self, service_type: str, name: str) -> tuple[CircuitBreakerConfig, bool]:
+        """The settings that this process would give a breaker, and whether it was told them."""
+        for registration, config in self._wanted.get(service_type, {}).values():
+            if registration.name == name and config is not None:
+                return config, True
+        return self._default, False
+
+    async def write(self, store: Store, registration: Registration) -> None:
+        """Make Redis agree with one registration, and warn of whose settings it changed."""
+        wanted = self._wanted.get(registration.service_type, {}).get(registration.id)
+        if wanted is None:
+            return
+        await self.announce(store, [registration.service_type])
+        answer = await store.registrations.register(registration)
+        if self._renewed_at == -math.inf:
+            self.note_renewal()
+        config, explicit = self.config_for(registration.service_type, registration.name)
+        if explicit and wanted.config is None:
+            explicit = False
+        settled = await store.breakers.configure(
+            registration.service_type, registration.name, wanted.config or config, explicit=explicit
+        )
+        if answer.word == "changed" and answer.before_by != store.process:
+            self._warn(registration, f"changed {_listed(answer.before)}, set by {answer.before_by}")
+        elif settled.verdict is Verdict.CHANGED:
+            self._warn(registration, "changed the settings of its breaker")
+
+    async def configure(self, store: Store, service_type: str, name: str) -> BreakerReply:
+        """Give a breaker that Redis does not have the settings that this process knows."""
+        await self.announce(store, [service_type])
+        config, _ = self.config_for(service_type, name)
+        # If somebody was faster, these settings are not the newest ones.
+        return await store.breakers.configure(service_type, name, config, explicit=False)
+
+    async def announce(
+        self, store: Store, service_types: Sequence[str], *, again: bool = False
+    ) -> None:
+        """Say who this process is and what it uses, where that is news, or ``again``."""
+        if again or not self._announced.issuperset(service_types):
+            self._announced.update(service_types)
+            await store.processes.renew(host_name(), os.getpid(), __version__, service_types)
+
+    async def rewrite(self, store: Store, known: Snapshot, ids: Iterable[str]) -> None:
+        """Register again what Redis has lost, as it was last ``known``.
+
+        Whoever comes back overrules nobody: this process's own settings may be older ones.
+        """
+        service_type = known.service_type
+        shared = {one.id: one for one in known.registrations}
+        for registration_id in ids:
+            mine = self.own(service_type).get(registration_id)
+            if mine is not None:
+                await self.announce(store, [service_type])
+                await store.registrations.register(
+                    _writable(shared.get(mine.id), mine), rejoin=True
+                )
+                await self.configure(store, service_type, mine.name)
+
+    async def depart(self, store: Store, service_types: Iterable[str]) -> None:
+        """Leave the fleet: what this process holds there is free now, not when its lease ends."""
+        self.departed = True
+        if self.was_cut_off():
+            return  # Redis is away, and the lease is over before it is back
+        for service_type in service_types:
+            try:
+                await store.processes.leave(service_type)
+            except StoreUnavailableError:
+                raise
+            except StoreError as error:
+                _log.warning("what %s holds ends with its lease: %s", store.process, error)
+
+    async def recover(self, store: Store, before: Snapshot, now: int) -> None:
+        """Redis has lost a service type: register anew, put back what the breakers were.
+
+        ``now`` is the time of the server that had it, as far as this process can tell.
+        """
+        service_type = before.service_type
+        self._announced.clear()
+        _log.warning(
+            "Redis has lost service type %s; this process registers again",
+            service_type,
+            extra={"service_type": service_type},
+        )
+        own = self.own(service_type)
+        names = {one.name for one in own.values()}
+        for name, breaker in before.breakers.items():
+            decided = breaker.decided_at or breaker.cooldown_until
+            # The default is what a breaker reads as whose settings are unknown.
+            if decided or (name in names and breaker.config is not self._default):
+                await store.breakers.configure(service_type, name, breaker.config, explicit=False)
+            if decided:
+                await store.breakers.restore(service_type, name, remembered(breaker), now)
+        await self.rewrite(store, before, list(own))
+
+    def notice(self, snapshot: Snapshot) -> None:
+        """Warn, once, of registrations of this process that another one has changed."""
+        own = self._own.get(snapshot.service_type)
+        if not own:
+            return
+        for shared in snapshot.registrations:
+            mine = own.get(shared.id)
+            if mine is not None and shared.registered_by and not _same(mine, shared):
+                self._warn(mine, f"was changed by {shared.registered_by}")
+
+    def _warn(self, registration: Registration, what: str) -> None:
+        key = (registration.service_type, registration.id)
+        if key not in self._warned:
+            self._warned.add(key)
+            _log.warning(
+                "registration %s of %s has conflicting settings: %s; the newest ones win",
+                registration.id,
+                registration.service_type,
+                what,
+                extra={"service_type": key[0], "registration": key[1]},
+            )
+
+
+def _writable(shared: Registration | None, mine: Registration) -> Registration:
+    """The registration as the fleet had it; this process's own where that cannot be written."""
+    if shared is None:
+        return mine
+    try:
+        shared.fields()
+    except ValueError:
+        return mine  # somebody wrote what JSON cannot hold
+    return shared
+
+
+def _same(mine: Registration, shared: Registration) -> bool:
+    try:
+        return mine.fields() == shared.fields()
+    except ValueError:
+        return False  # somebody wrote what JSON cannot hold
+
+
+def _listed(before: str) -> str:
+    try:
+        fields: Mapping[str, str] = json.loads(before)
+    except ValueError:
+        return before
+    return ", ".join(f"{name} (was {value})" for name, value in fields.items())

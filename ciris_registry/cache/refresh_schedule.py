@@ -1,0 +1,113 @@
+"""When a service type is read anew in the background, and which ones are left alone for a moment.
+
+Where much is registered at once, all of it is read a few times, not each time; and what cannot be
+read does not keep the others from being followed. It refuses to know why something is read anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING, Final
+
+from ciris_registry.errors import RegistryError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable
+
+    from ciris_registry.cache.replica import Mirror
+    from ciris_registry.store import Store
+    from ciris_registry.store.connection import Link
+    from ciris_registry.views import Views
+
+_log = logging.getLogger(__name__)
+
+REST: Final = 0.02
+_RESTS: Final = 4
+_LONGEST_REST: Final = 0.25
+"""Seconds between two times that a service type is read whole, and how many times as long as the
+last one took."""
+
+_LONGEST_SYNC: Final = 60.0
+"""Seconds that reading a service type may take while Redis goes on answering."""
+
+
+class Rereading:
+    """Reads service types anew; what is damaged it puts ``aside`` for so many seconds."""
+
+    def __init__(self, link: Link, views: Views, aside: float) -> None:
+        self._link = link
+        self._views = views
+        self._seconds_aside = aside
+        self._due: dict[str, float] = {}
+        self._rested_at: dict[str, float] = {}
+        self._aside: dict[str, float] = {}
+        self._damaged: set[str] = set()
+
+    @property
+    def next_at(self) -> float:
+        """The monotonic time at which the next service type is due; infinite if none is."""
+        return min((*self._due.values(), *self._aside.values()), default=math.inf)
+
+    @property
+    def any_aside(self) -> bool:
+        """Whether any service type is put aside."""
+        return bool(self._aside)
+
+    def is_aside(self, kind: str) -> bool:
+        """Whether a service type is put aside."""
+        return kind in self._aside
+
+    def is_wanted(self, kind: str) -> bool:
+        """Whether there is more to a service type than was followed."""
+        return kind in self._due
+
+    def want(self, kind: str) -> None:
+        """There is more to a service type than could be followed: read it as soon as it may be."""
+        self._due.setdefault(kind, self._rested_at.get(kind, 0.0))
+
+    def is_due(self, mirror: Mirror) -> bool:
+        """Whether a service type has to be read anew now; it is not put aside any longer then."""
+        kind = mirror.service_type
+        if kind in self._aside:
+            if time.monotonic() < self._aside[kind]:
+                return False
+            del self._aside[kind]
+            return True
+        due = self._due.get(kind)
+        return not mirror.place or (due is not None and time.monotonic() >= due)
+
+    async def promptly(self, store: Store, kind: str) -> None:
+        """Read a service type anew; a doubt ends that."""
+        sync = self._views.shared_sync(kind).sync(store)
+        await self._read(kind, self._link.promptly(sync, _LONGEST_SYNC))
+
+    async def surely(self, store: Store, kind: str) -> None:
+        """Read a service type anew and whole, in spite of any doubt."""
+        await self._read(kind, self._views.shared_sync(kind).reload(store))
+
+    def put_aside(self, kind: str, error: RegistryError) -> None:
+        """Leave a service type alone for a moment, so that the others are followed."""
+        self._due.pop(kind, None)
+        self._aside[kind] = time.monotonic() + self._seconds_aside
+        if kind not in self._damaged:
+            self._damaged.add(kind)
+            _log.warning("service type %s cannot be followed: %s", kind, error)
+
+    def followed(self, kinds: Iterable[str]) -> None:
+        """These could be followed: whatever damage is found next is told again."""
+        self._damaged.difference_update(kinds)
+
+    async def _read(self, kind: str, work: Coroutine[object, object, object]) -> None:
+        began = time.monotonic()
+        try:
+            await work
+        except StoreUnavailableError:
+            raise
+        except RegistryError as error:
+            self.put_aside(kind, error)
+            return
+        self._due.pop(kind, None)
+        now = time.monotonic()
+        self._rested_at[kind] = now + min(_LONGEST_REST, max(REST, _RESTS * (now - began)))

@@ -1,0 +1,68 @@
+"""Following the streams of a namespace."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ciris_registry.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ciris_registry.parts import Parts
+    from ciris_registry.store import Event, Store
+
+BLOCK: int = 1000
+"""Milliseconds for which one read waits; then service types that are new are looked for."""
+
+
+class EventFeed:
+    """An async iterator over events, from the moment at which it was made."""
+
+    def __init__(self, parts: Parts, service_type: str | None) -> None:
+        self._session = parts.session
+        self._link = parts.link
+        self._outbox = outbox = parts.outbox
+        self._only = service_type
+        self._after: dict[str, str] = {}
+        self._ready: deque[Event] = deque()
+        self._placed = False
+        # In its place among the writes: what is registered next is an event, what was is not.
+        outbox.put("the beginning of an event feed", self._place)
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._ready:
+            if self._session.closed:
+                raise StopAsyncIteration
+            try:
+                store = await self._session.store()
+                if not self._placed:
+                    await self._outbox.flush()
+                await self._look(store)
+            except StoreUnavailableError as error:
+                self._link.doubt(error)
+                await self._link.back(BLOCK / 1000)
+        return self._ready.popleft()
+
+    async def _place(self, store: Store) -> None:
+        for service_type in await self._types(store):
+            self._after[service_type] = await store.events.last(service_type)
+        self._placed = True
+
+    async def _types(self, store: Store) -> list[str]:
+        return [self._only] if self._only is not None else await store.processes.service_types()
+
+    async def _look(self, store: Store) -> None:
+        for service_type in await self._types(store):
+            self._after.setdefault(service_type, "0-0")
+        if not self._after:
+            await asyncio.sleep(BLOCK / 10_000)
+            return
+        for event in await store.events.after(self._after, BLOCK):
+            self._after[event.service_type] = event.id
+            self._ready.append(event)

@@ -1,0 +1,263 @@
+"""The guarded calls of a registry: what programs call.
+
+Owns the public signatures of ``acquire``, ``call``, ``stream`` and ``proxy``, and makes orders of
+what callers say.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from ciris_registry.calls.acquire import Acquisition
+from ciris_registry.calls.executor import Order
+from ciris_registry.calls.proxy import new_proxy
+from ciris_registry.calls.retry import repeatedly
+from ciris_registry.calls.streaming import stream
+from ciris_registry.membership import checked_policy
+from ciris_registry.selection import check_call, is_exact, key_of, request_of
+
+if TYPE_CHECKING:
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterable,
+        Awaitable,
+        Callable,
+        Mapping,
+        Sequence,
+    )
+    from enum import Enum
+
+    from ciris_registry.calls.executor import Calls
+    from ciris_registry.calls.retry import Retry
+    from ciris_registry.circuit_breaker.outcomes import Classify
+    from ciris_registry.selection import Consistency, Resolver
+
+_T = TypeVar("_T")
+_P = TypeVar("_P")
+
+_NO_MORE: Final[Mapping[str, Any]] = {}
+
+
+class GuardedCalls:
+    """Calls that choose a provider, report how it went, and go on to the next one if it failed.
+
+    How a call has ended is judged by ``classify``, then by what the provider was registered with,
+    then by the registry's, and else by the rules of ``ciris_registry.classification``. It may take
+    as long as the breaker's ``timeout_duration`` at the most; longer is a failure.
+    """
+
+    _resolver: Resolver
+    _calls: Calls
+    _exact: bool
+
+    def acquire(
+        self,
+        handler: str,
+        service_type: str | Enum,
+        required_capabilities: Sequence[str] | None = None,
+        fallback_to_global: bool = True,  # as get_service
+        *,
+        classify: Classify | None = None,
+        consistency: Consistency | None = None,
+    ) -> Acquisition:
+        """``async with`` gives an instance, and how the block ends is its outcome.
+
+        It ends normally, by ``return`` or by ``break``: a success. By an exception: what that is
+        judged to be. By cancellation, from outside or because a generator was closed: neither. A
+        block does not go on to another provider; ``call`` does. Do not ``yield`` inside it, because
+        its time goes on while others have their turn; use ``stream``.
+
+        Raises:
+            NoProviderError: On entering, that nobody can serve now.
+            CallTimeoutError: On leaving, that it took too long.
+            InvalidNameError: The handler or service type cannot be one.
+            RegistrationError: Another argument is not as described.
+        """
+        order = self._order(
+            handler, service_type, required_capabilities, fallback_to_global, consistency, classify
+        )
+        return Acquisition(self._calls, order)
+
+    async def call(
+        self,
+        handler: str,
+        service_type: str | Enum,
+        fn: Callable[..., Awaitable[_T]],
+        *args: Any,
+        required_capabilities: Sequence[str] | None = None,
+        fallback_to_global: bool = True,
+        failover: bool = True,
+        deadline: float | None = None,
+        retry: Retry | None = None,
+        classify: Classify | None = None,
+        consistency: Consistency | None = None,
+    ) -> _T:
+        """Await ``fn(instance, *args)``, with the next provider if one fails.
+
+        Args:
+            handler: Who calls.
+            service_type: What is wanted.
+            fn: Is given an instance and ``args``; what it returns is awaited, in the caller's task
+                and context.
+            args: Passed on.
+            required_capabilities: What the provider must be able to do.
+            fallback_to_global: Whether global registrations may serve.
+            failover: Whether another provider may be called after a failure or a cooldown, never
+                the same one twice. Say False for what is not safe to be done twice.
+            deadline: Seconds for all of it. No provider is blamed for running into it.
+            retry: Over again when all have failed: so many attempts in all, with growing waits at
+                random, or a tenacity policy; never before a provider may serve. What nobody is to
+                blame for is not repeated, nor, without ``failover``, what has been sent.
+            classify: What this caller says of outcomes.
+            consistency: ``exact`` asks Redis who may be called, ``cached`` goes by the snapshot.
+
+        Returns:
+            What ``fn`` returned; of the last provider, if all were judged to have failed by it.
+
+        Raises:
+            NoProviderError: Nobody could be called; ``retry_after`` says when to come again.
+            CallTimeoutError: The last provider took longer than its ``timeout_duration``.
+            DeadlineExceededError: ``deadline`` is over.
+            CallError: ``fn`` gave nothing that can be awaited.
+            InvalidNameError: The handler or service type cannot be one.
+            RegistrationError: Another argument is not as described.
+            Exception: What the last provider raised.
+        """
+        order = self._order(
+            handler,
+            service_type,
+            required_capabilities,
+            fallback_to_global,
+            consistency,
+            classify,
+            failover=failover,
+        )
+        value: _T
+        if deadline is None and retry is None:
+            value = (await self._calls.call(order, fn, args, _NO_MORE)).result()
+        else:
+            value = await self._call(order, deadline, retry, fn, args, _NO_MORE)
+        return value
+
+    def stream(
+        self,
+        handler: str,
+        service_type: str | Enum,
+        fn: Callable[..., AsyncIterable[_T] | Awaitable[AsyncIterable[_T]]],
+        *args: Any,
+        required_capabilities: Sequence[str] | None = None,
+        fallback_to_global: bool = True,
+        failover: bool = True,
+        classify: Classify | None = None,
+        consistency: Consistency | None = None,
+    ) -> AsyncGenerator[_T, None]:
+        """``async for`` over what ``fn(instance, *args)`` gives; as ``call`` otherwise.
+
+        Another provider is called only until the first item has come. Each item may take as long
+        as the breaker's ``timeout_duration``. A stream that breaks off is a failure, one that its
+        consumer leaves is neither.
+
+        Raises:
+            NoProviderError: Nobody could be called.
+            CallTimeoutError: An item took too long.
+            CallError: ``fn`` gave nothing that can be iterated over.
+            Exception: What the provider raised.
+        """
+        order = self._order(
+            handler,
+            service_type,
+            required_capabilities,
+            fallback_to_global,
+            consistency,
+            classify,
+            failover=failover,
+        )
+        return stream(self._calls, order, fn, args, _NO_MORE)
+
+    def proxy(
+        self,
+        protocol: Callable[..., _P],  # mypy takes no Protocol for a type[…]
+        *,
+        handler: str,
+        service_type: str | Enum,
+        required_capabilities: Sequence[str] | None = None,
+        fallback_to_global: bool = True,
+        failover: bool = True,
+        deadline: float | None = None,
+        retry: Retry | None = None,
+        classify: Classify | None = None,
+        consistency: Consistency | None = None,
+    ) -> _P:
+        """An object whose methods are guarded calls: to be passed where the client was.
+
+        ``protocol`` is a ``Protocol`` or the class of the client; its ``async`` methods become
+        ``call``, and those that give an asynchronous iterator ``stream``. The other arguments are
+        theirs. ``deadline`` and ``retry`` are for calls only.
+
+        Raises:
+            ProxyError: ``protocol`` is no class; later, on asking for what is not asynchronous.
+            InvalidNameError: The handler or service type cannot be one.
+            RegistrationError: Another argument is not as described.
+        """
+        order = partial(
+            self._order,
+            handler,
+            service_type,
+            required_capabilities,
+            fallback_to_global,
+            consistency,
+            classify,
+            failover=failover,
+        )
+        order()  # complain now
+        check_call(deadline, retry)
+
+        def call(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+            return self._call(order(), deadline, retry, fn, args, kwargs)
+
+        def streamed(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+            return stream(self._calls, order(), fn, args, kwargs)
+
+        made: _P = new_proxy(protocol, call, streamed)
+        return made
+
+    async def _call(
+        self,
+        order: Order,
+        deadline: float | None,
+        retry: Retry | None,
+        fn: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Any:  # what fn returned
+        if deadline is None and retry is None:
+            return (await self._calls.call(order, fn, args, kwargs)).result()
+        check_call(deadline, retry)
+        return await repeatedly(
+            lambda: self._calls.call(order, fn, args, kwargs),
+            lambda: self._resolver.soonest(order.request),
+            retry,
+            deadline,
+        )
+
+    def _order(
+        self,
+        handler: str,
+        service_type: str | Enum,
+        required_capabilities: Sequence[str] | None,
+        fallback_to_global: bool,
+        consistency: Consistency | None,
+        classify: Classify | None,
+        *,
+        failover: bool = True,
+    ) -> Order:
+        exact = self._exact if consistency is None else is_exact(consistency)
+        if classify is not None:
+            checked_policy(classify)
+        key = key_of(handler, service_type, required_capabilities, fallback_to_global)
+        plan = self._resolver.planned(key)
+        if plan is not None:
+            return Order(plan.request, key, plan, exact, failover, classify)
+        request = request_of(handler, service_type, required_capabilities, fallback_to_global)
+        return Order(request, key, None, exact, failover, classify)

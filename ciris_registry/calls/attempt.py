@@ -1,0 +1,168 @@
+"""One use of one provider: judged by how it ended, and settled once.
+
+Owns what an outcome means to the breaker. It refuses to choose providers, to limit time and to
+repeat anything; and whatever happens to the report of an outcome, the caller gets its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Final
+
+from ciris_registry.circuit_breaker.outcomes import IGNORED, SUCCESS
+from ciris_registry.errors import CallTimeoutError, RegistryError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from ciris_registry.breaker_parts import BreakerParts
+    from ciris_registry.circuit_breaker.outcomes import Classifier, Classify, Judgement
+    from ciris_registry.selection import Admitted, Slots
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_ERROR: Final = 200
+"""Characters of an error that are shown."""
+
+
+class Guard:
+    """Begins the uses of one process."""
+
+    def __init__(self, classifier: Classifier, slots: Slots, breaker_parts: BreakerParts) -> None:
+        self.classifier = classifier
+        self.outcomes = breaker_parts.outcomes
+        self.admissions = breaker_parts.admissions
+        self.cooldowns = breaker_parts.cooldowns
+        self._slots = slots
+        self._told: set[str] = set()
+
+    def use(self, admitted: Admitted, classify: Classify | None) -> Use:
+        """A use that begins now; ``classify`` is what its caller says of outcomes."""
+        return Use(self, admitted, classify)
+
+    async def settle(self, admitted: Admitted, judgement: Judgement) -> None:
+        """Tell the breaker how a use has ended."""
+        shared = admitted.shared
+        permit = admitted.permit.permit if admitted.permit is not None else ""
+        # A permit is of one generation only.
+        generation = None if permit else admitted.generation
+        try:
+            if judgement.kind == "success":
+                if permit or not self.outcomes.count_success(shared, generation):
+                    await self.outcomes.report(shared, "success", permit, generation, in_order=True)
+            elif judgement.kind == "failure":
+                await self.outcomes.report(shared, "failure", permit, generation, in_order=True)
+            else:
+                if judgement.kind == "cooldown":
+                    self.cooldowns.begin(shared, judgement.seconds, judgement.reason)
+                if permit:
+                    self.admissions.give_back(shared, permit)
+        except RegistryError as error:
+            if shared.name not in self._told:
+                self._told.add(shared.name)
+                _log.warning("outcomes of %s cannot be reported: %s", shared.name, error)
+        finally:
+            # Behind the report, which may have little time left and does not wait for this.
+            self.free(admitted)
+
+    def free(self, admitted: Admitted) -> None:
+        """Its call is in flight no longer: somebody else may make one."""
+        if admitted.slot is not None:
+            self._slots.give_back(admitted.slot)
+
+
+class Use:
+    """One use, from its beginning to its end, at which one of the last five methods is called."""
+
+    __slots__ = ("_admitted", "_answered", "_classify", "_guard")
+
+    def __init__(self, guard: Guard, admitted: Admitted, classify: Classify | None) -> None:
+        self._guard = guard
+        self._admitted = admitted
+        self._classify = classify
+        self._answered = False
+        admitted.shared.in_flight += 1
+
+    async def answered(self) -> None:
+        """It goes on, but what a probe was to show is known: it goes well."""
+        if self._admitted.permit is not None:
+            probe, self._answered = self._admitted._replace(slot=None), True
+            self._admitted = self._admitted._replace(permit=None, generation=None)
+            await self._guard.settle(probe, SUCCESS)
+
+    async def raised(self, error: Exception) -> Judgement:
+        """It ended with this exception; what that was taken for."""
+        admitted, classifier = self._admitted, self._guard.classifier
+        if isinstance(error, CallTimeoutError) and error.provider != admitted.registration.name:
+            judgement = IGNORED  # of a call inside of this one
+        else:
+            with self._judging():
+                judgement = classifier.error(error, self._classify, admitted.classify)
+        if judgement.kind == "failure":
+            admitted.shared.last_error = in_words(error)
+        _log.debug(
+            "a call of %s raised %s: %s",
+            admitted.registration.name,
+            in_words(error),
+            judgement.kind,
+        )
+        await self._guard.settle(self._ended(), judgement)
+        return judgement
+
+    def counted(self) -> bool:
+        """It ended with a value that nobody judges, which is counted; else ``returned`` settles."""
+        admitted, classifier = self._admitted, self._guard.classifier
+        if (
+            admitted.permit is not None
+            or classifier.judges_values(self._classify, admitted.classify)
+            or not self._guard.outcomes.count_success(admitted.shared, admitted.generation)
+        ):
+            return False
+        self._guard.free(self._ended())
+        return True
+
+    async def returned(self, value: object) -> Judgement:
+        """It ended with this value; what that was taken for."""
+        admitted, classifier = self._admitted, self._guard.classifier
+        with self._judging():
+            judgement = classifier.value(value, self._classify, admitted.classify)
+        await self._guard.settle(self._ended(), judgement)
+        return judgement
+
+    async def succeeded(self) -> None:
+        """It ended well, with nothing to be judged."""
+        admitted = self._ended()
+        if not self._answered:
+            await self._guard.settle(admitted, SUCCESS)
+        else:
+            self._guard.free(admitted)
+
+    def abandoned(self) -> None:
+        """It ended without an outcome: cancelled, or given up by its caller."""
+        admitted = self._ended()
+        if admitted.permit is not None:
+            self._guard.admissions.give_back(admitted.shared, admitted.permit.permit)
+        self._guard.free(admitted)
+
+    @contextlib.contextmanager
+    def _judging(self) -> Generator[None]:
+        """A policy may do anything, also end the program: nothing stays taken."""
+        try:
+            yield
+        except BaseException:
+            self.abandoned()
+            raise
+
+    def _ended(self) -> Admitted:
+        """It is in flight no longer, whatever becomes of the report of its outcome."""
+        self._admitted.shared.in_flight -= 1
+        return self._admitted
+
+
+def in_words(error: BaseException) -> str:
+    """An error as it is shown, whatever the program made of its ``repr``."""
+    try:
+        return repr(error)[:_LONGEST_ERROR]
+    except Exception:  # noqa: BLE001 # the call is to be settled in any case
+        return type(error).__name__

@@ -1,0 +1,43 @@
+"""circuit_breaker."""
+
+from ciris_registry.circuit_breaker.callers import Reporters, times_of
+from ciris_registry.circuit_breaker.circuit_breaker import CircuitBreaker
+from ciris_registry.circuit_breaker.config import (
+    CircuitBreakerConfig,
+    length_of,
+    length_or_ever,
+    milliseconds,
+)
+from ciris_registry.circuit_breaker.local_streak import counted
+from ciris_registry.circuit_breaker.state_machine import BreakerState
+from ciris_registry.circuit_breaker.states import (
+    ASKED,
+    Admission,
+    CircuitState,
+    Outcome,
+    Refusal,
+    Verdict,
+)
+from ciris_registry.circuit_breaker.stats import stats_of
+from ciris_registry.circuit_breaker.window import BUCKETS, totals
+
+__all__ = [
+    "ASKED",
+    "BUCKETS",
+    "Admission",
+    "BreakerState",
+    "CircuitBreaker",
+    "CircuitBreakerConfig",
+    "CircuitState",
+    "Outcome",
+    "Refusal",
+    "Reporters",
+    "Verdict",
+    "counted",
+    "length_of",
+    "length_or_ever",
+    "milliseconds",
+    "stats_of",
+    "times_of",
+    "totals",
+]

@@ -1,0 +1,149 @@
+"""The in-process circuit breaker: the rules, this process's memory and its monotonic clock."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import replace
+from typing import Any, Final
+
+from ciris_registry.circuit_breaker.config import CircuitBreakerConfig, length_of, length_or_ever
+from ciris_registry.circuit_breaker.state_machine import BreakerState
+from ciris_registry.circuit_breaker.states import ASKED, CircuitState, Outcome, Verdict
+from ciris_registry.circuit_breaker.stats import stats_of
+from ciris_registry.errors import CircuitBreakerError
+
+
+class CircuitBreaker:
+    """A circuit breaker for one process, usable without any registry.
+
+    Its methods are those of the in-process CIRIS registry, its rules those of the shared breaker:
+    reading never changes a state, an open breaker whose time has come reads as OPEN and available,
+    and in HALF_OPEN no more than ``half_open_max_calls`` probes are out at one time.
+
+    ``check_and_raise()`` asks for admission: where that is a probe, the permit is this breaker's
+    until the next outcome is recorded or ``timeout_duration`` has passed. Where a program only asks
+    ``is_available()`` and then records outcomes, those outcomes are taken for the probe's.
+
+    It knows one reporter, its own process: ``min_reporters`` changes nothing.
+
+    It is to be used from one thread, as asyncio programs do.
+    """
+
+    def __init__(self, name: str, config: CircuitBreakerConfig | None = None) -> None:
+        self.name: Final = name
+        self.config: Final = config or CircuitBreakerConfig()
+        # Nobody else reports here, so nobody else is waited for.
+        self._state = BreakerState(replace(self.config, min_reporters=1))
+        self._tokens = itertools.count()
+        self._held: list[str] = []
+        self._last_failure_time: float | None = None
+        self._asked = -1
+
+    @property
+    def state(self) -> CircuitState:
+        """The state now; an override in force counts."""
+        return self._state.shown_state(self._now())
+
+    @property
+    def failure_count(self) -> int:
+        """Failures in a row."""
+        return self._state.failure_count
+
+    @property
+    def success_count(self) -> int:
+        """Successful probes since it is HALF_OPEN."""
+        return self._state.success_count
+
+    @property
+    def last_failure_time(self) -> float | None:
+        """When the last failure that counted was recorded, in seconds of the wall clock."""
+        return self._last_failure_time
+
+    def is_available(self) -> bool:
+        """Whether a call would be admitted now. Changes no state."""
+        available = self._state.refusal(self._now()) is None
+        if available:
+            self._asked = self._state.opened_at
+        return available
+
+    def check_and_raise(self) -> None:
+        """Ask for admission.
+
+        Raises:
+            CircuitBreakerError: It is refused; ``retry_after`` is in seconds.
+        """
+        now = self._now()
+        admission = self._state.acquire(now, f"{next(self._tokens)}")
+        if admission.refusal is not None:
+            reason, retry_at = admission.refusal
+            retry_after = (retry_at - now) / 1000 if retry_at else None
+            raise CircuitBreakerError(self.name, reason, retry_after)
+        if admission.verdict is Verdict.PERMIT:
+            self._held.append(admission.permit)
+
+    def record_success(self) -> None:
+        """Record that a call succeeded."""
+        self._record("success")
+
+    def record_failure(self) -> None:
+        """Record that a call failed, which may open the breaker."""
+        if self._record("failure") is not Verdict.LATE:
+            self._last_failure_time = time.time()
+
+    def cool_down(self, seconds: float, reason: str = "") -> None:  # noqa: ARG002 # as the handle
+        """Leave the provider alone for this long; of two deadlines the later one counts.
+
+        ``reason`` is for the shared breaker's event; nobody is told of one of this process alone.
+        """
+        self._state.cool_down(self._now(), length_of(seconds))
+
+    def force_open(self, reason: str = "", duration: float | None = None) -> None:
+        """Refuse every call, for ``duration`` seconds or until ``clear_override()``."""
+        self._override("open", reason, duration)
+
+    def force_close(self, reason: str = "", duration: float | None = None) -> None:
+        """Admit every call, for ``duration`` seconds or until ``clear_override()``."""
+        self._override("closed", reason, duration)
+
+    def clear_override(self) -> None:
+        """Take a forced state away; what the breaker had decided itself stands again."""
+        self._state.set_override(self._now(), "")
+
+    def reset(self, reason: str = "") -> None:  # noqa: ARG002 # as the handle
+        """Close it and forget what it counted; the settings stay. ``reason``: see ``cool_down``."""
+        self._held.clear()
+        self._state.reset(self._now())
+
+    def get_stats(self) -> dict[str, Any]:
+        """Name, state and counters, keyed as in the in-process CIRIS registry, and what is new.
+
+        Times are seconds of the wall clock.
+        """
+        stats = stats_of(self.name, self._state, self._now())
+        override = stats["override"]
+        if override is not None and override["until"] is not None:
+            override["until"] += time.time() - time.monotonic()
+        return stats | {"last_failure_time": self.last_failure_time}
+
+    def __repr__(self) -> str:
+        return f"CircuitBreaker({self.name!r}, {self.state.value})"
+
+    def _now(self) -> int:
+        return int(time.monotonic() * 1000)
+
+    def _override(self, override: str, reason: str, duration: float | None) -> None:
+        length = length_or_ever(duration)
+        self._state.set_override(
+            self._now(), "open" if override == "open" else "closed", reason, "", length
+        )
+
+    def _record(self, outcome: Outcome) -> Verdict:
+        now = self._now()
+        permit = ""
+        while self._held and not permit:
+            held = self._held.pop(0)
+            permit = held if self._state.permits.get(held, 0) > now else ""
+        if not permit and self._asked == self._state.opened_at:
+            permit = ASKED
+        return self._state.record(now, outcome, permit)

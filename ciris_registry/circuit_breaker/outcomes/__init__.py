@@ -1,0 +1,21 @@
+"""circuit_breaker.outcomes."""
+
+from ciris_registry.circuit_breaker.outcomes.classifier import (
+    FAILURE,
+    IGNORED,
+    SUCCESS,
+    Classifier,
+    Classify,
+    Judgement,
+    cooldown,
+)
+
+__all__ = [
+    "FAILURE",
+    "IGNORED",
+    "SUCCESS",
+    "Classifier",
+    "Classify",
+    "Judgement",
+    "cooldown",
+]

@@ -1,0 +1,59 @@
+"""Whether a provider refuses because a quota is used up: money, credits or a budget, not a rate.
+
+Waiting for seconds does not help then; somebody has to pay, or a new month has to begin. Most codes
+are from OpenAI's list of error codes, ``billing_error`` is Anthropic's, ``quota_exceeded`` is
+ElevenLabs', ``exceeded_current_quota_error`` is Moonshot's. The phrases are Anthropic's, which says
+these with the code of any wrong request.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ciris_registry.circuit_breaker.outcomes.http_errors import Signs
+
+_CODES: Final = (
+    "insufficient_quota",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+    "billing_error",
+    "credit_balance_exhausted",
+    "credit_balance_too_low",
+    "exceeded_current_quota_error",
+    "insufficient_balance",
+    "insufficient_credits",
+    "organization_spend_limit_exceeded",
+    "organization_usage_limit_exceeded",
+    "payment_required",
+    "project_spend_limit_exceeded",
+    "quota_exceeded",
+)
+# Only what no other refusal says. "You exceeded your current quota" is not among them: Gemini
+# says so of a limit per minute, and OpenAI sends a code with it.
+_PHRASES: Final = (
+    "credit balance is too low",
+    "reached your specified api usage limits",
+    "reached your specified workspace api usage limits",
+)
+_REFUSALS: Final = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.TOO_MANY_REQUESTS,
+)
+
+
+def used_up(signs: Signs) -> str:
+    """The sign that a quota is used up; empty if there is none.
+
+    A phrase is the last resort, and only in a refusal: an error may quote what a user wrote.
+    """
+    for code in _CODES:
+        if code in signs.codes:
+            return code
+    if signs.status == HTTPStatus.PAYMENT_REQUIRED:
+        return "HTTP 402"
+    if signs.status in _REFUSALS:
+        return next((phrase for phrase in _PHRASES if phrase in signs.message), "")
+    return ""

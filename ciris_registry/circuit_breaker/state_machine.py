@@ -1,0 +1,313 @@
+"""When a breaker opens, probes and closes, for one process.
+
+The same rules as ``lua/lib/rules.lua`` and the scripts that use it, on the same fields, so that a
+process can go by them alone and can foresee what Redis will answer. It refuses to know a clock:
+every method is told the time, in milliseconds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Literal
+
+from ciris_registry.circuit_breaker.callers import Reporters
+from ciris_registry.circuit_breaker.config import CircuitBreakerConfig, milliseconds
+from ciris_registry.circuit_breaker.states import ASKED, Admission, CircuitState, Refusal, Verdict
+from ciris_registry.circuit_breaker.window import Bucket, beginning, count, empty
+
+if TYPE_CHECKING:
+    from ciris_registry.circuit_breaker.local_streak import OwnStreak
+    from ciris_registry.circuit_breaker.states import Outcome
+
+HINTS_APART: Final = 1000
+"""Followers are told of a running streak at most this often, in milliseconds."""
+
+
+@dataclass(slots=True)
+class BreakerState:
+    """A breaker's settings, state and counters; times are milliseconds of one clock.
+
+    ``own`` is what this process knows of its own calls alone, and nobody else's.
+    """
+
+    config: CircuitBreakerConfig
+    state: CircuitState = CircuitState.CLOSED
+    generation: int = 0
+    failure_count: int = 0
+    success_count: int = 0
+    openings: int = 0
+    opened_at: int = 0
+    retry_at: int = 0
+    decided_at: int = 0
+    last_failure_at: int = 0
+    streak_from: int = 0
+    warned_at: int = 0
+    cooldown_until: int = 0
+    override: Literal["", "open", "closed"] = ""
+    override_until: int = 0
+    override_reason: str = ""
+    override_by: str = ""
+    total_successes: int = 0
+    total_failures: int = 0
+    buckets: list[Bucket] = field(default_factory=empty)
+    permits: dict[str, int] = field(default_factory=dict[str, int])
+    reporters: Reporters = field(default_factory=Reporters)
+    own: OwnStreak | None = None
+
+    def copy(self) -> BreakerState:
+        """An independent copy."""
+        return replace(
+            self,
+            buckets=list(self.buckets),
+            permits=dict(self.permits),
+            reporters=self.reporters.copy(),
+        )
+
+    def override_in_force(self, now: int) -> Literal["", "open", "closed"]:
+        """The operator's word, while it stands."""
+        stands = self.override_until == 0 or now < self.override_until
+        return self.override if stands else ""
+
+    def shown_state(self, now: int) -> CircuitState:
+        """The state as callers feel it, wherever they are: an override in force counts."""
+        override = self.override_in_force(now)
+        return CircuitState(override) if override else self.state
+
+    def is_open_here(self, now: int) -> bool:
+        """Whether it is open in this process only: it is closed for all others."""
+        open_here = self.own is not None and self.own.until > 0
+        return open_here and self.state is CircuitState.CLOSED and not self.override_in_force(now)
+
+    def refusal(self, now: int) -> Refusal | None:
+        """Why admission would be refused now; None if it would not. Changes nothing."""
+        override = self.override_in_force(now)
+        if override == "open":
+            return Refusal("forced_open", self.override_until)
+        if self.cooldown_until > now:
+            return Refusal("cooling_down", self.cooldown_until)
+        if override == "closed" or self.state is CircuitState.CLOSED:
+            until = self.own.refused_until(now) if self.own is not None and not override else 0
+            return Refusal("open_here", until) if until else None
+        if self.state is CircuitState.OPEN and now < self.retry_at:
+            return Refusal("open", self.retry_at)
+        out = [deadline for deadline in self.permits.values() if deadline > now]
+        if len(out) >= self.config.half_open_max_calls:
+            return Refusal("half_open", min(out))
+        return None
+
+    def changes_at(self, now: int) -> int:
+        """The next moment at which time alone changes who is admitted; 0 if there is none."""
+        times = [self.override_until, self.cooldown_until, self.retry_at, *self.permits.values()]
+        if self.own is not None:
+            times += (self.own.until, self.own.trial_until)
+        return min((time for time in times if time > now), default=0)
+
+    def needs_permit(self, now: int) -> bool:
+        """Whether a call that is not refused would be a probe."""
+        tried = self.state is not CircuitState.CLOSED or self.is_open_here(now)
+        return tried and not self.override_in_force(now)
+
+    def acquire(self, now: int, permit: str) -> Admission:
+        """Ask for admission; a probe gets ``permit``, as long as ``timeout_duration``."""
+        refusal = self.refusal(now)
+        if refusal is None or refusal.reason == "half_open":
+            out = self.permits.get(permit, 0)
+            if out > now:
+                return Admission(Verdict.PERMIT, None, permit, out)
+        if refusal is not None:
+            return Admission(Verdict.REFUSED, refusal)
+        if not self.needs_permit(now):
+            return Admission(Verdict.ADMITTED)
+        deadline = now + milliseconds(self.config.timeout_duration)
+        if self.own is not None and self.state is CircuitState.CLOSED:
+            self.own = self.own.trying(permit, deadline)
+            return Admission(Verdict.PERMIT, None, permit, deadline)
+        self.permits = {held: end for held, end in self.permits.items() if end > now}
+        self.permits[permit] = deadline
+        if self.state is CircuitState.OPEN:
+            self._decide(CircuitState.HALF_OPEN, now)
+        return Admission(Verdict.PERMIT, None, permit, deadline)
+
+    def record(
+        self,
+        now: int,
+        outcome: Outcome,
+        permit: str = "",
+        generation: int | None = None,
+        *,
+        successes: int = 0,
+        age: int = 0,
+        by: str = "",
+    ) -> Verdict:
+        """Count one outcome; the verdict says whether this very report made a transition.
+
+        ``by`` is the process that reports; ``successes`` come before it that nobody has reported
+        yet, as ``tally`` takes them.
+        """
+        before = self.tally(now, successes, age, generation, by) if successes else Verdict.LATE
+        opened = before is Verdict.OPENED
+        holds = permit not in {"", ASKED}
+        stands = not self.override_in_force(now)
+        current = stands and generation in {None, self.generation}
+        probe = False
+        if holds:
+            valid = self.permits.pop(permit, 0) > now
+            probe = current and valid and self.state is CircuitState.HALF_OPEN
+        elif permit == ASKED and current and self.state is not CircuitState.CLOSED:
+            probe = self.refusal(now) is None
+        counted = not holds and current and self.state is CircuitState.CLOSED
+        if outcome == "returned" and not opened:
+            return Verdict.COUNTED if probe else Verdict.LATE
+        self.total_failures += outcome == "failure"
+        self.total_successes += outcome == "success"
+        if not probe and not counted:
+            return Verdict.OPENED if opened else Verdict.LATE
+        failed = outcome == "failure"
+        if failed:
+            self.streak_from = self.streak_from if self.failure_count else now
+            self.failure_count += 1
+            self.last_failure_at = now
+        if probe:
+            return self._probed(now, failed=failed)
+        return self._failed(now, by) if failed else self._succeeded(now, 1, now, by)
+
+    def tally(
+        self, now: int, successes: int, age: int = 0, generation: int | None = None, by: str = ""
+    ) -> Verdict:
+        """Count successes of calls without a permit, the newest ``age`` milliseconds ago."""
+        self.total_successes += successes
+        current = not self.override_in_force(now) and generation in {None, self.generation}
+        if not current or self.state is not CircuitState.CLOSED:
+            return Verdict.LATE
+        return self._succeeded(now, successes, now - age, by)
+
+    def set_override(
+        self,
+        now: int,
+        override: Literal["", "open", "closed"],
+        reason: str = "",
+        by: str = "",
+        duration: int = 0,
+    ) -> Verdict:
+        """Put an operator's word over the breaker, or take it away (``""``)."""
+        if not override and not self.override:
+            return Verdict.UNCHANGED
+        self.override = override
+        self.override_reason = reason if override else ""
+        self.override_by = by if override else ""
+        self.override_until = now + duration if override and duration else 0
+        self.generation += 1
+        self.decided_at = now
+        self.permits.clear()
+        return Verdict.CHANGED
+
+    def reset(self, now: int) -> Verdict:
+        """Close it and forget what it counted, its cooldown and its override."""
+        self._close(now)
+        self.cooldown_until = 0
+        self.override = ""
+        self.override_reason = self.override_by = ""
+        self.override_until = 0
+        return Verdict.CHANGED
+
+    def cool_down(self, now: int, duration: int) -> Verdict:
+        """Leave the provider alone; of two deadlines the later one counts."""
+        deadline = now + duration
+        if deadline <= self.cooldown_until or deadline <= now:
+            return Verdict.UNCHANGED
+        self.cooldown_until = deadline
+        return Verdict.CHANGED
+
+    def forget_window(self) -> None:
+        """An empty window; of who has failed, only those in the running streak are remembered."""
+        self.buckets = empty()
+        self.reporters.forget(self.streak_from if self.failure_count else math.inf)
+
+    def _decide(self, state: CircuitState, now: int) -> None:
+        self.state = state
+        self.generation += 1
+        self.success_count = 0
+        self.decided_at = now
+
+    def _open(self, now: int) -> None:
+        config = self.config
+        first = milliseconds(config.recovery_timeout)
+        longest = max(milliseconds(config.max_recovery_timeout), first)
+        try:
+            wait = min(first * config.backoff_multiplier**self.openings, longest)
+        except OverflowError:
+            wait = longest
+        self._decide(CircuitState.OPEN, now)
+        self.openings += 1
+        self.opened_at = now
+        self.retry_at = now + int(wait)
+        self.permits.clear()
+
+    def _close(self, now: int) -> None:
+        self._decide(CircuitState.CLOSED, now)
+        self.failure_count = self.streak_from = self.openings = self.retry_at = 0
+        self.permits.clear()
+        self.forget_window()
+
+    def _probed(self, now: int, *, failed: bool) -> Verdict:
+        if self.state is CircuitState.OPEN:
+            self._decide(CircuitState.HALF_OPEN, now)
+        if failed:
+            self._open(now)
+            return Verdict.OPENED
+        self.success_count += 1
+        if self.success_count >= self.config.success_threshold:
+            self._close(now)
+            return Verdict.CLOSED
+        return Verdict.COUNTED
+
+    def _succeeded(self, now: int, successes: int, newest: int, by: str) -> Verdict:
+        """In the midst of the streak, a success leaves what surely came after it: one failure."""
+        if self.failure_count and newest >= self.last_failure_at:
+            self.failure_count = self.streak_from = 0
+        elif self.failure_count and newest > self.streak_from:
+            self.failure_count, self.streak_from = 1, self.last_failure_at
+        return self._called(now, successes, 0, by)
+
+    def _failed(self, now: int, by: str) -> Verdict:
+        """Note when followers are told that a streak runs, which only the shared breaker does."""
+        verdict = self._called(now, 1, 1, by)
+        long = self.failure_count >= math.ceil(self.config.failure_threshold / 2)
+        if verdict is Verdict.COUNTED and long and abs(now - self.warned_at) >= HINTS_APART:
+            self.warned_at = now
+        return verdict
+
+    def _called(self, now: int, calls: int, failures: int, by: str) -> Verdict:
+        self._note(now, by, failed=failures > 0)
+        length = milliseconds(self.config.window)
+        calls, failures = count(self.buckets, now, length, calls, failures)
+        rate = self.config.failure_rate_threshold
+        sick = (
+            rate is not None
+            and failures > 0
+            and calls >= self.config.minimum_calls
+            and failures / calls >= rate
+        )
+        long = self.failure_count >= self.config.failure_threshold
+        if (long and self._many_failed_in_a_row()) or (sick and self._many_are_failing(now)):
+            self._open(now)
+            return Verdict.OPENED
+        return Verdict.COUNTED
+
+    def _note(self, now: int, by: str, *, failed: bool) -> None:
+        """Who called, as long as the window or the running streak needs it."""
+        needed = now - milliseconds(self.config.window)
+        if self.failure_count:
+            needed = min(needed, self.streak_from)
+        self.reporters.note(now, by, failed=failed, needed=needed)
+
+    def _many_failed_in_a_row(self) -> bool:
+        least = self.config.min_reporters
+        return least <= 1 or self.reporters.failing(self.streak_from) >= least
+
+    def _many_are_failing(self, now: int) -> bool:
+        """Within the window; two, where two or more are calling."""
+        since = beginning(now, milliseconds(self.config.window))
+        least = max(self.config.min_reporters, 2 if self.reporters.calling(since) > 1 else 1)
+        return least <= 1 or self.reporters.failing(since) >= least

@@ -1,0 +1,20 @@
+"""membership."""
+
+from ciris_registry.membership.api import Registering
+from ciris_registry.membership.bindings import Binding, Bindings
+from ciris_registry.membership.heartbeat import Heartbeat
+from ciris_registry.membership.naming import Naming
+from ciris_registry.membership.readiness import Readiness
+from ciris_registry.membership.registrar import Registrar
+from ciris_registry.membership.registration_request import checked_policy
+
+__all__ = [
+    "Binding",
+    "Bindings",
+    "Heartbeat",
+    "Naming",
+    "Readiness",
+    "Registering",
+    "Registrar",
+    "checked_policy",
+]

@@ -1,0 +1,128 @@
+"""Registering and leaving: seen here on the very next line, written to Redis in order."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from ciris_registry.membership.bindings import Bindings
+from ciris_registry.membership.naming import Namer, Naming
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ciris_registry.cache import Membership
+    from ciris_registry.membership.registration_request import Offer, Terms
+    from ciris_registry.registration import Registration
+    from ciris_registry.store import Outbox, Store
+    from ciris_registry.views import Views
+
+_log = logging.getLogger(__name__)
+
+_UNWRITTEN: Final = 2.0**52
+"""The order of registrations that Redis has not given one yet: behind all others."""
+
+
+class Registrar:
+    """Keeps names, bindings, wanted registrations and what is known here in step."""
+
+    def __init__(
+        self, naming: Naming, outbox: Outbox, membership: Membership, views: Views
+    ) -> None:
+        self.bindings = Bindings()
+        self.on_change: Callable[[], None] = lambda: None
+        self._namer = Namer(naming)
+        self._outbox = outbox
+        self._membership = membership
+        self._views = views
+        self._registered = 0
+
+    def register(self, scope: str, service_type: str, offer: Offer, terms: Terms) -> str:
+        """Register an offer under a handler, ``*`` or globally; the provider's name."""
+        self._views.parts.session.check_open()
+        binding = offer.binding()
+        name, warning = self._namer.name(
+            service_type, binding.subject(), offer.name, binding.subject
+        )
+        if warning:
+            _log.warning(warning)
+        self._registered += 1
+        registration = terms.registration(service_type, name, scope, _UNWRITTEN + self._registered)
+        binding.on_death = partial(self.bindings.note_death, service_type, registration.id)
+        self.bindings.bind(registration, binding)
+        self._membership.add(registration, terms.config)
+        mirror = self._views.mirror(service_type)
+        mirror.change(mirror.snapshot.with_registration(registration))
+        self._compare_strategy(registration)
+
+        async def write(store: Store) -> None:
+            await self._membership.write(store, registration)
+            mirror.expire()
+
+        self._outbox.put(f"the registration of {service_type} {registration.id}", write, owed=True)
+        self.on_change()
+        return name
+
+    def bind(self, word: str, offer: Offer) -> None:
+        """Bind the providers of a name or service type that others registered."""
+        self.bindings.bind_word(word, offer.binding())
+        self.on_change()
+
+    def leave(self, name: str) -> bool:
+        """Take back what this process has registered of a provider; whether there was any."""
+        leaving = [one for one in self._membership.all() if one.name == name]
+        for registration in leaving:
+            self._leave(registration)
+        return bool(leaving)
+
+    def leave_all(self) -> None:
+        """Take back all registrations of this process."""
+        for registration in list(self._membership.all()):
+            self._leave(registration)
+
+    def tidy(self) -> None:
+        """Leave the registrations whose weakly held instances have died."""
+        for service_type, registration_id in self.bindings.take_dead():
+            registration = self._membership.own(service_type).get(registration_id)
+            if registration is not None:
+                self._leave(registration)
+
+    def _compare_strategy(self, registration: Registration) -> None:
+        """A group has one strategy, its first member's: say so to the one that differs."""
+        kind, scope, group = (
+            registration.service_type,
+            registration.scope,
+            registration.priority_group,
+        )
+        for first in self._views.mirror(kind).snapshot.registrations:
+            if (first.scope, first.priority_group) == (scope, group):
+                if first.strategy is not registration.strategy:
+                    _log.warning(
+                        "%s of %s asks for %s, but group %s of %s goes by its first member, %s: %s",
+                        registration.name,
+                        kind,
+                        registration.strategy.value,
+                        group,
+                        scope or "the global registrations",
+                        first.name,
+                        first.strategy.value,
+                    )
+                return
+
+    def _leave(self, registration: Registration) -> None:
+        service_type = registration.service_type
+        self._membership.remove(registration)
+        self.bindings.unbind(service_type, registration.id)
+        others = self._membership.own(service_type).values()
+        if not any(one.name == registration.name for one in others):
+            self._namer.release(service_type, registration.name)
+        mirror = self._views.mirror(service_type)
+        process = self._views.parts.session.process
+        mirror.change(mirror.snapshot.left_by(process, registration.id))
+
+        async def write(store: Store) -> None:
+            await store.registrations.unregister(registration)
+            mirror.expire()
+
+        self._outbox.put(f"leaving {service_type} {registration.id}", write, owed=True)

@@ -1,0 +1,135 @@
+"""What a program offers when it registers: checked completely before anything happens."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from ciris_registry.circuit_breaker import CircuitBreakerConfig
+from ciris_registry.errors import RegistrationError
+from ciris_registry.membership.bindings import Binding
+from ciris_registry.registration import (
+    Priority,
+    Registration,
+    SelectionStrategy,
+    checked_capabilities,
+    checked_group,
+    checked_max_in_flight,
+    checked_metadata,
+    checked_weight,
+    member_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ciris_registry.circuit_breaker.outcomes import Classify
+
+
+def checked_policy(classify: object) -> None:
+    """Check what is to say how calls have ended.
+
+    Raises:
+        RegistrationError: It cannot be called.
+    """
+    if classify is not None and not callable(classify):
+        kind = type(classify).__name__
+        raise RegistrationError(
+            f"classify is a {kind}; use a callable that is given what was raised or returned"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The instance or its factory, and the name that the program chose, if it did."""
+
+    provider: object
+    factory: Callable[[Registration], object] | None
+    name: str | None
+    weak: bool = False
+    classify: Classify | None = None
+
+    def binding(self) -> Binding:
+        """The way to the instance.
+
+        Raises:
+            RegistrationError: Not exactly one of the two, or one that cannot be held so.
+        """
+        if (self.provider is None) == (self.factory is None):
+            raise RegistrationError("give either a provider or a factory")
+        if self.factory is not None and not callable(self.factory):
+            kind = type(self.factory).__name__
+            raise RegistrationError(f"the factory is a {kind}; use a callable")
+        if self.weak:
+            if self.factory is not None:
+                raise RegistrationError("weak=True is for a provider, not for a factory")
+            try:
+                weakref.ref(self.provider)
+            except TypeError as error:
+                raise RegistrationError(f"{error}; register it without weak=True") from None
+        checked_policy(self.classify)
+        return Binding(self.provider, self.factory, weak=self.weak, classify=self.classify)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms a provider is registered."""
+
+    priority: Priority
+    capabilities: tuple[str, ...]
+    metadata: Mapping[str, Any]
+    priority_group: int
+    strategy: SelectionStrategy
+    config: CircuitBreakerConfig | None
+    weight: int
+    max_in_flight: int | None
+
+    @classmethod
+    def checked(  # the arguments of register
+        cls,
+        priority: object,
+        capabilities: object,
+        metadata: object,
+        priority_group: object,
+        strategy: object,
+        config: object,
+        weight: object,
+        max_in_flight: object,
+    ) -> Self:
+        """Check the arguments of a registration.
+
+        Raises:
+            RegistrationError: The first that is not what it should be.
+        """
+        if config is not None and not isinstance(config, CircuitBreakerConfig):
+            kind = type(config).__name__
+            raise RegistrationError(
+                f"circuit_breaker_config is a {kind}; use a CircuitBreakerConfig"
+            )
+        return cls(
+            member_of(Priority, priority),
+            checked_capabilities(capabilities),
+            checked_metadata(metadata),
+            checked_group(priority_group),
+            member_of(SelectionStrategy, strategy),
+            config,
+            checked_weight(weight),
+            checked_max_in_flight(max_in_flight),
+        )
+
+    def registration(self, service_type: str, name: str, scope: str, order: float) -> Registration:
+        """These terms for one provider."""
+        return Registration(
+            service_type=service_type,
+            name=name,
+            scope=scope,
+            priority=self.priority,
+            priority_group=self.priority_group,
+            strategy=self.strategy,
+            capabilities=self.capabilities,
+            metadata=self.metadata,
+            weight=self.weight,
+            max_in_flight=self.max_in_flight,
+            order=order,
+        )

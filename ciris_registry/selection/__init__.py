@@ -1,0 +1,33 @@
+"""selection."""
+
+from ciris_registry.selection.candidates import Left, Request
+from ciris_registry.selection.concurrency_limit import Slots
+from ciris_registry.selection.health_checks import check_all
+from ciris_registry.selection.pick import Admitted
+from ciris_registry.selection.picker import Plan, key_of
+from ciris_registry.selection.request import (
+    Consistency,
+    check_arguments,
+    check_call,
+    is_exact,
+    request_of,
+    service_types_of,
+)
+from ciris_registry.selection.resolver import Resolver
+
+__all__ = [
+    "Admitted",
+    "Consistency",
+    "Left",
+    "Plan",
+    "Request",
+    "Resolver",
+    "Slots",
+    "check_all",
+    "check_arguments",
+    "check_call",
+    "is_exact",
+    "key_of",
+    "request_of",
+    "service_types_of",
+]

@@ -1,0 +1,183 @@
+"""Who may serve a request, in which order, and why each other one may not.
+
+A pure function of a snapshot, a request and a time: no I/O, no clock, no randomness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ciris_registry.names import EVERY_HANDLER, GLOBAL
+from ciris_registry.registration import Registration, SelectionStrategy
+from ciris_registry.selection.weighting import least_loaded, rotated, weighted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from ciris_registry.cache import Snapshot
+    from ciris_registry.circuit_breaker import BreakerState, Refusal
+
+NOT_BOUND: Final = "no binding here: this process has no instance and no factory for it"
+NOT_GLOBAL: Final = "a global registration, and the request does not fall back to them"
+
+
+class Request(NamedTuple):
+    """What a caller asks for."""
+
+    handler: str
+    service_type: str
+    capabilities: frozenset[str] = frozenset()
+    fallback_to_global: bool = True
+
+
+class Left(NamedTuple):
+    """A provider that was left out, and why; ``retry_at`` is 0 if no time changes it."""
+
+    registration: Registration
+    reason: str
+    retry_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Providers of one rank.
+
+    They are tried in order, or, where there is a ``cursor``, in an order that its position
+    decides, and the ``strategy``. ``shared`` says whether that position is the fleet's: a process
+    that can use only a part of what others can rotates by itself.
+    """
+
+    candidates: tuple[Registration, ...]
+    cursor: str = ""
+    shared: bool = True
+    strategy: SelectionStrategy = SelectionStrategy.FALLBACK
+
+    def in_turn(
+        self, position: int, load: Callable[[Registration], float]
+    ) -> Iterator[Registration]:
+        """The candidates at a position of the cursor; ``load`` is of one of them."""
+        if self.strategy is SelectionStrategy.WEIGHTED:
+            return weighted(self.candidates, [one.weight for one in self.candidates], position)
+        if self.strategy is SelectionStrategy.LEAST_LOADED:
+            loads = [load(one) / one.weight for one in self.candidates]
+            return least_loaded(self.candidates, loads, position)
+        return rotated(self.candidates, position)
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The tiers of a request, first to last, and everybody who was left out."""
+
+    tiers: tuple[Tier, ...]
+    left: tuple[Left, ...]
+    since: int = 0
+    until: int = 0
+
+    def holds(self, now: int) -> bool:
+        """Whether time has not changed anything since it was made."""
+        return self.since <= now and (not self.until or now < self.until)
+
+    @property
+    def cursor(self) -> str:
+        """The fleet's cursor that this request will move; empty if it needs none."""
+        first = self.tiers[0] if self.tiers else None
+        return first.cursor if first is not None and first.shared else ""
+
+
+def walk(
+    snapshot: Snapshot,
+    request: Request,
+    bound: Callable[[Registration], bool],
+    now: int,
+    *,
+    keep_one: bool = False,
+) -> Walk:
+    """Go through a service type's registrations as a resolve does; ``now`` is the server's time.
+
+    With ``keep_one``, the only provider of the service type is used though it cools down.
+    """
+    kept = snapshot.registrations[0].name if keep_one and _is_alone(snapshot) else ""
+    tiers: list[Tier] = []
+    left: list[Left] = []
+    for scope in (request.handler, EVERY_HANDLER, GLOBAL):
+        mine = [one for one in snapshot.registrations if one.scope == scope]
+        if scope == GLOBAL and not request.fallback_to_global:
+            left += [Left(one, NOT_GLOBAL) for one in mine]
+            continue
+        for _, group in groupby(mine, key=lambda one: one.priority_group):
+            members = list(group)
+            strategy = members[0].strategy
+            if strategy is not SelectionStrategy.FALLBACK:
+                for _, equals in groupby(members, key=lambda one: one.priority):
+                    tier = _rotating(
+                        strategy, list(equals), request, snapshot.breakers, bound, now, left, kept
+                    )
+                    tiers += [tier] if tier.candidates else []
+            else:
+                usable = _usable(members, request, snapshot.breakers, bound, now, left, kept)
+                tiers += [Tier(tuple(usable))] if usable else []
+    changes = [breaker.changes_at(now) for breaker in snapshot.breakers.values()]
+    until = min((time for time in changes if time), default=0)
+    return Walk(tuple(tiers), tuple(left), now, until)
+
+
+def _refusal(breaker: BreakerState, now: int, *, keep: bool) -> Refusal | None:
+    """Why the breaker lets nobody through; who is to be kept does not cool down."""
+    if keep and breaker.cooldown_until > now:
+        breaker = replace(breaker, cooldown_until=0)
+    return breaker.refusal(now)
+
+
+def _is_alone(snapshot: Snapshot) -> bool:
+    return len({one.name for one in snapshot.registrations}) == 1
+
+
+def _rotating(  # what a walk knows
+    strategy: SelectionStrategy,
+    equals: Sequence[Registration],
+    request: Request,
+    breakers: Mapping[str, BreakerState],
+    bound: Callable[[Registration], bool],
+    now: int,
+    left: list[Left],
+    kept: str,
+) -> Tier:
+    usable = _usable(equals, request, breakers, bound, now, left, kept)
+    capable = [one for one in equals if request.capabilities.issubset(one.capabilities)]
+    if len(capable) == 1 or not usable:
+        return Tier(tuple(usable))
+    first = equals[0]
+    cursor = f"{first.scope}|{first.priority_group}|{first.priority.value}"
+    if len(capable) < len(equals):
+        # Requests for different capabilities turn among different providers: on one cursor, two
+        # that alternate would each meet the same provider for ever.
+        cursor += "|" + ",".join(sorted(request.capabilities))
+    shared = all(bound(one) for one in capable)
+    return Tier(tuple(usable), cursor, shared, strategy)
+
+
+def _usable(  # what a walk knows
+    registrations: Sequence[Registration],
+    request: Request,
+    breakers: Mapping[str, BreakerState],
+    bound: Callable[[Registration], bool],
+    now: int,
+    left: list[Left],
+    kept: str,
+) -> list[Registration]:
+    usable: list[Registration] = []
+    for one in registrations:
+        lacking = request.capabilities.difference(one.capabilities)
+        breaker = breakers.get(one.name)
+        refusal = _refusal(breaker, now, keep=one.name == kept) if breaker is not None else None
+        if lacking:
+            left.append(Left(one, f"lacks {', '.join(sorted(lacking))}"))
+        elif not bound(one):
+            left.append(Left(one, NOT_BOUND))
+        elif refusal is not None and refusal.reason != "half_open":
+            left.append(Left(one, refusal.reason, refusal.retry_at))
+        else:
+            usable.append(one)
+    return usable

@@ -1,0 +1,127 @@
+"""Asking an instance whether it is healthy: bounded in time, and once for all who wait."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from ciris_registry.membership import Bindings
+    from ciris_registry.store import Session
+    from ciris_registry.views import Views
+
+_log = logging.getLogger(__name__)
+
+_NONE: Final = object()
+
+
+def health_check_of(instance: object) -> Callable[[], object] | None:
+    """The instance's ``is_healthy``, or None if it has none."""
+    try:
+        check: Any = getattr(instance, "is_healthy", _NONE)
+    except Exception:  # noqa: BLE001 # a program may raise anything
+        return lambda: False
+    return None if check is _NONE else check
+
+
+async def problem_of(check: Callable[[], object], timeout: float) -> str | None:
+    """What is wrong if the check does not answer something true in time; None if it does.
+
+    An exception, a timeout and an answer that cannot be awaited are all something wrong; a plain
+    no is an empty text.
+    """
+    try:
+        answer = check()
+        if not inspect.isawaitable(answer):
+            return f"is_healthy answered {answer!r:.60}, which cannot be awaited: make it async"
+        async with asyncio.timeout(timeout):
+            return None if await answer else ""
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return "is_healthy was cancelled from inside"
+    except TimeoutError:
+        return f"is_healthy did not answer within {timeout:g} s"
+    except Exception as error:  # noqa: BLE001 # a program may raise anything
+        return f"is_healthy raised {error!r:.200}"
+
+
+async def check_all(views: Views, bindings: Bindings) -> dict[str, bool]:
+    """Ask every instance that can be asked, all at once; by ``handler.service_type.name``."""
+    keys: list[str] = []
+    answers: list[Coroutine[Any, Any, str | None]] = []
+    for service_type, mirror in views.mirrors.items():
+        for one in mirror.snapshot.registrations:
+            instance = bindings.instance(one)
+            check = health_check_of(instance) if instance is not None else None
+            if check is not None:
+                limit = views.breaker(service_type, one.name).config.timeout_duration
+                keys.append(f"{one.scope or 'global'}.{service_type}.{one.name}")
+                answers.append(problem_of(check, limit))
+    problems = await asyncio.gather(*answers)
+    return {key: problem is None for key, problem in zip(keys, problems, strict=True)}
+
+
+_Key = tuple[str, str, int]
+"""Service type, provider and instance."""
+
+
+class HealthChecks:
+    """Runs one check at a time for each provider's instance; others wait for its answer."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._running: dict[_Key, asyncio.Task[bool]] = {}
+        self._told: set[tuple[str, str]] = set()
+
+    async def ask(
+        self,
+        key: _Key,
+        check: Callable[[], object],
+        timeout: float,  # the breaker's timeout_duration
+        failed: Callable[[], Awaitable[object]] | None = None,
+    ) -> tuple[bool, bool]:
+        """The answer of the check that runs for ``key``, or of a new one; whether it is new.
+
+        ``failed`` is awaited once if a new check says no. Being cancelled does not end the check
+        that others wait for.
+        """
+        task = self._running.get(key)
+        new = task is None or task.get_loop() is not asyncio.get_running_loop()
+        if task is None or new:
+            task = self._session.spawn(self._run(key, check, timeout, failed))
+            self._running[key] = task
+            task.add_done_callback(lambda ended: self._forget(key, ended))
+        return await asyncio.shield(task), new
+
+    async def _run(
+        self,
+        key: _Key,
+        check: Callable[[], object],
+        timeout: float,  # the breaker's timeout_duration
+        failed: Callable[[], Awaitable[object]] | None,
+    ) -> bool:
+        problem = await problem_of(check, timeout)
+        self._tell(key[:2], problem)
+        if problem is not None and failed is not None:
+            await failed()
+        return problem is None
+
+    def _tell(self, provider: tuple[str, str], problem: str | None) -> None:
+        """One line when something begins to go wrong, not one for each check."""
+        if not problem:
+            self._told.discard(provider)
+        elif provider not in self._told:
+            self._told.add(provider)
+            _log.warning("%s of %s counts as unhealthy: %s", provider[1], provider[0], problem)
+
+    def _forget(self, key: _Key, task: asyncio.Task[bool]) -> None:
+        if self._running.get(key) is task:
+            del self._running[key]
+        if not task.cancelled():
+            task.exception()

@@ -1,0 +1,226 @@
+"""What to answer to a request, worked out once for each state of the snapshot.
+
+A plan is a look-up as long as nothing that it rests on has changed: the snapshot's shape, the
+bindings, and the time at which the next breaker's wait ends. Where the first provider in order can
+be called without asking anybody, or one of several in turn, ``take`` gives it. Slots are not its
+business.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Final
+
+from ciris_registry.registration import SelectionStrategy
+from ciris_registry.selection.candidates import Request, Tier, Walk, walk
+from ciris_registry.selection.health_checks import health_check_of
+from ciris_registry.selection.pick import Admitted
+from ciris_registry.selection.weighting import least_loaded_first, weighted_first
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ciris_registry.cache import Mirror
+    from ciris_registry.membership import Bindings
+    from ciris_registry.selection.round_robin import Rotation, Rotations
+    from ciris_registry.shared_breaker import SharedBreaker
+    from ciris_registry.views import Views
+
+_MOST_PLANS: Final = 10_000
+"""Programs may make up handler names; what is remembered of them has an end."""
+
+_monotonic = time.monotonic
+
+
+class Plan:
+    """The walk of one request, and those whom it lets be called without asking anybody."""
+
+    __slots__ = (
+        "_bindings",
+        "_mirror",
+        "admitted",
+        "bindings",
+        "chosen",
+        "request",
+        "rotation",
+        "shape",
+        "until",
+        "walk",
+    )
+
+    def __init__(self, mirror: Mirror, bindings: Bindings, request: Request, walk: Walk) -> None:
+        self.request = request
+        self.walk = walk
+        self.shape = mirror.shape
+        self.bindings = bindings.version
+        self.until = mirror.clock.monotonic_at(walk.until) if walk.until else math.inf
+        self.admitted: tuple[Admitted, ...] = ()
+        self.rotation: Rotation | None = None
+        self.chosen: Callable[[int], int] | None = None
+        self._mirror = mirror
+        self._bindings = bindings
+
+    def holds(self, now: int) -> bool:
+        """Whether nothing that it rests on has changed, at the server's time ``now``."""
+        return (
+            self.shape == self._mirror.shape
+            and self.bindings == self._bindings.version
+            and _monotonic() < self.until
+            and self.walk.holds(now)
+        )
+
+    @property
+    def position(self) -> int:
+        """The position of its rotation that was taken last; 0 if it has none."""
+        return self.rotation.next - 1 if self.rotation is not None else 0
+
+    def take(self) -> Admitted | None:
+        """The one whose turn it is; None if somebody has to be asked first.
+
+        It has no slot: a guarded call of one with ``max_in_flight`` asks for that.
+        """
+        mirror = self._mirror
+        now = _monotonic()
+        if (
+            now >= mirror.fresh_until
+            or now >= self.until
+            or self.shape != mirror.shape
+            or self.bindings != self._bindings.version
+            or not self.admitted
+        ):
+            return None
+        if self.rotation is None:
+            return self.admitted[0]
+        position = self.rotation.step()
+        if position < 0:
+            return None
+        if self.chosen is None:
+            return self.admitted[position % len(self.admitted)]
+        return self.admitted[self.chosen(position)]
+
+    def at(self, position: int) -> Admitted:
+        """The one whose turn it is at a position of its rotation."""
+        if self.chosen is None:
+            return self.admitted[position % len(self.admitted)]
+        return self.admitted[self.chosen(position)]
+
+
+class Plans:
+    """The plans of one process."""
+
+    def __init__(self, views: Views, bindings: Bindings, rotations: Rotations) -> None:
+        self.quick: dict[object, Plan] = {}
+        self._views = views
+        self._bindings = bindings
+        self._rotations = rotations
+        self._plans: dict[Request, Plan] = {}
+
+    def known(self, request: Request) -> Plan | None:
+        """The plan of a request, whether it still holds or not."""
+        return self._plans.get(request)
+
+    def get(self, mirror: Mirror, request: Request, known: Plan | None, now: int) -> Plan:
+        """The plan of a request: what is ``known``, or another if that rests on what has changed.
+
+        ``now`` is the server's time.
+        """
+        if known is not None and known.holds(now):
+            return known
+        if len(self._plans) >= _MOST_PLANS:
+            self.clear()
+        walked = self.walk(mirror, request, now)
+        plan = self._plans[request] = Plan(mirror, self._bindings, request, walked)
+        if walked.tiers:
+            self._prepare(plan, mirror, request.service_type, walked.tiers[0], now)
+        return plan
+
+    def walk(self, mirror: Mirror, request: Request, now: int) -> Walk:
+        """Who may serve a request, as far as is known here at the server's time ``now``."""
+        keep_one = self._views.parts.keep_one
+        return walk(mirror.snapshot, request, self._bindings.has, now, keep_one=keep_one)
+
+    def remember(self, key: object, plan: Plan) -> None:
+        """Find this plan by what the caller said, as it stands."""
+        if len(self.quick) >= _MOST_PLANS:
+            self.quick.clear()
+        self.quick[key] = plan
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.quick.clear()
+        self._plans.clear()
+
+    def _prepare(self, plan: Plan, mirror: Mirror, kind: str, tier: Tier, now: int) -> None:
+        """Let those be called without asking anybody of whom none needs to be asked."""
+        if tier.cursor and not tier.shared:
+            return
+        concerned = tier.candidates if tier.cursor else tier.candidates[:1]
+        found: list[Admitted] = []
+        for one in concerned:
+            breaker = mirror.snapshot.breakers.get(one.name)
+            binding = self._bindings.find(one)
+            instance = binding.held if binding is not None else None
+            if (
+                binding is None
+                or instance is None
+                or (breaker is not None and breaker.needs_permit(now))
+                or health_check_of(instance) is not None
+            ):
+                return
+            shared = self._views.breaker(kind, one.name)
+            seconds = shared.config.timeout_duration
+            generation = breaker.generation if breaker is not None else None
+            found.append(
+                Admitted(one, instance, shared, seconds, generation, None, binding.classify)
+            )
+        plan.admitted = tuple(found)
+        if tier.cursor:
+            plan.rotation = self._rotations.of(kind, tier.cursor)
+            plan.chosen = _chosen(tier.strategy, found)
+
+
+def _chosen(
+    strategy: SelectionStrategy, candidates: Sequence[Admitted]
+) -> Callable[[int], int] | None:
+    """Which of several is called at a position of their rotation; None: each as often."""
+    weights = [one.registration.weight for one in candidates]
+    if strategy is SelectionStrategy.WEIGHTED:
+        return weighted_first(weights)
+    if strategy is not SelectionStrategy.LEAST_LOADED:
+        return None
+    breakers = [one.shared for one in candidates]
+    weighed = list(zip(breakers, weights, strict=True))
+    if all(one.registration.max_in_flight is None for one in candidates):
+        # As `load` has it, without asking about others.
+        if len(set(weights)) == 1:
+            return lambda position: least_loaded_first(
+                [shared.in_flight for shared in breakers], position
+            )
+        return lambda position: least_loaded_first(
+            [shared.in_flight / weight for shared, weight in weighed], position
+        )
+    return lambda position: least_loaded_first(
+        [load(shared) / weight for shared, weight in weighed], position
+    )
+
+
+def load(shared: SharedBreaker) -> int:
+    """The calls of a provider that are in flight, as far as is known here.
+
+    Those are this process's own, and what slots have told of others a moment ago.
+    """
+    if shared.elsewhere and _monotonic() < shared.elsewhere_until:
+        return shared.in_flight + shared.elsewhere
+    return shared.in_flight
+
+
+def key_of(
+    handler: object, service_type: object, capabilities: Sequence[str] | None, fallback: object
+) -> object:
+    """What a caller said, as a key; None if it cannot be one."""
+    if capabilities is not None:
+        if capabilities.__class__ is not list and capabilities.__class__ is not tuple:
+            return None
+        capabilities = tuple(capabilities)
+    return handler, service_type, capabilities, fallback

@@ -1,0 +1,247 @@
+"""One resolve: sync the snapshot, walk it, be admitted, hand out who may be called.
+
+Owns the order of these steps. It decides nothing that is shared, and records only what health
+checks say: resolving is not a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from ciris_registry.errors import StoreError, StoreUnavailableError
+from ciris_registry.explanation import Explanation
+from ciris_registry.selection.admission import Gate
+from ciris_registry.selection.candidates import Left
+from ciris_registry.selection.picker import Plans, load
+from ciris_registry.selection.round_robin import Rotations
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from ciris_registry.cache import Mirror
+    from ciris_registry.membership import Bindings
+    from ciris_registry.parts import Parts
+    from ciris_registry.registration import Registration
+    from ciris_registry.selection.candidates import Request, Tier
+    from ciris_registry.selection.pick import Admitted
+    from ciris_registry.selection.picker import Plan
+    from ciris_registry.store import Store
+    from ciris_registry.views import Views
+
+_log = logging.getLogger(__name__)
+
+_MANY_TURNS: Final = 2**16
+
+
+class Resolver:
+    """Resolves requests to instances of this process."""
+
+    def __init__(self, parts: Parts, bindings: Bindings, views: Views) -> None:
+        self._exact = parts.exact
+        self._session = parts.session
+        self._link = parts.link
+        self._outbox = parts.outbox
+        self._permits = parts.permits
+        self._views = views
+        self._gate = Gate(parts, bindings, views)
+        self._rotations = Rotations(parts.session, parts.link)
+        self._plans = Plans(views, bindings, self._rotations)
+        # What is unbound must not be kept alive by what was planned with it.
+        bindings.on_change = self._plans.clear
+        self._damaged: set[str] = set()
+        self._turns: dict[tuple[str, str], itertools.count[int]] = {}
+
+    def planned(self, key: object) -> Plan | None:
+        """The plan for what a caller says, if somebody has said it before; it may be old."""
+        try:
+            return self._plans.quick.get(key)
+        except TypeError:
+            return None  # it cannot be a request either, and who reads it says why
+
+    def now(self, service_type: str) -> int:
+        """The server's time in milliseconds, as far as this process can tell."""
+        return self._views.mirror(service_type).now()
+
+    def registered_for(self, service_type: str) -> list[str]:
+        """The handlers for whom somebody offers it, as far as is known here."""
+        snapshot = self._views.mirror(service_type).snapshot
+        return sorted({one.scope or "global" for one in snapshot.registrations})
+
+    def soonest(self, request: Request) -> float:
+        """In how many seconds a provider might serve, as far as is known here; 0 if one may now."""
+        mirror = self._views.mirror(request.service_type)
+        now = mirror.now()
+        walked = self._plans.walk(mirror, request, now)
+        times = [one.retry_at for one in walked.left if one.retry_at]
+        return 0.0 if walked.tiers or not times else max(0, min(times) - now) / 1000
+
+    def forget(self) -> None:
+        """Whatever was planned does not hold any more."""
+        self._plans.clear()
+
+    async def resolve(
+        self, request: Request, *, exact: bool, key: object = None, known: Plan | None = None
+    ) -> Any:  # a program's object
+        """The instance that serves the request now, or None; next time found by ``key``."""
+        admitted = await self.admit(request, exact=exact, key=key, known=known, settles=False)
+        if admitted is None:
+            return None
+        if admitted.permit is not None:
+            one = admitted.registration
+            self._permits.keep(
+                one.service_type, one.name, admitted.permit, self.now(one.service_type)
+            )
+        return admitted.instance
+
+    async def admit(
+        self,
+        request: Request,
+        *,
+        exact: bool,
+        key: object = None,
+        known: Plan | None = None,
+        without: Collection[str] = (),
+        left: list[Left] | None = None,
+        settles: bool = True,
+        position: int | None = None,
+    ) -> Admitted | None:
+        """The first provider that may be called now, or None; next time found by ``key``.
+
+        Whoever calls it ``settles`` what it was admitted with, unless only health checks are to do
+        so: then it takes no slot. Providers ``without`` are passed over. Why each one was passed
+        over is appended to ``left``, if that is given. Where the plan that is ``known`` holds and a
+        ``position`` of its rotation has been taken, that is used.
+        """
+        store = await self._session.store()
+        mirror = self._views.mirror(request.service_type)
+        if self._outbox.owed or (exact and self._outbox.pending):
+            await self._session.unless_away(self._outbox.flush)
+        known = known or self._plans.known(request)
+        plan, taken, position = await self._look(
+            store, mirror, request, known, position, exact=exact
+        )
+        if key is not None and plan is not known:
+            self._plans.remember(key, plan)
+        if plan.admitted and taken == plan.walk.cursor and not without:
+            drawn = plan.at(position)
+            if not settles or drawn.registration.max_in_flight is None:
+                return drawn
+        passed: list[Left] = [] if left is None else left
+        passed += plan.walk.left
+        for tier in plan.walk.tiers:
+            for one in await self._in_order(store, request, tier, taken, position):
+                if one.name in without:
+                    continue
+                try:
+                    admitted = await self._gate.let_in(mirror, one, passed, settles=settles)
+                except StoreError as error:
+                    self._complain(one, error)
+                    passed.append(Left(one, "damaged"))
+                    continue
+                if admitted is not None:
+                    return admitted
+        return None
+
+    async def _look(
+        self,
+        store: Store,
+        mirror: Mirror,
+        request: Request,
+        known: Plan | None,
+        position: int | None,
+        *,
+        exact: bool,
+    ) -> tuple[Plan, str, int]:
+        """The plan on a snapshot that may be relied on, and a position of the cursor it names."""
+        if known is not None and position is not None:
+            return known, known.walk.cursor, position
+        if not exact and time.monotonic() < mirror.fresh_until:
+            return self._plans.get(mirror, request, known, mirror.now()), "", 0
+        # Which cursor this request moves hardly ever changes, so the sync takes the step along.
+        taken = known.walk.cursor if known is not None and exact else ""
+        sync = self._views.shared_sync(request.service_type)
+        try:
+            now, position = await sync.promptly(store, taken)
+        except StoreUnavailableError:
+            # A loop that only resolves must not keep from running what looks for Redis.
+            await asyncio.sleep(0)
+            return self._plans.get(mirror, request, known, mirror.now()), "", 0
+        if taken:
+            self._rotations.note(request.service_type, taken, position)
+        return self._plans.get(mirror, request, known, now), taken, position
+
+    async def explain(self, request: Request) -> list[Explanation]:
+        """What ``resolve`` would do now with each registration; moves no cursor, asks no check."""
+        store = await self._session.store()
+        mirror = self._views.mirror(request.service_type)
+        sync = self._views.shared_sync(request.service_type)
+        await self._session.unless_away(self._outbox.flush)
+        try:
+            now, _ = await sync.promptly(store)
+        except StoreUnavailableError:
+            now = mirror.now()
+        plan = self._plans.walk(mirror, request, now)
+        told: list[Explanation] = []
+        for tier in plan.tiers:
+            order: Iterable[Registration] = tier.candidates
+            if tier.cursor and tier.shared:
+                position = await self._next(store, request, tier.cursor)
+                order = tier.in_turn(position, self._load)
+            for one in order:
+                breaker = mirror.breaker(one.name)
+                reason = "in turn" if tier.cursor else "in order"
+                if breaker is not None and breaker.needs_permit(now):
+                    reason += ", if it gets the permit for a probe"
+                if one.max_in_flight is not None:
+                    reason += f", in a guarded call if one of its {one.max_in_flight} slots is free"
+                verdict = "chosen" if not told else "next"
+                told.append(Explanation(one.name, one.scope or "global", verdict, reason))
+        return told + [Explanation.of_left(one, now) for one in plan.left]
+
+    async def _next(self, store: Store, request: Request, cursor: str) -> int:
+        """The position that the next resolve will take, without taking it."""
+        if not self._exact:
+            return self._rotations.of(request.service_type, cursor).upcoming
+        try:
+            return await self._link.promptly(store.cursors.take(request.service_type, cursor, 0))
+        except StoreUnavailableError:
+            return 0
+
+    def _complain(self, registration: Registration, error: StoreError) -> None:
+        if registration.name not in self._damaged:
+            self._damaged.add(registration.name)
+            _log.warning("%s is passed over: %s", registration.name, error)
+
+    async def _in_order(
+        self, store: Store, request: Request, tier: Tier, taken: str, position: int
+    ) -> Iterable[Registration]:
+        if not tier.cursor:
+            return tier.candidates
+        if not tier.shared:
+            key = (request.service_type, tier.cursor)
+            if key not in self._turns:
+                # Many processes that turn by themselves must not all begin with the same one.
+                self._turns[key] = itertools.count(random.randrange(_MANY_TURNS))  # noqa: S311 # no secret
+            position = next(self._turns[key])
+        elif not taken and not self._exact:
+            position = await self._rotations.step(request.service_type, tier.cursor)
+        elif tier.cursor != taken:
+            position = await self._taken(store, request.service_type, tier.cursor)
+        return tier.in_turn(position, self._load)
+
+    def _load(self, one: Registration) -> int:
+        return load(self._views.breaker(one.service_type, one.name))
+
+    async def _taken(self, store: Store, service_type: str, cursor: str) -> int:
+        try:
+            # Not a call of its own: those who ask at the same time share one.
+            _, position = await self._views.shared_sync(service_type).promptly(store, cursor)
+        except StoreUnavailableError:
+            return await self._rotations.step(service_type, cursor)
+        self._rotations.note(service_type, cursor, position)
+        return position

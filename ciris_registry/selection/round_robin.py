@@ -1,0 +1,157 @@
+"""Positions of the fleet's round robins, leased in blocks, so that hardly a resolve asks for one.
+
+Every position is one process's alone, and each process uses its own in order; what is left of a
+block when a process ends is nobody's turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Final
+
+from ciris_registry.errors import RegistryError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ciris_registry.store import Session
+    from ciris_registry.store.connection import Link
+
+LARGEST_BLOCK: Final = 32
+"""A block is at most so long. The first ones are short, and of random lengths from the third on:
+what is left of them must not fall to the same provider in many processes that resolve only a few
+times."""
+
+_MOST_ROTATIONS: Final = 10_000
+
+_ANYWHERE: Final = 2**16
+"""Where nothing is known of a rotation, it begins at a random position below this one."""
+
+
+class Rotation:
+    """The positions of one cursor that this process may use, from ``next`` up to ``end``.
+
+    ``beyond`` is the first one behind those that this process has heard of, None if of none.
+    """
+
+    __slots__ = ("_refill", "beyond", "blocks", "end", "next", "refill_at", "spare")
+
+    def __init__(self, refill: Callable[[Rotation], None]) -> None:
+        self.next = self.end = 0
+        self.blocks = 0
+        self.refill_at = -1
+        self.spare: tuple[int, int] | None = None
+        self.beyond: int | None = None
+        self._refill = refill
+
+    def step(self) -> int:
+        """The next position; -1 if none is left here."""
+        position = self.next
+        if position == self.end:
+            if self.spare is None:
+                return -1
+            (position, self.end), self.spare = self.spare, None
+            # One that is over at once asks for no more: most that resolve once do not come again.
+            alone = position + 1 == self.end
+            self.refill_at = -1 if alone else (position + self.end) // 2
+        self.next = position + 1
+        if position == self.refill_at:
+            self._refill(self)
+        return position
+
+    @property
+    def upcoming(self) -> int:
+        """The position that the next step will take, as far as is known here."""
+        return self.spare[0] if self.next == self.end and self.spare else self.next
+
+    def next_size(self) -> int:
+        """How many positions to lease next: 1, 1, 2 or 3, 4 to 7, and so on."""
+        least = 2 ** max(0, self.blocks - 1)
+        if least >= LARGEST_BLOCK:
+            return LARGEST_BLOCK
+        return random.randrange(least, 2 * least)  # noqa: S311 # no secret
+
+    def lease(self, first: int, size: int) -> None:
+        """These positions are this process's."""
+        self.spare = (first, first + size)
+        self.beyond = first + size
+
+    def go_on(self) -> None:
+        """Nobody can say whose turn it is: go on from here, or from anywhere.
+
+        Many processes that know of no position must not all begin with the same provider.
+        """
+        first = self.beyond
+        if first is None:
+            first = random.randrange(_ANYWHERE)  # noqa: S311 # no secret
+        self.lease(first, LARGEST_BLOCK)
+
+
+class Rotations:
+    """The rotations of one process."""
+
+    def __init__(self, session: Session, link: Link) -> None:
+        self._session = session
+        self._link = link
+        self._rotations: dict[tuple[str, str], Rotation] = {}
+        self._leasing: dict[Rotation, asyncio.Task[RegistryError | None]] = {}
+
+    def of(self, service_type: str, cursor: str) -> Rotation:
+        """The rotation of a cursor."""
+        key = (service_type, cursor)
+        rotation = self._rotations.get(key)
+        if rotation is None:
+            if len(self._rotations) >= _MOST_ROTATIONS:
+                self._rotations.clear()
+            rotation = self._rotations[key] = Rotation(
+                lambda one: self._refill(one, service_type, cursor)
+            )
+        return rotation
+
+    async def step(self, service_type: str, cursor: str) -> int:
+        """The next position; leased now if none is left."""
+        rotation = self.of(service_type, cursor)
+        while (position := rotation.step()) < 0:
+            try:
+                await self._link.promptly(self._leased(rotation, service_type, cursor))
+            except StoreUnavailableError:
+                rotation.go_on()
+        return position
+
+    def note(self, service_type: str, cursor: str, position: int) -> None:
+        """A resolve has taken this position otherwise: without Redis, go on from there."""
+        self.of(service_type, cursor).beyond = position + 1
+
+    def _refill(self, rotation: Rotation, service_type: str, cursor: str) -> None:
+        if self._link.ok:
+            self._lease_soon(rotation, service_type, cursor)
+
+    async def _leased(self, rotation: Rotation, service_type: str, cursor: str) -> None:
+        # Those who wait together wait for one block.
+        error = await asyncio.shield(self._lease_soon(rotation, service_type, cursor))
+        if error is not None:
+            raise error
+
+    def _lease_soon(
+        self, rotation: Rotation, service_type: str, cursor: str
+    ) -> asyncio.Task[RegistryError | None]:
+        task = self._leasing.get(rotation)
+        if task is None or task.get_loop() is not asyncio.get_running_loop():
+            task = self._session.spawn(self._lease(rotation, service_type, cursor))
+            self._leasing[rotation] = task
+        return task
+
+    async def _lease(
+        self, rotation: Rotation, service_type: str, cursor: str
+    ) -> RegistryError | None:
+        size = rotation.next_size()
+        try:
+            store = await self._session.store()
+            rotation.lease(await store.cursors.take(service_type, cursor, size), size)
+        except RegistryError as error:
+            return error
+        finally:
+            self._leasing.pop(rotation, None)
+        rotation.blocks += 1
+        return None

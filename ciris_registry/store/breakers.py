@@ -1,0 +1,222 @@
+"""Breakers as Redis has them: every question and every report, one atomic decision each.
+
+Owns one typed method for each script of a breaker, and reads their answers. It refuses to know the
+rules, and what a process does about a breaker that Redis has lost.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ciris_registry.circuit_breaker import Admission, Outcome, Refusal, Verdict
+from ciris_registry.store.decoding import counters, paired
+from ciris_registry.store.replies import BreakerReply
+from ciris_registry.store.script_runner import flat
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping, Sequence
+
+    from ciris_registry.circuit_breaker import CircuitBreakerConfig
+    from ciris_registry.store.replies import Learned, Tally
+    from ciris_registry.store.script_runner import ScriptCalls
+
+
+class StoredBreakers:
+    """The breakers of one namespace."""
+
+    def __init__(self, calls: ScriptCalls) -> None:
+        self._calls = calls
+
+    def configure(
+        self, service_type: str, name: str, config: CircuitBreakerConfig, *, explicit: bool
+    ) -> Awaitable[BreakerReply]:
+        """Give a breaker its settings; its state stays."""
+        return self._change(
+            "breaker_configure",
+            service_type,
+            name,
+            process=self._calls.process,
+            mode="explicit" if explicit else "default",
+            settings=flat({**config.fields(), "retention_ms": str(self._calls.retention)}),
+        )
+
+    async def read(
+        self, service_type: str, name: str
+    ) -> tuple[dict[str, str], dict[str, int], dict[str, int]]:
+        """A breaker's fields, permits and reporters; empty if there is none."""
+        reply = await self._calls.run("breaker_read", service_type, name)
+        return dict(paired(reply[2])), counters(reply[3]), counters(reply[4])
+
+    async def acquire(
+        self, service_type: str, name: str, permit: str
+    ) -> tuple[Admission, BreakerReply]:
+        """Ask for admission."""
+        reply = await self._calls.run(
+            "breaker_acquire",
+            service_type,
+            name,
+            provider=name,
+            process=self._calls.process,
+            permit=permit,
+            lease_ms=self._calls.lease,
+        )
+        verdict = Verdict(reply[0])
+        if verdict is Verdict.REFUSED:
+            refusal = Refusal(reply[2], int(reply[3]))
+            return Admission(verdict, refusal), _reply_of(reply, 4)
+        if verdict is Verdict.PERMIT:
+            return Admission(verdict, None, permit, int(reply[2])), _reply_of(reply, 3)
+        return Admission(verdict), _reply_of(reply)
+
+    def record(
+        self,
+        service_type: str,
+        name: str,
+        outcome: Outcome,
+        permit: str = "",
+        generation: int | None = None,
+        *,
+        successes: int = 0,
+        age: int = 0,
+    ) -> Awaitable[BreakerReply]:
+        """Count one outcome, and ``successes`` before it, the newest ``age`` milliseconds ago.
+
+        Only the return of a permit, and nothing else, may be sent twice.
+        """
+        return self._change(
+            "breaker_record",
+            service_type,
+            name,
+            repeatable=outcome == "returned" and not successes,
+            process=self._calls.process,
+            outcome=outcome,
+            permit=permit,
+            generation="" if generation is None else generation,
+            successes=successes,
+            age_ms=age,
+        )
+
+    async def tally(self, service_type: str, counts: Sequence[Tally]) -> list[Verdict]:
+        """Count successes of many breakers, never twice; what became of each, in their order."""
+        keys = self._calls.keys(service_type)
+        reply = await self._calls.run(
+            "breaker_tally",
+            service_type,
+            repeatable=False,
+            tail=[
+                key for one in counts for key in (keys.breaker(one.name), keys.reporters(one.name))
+            ],
+            process=self._calls.process,
+            counts=[
+                "" if part is None else part
+                for one in counts
+                for part in (one.name, one.successes, one.age, one.generation)
+            ],
+        )
+        return [Verdict(word) for word in reply[2:]]
+
+    def isolate(
+        self, service_type: str, name: str, duration: int, reason: str
+    ) -> Awaitable[BreakerReply]:
+        """Say that a breaker is open in this process alone for so long; 0: that it is no longer."""
+        return self._change(
+            "breaker_isolate",
+            service_type,
+            name,
+            repeatable=False,
+            process=self._calls.process,
+            duration_ms=duration,
+            reason=reason,
+        )
+
+    def override(
+        self, service_type: str, name: str, override: str, reason: str, by: str, duration: int
+    ) -> Awaitable[BreakerReply]:
+        """Put an operator's word over a breaker, or take it away (``""``)."""
+        return self._change(
+            "breaker_override",
+            service_type,
+            name,
+            actor=by or self._calls.process,
+            override=override,
+            reason=reason,
+            duration_ms=duration,
+        )
+
+    def reset(self, service_type: str, name: str, reason: str, by: str) -> Awaitable[BreakerReply]:
+        """Close a breaker and forget what it counted."""
+        return self._change(
+            "breaker_reset",
+            service_type,
+            name,
+            actor=by or self._calls.process,
+            reason=reason,
+        )
+
+    def cool_down(
+        self, service_type: str, name: str, duration: int, reason: str
+    ) -> Awaitable[BreakerReply]:
+        """Leave a provider alone for ``duration`` milliseconds."""
+        return self._change(
+            "breaker_cool_down",
+            service_type,
+            name,
+            process=self._calls.process,
+            duration_ms=duration,
+            reason=reason,
+        )
+
+    def restore(
+        self, service_type: str, name: str, remembered: Mapping[str, str], seen_at: int
+    ) -> Awaitable[BreakerReply]:
+        """Put back what this process still knows of a breaker that Redis has lost.
+
+        ``seen_at`` is the time of the server that it knows it from, as far as it can tell.
+        """
+        return self._change(
+            "breaker_restore",
+            service_type,
+            name,
+            process=self._calls.process,
+            seen_at=seen_at,
+            remembered=flat(remembered),
+        )
+
+    def merge(self, service_type: str, name: str, learned: Learned) -> Awaitable[BreakerReply]:
+        """Add what this process learned of a breaker while Redis was away; never twice."""
+        return self._change(
+            "breaker_merge",
+            service_type,
+            name,
+            repeatable=False,
+            process=self._calls.process,
+            generation=learned.generation,
+            successes=learned.successes,
+            failures=learned.failures,
+            streak=learned.streak,
+            state="open" if learned.opened else "closed",
+            cooldown_ms=learned.cooldown,
+            age=learned.age,
+            wait_ms=learned.wait,
+        )
+
+    async def _change(
+        self,
+        script: str,
+        service_type: str,
+        name: str,
+        *,
+        repeatable: bool = True,
+        **args: str | int | Sequence[str | int],
+    ) -> BreakerReply:
+        reply = await self._calls.run(
+            script, service_type, name, tail=None, repeatable=repeatable, provider=name, **args
+        )
+        return _reply_of(reply)
+
+
+def _reply_of(reply: Sequence[Any], start: int = 2) -> BreakerReply:
+    verdict = Verdict(reply[0])
+    if verdict is Verdict.MISSING:
+        return BreakerReply(verdict, 0, {})
+    return BreakerReply(verdict, int(reply[1]), dict(paired(reply[start:])))

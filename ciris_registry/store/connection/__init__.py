@@ -1,0 +1,18 @@
+"""store.connection."""
+
+from ciris_registry.store.connection.clients import Backend
+from ciris_registry.store.connection.connectivity import Link, LinkState
+from ciris_registry.store.connection.embedded import EmbeddedServer
+from ciris_registry.store.connection.pipelined import InterruptedWaitError
+from ciris_registry.store.connection.transport import Transport
+from ciris_registry.store.connection.url import Location
+
+__all__ = [
+    "Backend",
+    "EmbeddedServer",
+    "InterruptedWaitError",
+    "Link",
+    "LinkState",
+    "Location",
+    "Transport",
+]

@@ -1,0 +1,60 @@
+"""What a wire does, over a connection of fakeredis, which has no socket.
+
+Owns the order of its commands. It refuses to be fast: the state lies in this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from ciris_registry.settings import REPLY_TIMEOUT
+from ciris_registry.store.connection.pipelined import InterruptedWaitError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+
+class ImitatedWire:
+    """One connection, on which commands take turns; redis-py opens it again when it is closed."""
+
+    def __init__(self, connection: Any) -> None:
+        self.broken = False
+        self._connection = connection
+        self._turn = asyncio.Lock()
+        self._waiting: asyncio.Timeout | None = None
+        self._interrupted = False
+
+    def ask(self, packed: bytes) -> Awaitable[Any]:  # whatever the server answers
+        """As ``Wire.ask``."""
+        return self._exchange(packed)
+
+    def interrupt(self) -> None:
+        """As ``Wire.interrupt``, but those who wait for their turn go on waiting."""
+        if self._waiting is not None and not self._waiting.expired():
+            self._interrupted = True
+            self._waiting.reschedule(0)
+
+    def retire(self) -> None:
+        """As ``Wire.retire``."""
+        self.broken = not self._turn.locked()
+
+    async def aclose(self) -> None:
+        """Close it."""
+        await self._connection.disconnect()
+
+    async def _exchange(self, packed: bytes) -> Any:
+        async with self._turn:
+            try:
+                async with asyncio.timeout(REPLY_TIMEOUT) as self._waiting:
+                    await self._connection.connect()
+                    await self._connection.send_packed_command(packed, check_health=False)
+                    return await self._connection.read_response()
+            except TimeoutError:
+                if self._interrupted:
+                    raise InterruptedWaitError from None
+                raise RedisTimeoutError(f"no answer within {REPLY_TIMEOUT:g} s") from None
+            finally:
+                self._waiting, self._interrupted = None, False

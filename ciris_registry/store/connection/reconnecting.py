@@ -1,0 +1,122 @@
+"""The way to the server that many calls share: a wire, and another one when that has broken.
+
+Owns which wire is asked, and that all who wait for one share an attempt to open it. It refuses to
+try again, and to say what a failure means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from ciris_registry.settings import REPLY_TIMEOUT
+from ciris_registry.store.connection.fake import ImitatedWire
+from ciris_registry.store.connection.pipelined import InterruptedWaitError, Wire
+from ciris_registry.store.connection.retry import ConnectingError
+
+
+class Line:
+    """Belongs to one event loop. What it has opened is closed by ``aclose``, and not before."""
+
+    def __init__(self, pool: Any) -> None:  # redis-py leaves much of its pools without types
+        self._pool = pool
+        self._wire: Wire | ImitatedWire | None = None
+        self._retired: list[Wire | ImitatedWire] = []
+        self._opening = asyncio.Lock()
+        self._failure: Exception | None = None
+        self._closed = False
+        self._interruptions = 0
+
+    async def ask(self, packed: bytes) -> Any:  # whatever the server answers
+        """Send one command; its reply.
+
+        Raises:
+            redis.exceptions.RedisError: The server refuses, or is away.
+            InterruptedWaitError: ``interrupt`` was called meanwhile.
+        """
+        wire = self._wire
+        if wire is None or wire.broken:
+            interruptions = self._interruptions
+            wire = await self._opened()
+            if self._interruptions != interruptions:
+                raise InterruptedWaitError
+        return await wire.ask(packed)
+
+    def renew(self) -> None:
+        """What is asked from now on goes over another wire; this one ends with its last reply."""
+        if self._wire is not None:
+            self._wire.retire()
+            self._retired.append(self._wire)
+            self._wire = None
+
+    def interrupt(self) -> None:
+        """End the wait of all who ask now."""
+        self._interruptions += 1
+        if self._wire is not None:
+            self._wire.interrupt()
+
+    async def aclose(self) -> None:
+        """Close it for good."""
+        self._closed = True
+        self.renew()
+        while self._retired:
+            await self._retired.pop().aclose()
+
+    async def _opened(self) -> Wire | ImitatedWire:
+        """A wire that can be used; those who wait for it share one attempt, also if it fails."""
+        known = self._failure
+        async with self._opening:
+            if self._wire is not None and not self._wire.broken:
+                return self._wire
+            if self._failure is not None and self._failure is not known:
+                raise self._failure.with_traceback(None)
+            await self._clear_away()
+            try:
+                self._check_open()
+                wire = await _connected(self._pool)
+            except RedisConnectionError as error:
+                self._failure = error
+                raise
+            if self._closed:
+                await wire.aclose()
+                self._check_open()
+            self._wire, self._failure = wire, None
+            return wire
+
+    async def _clear_away(self) -> None:
+        """Close what has ended."""
+        self.renew()
+        for wire in [one for one in self._retired if one.broken]:
+            self._retired.remove(wire)
+            await wire.aclose()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RedisConnectionError("it was closed here")
+
+
+async def _connected(pool: Any) -> Wire | ImitatedWire:
+    """A wire over a new connection.
+
+    Raises:
+        ConnectingError: There is none, or what answers there is no Redis; its cause says why.
+    """
+    connection = pool.make_connection()
+    try:
+        async with asyncio.timeout(REPLY_TIMEOUT):
+            await connection.connect()
+    except TimeoutError as error:
+        await connection.disconnect()
+        raise ConnectingError(f"no answer within {REPLY_TIMEOUT:g} s") from error
+    except (RedisError, OSError) as error:
+        await connection.disconnect()
+        raise ConnectingError(str(error)) from error
+    except BaseException:
+        await connection.disconnect()
+        raise
+    if isinstance(connection._writer, asyncio.StreamWriter):  # noqa: SLF001 # nothing else tells
+        return Wire(connection)
+    return ImitatedWire(connection)

@@ -1,0 +1,242 @@
+"""Sending scripts and commands to Redis, and what is done when that fails.
+
+Owns NOSCRIPT, trying again, and turning redis-py's errors into this package's. It refuses to know
+what any script means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import weakref
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+import hiredis
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    InvalidResponse,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+)
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from ciris_registry.errors import (
+    DamagedStateError,
+    NotLetInError,
+    StoreError,
+    StoreUnavailableError,
+    UncertainWriteError,
+)
+from ciris_registry.settings import REPLY_TIMEOUT
+from ciris_registry.store.connection.reconnecting import Line
+from ciris_registry.store.connection.retry import UNREACHABLE, never_sent, persistently
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from redis.asyncio import Redis
+
+
+_R = TypeVar("_R")
+
+# hiredis' own type says a tuple of one.
+_pack: Callable[[tuple[str | int, ...]], bytes] = cast("Any", hiredis).pack_command
+
+_REFUSALS: Final = (ReadOnlyError, OutOfMemoryError, ClusterDownError, InvalidResponse)
+_REFUSAL: Final = re.compile(
+    r"(?:^|: -)(?:READONLY|OOM|MISCONF|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|BUSY|UNBLOCKED) "
+)
+"""The errors with which a server refuses for a while: it is away for our purposes. redis-py takes
+the code word off those that it has a type for (MASTERDOWN's is a ClusterDownError), and Redis 6.2
+writes its own words before the error of a command in a script."""
+
+_HINTS: Final = {
+    "WRONG_VERSION_NUMBER": "this port does not speak TLS, so try redis://",
+    "Protocol error": "this port does not speak the protocol of Redis",
+}
+"""What to do about errors that say it in no words."""
+
+_NOT_LET_IN: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
+_WRONG_DATABASE: Final = "DB index is out of range"
+
+
+class Transport:
+    """One client, which belongs to one event loop.
+
+    What finds Redis away is tried again for ``patience`` seconds; ``trouble`` is told of what
+    failed for good, ``answered`` of what did not. A script that the server has forgotten is sent
+    again in full, unnoticed.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        location: str,
+        patience: float,
+        revive: Callable[[], Awaitable[None]],
+        trouble: Callable[[object], None] = lambda _: None,
+        answered: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._client = client
+        self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
+        self._line = self.line()
+        self._location = location
+        self._patience = patience
+        self._revive = revive
+        self._trouble = trouble
+        self._answered = answered
+        self._closed = False
+
+    async def evaluate(
+        self, sha: str, text: str, numkeys: int, values: list[str | int], *, repeatable: bool = True
+    ) -> list[Any]:
+        """Run the Lua script ``text``, whose SHA-1 is ``sha``; its reply.
+
+        What is not ``repeatable`` is sent a second time only if Redis has seen nothing of it.
+
+        Raises:
+            UncertainWriteError: The connection broke while one that is not was on its way.
+            StoreUnavailableError: Redis is away.
+            StoreError: Redis refuses.
+        """
+        try:
+            packed = _pack(("EVALSHA", sha, numkeys, *values))
+        except UnicodeEncodeError:
+            # A reason, or a name of a host, that a file system gave: see os.fsdecode.
+            values = [one if isinstance(one, int) else _clean(one) for one in values]
+            packed = _pack(("EVALSHA", sha, numkeys, *values))
+
+        line = self._line
+        reply: list[Any]
+        try:
+            reply = await self.attempt(lambda: line.ask(packed), repeatable=repeatable)
+        except NoScriptError:
+            in_full = _pack(("EVAL", text, numkeys, *values))
+            reply = await self.attempt(lambda: line.ask(in_full), repeatable=repeatable)
+        return reply
+
+    async def wait(self, line: Line, command: tuple[str | int, ...]) -> Any:  # whatever it answers
+        """Send a command that waits on the server, and would hold up others on their line."""
+        packed = _pack(command)
+        # An answer there says nothing of the line that scripts take.
+        return await self.attempt(lambda: line.ask(packed), heard=False)
+
+    async def ping(self, limit: float) -> None:
+        """Whether the server answers on the line that scripts take, within ``limit`` seconds."""
+        packed = _pack(("PING",))
+        await self.attempt(lambda: _limited(self._line.ask(packed), limit))
+
+    def renew(self) -> None:
+        """What does not answer may be the connection, or whom it leads to: take another one."""
+        self._line.renew()
+
+    async def command(self, call: Callable[[Redis], Awaitable[Any]]) -> Any:  # ends in the store
+        """Send one of redis-py's own commands."""
+        return await self.attempt(lambda: _limited(call(self._client), REPLY_TIMEOUT))
+
+    async def attempt(
+        self, call: Callable[[], Awaitable[Any]], *, repeatable: bool = True, heard: bool = True
+    ) -> Any:  # whatever the call answers
+        """The first try without any ado; what it takes to go on only if that failed."""
+        self._check_open()
+        try:
+            reply = await call()
+        except NoScriptError:
+            raise
+        except UNREACHABLE as error:
+            self._check_open()  # that is no outage
+            reply = await self._persist(call, error, repeatable=repeatable)
+        except RedisError as error:
+            raise self._explained(error) from None
+        if heard:
+            self._answered()
+        return reply
+
+    async def _persist(
+        self, call: Callable[[], Awaitable[Any]], failure: Exception, *, repeatable: bool
+    ) -> Any:
+        async def once() -> Any:  # tenacity awaits no more than what a coroutine function returns
+            return await call()
+
+        try:
+            if self._patience > 0:
+                await self._revive()
+            return await persistently(
+                once, patience=self._patience, repeatable=repeatable, after=failure
+            )
+        except NoScriptError:
+            raise
+        except (RedisError, OSError) as error:
+            self._trouble(error)
+            lost = isinstance(error, UNREACHABLE) and not repeatable and not never_sent(error)
+            if lost:
+                raise UncertainWriteError(self._location, str(error)) from None
+            raise self._explained(error) from None
+
+    def line(self) -> Line:
+        """A line of one's own, which is closed with all others at the latest."""
+        line = Line(self._client.connection_pool)
+        self._lines.add(line)
+        return line
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        self._closed = True
+        try:
+            for line in list(self._lines):
+                await line.aclose()
+        finally:
+            # Over TLS, redis-py waits for a farewell, and complains if there is none.
+            with contextlib.suppress(RedisError, OSError):
+                await self._client.aclose()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailableError(self._location, "it was closed here")
+
+    def _explained(self, error: Exception) -> Exception:
+        text = str(error) or type(error).__name__
+        text += next((f"; {hint}" for sign, hint in _HINTS.items() if sign in text), "")
+        # While it connects, redis-py says of everything that the connection failed.
+        if any(isinstance(one, _NOT_LET_IN) for one in _causes(error)) or _WRONG_DATABASE in text:
+            return NotLetInError(self._location, text)
+        if "WRONGTYPE" in text:
+            return DamagedStateError(self._location, text)
+        if isinstance(error, (*UNREACHABLE, *_REFUSALS)) or _REFUSAL.search(text):
+            return StoreUnavailableError(self._location, text)
+        return StoreError(self._location, text)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _clean(text: str) -> str:
+    """What can be written of a text, with ``?`` for the rest."""
+    return text.encode("utf-8", "replace").decode()
+
+
+async def _limited(work: Awaitable[_R], seconds: float) -> _R:
+    """Wait for a command for so many seconds, and lose no cancellation.
+
+    Under Python 3.11, redis-py's ``asyncio.wait_for`` drops one that comes together with the end of
+    sending. The command then goes on, and may fail, as whoever cancelled it closes its connection.
+    """
+    task = cast("asyncio.Task[object]", asyncio.current_task())
+    before = task.cancelling()
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError:
+        raise RedisTimeoutError(f"no answer within {seconds:g} s") from None
+    finally:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError

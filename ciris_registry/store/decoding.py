@@ -1,0 +1,178 @@
+"""Reading what Redis has of breakers and sorted sets, whoever may have damaged it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from ciris_registry.circuit_breaker import (
+    BUCKETS,
+    BreakerState,
+    CircuitBreakerConfig,
+    CircuitState,
+    Reporters,
+)
+from ciris_registry.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+COUNTERS: Final = (
+    "generation",
+    "failure_count",
+    "success_count",
+    "openings",
+    "opened_at",
+    "retry_at",
+    "decided_at",
+    "last_failure_at",
+    "streak_from",
+    "warned_at",
+    "cooldown_until",
+    "override_until",
+    "total_successes",
+    "total_failures",
+)
+
+_counters_of = itemgetter(*COUNTERS)
+
+_STATES: Final = {state.value: state for state in CircuitState}
+
+_BUCKET_PARTS: Final = 3
+
+_MOST: Final = 2**53
+"""Beyond it Lua cannot count: no breaker script has written that."""
+
+_LONGEST_SHOWN: Final = 40
+_LONGEST_NUMBER: Final = 16
+
+
+def paired(flat: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """A flat ``field, value, …`` reply as pairs."""
+    return zip(flat[::2], flat[1::2], strict=False)
+
+
+def counters(flat: Sequence[Any]) -> dict[str, int]:
+    """A sorted set's ``member, score, …`` reply; scores as whole numbers."""
+    return {str(member): int(float(score)) for member, score in paired(flat) if _finite(score)}
+
+
+def parse_breaker(
+    fields: Mapping[str, str],
+    permits: Mapping[str, int],
+    default: CircuitBreakerConfig,
+    reporters: Mapping[str, int],
+) -> tuple[BreakerState, list[str]]:
+    """A breaker as its keys have it, and what of its hash could not be read.
+
+    What is missing or damaged reads as a breaker that has seen nothing, as it does in Lua.
+    """
+    damaged: list[str] = []
+    config = default
+    if fields:
+        try:
+            config = CircuitBreakerConfig.parse(fields)
+        except SettingsError as error:
+            damaged += error.problems
+    breaker = BreakerState(
+        config,
+        permits=dict(permits),
+        reporters=Reporters.parse(reporters),
+    )
+    damaged += update_breaker(breaker, fields)
+    for slot in range(BUCKETS):
+        breaker.buckets[slot] = _bucket(fields.get(f"bucket_{slot}", "0:0:0"))
+    return breaker, damaged
+
+
+def update_breaker(breaker: BreakerState, fields: Mapping[str, str]) -> list[str]:
+    """Write the state that a script answered over a breaker; the names of damaged fields."""
+    damaged: list[str] = []
+    try:
+        numbers = list(map(int, _counters_of(fields)))
+        readable = min(numbers) >= -_MOST and max(numbers) <= _MOST
+    except (KeyError, ValueError, TypeError, OverflowError):  # an event may tell anything
+        numbers, readable = [], False
+    if not readable:
+        numbers = [_number(name, fields.get(name, "0"), damaged) for name in COUNTERS]
+    (
+        breaker.generation,
+        breaker.failure_count,
+        breaker.success_count,
+        breaker.openings,
+        breaker.opened_at,
+        breaker.retry_at,
+        breaker.decided_at,
+        breaker.last_failure_at,
+        breaker.streak_from,
+        breaker.warned_at,
+        breaker.cooldown_until,
+        breaker.override_until,
+        breaker.total_successes,
+        breaker.total_failures,
+    ) = numbers
+    state, override = fields.get("state", "closed"), fields.get("override", "")
+    try:
+        breaker.state = _STATES[state]
+    except (KeyError, TypeError):
+        damaged.append(f"state is {state!r}")
+        breaker.state = CircuitState.CLOSED
+    if override in ("", "open", "closed"):  # it may not even be hashable
+        breaker.override = cast("Any", override)
+    else:
+        damaged.append(f"override is {override!r}")
+        breaker.override = ""
+    breaker.override_reason = fields.get("override_reason", "")
+    breaker.override_by = fields.get("override_by", "")
+    return damaged
+
+
+def remembered(breaker: BreakerState) -> dict[str, str]:
+    """The state that another server can go on from: as OPEN, if it was being probed."""
+    state = breaker.state
+    counted = {name: str(getattr(breaker, name)) for name in COUNTERS if name != "success_count"}
+    if state is CircuitState.CLOSED:
+        # Whose streak is the newest, nobody can tell.
+        counted["failure_count"] = counted["streak_from"] = "0"
+    return {
+        "state": "open" if state is CircuitState.HALF_OPEN else state.value,
+        "override": breaker.override,
+        "override_reason": breaker.override_reason,
+        "override_by": breaker.override_by,
+        **counted,
+    }
+
+
+def _number(name: str, text: object, damaged: list[str]) -> int:
+    try:
+        number = int(cast("str", text))
+    except (ValueError, TypeError, OverflowError):
+        number = _MOST + 1
+    if abs(number) <= _MOST:
+        return number
+    damaged.append(f"{name} is {_shown(text)}")
+    return 0
+
+
+def _shown(text: object) -> str:
+    shown = repr(text)
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
+
+
+def _finite(score: object) -> bool:
+    text = str(score)
+    digits = text.replace(".", "", 1).lstrip("-")
+    return digits.isdecimal() and abs(float(text)) <= _MOST
+
+
+def _counts(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _LONGEST_NUMBER
+
+
+@lru_cache(maxsize=1024)
+def _bucket(text: str) -> tuple[int, int, int]:
+    parts = text.split(":")
+    if len(parts) == _BUCKET_PARTS and all(map(_counts, parts)):
+        return int(parts[0]), int(parts[1]), int(parts[2])
+    return 0, 0, 0

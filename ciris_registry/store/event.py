@@ -1,0 +1,62 @@
+"""One change of the shared state, as the stream tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ciris_registry.store.replies import Version
+
+_OWN: Final = frozenset({"kind", "provider", "by", "reason", "epoch", "revision", "breaker"})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of a service type's stream.
+
+    ``kind`` says what happened: ``provider_registered``, ``provider_changed``,
+    ``provider_unregistered``, ``provider_expired``, ``member_joined``, ``member_left``,
+    ``member_expired``, ``members_kept``, ``breaker_failing`` (a streak has
+    come half of its way; nothing else has changed), ``breaker_opened``, ``breaker_half_opened``,
+    ``breaker_closed``, ``breaker_opened_here`` and ``breaker_closed_here`` (in the process that did
+    it, and nowhere else), ``breaker_cooling_down``, ``breaker_forced_open``,
+    ``breaker_forced_closed``, ``breaker_override_cleared``, ``breaker_reset``,
+    ``breaker_settings_changed`` or ``breaker_restored``. ``by`` is the process or person that did
+    it, ``at`` the server's time in milliseconds, ``id`` the entry's place in the stream.
+    ``version`` is the service type's version that it made, if it did, and ``breaker`` the breaker's
+    state after it, as JSON.
+    """
+
+    service_type: str
+    id: str
+    kind: str
+    provider: str = ""
+    by: str = ""
+    reason: str = ""
+    details: Mapping[str, str] = field(default_factory=dict[str, str])
+    version: Version | None = None
+    breaker: str = ""
+
+    @property
+    def at(self) -> int:
+        """Milliseconds since the epoch by the server's clock."""
+        head = self.id.partition("-")[0]
+        return int(head) if head.isdigit() else 0
+
+    @classmethod
+    def parse(cls, service_type: str, entry_id: str, fields: Mapping[str, str]) -> Event:
+        """Read an entry; unknown kinds and fields are kept as they are."""
+        return cls(
+            service_type=service_type,
+            id=entry_id,
+            kind=fields.get("kind", ""),
+            provider=fields.get("provider", ""),
+            by=fields.get("by", ""),
+            reason=fields.get("reason", ""),
+            details={name: text for name, text in fields.items() if name not in _OWN},
+            version=(fields.get("epoch", ""), fields["revision"]) if "revision" in fields else None,
+            breaker=fields.get("breaker", ""),
+        )

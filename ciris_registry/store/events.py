@@ -1,0 +1,119 @@
+"""Events as Redis has them: one stream for each service type, read and never written.
+
+Owns the readers that nobody uses at the moment. The scripts write events, each beside the change
+that it tells of; this refuses to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Self
+
+from ciris_registry.store.connection import InterruptedWaitError
+from ciris_registry.store.decoding import paired
+from ciris_registry.store.event import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ciris_registry.store.connection import Transport
+    from ciris_registry.store.keys import TypeKeys
+
+
+class EventReader:
+    """Reads the streams of a namespace; an async context, which owns the connection."""
+
+    def __init__(self, transport: Transport, stream_of: Callable[[str], str]) -> None:
+        self._transport = transport
+        self._line = transport.line()
+        self._stream_of = stream_of
+        self._interrupted = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._line.aclose()
+
+    def interrupt(self) -> None:
+        """End the read that waits now, which costs its connection, or the next one if none does.
+
+        To be called in its loop.
+        """
+        self._interrupted = True
+        self._line.interrupt()
+
+    async def after(self, places: Mapping[str, str], block: int) -> list[Event] | None:
+        """Events behind the given id of each service type, oldest first in each.
+
+        Waits up to ``block`` milliseconds for one; empty if there is none by then, None if the
+        read was interrupted.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+            DamagedStateError: One of the keys is no stream.
+        """
+        types = {self._stream_of(one): one for one in places}
+        command: tuple[str | int, ...] = (
+            "XREAD",
+            "BLOCK",
+            block,
+            "STREAMS",
+            *types,
+            *places.values(),
+        )
+        reply: list[Any] | None = None
+        with contextlib.suppress(InterruptedWaitError):
+            if not self._interrupted:
+                reply = await self._transport.wait(self._line, command)
+        if self._interrupted and not reply:
+            self._interrupted = False
+            return None
+        return [
+            Event.parse(types[stream], entry_id, dict(paired(fields)))
+            for stream, entries in reply or ()
+            for entry_id, fields in entries
+        ]
+
+
+class StoredEvents:
+    """The streams of one namespace."""
+
+    def __init__(self, transport: Transport, keys: Callable[[str], TypeKeys]) -> None:
+        self._transport = transport
+        self._keys = keys
+        self._idle: list[EventReader] = []
+
+    async def last(self, service_type: str) -> str:
+        """The id of the newest event, ``0-0`` if there is none."""
+        key = self._keys(service_type).events
+        entries = await self._transport.command(lambda redis: redis.xrevrange(key, count=1))
+        return str(entries[0][0]) if entries else "0-0"
+
+    async def latest(self, service_type: str, count: int) -> list[Event]:
+        """The newest ``count`` events, the oldest of them first."""
+        key = self._keys(service_type).events
+        entries = await self._transport.command(lambda redis: redis.xrevrange(key, count=count))
+        return [Event.parse(service_type, one, fields) for one, fields in reversed(entries)]
+
+    async def after(self, places: Mapping[str, str], block: int) -> list[Event]:
+        """One read, by a reader that is kept for the next one.
+
+        ``block`` is in milliseconds, and less than ``settings.REPLY_TIMEOUT``.
+        """
+        reader = self._idle.pop() if self._idle else self.reader()
+        try:
+            events = await reader.after(places, block)
+        except BaseException:
+            await reader.aclose()
+            raise
+        self._idle.append(reader)
+        return events or []
+
+    def reader(self) -> EventReader:
+        """What reads the streams as they grow, on a connection of its own."""
+        return EventReader(self._transport, lambda one: self._keys(one).events)

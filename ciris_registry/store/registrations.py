@@ -1,0 +1,100 @@
+"""Registrations as Redis has them: written, kept by leases, and removed.
+
+Owns one typed method for each script of a registration and its members. It refuses to know which
+registrations this process wants, and to decide what is done about lost ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ciris_registry.store.replies import Registered, Renewed
+from ciris_registry.store.script_runner import flat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ciris_registry.registration import Registration
+    from ciris_registry.store.script_runner import ScriptCalls
+
+
+class StoredRegistrations:
+    """The registrations of one namespace, as one process writes them.
+
+    ``share`` is that of the leases which are suspicious if they expire at once.
+    """
+
+    def __init__(self, calls: ScriptCalls, share: float) -> None:
+        self._calls = calls
+        self._share = repr(share)
+
+    async def register(self, registration: Registration, *, rejoin: bool = False) -> Registered:
+        """Write a registration and become its member.
+
+        To ``rejoin`` is to become its member again: a record that is there is not changed.
+        """
+        calls = self._calls
+        word, *rest = await calls.run(
+            "provider_register",
+            registration.service_type,
+            registration.id,
+            id=registration.id,
+            name=registration.name,
+            process=calls.process,
+            lease_ms=calls.lease,
+            retention_ms=calls.retention,
+            mode="rejoin" if rejoin else "register",
+            record=flat(registration.fields()),
+        )
+        if word != "changed":
+            return Registered(word)
+        return Registered(word, rest[1], rest[2], tuple(rest[3:]))
+
+    async def unregister(self, registration: Registration) -> str:
+        """End this process's membership; ``removed``, ``left`` or ``absent``."""
+        reply = await self._calls.run(
+            "provider_unregister",
+            registration.service_type,
+            registration.id,
+            id=registration.id,
+            name=registration.name,
+            process=self._calls.process,
+        )
+        return str(reply[0])
+
+    async def renew(
+        self, service_type: str, ids: Sequence[str], breakers: Iterable[str], *, outage: bool
+    ) -> Renewed:
+        """Renew this process's leases, and keep what belongs to them."""
+        calls = self._calls
+        keys = calls.keys(service_type)
+        reply = await calls.run(
+            "provider_renew",
+            service_type,
+            tail=[*map(keys.provider, ids), *map(keys.breaker, breakers)],
+            process=calls.process,
+            lease_ms=calls.lease,
+            retention_ms=calls.retention,
+            outage=int(outage),
+            share=self._share,
+            ids=ids,
+        )
+        return Renewed(int(reply[1]), (reply[2], reply[3]), int(reply[4]), tuple(reply[5:]))
+
+    async def sweep(self, service_type: str, ids: Iterable[str]) -> list[str]:
+        """Remove expired members; the ids of registrations that went with the last of theirs."""
+        calls = self._calls
+        known, keys = list(ids), calls.keys(service_type)
+        while True:
+            word, *named = await calls.run(
+                "members_sweep",
+                service_type,
+                tail=[keys.provider(one) for one in known],
+                process=calls.process,
+                lease_ms=calls.lease,
+                share=self._share,
+                ids=known,
+            )
+            if word != "more":
+                return named
+            known += named

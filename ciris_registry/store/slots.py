@@ -1,0 +1,58 @@
+"""Slots as Redis has them: the calls of a provider that the fleet has in flight.
+
+Owns one typed method for each script of slots. It refuses to know which of them this process holds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ciris_registry.store.replies import SlotReply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ciris_registry.registration import Registration
+    from ciris_registry.store.script_runner import ScriptCalls
+
+
+class StoredSlots:
+    """The slots of one namespace."""
+
+    def __init__(self, calls: ScriptCalls) -> None:
+        self._calls = calls
+
+    async def take(self, registration: Registration, slot: str) -> SlotReply:
+        """Take one of the slots of a registration's provider, with one of one's own making."""
+        calls = self._calls
+        word, _, *numbers = await calls.run(
+            "slot_take",
+            registration.service_type,
+            registration.id,
+            process=calls.process,
+            slot=slot,
+            limit="" if registration.max_in_flight is None else registration.max_in_flight,
+            lease_ms=calls.lease,
+            retention_ms=calls.retention,
+        )
+        return SlotReply(word, *map(int, numbers))
+
+    async def give_back(self, service_type: str, name: str, slots: Sequence[str]) -> None:
+        """Slots of one provider are free again."""
+        await self._calls.run("slot_return", service_type, name, held=slots)
+
+    async def renew(self, service_type: str, held: Mapping[str, Sequence[str]]) -> None:
+        """The calls that hold these slots, by provider, go on."""
+        keys = self._calls.keys(service_type)
+        await self._calls.run(
+            "slot_renew",
+            service_type,
+            tail=[keys.slots(name) for name in held],
+            lease_ms=self._calls.lease,
+            held=[
+                part
+                for number, slots in enumerate(held.values(), 1)
+                for slot in slots
+                for part in (number, slot)
+            ],
+        )

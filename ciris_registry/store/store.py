@@ -1,0 +1,93 @@
+"""The one place that talks to Redis: each subject has the typed methods of its scripts.
+
+Owns the way there. It refuses to select, to decide, to try again on its own and to log.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ResponseError
+
+from ciris_registry.store.breakers import StoredBreakers
+from ciris_registry.store.connection import Transport
+from ciris_registry.store.events import StoredEvents
+from ciris_registry.store.processes import StoredProcesses
+from ciris_registry.store.registrations import StoredRegistrations
+from ciris_registry.store.script_runner import ScriptCalls
+from ciris_registry.store.slots import StoredSlots
+from ciris_registry.store.snapshots import StoredCursors, StoredSnapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redis.asyncio import Redis
+
+    from ciris_registry.settings import RegistrySettings
+    from ciris_registry.store.connection import Backend
+    from ciris_registry.store.keys import TypeKeys
+
+
+class Store:
+    """The shared state of one namespace."""
+
+    def __init__(
+        self,
+        client: Redis,
+        backend: Backend,
+        namespace: str,
+        process: str,
+        settings: RegistrySettings,
+        trouble: Callable[[object], None] | None = None,
+        answered: Callable[[], None] = lambda: None,
+    ) -> None:
+        # Who has somebody to tell of trouble is called again when it is over, and need not wait.
+        patience = settings.patience if trouble is None else 0.0
+        self.process = process
+        self.namespace = namespace
+        self._transport = Transport(
+            client,
+            backend.location.redacted,
+            patience,
+            backend.revive,
+            trouble or (lambda _: None),
+            answered,
+        )
+        lease, retention = round(settings.lease * 1000), round(settings.retention * 1000)
+        self._calls = calls = ScriptCalls(self._transport, namespace, process, lease, retention)
+        self.registrations = StoredRegistrations(calls, settings.mass_expiry_share)
+        self.processes = StoredProcesses(calls, self._transport)
+        self.snapshots = StoredSnapshots(calls)
+        self.cursors = StoredCursors(calls)
+        self.breakers = StoredBreakers(calls)
+        self.slots = StoredSlots(calls)
+        self.events = StoredEvents(self._transport, calls.keys)
+
+    def keys(self, service_type: str) -> TypeKeys:
+        """The keys of one service type."""
+        return self._calls.keys(service_type)
+
+    async def uptime(self) -> int | None:
+        """Seconds since the server started; None where it does not say."""
+
+        async def ask(redis: Redis) -> int | None:
+            try:
+                said: Any = await redis.info("server")  # pyright: ignore[reportUnknownMemberType]
+                return int(said["uptime_in_seconds"])
+            except (ResponseError, KeyError):
+                return None
+
+        seconds: int | None = await self._transport.command(ask)
+        return seconds
+
+    async def ping(self, limit: float) -> None:
+        """Whether Redis answers at all, within ``limit`` seconds."""
+        await self._transport.ping(limit)
+
+    def renew(self) -> None:
+        """What does not answer may be the connection, or whom it leads to: take another one."""
+        self._transport.renew()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
