@@ -3,17 +3,17 @@
 from ciris_registry.circuit_breaker import CircuitBreaker, CircuitBreakerConfig, CircuitState
 from ciris_registry.circuit_breaker.outcomes import FAILURE, IGNORED, SUCCESS, Judgement, cooldown
 from ciris_registry.errors import (
-    CallError,
     CallTimeoutError,
     CircuitBreakerError,
     ClosedError,
-    DamagedStateError,
+    CorruptStateError,
     DeadlineExceededError,
-    EmbeddedUnavailableError,
+    EmbeddedServerError,
     ForkedError,
     InvalidNameError,
-    LocationError,
+    InvalidURLError,
     NoProviderError,
+    NotAwaitableError,
     ProxyError,
     RegistrationError,
     RegistryError,

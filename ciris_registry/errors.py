@@ -14,7 +14,7 @@ class RegistryError(Exception):
     """The root of every error that this package raises on purpose."""
 
 
-class LocationError(RegistryError, ValueError):
+class InvalidURLError(RegistryError, ValueError):
     """A URL that does not say where the state lives; ``reason`` says what to change.
 
     The URL itself is never in it, because nobody can tell which part of a malformed one is a
@@ -26,7 +26,7 @@ class LocationError(RegistryError, ValueError):
         self.reason = reason
 
 
-class EmbeddedUnavailableError(RegistryError):
+class EmbeddedServerError(RegistryError):
     """An ``embedded://`` server cannot be used.
 
     ``reason`` says why and what to do, ``log`` is the end of the server's own log, if there is one.
@@ -69,7 +69,7 @@ class StoreError(RegistryError):
         self.problem = problem
 
 
-class DamagedStateError(StoreError):
+class CorruptStateError(StoreError):
     """Somebody wrote another type of value under one of the registry's keys."""
 
     def __init__(self, location: str, problem: str) -> None:
@@ -84,7 +84,7 @@ class StoreUnavailableError(StoreError):
     """Redis could not be reached, and stayed away for as long as was waited."""
 
 
-class NotLetInError(StoreUnavailableError):
+class AccessDeniedError(StoreUnavailableError):
     """Redis is there and refuses this process: its password, its rights or its database are wrong.
 
     It counts as away, so that a program goes on; nothing but a change of the URL or of the server
@@ -92,7 +92,7 @@ class NotLetInError(StoreUnavailableError):
     """
 
 
-class UncertainWriteError(StoreUnavailableError):
+class IndeterminateWriteError(StoreUnavailableError):
     """The connection broke before the answer came: Redis may have done it, or not."""
 
 
@@ -182,7 +182,7 @@ class ProxyError(RegistryError, AttributeError):
     """A proxy cannot have this attribute; the message says what to do instead."""
 
 
-class CallError(RegistryError, TypeError):
+class NotAwaitableError(RegistryError, TypeError):
     """What was to be called is not what a guarded call can make; nothing was counted."""
 
 

@@ -13,25 +13,25 @@ from ciris_registry import (
     IGNORED,
     SUCCESS,
     BreakerHandle,
-    CallError,
     CallTimeoutError,
     CircuitBreaker,
     CircuitBreakerConfig,
     CircuitBreakerError,
     CircuitState,
     ClosedError,
-    DamagedStateError,
+    CorruptStateError,
     DeadlineExceededError,
-    EmbeddedUnavailableError,
+    EmbeddedServerError,
     Event,
     Explanation,
     ForkedError,
     HealthCheckProtocol,
     InvalidNameError,
+    InvalidURLError,
     Judgement,
-    LocationError,
     MockService,
     NoProviderError,
+    NotAwaitableError,
     Priority,
     ProxyError,
     Registration,
@@ -421,7 +421,7 @@ def failing(error: RegistryError) -> None:
             assert_type(error.name, str)
             assert_type(error.reason, str)
             assert_type(error.retry_after, float | None)
-        case EmbeddedUnavailableError():
+        case EmbeddedServerError():
             assert_type(error.reason, str)
             assert_type(error.log, str)
         case ForkedError():
@@ -430,11 +430,11 @@ def failing(error: RegistryError) -> None:
             assert_type(error.kind, str)
             assert_type(error.name, str)
             assert_type(error.character, str | None)
-        case LocationError():
+        case InvalidURLError():
             assert_type(error.reason, str)
         case SettingsError():
             assert_type(error.problems, tuple[str, ...])
-        case StoreUnavailableError() | DamagedStateError():
+        case StoreUnavailableError() | CorruptStateError():
             store_error: StoreError = error
             assert_type(store_error.location, str)
             assert_type(store_error.problem, str)
@@ -457,5 +457,5 @@ def calling_in_vain(error: RegistryError) -> None:
             assert_type(error.service_type, str)
             assert_type(error.reasons, tuple[Explanation, ...])
             assert_type(error.retry_after, float | None)
-        case CallError() | ProxyError() | _:
+        case NotAwaitableError() | ProxyError() | _:
             assert_type(str(error), str)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
 
 from ciris_registry.bench.plan import BenchError
-from ciris_registry.errors import LocationError
+from ciris_registry.errors import InvalidURLError
 from ciris_registry.registry import ServiceRegistry
 from ciris_registry.settings import RegistrySettings
 from ciris_registry.store.connection import Backend, Location
@@ -99,7 +99,7 @@ def _new_directory() -> Path:
     """A directory that is not there yet, with room for a socket's name."""
     name = f"ciris-bench-{secrets.token_hex(3)}"
     for parent in (Path(tempfile.gettempdir()).resolve(), Path("/tmp")):  # noqa: S108 # it is private
-        with suppress(LocationError):
+        with suppress(InvalidURLError):
             Location.parse(f"embedded://{quote(str(parent / name))}")
             return parent / name
     raise BenchError("no temporary directory has a path short enough for a socket")

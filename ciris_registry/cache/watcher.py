@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from ciris_registry.cache.apply_event import follow
 from ciris_registry.cache.reconcile import FIRST_WAIT, LONGEST_WAIT, Comeback
 from ciris_registry.cache.refresh_schedule import REST, Rereading
-from ciris_registry.errors import DamagedStateError, RegistryError, StoreUnavailableError
+from ciris_registry.errors import CorruptStateError, RegistryError, StoreUnavailableError
 from ciris_registry.settings import REPLY_TIMEOUT
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ class Tail:
                 self._rereading.put_aside(kind, damage)
                 found = True
         if not found:
-            if not isinstance(error, DamagedStateError):
+            if not isinstance(error, CorruptStateError):
                 raise error
             await asyncio.sleep(REST)  # somebody has mended it meanwhile
 

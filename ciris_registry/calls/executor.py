@@ -10,7 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ciris_registry.calls.attempt import in_words
-from ciris_registry.errors import CallError, CallTimeoutError, ClosedError, NoProviderError
+from ciris_registry.errors import CallTimeoutError, ClosedError, NoProviderError, NotAwaitableError
 from ciris_registry.explanation import Explanation
 from ciris_registry.timeouts import TimeLimits
 
@@ -178,7 +178,7 @@ class Calls:
             raise
         if value is _NOTHING:
             use.abandoned()
-            raise CallError(unusable(pending))
+            raise NotAwaitableError(unusable(pending))
         if limit.expired:  # and whoever was called made an answer of it
             await use.raised(late(admitted))
             return Ended(value)

@@ -10,7 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from ciris_registry.calls.executor import MISTAKES, blamed, explain, goes_on, late, told, unusable
-from ciris_registry.errors import CallError, ClosedError, NoProviderError
+from ciris_registry.errors import ClosedError, NoProviderError, NotAwaitableError
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -102,7 +102,7 @@ class _Source:
             if hasattr(given, "__await__"):
                 given = await given  # clients do that send the request first
             if not hasattr(given, "__aiter__"):
-                raise _MistakeError(CallError(unusable(given, streams=True)))
+                raise _MistakeError(NotAwaitableError(unusable(given, streams=True)))
             self._given, self._items = given, aiter(given)
             return await anext(self._items, _END)
 

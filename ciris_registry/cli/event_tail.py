@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ciris_registry.cache import BLOCK
-from ciris_registry.errors import DamagedStateError, InvalidNameError
+from ciris_registry.errors import CorruptStateError, InvalidNameError
 from ciris_registry.names import service_type_name
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class EventTail:
         for service_type in await self._types():
             try:
                 events = await self._store.events.latest(service_type, max(count, 1))
-            except DamagedStateError as error:
+            except CorruptStateError as error:
                 self.damaged[service_type] = error.problem
                 continue
             self._after[service_type] = events[-1].id if events else "0-0"

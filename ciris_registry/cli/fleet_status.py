@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ciris_registry.circuit_breaker import CircuitBreakerConfig, times_of
 from ciris_registry.cli.breaker_status import BreakerStatus
-from ciris_registry.errors import DamagedStateError, InvalidNameError
+from ciris_registry.errors import CorruptStateError, InvalidNameError
 from ciris_registry.names import EVERY_HANDLER, GLOBAL, fits, service_type_name
 from ciris_registry.registration import name_of, parse_registration
 from ciris_registry.store import NOTHING, parse_breaker
@@ -123,11 +123,11 @@ async def read_type(store: Store, service_type: str, also: Iterable[str] = ()) -
     try:
         events = await store.events.latest(service_type, _EVENTS_LOOKED_AT)
         extra.update(one.provider for one in events if fits(one.provider))
-    except DamagedStateError as error:
+    except CorruptStateError as error:
         damaged.append(Damage("the key events", error.problem))
     try:
         orders, loaded = await _load(store, service_type, extra)
-    except DamagedStateError as error:
+    except CorruptStateError as error:
         damaged.append(Damage("one of the keys registrations, members and meta", error.problem))
         return TypeStatus(service_type, 0, (), (), tuple(damaged))
     registrations = _registrations(service_type, orders, loaded, damaged)
@@ -231,7 +231,7 @@ async def _check_permits(store: Store, service_type: str, name: str, damaged: li
     """A set of permits that cannot be read looks as if none were out."""
     try:
         await store.breakers.read(service_type, name)
-    except DamagedStateError as error:
+    except CorruptStateError as error:
         damaged.append(Damage(f"permits {name}", error.problem))
 
 

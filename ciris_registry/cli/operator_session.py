@@ -9,7 +9,7 @@ import getpass
 import os
 from typing import TYPE_CHECKING
 
-from ciris_registry.errors import LocationError
+from ciris_registry.errors import InvalidURLError
 from ciris_registry.names import namespace_name
 from ciris_registry.settings import RegistrySettings
 from ciris_registry.store import Store, host_name
@@ -34,7 +34,7 @@ class OperatorSession:
     def __init__(self, url: str | None, namespace: str) -> None:
         location = Location.parse(url or "memory://")
         if location.scheme == "memory":
-            raise LocationError(
+            raise InvalidURLError(
                 "memory://, which is also what no URL means, is private to each process: say where "
                 "the fleet's state is with --url redis://host:6379/0 or in CIRIS_REGISTRY_URL"
             )

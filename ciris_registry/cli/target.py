@@ -12,7 +12,7 @@ import typer
 
 from ciris_registry.cli.shown_text import printable
 from ciris_registry.errors import (
-    EmbeddedUnavailableError,
+    EmbeddedServerError,
     RegistryError,
     StoreUnavailableError,
 )
@@ -48,7 +48,7 @@ Namespace = Annotated[
 
 def fail(error: Exception | str) -> NoReturn:
     """End the command with one line on stderr."""
-    text = error.reason if isinstance(error, EmbeddedUnavailableError) else str(error)
+    text = error.reason if isinstance(error, EmbeddedServerError) else str(error)
     typer.echo(f"ciris-registry: {printable(' '.join(text.split()))}", err=True)
     raise typer.Exit(FAILED)
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry import LocationError, RegistryError, ServiceRegistry
+from ciris_registry import InvalidURLError, RegistryError, ServiceRegistry
 from ciris_registry.demo.agent import SERVICE
 from ciris_registry.demo.child import Child
 from ciris_registry.demo.client import Client, UpstreamError
@@ -201,5 +201,5 @@ def _new_server() -> EmbeddedServer:
     name = f"ciris-demo-{secrets.token_hex(3)}"
     try:
         return EmbeddedServer(Path(tempfile.gettempdir()).resolve() / name)
-    except LocationError:  # the path is too long for a socket
+    except InvalidURLError:  # the path is too long for a socket
         return EmbeddedServer(Path("/tmp") / name)  # noqa: S108 # the directory itself is private

@@ -13,7 +13,7 @@ import itertools
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from ciris_registry.errors import DamagedStateError, StoreUnavailableError
+from ciris_registry.errors import CorruptStateError, StoreUnavailableError
 from ciris_registry.selection.candidates import Left
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Slots:
         asking = self._outbox.send(store.slots.take(one, slot.slot))
         try:
             return await self._link.attentively(asking)
-        except DamagedStateError:
+        except CorruptStateError:
             raise  # nothing was taken
         except BaseException:
             asking.add_done_callback(lambda _: self.give_back(slot))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tenacity import AsyncRetrying
 
-from ciris_registry.errors import LocationError, RegistrationError
+from ciris_registry.errors import InvalidURLError, RegistrationError
 from ciris_registry.names import handler_name, service_type_name
 from ciris_registry.registration import checked_capabilities
 from ciris_registry.selection.candidates import Request
@@ -29,7 +29,7 @@ def check_arguments(url: object, naming: object, settings: object) -> None:
         RegistrationError: Anything else that is not as described.
     """
     if not isinstance(url, str | None):
-        raise LocationError(f"the URL is of type {type(url).__name__}; use a string")
+        raise InvalidURLError(f"the URL is of type {type(url).__name__}; use a string")
     if naming not in {"private", "by_class"}:
         raise RegistrationError(f"naming is {naming!r}; use 'private' or 'by_class'")
     if not isinstance(settings, RegistrySettings | None):

@@ -10,7 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from ciris_registry.errors import RegistryError, StoreUnavailableError, UncertainWriteError
+from ciris_registry.errors import IndeterminateWriteError, RegistryError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -87,7 +87,7 @@ class Meanwhile:
             key, learned = self._learned.popitem()
             try:
                 await merge(key, learned)
-            except UncertainWriteError:
+            except IndeterminateWriteError:
                 _log.warning("what was learned of %s while Redis was away may be lost", key[1])
                 raise
             except StoreUnavailableError:

@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from ciris_registry.circuit_breaker import ASKED, CircuitState, Outcome
-from ciris_registry.errors import StoreUnavailableError, UncertainWriteError
+from ciris_registry.errors import IndeterminateWriteError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from ciris_registry.circuit_breaker import BreakerState
@@ -184,7 +184,7 @@ class Outcomes:
                 await self._writes.sent_before()
             self._link.check()
             await self._writes.settle(shared, store, outcome, permit, generation)
-        except UncertainWriteError as error:
+        except IndeterminateWriteError as error:
             self._link.doubt(error)
             _log.info("one %s of %s may not be counted: %s", outcome, shared.name, error)
             return False

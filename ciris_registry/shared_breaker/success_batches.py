@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.circuit_breaker import Verdict
-from ciris_registry.errors import RegistryError, StoreUnavailableError, UncertainWriteError
+from ciris_registry.errors import IndeterminateWriteError, RegistryError, StoreUnavailableError
 from ciris_registry.store import Tally
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class Successes:
             batch = [item for item, verdict in counted if verdict is Verdict.MISSING]
             for key, _ in batch:
                 await self.on_missing(store, key)
-        except UncertainWriteError as error:
+        except IndeterminateWriteError as error:
             _log.info("successes of %s may be lost: %s", service_type, error)
             raise
         except StoreUnavailableError:

@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from ciris_registry.errors import RegistryError, StoreUnavailableError, UncertainWriteError
+from ciris_registry.errors import IndeterminateWriteError, RegistryError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -180,7 +180,7 @@ class Outbox:
                 await write.run(store)
             except StoreUnavailableError as error:
                 self._link.doubt(error)
-                if isinstance(error, UncertainWriteError) and not write.repeatable:
+                if isinstance(error, IndeterminateWriteError) and not write.repeatable:
                     # Sent once more, it could count twice.
                     _log.info("%s may be lost: %s", write.what, error)
                     self._forget(write)

@@ -17,13 +17,13 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from ciris_registry import (
     FAILURE,
     IGNORED,
-    CallError,
     CallTimeoutError,
     CircuitBreakerConfig,
     CircuitState,
     DeadlineExceededError,
     Judgement,
     NoProviderError,
+    NotAwaitableError,
     RegistrationError,
     ServiceRegistry,
     cooldown,
@@ -208,8 +208,8 @@ class TestACall:
     async def test_what_a_program_gets_wrong_opens_nothing(self, registry: ServiceRegistry) -> None:
         offer(registry, Model("a"), circuit_breaker_config=ONCE)
         wrong: list[tuple[Callable[..., Any], type[Exception], str]] = [
-            (lambda model: model.name, CallError, "asyncio.to_thread"),
-            (lambda model: model.tokens(3), CallError, "registry.stream"),
+            (lambda model: model.name, NotAwaitableError, "asyncio.to_thread"),
+            (lambda model: model.tokens(3), NotAwaitableError, "registry.stream"),
             (lambda model: model.complet(), AttributeError, "complet"),
             (lambda: None, TypeError, "positional"),
         ]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from ciris_registry import (
-    CallError,
     CircuitBreakerConfig,
     NoProviderError,
+    NotAwaitableError,
     ProxyError,
     ServiceRegistry,
 )
@@ -57,7 +57,7 @@ class TestAStream:
     async def test_what_is_no_stream(self, registry: ServiceRegistry) -> None:
         offer(registry, Model("a"))
         wrong: Any = Model.complete
-        with pytest.raises(CallError, match="no stream"):
+        with pytest.raises(NotAwaitableError, match="no stream"):
             await self.collect(registry.stream("h", "llm", wrong))
         assert await counts(registry, "a") == (0, 0)
 

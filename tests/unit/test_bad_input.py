@@ -16,7 +16,7 @@ from ciris_registry import (
     CircuitBreakerConfig,
     ClosedError,
     InvalidNameError,
-    LocationError,
+    InvalidURLError,
     Priority,
     RegistrationError,
     RegistrySettings,
@@ -186,7 +186,7 @@ async def test_a_cooldown_has_a_duration(registry: ServiceRegistry) -> None:
 
 @pytest.mark.parametrize("url", ["http://host", "nonsense", "redis+cluster://host"])
 def test_an_unknown_url_is_refused(url: str) -> None:
-    with pytest.raises(LocationError, match="redis://"):
+    with pytest.raises(InvalidURLError, match="redis://"):
         ServiceRegistry(url=url)
 
 
@@ -320,7 +320,7 @@ def test_a_word_where_a_list_belongs_is_not_taken_apart(
 
 @pytest.mark.parametrize("options", [{"url": 5}, {"settings": {"lease": 1}}, {"naming": "odd"}])
 def test_arguments_of_another_type_are_one_clear_error(options: dict[str, Any]) -> None:
-    with pytest.raises((LocationError, RegistrationError), match=r"; use "):
+    with pytest.raises((InvalidURLError, RegistrationError), match=r"; use "):
         ServiceRegistry(**options)
 
 

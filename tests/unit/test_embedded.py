@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ciris_registry.errors import EmbeddedUnavailableError, LocationError, RegistryError
+from ciris_registry.errors import EmbeddedServerError, InvalidURLError, RegistryError
 from ciris_registry.store.connection import embedded
 from ciris_registry.store.connection import embedded_supervisor as keeper
 from ciris_registry.store.connection.embedded import EmbeddedServer, default_directory
@@ -31,7 +31,7 @@ def parent() -> Iterator[Path]:
 
 
 def refusal(directory: Path) -> str:
-    with pytest.raises(EmbeddedUnavailableError) as caught:
+    with pytest.raises(EmbeddedServerError) as caught:
         EmbeddedServer(directory).acquire()
     assert isinstance(caught.value, RegistryError)
     return str(caught.value)
@@ -65,7 +65,7 @@ def test_a_server_that_ends_at_once_is_reported_with_its_log(
     broken.chmod(0o700)
     use_binary(monkeypatch, str(broken))
 
-    with pytest.raises(EmbeddedUnavailableError, match="ended at once with code 3") as caught:
+    with pytest.raises(EmbeddedServerError, match="ended at once with code 3") as caught:
         EmbeddedServer(parent / "server").acquire()
 
     assert caught.value.log == "no luck today"
@@ -153,7 +153,7 @@ def test_what_is_not_a_directory_is_refused(parent: Path) -> None:
 
 
 def test_a_path_too_long_for_a_socket_is_refused_before_anything_is_made() -> None:
-    with pytest.raises(LocationError, match="choose a shorter directory"):
+    with pytest.raises(InvalidURLError, match="choose a shorter directory"):
         EmbeddedServer(Path("/" + "d" * 100))
 
 

@@ -15,7 +15,7 @@ from ciris_registry import (
     SelectionStrategy,
     ServiceRegistry,
 )
-from ciris_registry.errors import UncertainWriteError
+from ciris_registry.errors import IndeterminateWriteError
 from ciris_registry.store.script_runner import ScriptCalls
 from ciris_registry.store.slots import StoredSlots
 from tests.waiting import async_wait_until
@@ -210,7 +210,7 @@ async def test_an_answer_that_is_lost_leaves_nothing_taken(
     async def lost(stored: StoredSlots, *args: Any) -> Any:
         await take(stored, *args)
         monkeypatch.setattr(StoredSlots, "take", take)
-        raise UncertainWriteError("here", "a test")
+        raise IndeterminateWriteError("here", "a test")
 
     monkeypatch.setattr(StoredSlots, "take", lost)
     assert await work(registry) == "p"

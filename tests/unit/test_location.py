@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ciris_registry.errors import LocationError, RegistryError
+from ciris_registry.errors import InvalidURLError, RegistryError
 from ciris_registry.store.connection.url import Location
 
 
@@ -109,7 +109,7 @@ def test_each_form_of_url_says_where_the_state_lives(url: str, expected: Locatio
     ],
 )
 def test_a_url_that_cannot_be_used_gets_one_clear_error(url: str, advice: str) -> None:
-    with pytest.raises(LocationError, match=advice) as caught:
+    with pytest.raises(InvalidURLError, match=advice) as caught:
         Location.parse(url)
 
     assert isinstance(caught.value, RegistryError)
@@ -119,7 +119,7 @@ def test_a_url_that_cannot_be_used_gets_one_clear_error(url: str, advice: str) -
 
 
 def test_an_unknown_scheme_is_answered_with_those_that_exist() -> None:
-    with pytest.raises(LocationError) as caught:
+    with pytest.raises(InvalidURLError) as caught:
         Location.parse("reddis://db")
 
     for scheme in ("memory://", "embedded://", "redis://", "rediss://", "unix://"):
@@ -175,7 +175,7 @@ def everything_said_about(url: str) -> str:
     error: BaseException | None = None
     try:
         location = Location.parse(url)
-    except LocationError as caught:
+    except InvalidURLError as caught:
         error = caught
     else:
         return f"{location} {location!r} {location.redacted}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ciris_registry.circuit_breaker.states import Verdict
-from ciris_registry.errors import StoreUnavailableError, UncertainWriteError
+from ciris_registry.errors import IndeterminateWriteError, StoreUnavailableError
 from ciris_registry.settings import RegistrySettings
 from ciris_registry.shared_breaker.success_batches import AT_ONCE, Successes
 from ciris_registry.store.connection.connectivity import Link
@@ -148,8 +148,8 @@ async def test_what_was_not_sent_waits_for_the_next_report(session: FakeSession)
 async def test_what_was_perhaps_sent_is_not_sent_twice(session: FakeSession) -> None:
     successes = made(session)
     successes.count(KEY, 1)
-    session.fake.fails = UncertainWriteError("somewhere", "a test")
-    with pytest.raises(UncertainWriteError):
+    session.fake.fails = IndeterminateWriteError("somewhere", "a test")
+    with pytest.raises(IndeterminateWriteError):
         await successes.flush()
     assert not successes.pending
 

@@ -11,7 +11,7 @@ import pytest
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
 from ciris_registry.cache.watcher import Tail
-from ciris_registry.errors import DamagedStateError, StoreError, StoreUnavailableError
+from ciris_registry.errors import CorruptStateError, StoreError, StoreUnavailableError
 from ciris_registry.settings import REPLY_TIMEOUT
 from ciris_registry.store.events import EventReader
 from tests.waiting import async_wait_until
@@ -224,7 +224,7 @@ async def test_what_was_damaged_for_a_moment_does_not_end_the_tail(
         nonlocal errors
         if errors:
             errors -= 1
-            raise DamagedStateError("here", "WRONGTYPE")
+            raise CorruptStateError("here", "WRONGTYPE")
         return await read(reader, *args)
 
     monkeypatch.setattr(EventReader, "after", damaged)

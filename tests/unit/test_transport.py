@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ciris_registry import RegistrySettings, ServiceRegistry
-from ciris_registry.errors import NotLetInError, StoreError, StoreUnavailableError
+from ciris_registry.errors import AccessDeniedError, StoreError, StoreUnavailableError
 from ciris_registry.store.connection.transport import Transport
 
 
@@ -161,7 +161,7 @@ async def test_an_error_of_redis_is_no_outage_and_not_tried_again(line: str) -> 
 
 async def test_a_right_that_is_missing_counts_as_away_and_says_what_it_is() -> None:
     error, sent = await answered_with("NOPERM this user has no permissions to run the command")
-    assert isinstance(error, NotLetInError)
+    assert isinstance(error, AccessDeniedError)
     assert sent == 1, "the answer would be the same"
 
 

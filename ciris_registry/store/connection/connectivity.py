@@ -13,10 +13,10 @@ import time
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from ciris_registry.errors import (
-    NotLetInError,
+    AccessDeniedError,
+    IndeterminateWriteError,
     StoreError,
     StoreUnavailableError,
-    UncertainWriteError,
 )
 from ciris_registry.timeouts import TimeLimits
 
@@ -93,7 +93,7 @@ class Link:
 
     def lost(self, error: object) -> None:
         """Redis was asked again, and is away: say so once."""
-        if isinstance(error, NotLetInError) and not self._refused:
+        if isinstance(error, AccessDeniedError) and not self._refused:
             self._refused = True
             _log.error("Redis does not let this process in: %s", error, extra=self._extra)
             self.error = _reason(error)
@@ -138,7 +138,7 @@ class Link:
                 return await work
         except TimeoutError:
             problem = f"no answer within {seconds:g} s" if self.ok else self.error
-            error = UncertainWriteError(self._location, problem)
+            error = IndeterminateWriteError(self._location, problem)
             self.doubt(error)
             raise error from None
         except StoreUnavailableError as error:
@@ -163,7 +163,7 @@ class Link:
                 await asyncio.sleep(0)
                 continue
             if left <= 0:
-                error = UncertainWriteError(self._location, f"no answer for {self.timeout:g} s")
+                error = IndeterminateWriteError(self._location, f"no answer for {self.timeout:g} s")
                 self.doubt(error)
                 raise error
             changed = asyncio.get_running_loop().create_future()

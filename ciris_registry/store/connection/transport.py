@@ -27,11 +27,11 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ciris_registry.errors import (
-    DamagedStateError,
-    NotLetInError,
+    AccessDeniedError,
+    CorruptStateError,
+    IndeterminateWriteError,
     StoreError,
     StoreUnavailableError,
-    UncertainWriteError,
 )
 from ciris_registry.settings import REPLY_TIMEOUT
 from ciris_registry.store.connection.reconnecting import Line
@@ -176,7 +176,7 @@ class Transport:
             self._trouble(error)
             lost = isinstance(error, UNREACHABLE) and not repeatable and not never_sent(error)
             if lost:
-                raise UncertainWriteError(self._location, str(error)) from None
+                raise IndeterminateWriteError(self._location, str(error)) from None
             raise self._explained(error) from None
 
     def line(self) -> Line:
@@ -205,9 +205,9 @@ class Transport:
         text += next((f"; {hint}" for sign, hint in _HINTS.items() if sign in text), "")
         # While it connects, redis-py says of everything that the connection failed.
         if any(isinstance(one, _NOT_LET_IN) for one in _causes(error)) or _WRONG_DATABASE in text:
-            return NotLetInError(self._location, text)
+            return AccessDeniedError(self._location, text)
         if "WRONGTYPE" in text:
-            return DamagedStateError(self._location, text)
+            return CorruptStateError(self._location, text)
         if isinstance(error, (*UNREACHABLE, *_REFUSALS)) or _REFUSAL.search(text):
             return StoreUnavailableError(self._location, text)
         return StoreError(self._location, text)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote, unquote, unquote_plus, urlencode
 
-from ciris_registry.errors import LocationError
+from ciris_registry.errors import InvalidURLError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -82,14 +82,14 @@ class Location:
         scheme = scheme.lower()
         if not separator:
             problem = "has no scheme" if url.strip() else "is empty"
-            raise LocationError(f"the URL of the shared state {problem}; it is one of {_SCHEMES}")
+            raise InvalidURLError(f"the URL of the shared state {problem}; it is one of {_SCHEMES}")
         if scheme in _NOT_YET:
-            raise LocationError(
+            raise InvalidURLError(
                 f"{scheme}:// is not supported yet; name one server with redis:// or rediss://"
             )
         read = _READERS.get(scheme)
         if read is None:
-            raise LocationError(f"the scheme of the URL is not known; it is one of {_SCHEMES}")
+            raise InvalidURLError(f"the scheme of the URL is not known; it is one of {_SCHEMES}")
         return read(rest)
 
     @property
@@ -121,7 +121,7 @@ def check_socket_path(path: Path) -> None:
     """Raise LocationError if the system has no room for ``path`` as the name of a socket."""
     length = len(os.fsencode(path))
     if length > _LONGEST_SOCKET_PATH:
-        raise LocationError(
+        raise InvalidURLError(
             f"the path of the socket has {length} bytes and the system allows "
             f"{_LONGEST_SOCKET_PATH}; choose a shorter directory"
         )
@@ -129,7 +129,7 @@ def check_socket_path(path: Path) -> None:
 
 def _memory(rest: str) -> Location:
     if not _MEMORY_NAME.fullmatch(rest):
-        raise LocationError(
+        raise InvalidURLError(
             "the name in memory://name may have up to 200 letters, digits and _ . - "
             "and nothing may follow it"
         )
@@ -141,7 +141,7 @@ def _embedded(rest: str) -> Location:
         return Location("embedded")
     authority, path, query = _split(rest)
     if authority or query:
-        raise LocationError(
+        raise InvalidURLError(
             "embedded:// takes an absolute directory and nothing else: embedded:///directory, "
             "with three slashes"
         )
@@ -154,7 +154,7 @@ def _unix(rest: str) -> Location:
     authority, path, query = _split(rest)
     userinfo, _, host = authority.rpartition("@")
     if host or "@" in path:
-        raise LocationError(
+        raise InvalidURLError(
             f"unix:// takes the absolute path of a socket: unix:///path/to/socket, with three "
             f"slashes and any @ in it as %40; {_ENCODE}"
         )
@@ -179,7 +179,7 @@ def _network(scheme: Literal["redis", "rediss"], rest: str) -> Location:
     parameters = _parameters(query, allowed | _TLS.keys() if scheme == "rediss" else allowed)
     db = path.removeprefix("/")
     if db and "db" in parameters:
-        raise LocationError("the URL gives the db number twice, in its path and as ?db=")
+        raise InvalidURLError("the URL gives the db number twice, in its path and as ?db=")
     username, password = _credentials(userinfo, parameters)
     return Location(
         scheme,
@@ -195,7 +195,7 @@ def _network(scheme: Literal["redis", "rediss"], rest: str) -> Location:
 def _split(rest: str) -> tuple[str, str, str]:
     parts = _PARTS.fullmatch(rest)
     if parts is None:
-        raise LocationError(f"the URL contains a # or a line break; {_ENCODE}")
+        raise InvalidURLError(f"the URL contains a # or a line break; {_ENCODE}")
     return parts["authority"], parts["path"], parts["query"] or ""
 
 
@@ -208,12 +208,12 @@ def _address(address: str) -> tuple[str, int]:
         host, _, port = address.partition(":")
         known = _HOST_NAME.fullmatch(host) is not None
     if not host:
-        raise LocationError(f"the URL names no host: redis://host:port/db; {_ENCODE}")
+        raise InvalidURLError(f"the URL names no host: redis://host:port/db; {_ENCODE}")
     if not known:
-        raise LocationError(f"the host in the URL is not a name or an address; {_ENCODE}")
+        raise InvalidURLError(f"the host in the URL is not a name or an address; {_ENCODE}")
     number = _number(port or str(_DEFAULT_PORT), _HIGHEST_PORT)
     if not number:
-        raise LocationError(f"the port in the URL is not a number from 1 to 65535; {_ENCODE}")
+        raise InvalidURLError(f"the port in the URL is not a number from 1 to 65535; {_ENCODE}")
     return host, number
 
 
@@ -236,7 +236,7 @@ def _number(text: str, highest: int) -> int | None:
 def _db(text: str) -> int:
     number = _number(text, _HIGHEST_DB)
     if number is None:
-        raise LocationError(
+        raise InvalidURLError(
             f"the db number in the URL is not a whole number: redis://host:port/db; {_ENCODE}"
         )
     return number
@@ -245,9 +245,9 @@ def _db(text: str) -> int:
 def _path(text: str) -> Path:
     path = unquote(text, errors="surrogateescape")
     if not path.startswith("/") or not path.strip("/"):
-        raise LocationError("the URL names no absolute path; it has three slashes: unix:///path")
+        raise InvalidURLError("the URL names no absolute path; it has three slashes: unix:///path")
     if not path.isprintable():
-        raise LocationError("the path in the URL contains a control character or is not UTF-8")
+        raise InvalidURLError("the path in the URL contains a control character or is not UTF-8")
     return Path(path)
 
 
@@ -256,11 +256,11 @@ def _parameters(query: str, allowed: set[str]) -> dict[str, str]:
     for part in filter(None, query.split("&")):
         name, _, value = part.partition("=")
         if name not in allowed and name in _TLS:
-            raise LocationError(
+            raise InvalidURLError(
                 f"the query parameter {name} needs a URL that begins with rediss://"
             )
         if name not in allowed or name in parameters:
-            raise LocationError(
+            raise InvalidURLError(
                 f"the URL has a query parameter twice, or one that is not known here; known are "
                 f"{', '.join(sorted(allowed))}; {_ENCODE}, & too"
             )
@@ -281,7 +281,7 @@ def _tls(parameters: dict[str, str]) -> tuple[tuple[str, str], ...]:
     for name, value in given.items():
         choices = _TLS[name]
         if choices is not None and value not in choices:
-            raise LocationError(f"{name} in the URL is none of {', '.join(choices)}")
+            raise InvalidURLError(f"{name} in the URL is none of {', '.join(choices)}")
     return tuple(given.items())
 
 
