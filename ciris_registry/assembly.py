@@ -50,10 +50,17 @@ def assemble(
     classify: Classify | None,
     *,
     exact: bool,
-    keep_one: bool,
+    always_use_last_provider: bool,
 ) -> Assembly:
     """All parts of a registry, which does nothing yet. What is given must have been checked."""
-    parts = _parts(location, namespace, process, settings, exact=exact, keep_one=keep_one)
+    parts = _parts(
+        location,
+        namespace,
+        process,
+        settings,
+        exact=exact,
+        always_use_last_provider=always_use_last_provider,
+    )
     session, views = parts.session, Views(parts)
     registrar = Registrar(naming, parts.outbox, parts.membership, views)
     bindings = registrar.bindings
@@ -75,7 +82,7 @@ def _parts(
     settings: RegistrySettings,
     *,
     exact: bool,
-    keep_one: bool,
+    always_use_last_provider: bool,
 ) -> Parts:
     link = Link(location.redacted, settings)
     session = Session(Backend(location), namespace, process, settings, link)
@@ -83,13 +90,13 @@ def _parts(
     return Parts(
         settings=settings,
         exact=exact,
-        keep_one=keep_one,
+        always_use_last_provider=always_use_last_provider,
         session=session,
         link=link,
         outbox=outbox,
         membership=Membership(settings),
         permits=HeldPermits(process),
         slots=Slots(session, link, outbox, settings),
-        successes=Successes(session, link, settings.report_every),
+        successes=Successes(session, link, settings.success_report_interval),
         meanwhile=Meanwhile(),
     )

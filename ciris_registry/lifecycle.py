@@ -50,7 +50,7 @@ class Exchange:
         await self._outbox.landed()
 
     async def tell_patiently(self) -> None:
-        """``tell``, again whenever Redis is back, for ``settings.patience`` seconds."""
+        """``tell``, again whenever Redis is back, for ``settings.write_timeout`` seconds."""
         await self._session.store()
         self._tidy()
         await self._link.patiently(self.tell)

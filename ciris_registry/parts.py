@@ -19,12 +19,12 @@ class Parts:
     """What they share, and how this registry goes about it.
 
     ``exact`` says whether resolves ask Redis each time, and outcomes are told one by one;
-    ``keep_one`` whether the only provider of a service type is called though it cools down.
+    ``always_use_last_provider`` whether the only provider of a service type is called though it cools down.
     """
 
     settings: RegistrySettings
     exact: bool
-    keep_one: bool
+    always_use_last_provider: bool
     session: Session
     link: Link
     outbox: Outbox

@@ -57,7 +57,7 @@ class ServiceRegistry(Registering, GuardedCalls):
 
     ``url`` says where the shared state lives (default ``$CIRIS_REGISTRY_URL``, else ``memory://``,
     which shares nothing); two namespaces on one server never see each other. ``classify`` says how
-    guarded calls have ended, where neither the caller nor the registration does. With ``keep_one``,
+    guarded calls have ended, where neither the caller nor the registration does. With ``always_use_last_provider``,
     the only provider of a service type is called though it cools down. Everything else is the
     in-process CIRIS registry's surface.
     """
@@ -74,7 +74,7 @@ class ServiceRegistry(Registering, GuardedCalls):
         settings: RegistrySettings | None = None,
         consistency: Consistency = "cached",
         classify: Classify | None = None,
-        keep_one: bool = False,
+        always_use_last_provider: bool = False,
     ) -> None:
         check_arguments(url, naming, settings)
         checked_policy(classify)
@@ -97,7 +97,7 @@ class ServiceRegistry(Registering, GuardedCalls):
             naming,
             classify,
             exact=exact,
-            keep_one=keep_one,
+            always_use_last_provider=always_use_last_provider,
         )
         self._parts = made.parts
         self._session = made.parts.session

@@ -29,7 +29,7 @@ class RegistrySettings(BaseModel):
     lease: float = Field(default=15.0, ge=0.05, le=86_400)
     """How long this process counts as alive after its last heartbeat."""
 
-    heartbeat: float | None = Field(default=None, ge=0.01, le=86_400)
+    heartbeat_interval: float | None = Field(default=None, ge=0.01, le=86_400)
     """Time between heartbeats; a third of the lease if not given."""
 
     retention: float = Field(default=3600.0, ge=1, le=30 * 86_400)
@@ -42,13 +42,13 @@ class RegistrySettings(BaseModel):
     """How long a resolve waits for Redis. The first one that finds it away waits for this long,
     those behind it not at all. At most 5 seconds, after which any command is given up."""
 
-    patience: float = Field(default=5.0, ge=0, le=3600)
+    write_timeout: float = Field(default=5.0, ge=0, le=3600)
     """How long what is of no use without Redis, such as ``flush``, waits for it to come back."""
 
     max_staleness: float = Field(default=1.0, ge=0.05, le=60)
     """Cached mode: how long Redis may be silent before a resolve asks it."""
 
-    report_every: float = Field(default=1.0, ge=0.01, le=60)
+    success_report_interval: float = Field(default=1.0, ge=0.01, le=60)
     """Cached mode: how long successes of a closed breaker are counted here before they are told."""
 
     cooldown: float = Field(default=5.0, gt=0, le=_TEN_YEARS)
@@ -58,7 +58,7 @@ class RegistrySettings(BaseModel):
     quota_cooldown: float = Field(default=3600.0, gt=0, le=_TEN_YEARS)
     """How long, at least, a provider is left alone whose quota is used up: no credit, no budget."""
 
-    longest_cooldown: float = Field(default=86_400.0, gt=0, le=_TEN_YEARS)
+    max_cooldown: float = Field(default=86_400.0, gt=0, le=_TEN_YEARS)
     """The longest that a provider is left alone, whatever it, a policy or the two above say."""
 
     breaker: CircuitBreakerConfig = CircuitBreakerConfig()
@@ -76,11 +76,11 @@ class RegistrySettings(BaseModel):
 
     @model_validator(mode="after")
     def _beats_within_the_lease(self) -> RegistrySettings:
-        if self.heartbeat is not None and self.heartbeat > self.lease / 2:
+        if self.heartbeat_interval is not None and self.heartbeat_interval > self.lease / 2:
             raise ValueError("the heartbeat must come at least twice within a lease")
         return self
 
     @property
     def heartbeat_every(self) -> float:
         """Seconds between two heartbeats."""
-        return self.lease / 3 if self.heartbeat is None else self.heartbeat
+        return self.lease / 3 if self.heartbeat_interval is None else self.heartbeat_interval

@@ -78,7 +78,7 @@ async def new_registry(url: str) -> AsyncIterator[Callable[..., ServiceRegistry]
 
     def new(**options: Any) -> ServiceRegistry:
         settings = options.pop("settings", None) or RegistrySettings(
-            patience=1.0, store_timeout=5.0
+            write_timeout=1.0, store_timeout=5.0
         )
         registry = ServiceRegistry(
             **{"url": url, "settings": settings, "consistency": "exact", **options}

@@ -89,32 +89,32 @@ def settings() -> RegistrySettings:
         minimum_calls=20,
         backoff_multiplier=1.0,
         max_recovery_timeout=3600.0,
-        min_reporters=1,
+        min_failing_processes=1,
     )
     knobs = RegistrySettings(
         lease=15,
-        heartbeat=None,
+        heartbeat_interval=None,
         retention=3600.0,
         mass_expiry_share=0.5,
         store_timeout=0.05,
-        patience=5.0,
+        write_timeout=5.0,
         max_staleness=1.0,
-        report_every=1.0,
+        success_report_interval=1.0,
         cooldown=5.0,
         quota_cooldown=3600.0,
-        longest_cooldown=86_400.0,
+        max_cooldown=86_400.0,
         breaker=config,
     )
     assert_type(knobs.lease, float)
-    assert_type(knobs.heartbeat, float | None)
+    assert_type(knobs.heartbeat_interval, float | None)
     assert_type(knobs.heartbeat_every, float)
     assert_type(knobs.store_timeout, float)
-    assert_type(knobs.patience, float)
+    assert_type(knobs.write_timeout, float)
     assert_type(knobs.max_staleness, float)
-    assert_type(knobs.report_every, float)
+    assert_type(knobs.success_report_interval, float)
     assert_type(knobs.cooldown, float)
     assert_type(knobs.quota_cooldown, float)
-    assert_type(knobs.longest_cooldown, float)
+    assert_type(knobs.max_cooldown, float)
     assert_type(knobs.breaker, CircuitBreakerConfig)
     assert_type(config.failure_rate_threshold, float | None)
     return knobs

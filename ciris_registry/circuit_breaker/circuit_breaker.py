@@ -25,7 +25,7 @@ class CircuitBreaker:
     until the next outcome is recorded or ``timeout_duration`` has passed. Where a program only asks
     ``is_available()`` and then records outcomes, those outcomes are taken for the probe's.
 
-    It knows one reporter, its own process: ``min_reporters`` changes nothing.
+    It knows one reporter, its own process: ``min_failing_processes`` changes nothing.
 
     It is to be used from one thread, as asyncio programs do.
     """
@@ -34,7 +34,7 @@ class CircuitBreaker:
         self.name: Final = name
         self.config: Final = config or CircuitBreakerConfig()
         # Nobody else reports here, so nobody else is waited for.
-        self._state = BreakerState(replace(self.config, min_reporters=1))
+        self._state = BreakerState(replace(self.config, min_failing_processes=1))
         self._tokens = itertools.count()
         self._held: list[str] = []
         self._last_failure_time: float | None = None

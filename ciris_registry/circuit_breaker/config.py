@@ -22,7 +22,7 @@ _COUNTS: Final = (
     "success_threshold",
     "half_open_max_calls",
     "minimum_calls",
-    "min_reporters",
+    "min_failing_processes",
 )
 _DURATIONS: Final = (
     "recovery_timeout",
@@ -50,7 +50,7 @@ class CircuitBreakerConfig:
       ``window`` seconds once ``minimum_calls`` are in it. ``None`` turns it off.
     - ``backoff_multiplier``: each opening in a row lasts this many times longer than the last one,
       up to ``max_recovery_timeout``.
-    - ``min_reporters``: it opens only if at least so many processes have failed, in the streak or
+    - ``min_failing_processes``: it opens only if at least so many processes have failed, in the streak or
       in the window. The rate needs two in any case where two or more are calling.
 
     Counts are 1 to 1,000,000.
@@ -69,7 +69,7 @@ class CircuitBreakerConfig:
     minimum_calls: int = 20
     backoff_multiplier: float = 1.0
     max_recovery_timeout: float = 3600.0
-    min_reporters: int = 1
+    min_failing_processes: int = 1
 
     def __post_init__(self) -> None:
         """Check every bound."""
@@ -106,7 +106,7 @@ class CircuitBreakerConfig:
             "minimum_calls": str(self.minimum_calls),
             "backoff_multiplier": repr(float(self.backoff_multiplier)),
             "max_recovery_timeout_ms": str(milliseconds(self.max_recovery_timeout)),
-            "min_reporters": str(self.min_reporters),
+            "min_failing_processes": str(self.min_failing_processes),
         }
 
     @classmethod
@@ -129,7 +129,7 @@ class CircuitBreakerConfig:
                 minimum_calls=int(fields["minimum_calls"]),
                 backoff_multiplier=float(fields["backoff_multiplier"]),
                 max_recovery_timeout=int(fields["max_recovery_timeout_ms"]) / 1000,
-                min_reporters=int(fields["min_reporters"]),
+                min_failing_processes=int(fields["min_failing_processes"]),
             )
         except KeyError as missing:
             problem = f"the field {missing} is missing"

@@ -303,11 +303,13 @@ class BreakerState:
         self.reporters.note(now, by, failed=failed, needed=needed)
 
     def _many_failed_in_a_row(self) -> bool:
-        least = self.config.min_reporters
+        least = self.config.min_failing_processes
         return least <= 1 or self.reporters.failing(self.streak_from) >= least
 
     def _many_are_failing(self, now: int) -> bool:
         """Within the window; two, where two or more are calling."""
         since = beginning(now, milliseconds(self.config.window))
-        least = max(self.config.min_reporters, 2 if self.reporters.calling(since) > 1 else 1)
+        least = max(
+            self.config.min_failing_processes, 2 if self.reporters.calling(since) > 1 else 1
+        )
         return least <= 1 or self.reporters.failing(since) >= least

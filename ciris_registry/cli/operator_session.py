@@ -46,7 +46,7 @@ class OperatorSession:
 
     async def __aenter__(self) -> Store:
         client = await self._backend.client()
-        settings = RegistrySettings(patience=_PATIENCE)
+        settings = RegistrySettings(write_timeout=_PATIENCE)
         self._store = Store(
             client,
             self._backend,

@@ -2,7 +2,7 @@
 
 from ciris_registry.membership.api import Registering
 from ciris_registry.membership.bindings import Binding, Bindings
-from ciris_registry.membership.heartbeat import Heartbeat
+from ciris_registry.membership.heartbeat_interval import Heartbeat
 from ciris_registry.membership.naming import Naming
 from ciris_registry.membership.readiness import Readiness
 from ciris_registry.membership.registrar import Registrar

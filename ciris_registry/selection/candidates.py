@@ -92,13 +92,15 @@ def walk(
     bound: Callable[[Registration], bool],
     now: int,
     *,
-    keep_one: bool = False,
+    always_use_last_provider: bool = False,
 ) -> Walk:
     """Go through a service type's registrations as a resolve does; ``now`` is the server's time.
 
-    With ``keep_one``, the only provider of the service type is used though it cools down.
+    With ``always_use_last_provider``, the only provider of the service type is used though it cools down.
     """
-    kept = snapshot.registrations[0].name if keep_one and _is_alone(snapshot) else ""
+    kept = (
+        snapshot.registrations[0].name if always_use_last_provider and _is_alone(snapshot) else ""
+    )
     tiers: list[Tier] = []
     left: list[Left] = []
     for scope in (request.handler, EVERY_HANDLER, GLOBAL):

@@ -137,8 +137,14 @@ class Plans:
 
     def walk(self, mirror: Mirror, request: Request, now: int) -> Walk:
         """Who may serve a request, as far as is known here at the server's time ``now``."""
-        keep_one = self._views.parts.keep_one
-        return walk(mirror.snapshot, request, self._bindings.has, now, keep_one=keep_one)
+        always_use_last_provider = self._views.parts.always_use_last_provider
+        return walk(
+            mirror.snapshot,
+            request,
+            self._bindings.has,
+            now,
+            always_use_last_provider=always_use_last_provider,
+        )
 
     def remember(self, key: object, plan: Plan) -> None:
         """Find this plan by what the caller said, as it stands."""

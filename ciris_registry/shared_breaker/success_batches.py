@@ -2,7 +2,7 @@
 
 A report says how long ago the newest success was, so that a batch never ends a streak that is
 younger than it. If the process dies, what it has counted since the last report is lost: at most
-``settings.report_every`` seconds of successes, and never a failure.
+``settings.success_report_interval`` seconds of successes, and never a failure.
 """
 
 from __future__ import annotations

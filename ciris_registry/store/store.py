@@ -42,13 +42,13 @@ class Store:
         answered: Callable[[], None] = lambda: None,
     ) -> None:
         # Who has somebody to tell of trouble is called again when it is over, and need not wait.
-        patience = settings.patience if trouble is None else 0.0
+        write_timeout = settings.write_timeout if trouble is None else 0.0
         self.process = process
         self.namespace = namespace
         self._transport = Transport(
             client,
             backend.location.redacted,
-            patience,
+            write_timeout,
             backend.revive,
             trouble or (lambda _: None),
             answered,

@@ -147,10 +147,10 @@ class Outbox:
         while self._writes:
             await asyncio.shield(self._drained())
 
-    async def finish(self, patience: float) -> None:
-        """Carry out what is pending within ``patience`` seconds, or leave it."""
+    async def finish(self, write_timeout: float) -> None:
+        """Carry out what is pending within ``write_timeout`` seconds, or leave it."""
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(write_timeout):
                 # The end of the loop has cancelled the drain that was on its way: begin another.
                 while self._writes:
                     await asyncio.wait({self._drained()})

@@ -13,7 +13,7 @@ end
 local SETTINGS = words(
   "failure_threshold recovery_timeout_ms success_threshold timeout_duration_ms retention_ms "
     .. "half_open_max_calls window_ms minimum_calls backoff_multiplier max_recovery_timeout_ms "
-    .. "min_reporters"
+    .. "min_failing_processes"
 )
 
 local COUNTED = "generation failure_count success_count openings opened_at retry_at decided_at "

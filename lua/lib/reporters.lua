@@ -23,7 +23,7 @@ end
 function reporters.judge(key, b, now, process, failing)
   local failed = failing and process or nil
   return function(part)
-    local least, since = b.min_reporters, b.streak_from
+    local least, since = b.min_failing_processes, b.streak_from
     if part == "window" then
       local first = math.floor(now / (b.window_ms / BUCKETS)) - BUCKETS + 1
       since = first * b.window_ms / BUCKETS

@@ -14,7 +14,7 @@ from tests.waiting import async_wait_until
 if TYPE_CHECKING:
     from tests.fleet.server import Server
 
-SETTINGS = RegistrySettings(store_timeout=0.3, patience=5.0)
+SETTINGS = RegistrySettings(store_timeout=0.3, write_timeout=5.0)
 
 
 async def test_it_acts_here_at_once_and_everywhere_when_redis_is_back(server: Server) -> None:

@@ -47,7 +47,7 @@ def members(url: str, name: str) -> set[int]:
 
 
 def test_a_killed_process_disappears_and_its_shared_provider_stays(real_url: str) -> None:
-    settings = {"lease": LEASE, "heartbeat": HEARTBEAT}
+    settings = {"lease": LEASE, "heartbeat_interval": HEARTBEAT}
     with Fleet(real_url, 2, settings=settings) as fleet:
         stays, dies = fleet.agents
         fleet.all(REGISTER)
@@ -65,7 +65,7 @@ def test_a_killed_process_disappears_and_its_shared_provider_stays(real_url: str
 
 
 def test_the_breaker_is_shown_after_the_last_member_died(real_url: str) -> None:
-    settings = {"lease": 0.5, "heartbeat": 0.1}
+    settings = {"lease": 0.5, "heartbeat_interval": 0.1}
     agent = Agent(real_url, settings=settings)
     agent.run(REGISTER)
     agent.run("""

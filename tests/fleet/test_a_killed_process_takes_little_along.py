@@ -37,7 +37,7 @@ COUNT = """
 def test_the_successes_of_the_last_moment_and_no_failure(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
-    [doomed] = fleet(1, consistency="cached", report_every=REPORT_EVERY)
+    [doomed] = fleet(1, consistency="cached", success_report_interval=REPORT_EVERY)
     doomed.run(COUNT)
     doomed.run("await asyncio.sleep(0.5)")
     # It takes along the successes before it, so that it must not come last.
@@ -56,7 +56,7 @@ def test_the_successes_of_the_last_moment_and_no_failure(
 
 def test_they_are_not_told_one_by_one(fleet: Callable[..., Team], shared: SharedState) -> None:
     """Else nothing could be lost, and each would be a round trip."""
-    [doomed] = fleet(1, consistency="cached", report_every=60.0)
+    [doomed] = fleet(1, consistency="cached", success_report_interval=60.0)
     doomed.run(COUNT)
     doomed.run("await asyncio.sleep(1.0)")
     assert doomed.run("return counted") > 50

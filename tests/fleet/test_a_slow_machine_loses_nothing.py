@@ -55,7 +55,7 @@ def test_never_two_probes_at_once(
 def test_whoever_is_cancelled_takes_no_outcome_with_him(
     borrow: Callable[..., Team], server: Server, outage: str
 ) -> None:
-    [agent] = borrow(1, server.url, "cached", store_timeout=0.05, report_every=0.05)
+    [agent] = borrow(1, server.url, "cached", store_timeout=0.05, success_report_interval=0.05)
     agent.run("""
         config = CircuitBreakerConfig(failure_threshold=10_000, failure_rate_threshold=None)
         registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)

@@ -16,7 +16,7 @@ from tests.waiting import async_wait_until
 if TYPE_CHECKING:
     from tests.fleet.server import Server
 
-SETTINGS = RegistrySettings(store_timeout=1.0, patience=0.2)
+SETTINGS = RegistrySettings(store_timeout=1.0, write_timeout=0.2)
 
 
 class Client:

@@ -84,7 +84,7 @@ def test_a_provider_that_dies_opens_though_successes_from_before_are_pending(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     """A batch that comes late says how old it is, and does not end the streak after it."""
-    two = fleet(2, consistency="cached", report_every=30.0)
+    two = fleet(2, consistency="cached", success_report_interval=30.0)
     two.all(REGISTER)
     two.all("""
         for _ in range(500):

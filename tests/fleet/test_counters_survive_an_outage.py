@@ -68,7 +68,7 @@ def summed(reported: list[list[int]]) -> list[int]:
 def test_a_server_that_hung_has_counted_every_outcome_once(
     server: Server, borrow: Callable[..., Team], mode: str
 ) -> None:
-    three = borrow(3, server.url, mode, store_timeout=STORE_TIMEOUT, report_every=0.1)
+    three = borrow(3, server.url, mode, store_timeout=STORE_TIMEOUT, success_report_interval=0.1)
     three.all(REGISTER)
     three.all(REPORT)
     for hang in (0.2, 2.5):  # the second longer than a socket's patience
@@ -90,7 +90,7 @@ def test_a_server_that_was_killed_and_had_saved_everything_counts_nothing_twice(
 ) -> None:
     server.kill()
     server.start(saving=True)
-    three = borrow(3, server.url, mode, store_timeout=STORE_TIMEOUT, report_every=0.1)
+    three = borrow(3, server.url, mode, store_timeout=STORE_TIMEOUT, success_report_interval=0.1)
     three.all(REGISTER)
     three.all(REPORT)
     outages = 3
@@ -114,7 +114,7 @@ def test_a_server_that_was_killed_and_had_saved_everything_counts_nothing_twice(
 def test_a_server_that_comes_back_empty_counts_what_it_is_told_and_nothing_twice(
     server: Server, borrow: Callable[..., Team]
 ) -> None:
-    two = borrow(2, server.url, "cached", store_timeout=STORE_TIMEOUT, report_every=0.1)
+    two = borrow(2, server.url, "cached", store_timeout=STORE_TIMEOUT, success_report_interval=0.1)
     two.all(REGISTER)
     for _ in range(2):
         two.all("for _ in range(100): handle.record_success()")

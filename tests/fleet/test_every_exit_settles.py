@@ -42,7 +42,7 @@ HANGS = 0.4
 SHORT = 0.005
 """A recovery time of 0 is a millisecond."""
 
-CALM = RegistrySettings(lease=3600.0, store_timeout=5.0, report_every=60.0)
+CALM = RegistrySettings(lease=3600.0, store_timeout=5.0, success_report_interval=60.0)
 
 
 class Sad(Exception):  # noqa: N818 # it reads better

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 ROUND = 100
 ROUNDS = 3
-SETTINGS = RegistrySettings(store_timeout=5.0, report_every=0.05, retention=1.0, lease=2.0)
+SETTINGS = RegistrySettings(
+    store_timeout=5.0, success_report_interval=0.05, retention=1.0, lease=2.0
+)
 
 
 class Client:

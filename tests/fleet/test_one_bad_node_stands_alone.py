@@ -142,7 +142,7 @@ def test_it_opens_for_all_only_when_so_many_processes_have_failed(
     consistency: str, fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     three = fleet(3, consistency=consistency)
-    register(three, recovery=60.0, min_reporters=3, failure_rate_threshold=None)
+    register(three, recovery=60.0, min_failing_processes=3, failure_rate_threshold=None)
     fail = "return [(await handle.arecord_failure()).value for _ in range({times})]"
 
     assert set(three[0].run(fail.format(times=6))) == {"closed"}, "for the fleet"
@@ -181,7 +181,7 @@ def test_an_operator_ends_what_is_open_in_one_process(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     two = fleet(2, consistency="cached")
-    register(two, recovery=60.0, min_reporters=2)
+    register(two, recovery=60.0, min_failing_processes=2)
     two[0].run("[await handle.arecord_failure() for _ in range(5)]\nawait registry.flush()")
     assert two[0].run(EXPLAIN)[1] == "open_here"
     assert f"open|{two[0].process_id}" in shared.reporters()
@@ -197,7 +197,7 @@ def test_failures_while_redis_is_away_open_it_for_all_only_if_enough_processes_h
     needed: int, server: Server, borrow: Callable[..., Team]
 ) -> None:
     two = borrow(2, server.url, "cached", store_timeout=STORE_TIMEOUT)
-    register(two, recovery=60.0, min_reporters=needed)
+    register(two, recovery=60.0, min_failing_processes=needed)
     server.freeze()
     wait_for(two, "down")
     bad, well = two

@@ -45,7 +45,7 @@ def what_matters(shared: SharedState) -> dict[str, list[str | None]]:
 def test_after_a_flush_everything_is_back_within_one_heartbeat(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
-    three = fleet(3, lease=LEASE, heartbeat=HEARTBEAT)
+    three = fleet(3, lease=LEASE, heartbeat_interval=HEARTBEAT)
     three.all(REGISTER)
     three[0].run(BREAK)
     three.all("await registry.get_service('h', 'llm')")
@@ -124,7 +124,7 @@ def test_the_newest_settings_survive_a_flush_though_an_older_process_comes_back_
 def test_what_somebody_did_to_one_key_is_mended_by_the_processes_that_live(
     fleet: Callable[..., Team], shared: SharedState, key: str, damage: str
 ) -> None:
-    three = fleet(3, lease=LEASE, heartbeat=HEARTBEAT)
+    three = fleet(3, lease=LEASE, heartbeat_interval=HEARTBEAT)
     three[0].run(REGISTER)
     three[1].run(REGISTER)
     three[2].run("registry.bind('llm', Client())")
@@ -176,7 +176,7 @@ def test_nobody_notices_that_the_server_has_forgotten_its_scripts(
 def test_nobody_notices_that_the_server_was_killed_and_started_empty(
     server: Server, borrow: Callable[..., Team], mode: str
 ) -> None:
-    two = borrow(2, server.url, mode, lease=LEASE, heartbeat=HEARTBEAT)
+    two = borrow(2, server.url, mode, lease=LEASE, heartbeat_interval=HEARTBEAT)
     two.all(REGISTER)
     two[0].run(BREAK)
     two.all("await registry.get_service('h', 'llm')")

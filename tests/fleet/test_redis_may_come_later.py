@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.fleet.server import Server
 
-SETTINGS = RegistrySettings(store_timeout=0.05, patience=0.5)
+SETTINGS = RegistrySettings(store_timeout=0.05, write_timeout=0.5)
 
 
 def bring_down(server: Server, how: str) -> None:
@@ -99,7 +99,7 @@ async def test_closing_does_not_wait_for_redis(server: Server, how: str, *, noti
 
 @pytest.mark.parametrize("url", ["memory", "real"], indirect=True)
 def test_one_registry_in_one_event_loop_after_another(url: str) -> None:
-    settings = RegistrySettings(max_staleness=0.2, report_every=0.05)
+    settings = RegistrySettings(max_staleness=0.2, success_report_interval=0.05)
     registry = ServiceRegistry(url=url, settings=settings)
     provider = object()
     registry.register_global("llm", provider, name="shared")

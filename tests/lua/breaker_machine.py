@@ -57,7 +57,7 @@ CONFIGS: Final = st.builds(
     minimum_calls=st.integers(1, 5),
     backoff_multiplier=st.sampled_from((1.0, 2.0, 3.0)),
     max_recovery_timeout=st.sampled_from((0.5, 6.0, 60.0)),
-    min_reporters=st.sampled_from((1, 1, 1, 2, 2, 3)),
+    min_failing_processes=st.sampled_from((1, 1, 1, 2, 2, 3)),
 )
 PROCESSES: Final = st.sampled_from("ABC")
 OUTCOMES: Final[SearchStrategy[Outcome]] = st.sampled_from(

@@ -304,7 +304,7 @@ class Prediction:
             and sum(recent) >= rate * len(recent)
         )
         long = len(self.streak) >= self.config.failure_threshold
-        least = self.config.min_reporters
+        least = self.config.min_failing_processes
         opens = long and len(_since(self.failers, self.streak[0])) >= least
         if sick:
             first = self.window_from(now)

@@ -225,7 +225,7 @@ BROKEN: Final[dict[str, Replacements]] = {
     "one process is enough to open it for all": (
         (
             _REPORTERS,
-            "least, since = b.min_reporters, b.streak_from",
+            "least, since = b.min_failing_processes, b.streak_from",
             "least, since = 1, b.streak_from",
         ),
     ),
@@ -246,7 +246,7 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_REPORTERS, "if other and string.sub(member, 1, #prefix) == prefix then", "if other then"),
     ),
     "whoever has ever failed is in the streak": (
-        (_REPORTERS, "b.min_reporters, b.streak_from\n", "b.min_reporters, 0\n"),
+        (_REPORTERS, "b.min_failing_processes, b.streak_from\n", "b.min_failing_processes, 0\n"),
     ),
     "failures of one process among others open it by the rate": (
         (_REPORTERS, "> 1 and 2 or 1", "> 1 and 1 or 1"),

@@ -23,7 +23,9 @@ from tests.lua.lua_server import KEYS, START
 if TYPE_CHECKING:
     from tests.lua.lua_server import LuaServer
 
-TWO = CircuitBreakerConfig(failure_threshold=3, min_reporters=2, failure_rate_threshold=None)
+TWO = CircuitBreakerConfig(
+    failure_threshold=3, min_failing_processes=2, failure_rate_threshold=None
+)
 RATE = CircuitBreakerConfig(failure_threshold=100, minimum_calls=4, window=10.0)
 
 

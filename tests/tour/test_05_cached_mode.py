@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     New = Callable[..., ServiceRegistry]
 
 TWICE = CircuitBreakerConfig(failure_threshold=2, recovery_timeout=60)
-UNHURRIED = RegistrySettings(store_timeout=5.0, report_every=60.0)
-BY_THE_STREAM = RegistrySettings(store_timeout=5.0, patience=1.0, max_staleness=30.0)
+UNHURRIED = RegistrySettings(store_timeout=5.0, success_report_interval=60.0)
+BY_THE_STREAM = RegistrySettings(store_timeout=5.0, write_timeout=1.0, max_staleness=30.0)
 SOON = 3.0
 """Seconds within which the stream tells what only it can tell: where it is silent, nothing is asked
 for 4 s."""

@@ -360,12 +360,16 @@ class TestWhatCountsAsWhat:
             await registry.call("h", "llm", Model.complete, classify=lambda _: SUCCESS)
         assert await counts(registry, "a") == (1, 0)
 
-    @pytest.mark.parametrize("keep_one", [True, False])
-    async def test_the_only_provider_may_be_kept(self, new_registry: New, keep_one: bool) -> None:
-        registry = new_registry(keep_one=keep_one, consistency="cached")
+    @pytest.mark.parametrize("always_use_last_provider", [True, False])
+    async def test_the_only_provider_may_be_kept(
+        self, new_registry: New, always_use_last_provider: bool
+    ) -> None:
+        registry = new_registry(
+            always_use_last_provider=always_use_last_provider, consistency="cached"
+        )
         offer(registry, Model("a"))
         await registry.breaker("llm", "a").acool_down(60)
-        if not keep_one:
+        if not always_use_last_provider:
             with pytest.raises(NoProviderError):
                 await registry.call("h", "llm", Model.complete)
             return

@@ -128,7 +128,7 @@ def test_a_member_may_be_given_by_name_or_value() -> None:
         {"failure_rate_threshold": 1.1},
         {"window": 0},
         {"minimum_calls": 0},
-        {"min_reporters": 0},
+        {"min_failing_processes": 0},
         {"backoff_multiplier": 0.5},
         {"max_recovery_timeout": -1},
     ],
@@ -151,10 +151,10 @@ def test_all_problems_of_breaker_settings_are_told_at_once() -> None:
         {"lease": -1},
         {"lease": math.nan},
         {"lease": "long"},
-        {"lease": 3.0, "heartbeat": 2.0},
+        {"lease": 3.0, "heartbeat_interval": 2.0},
         {"retention": 0},
         {"store_timeout": 5.1},
-        {"patience": -0.1},
+        {"write_timeout": -0.1},
         {"mass_expiry_share": 2},
         {"colour": "red"},
         {"breaker": 3},
@@ -200,7 +200,7 @@ async def test_credentials_never_reach_errors_logs_or_reprs(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     url = "redis://someone:s3cr3t-word@127.0.0.1:1/0"
-    registry = ServiceRegistry(url=url, settings=RegistrySettings(patience=0))
+    registry = ServiceRegistry(url=url, settings=RegistrySettings(write_timeout=0))
     registry.register("h", "llm", Client())
     with caplog.at_level(logging.DEBUG), pytest.raises(StoreUnavailableError) as away:
         await registry.flush()

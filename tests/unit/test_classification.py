@@ -23,7 +23,7 @@ from ciris_registry import (
 from ciris_registry.circuit_breaker.outcomes.classifier import Classifier
 from tests.unit.http_error import HttpError, code, says
 
-SETTINGS = RegistrySettings(cooldown=4.0, quota_cooldown=600.0, longest_cooldown=6000.0)
+SETTINGS = RegistrySettings(cooldown=4.0, quota_cooldown=600.0, max_cooldown=6000.0)
 
 
 LIMITED = code("rate_limit_exceeded")
@@ -163,7 +163,7 @@ def test_a_cooldown_keeps_its_reason_and_equals_one_as_long() -> None:
     assert judgement != cooldown(8)
 
 
-@pytest.mark.parametrize("name", ["cooldown", "quota_cooldown", "longest_cooldown"])
+@pytest.mark.parametrize("name", ["cooldown", "quota_cooldown", "max_cooldown"])
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 4e8])
 def test_the_settings_have_bounds(name: str, seconds: float) -> None:
     with pytest.raises(SettingsError, match=name):
@@ -171,7 +171,7 @@ def test_the_settings_have_bounds(name: str, seconds: float) -> None:
 
 
 def test_the_longest_cooldown_holds_for_the_settings_too() -> None:
-    strict = Classifier(RegistrySettings(longest_cooldown=2.0))
+    strict = Classifier(RegistrySettings(max_cooldown=2.0))
     assert strict.error(HttpError(429)) == cooldown(2)
     assert strict.error(HttpError(402)) == cooldown(2)
 

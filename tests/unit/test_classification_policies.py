@@ -16,7 +16,7 @@ from tests.unit.http_error import HttpError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SETTINGS = RegistrySettings(cooldown=4.0, longest_cooldown=6000.0)
+SETTINGS = RegistrySettings(cooldown=4.0, max_cooldown=6000.0)
 
 
 def never(_: object) -> NoReturn:

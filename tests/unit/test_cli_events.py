@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def registry(real_url: str) -> AsyncIterator[ServiceRegistry]:
-    async with ServiceRegistry(url=real_url, settings=RegistrySettings(patience=1.0)) as registry:
+    async with ServiceRegistry(
+        url=real_url, settings=RegistrySettings(write_timeout=1.0)
+    ) as registry:
         yield registry
 
 

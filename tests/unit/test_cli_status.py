@@ -29,7 +29,7 @@ KEYS = "ciris:v1:{default/llm}"
 @pytest.fixture
 async def registry(real_url: str) -> AsyncIterator[ServiceRegistry]:
     """One that follows nothing: what has expired is not swept away behind a test's back."""
-    settings = RegistrySettings(patience=1.0)
+    settings = RegistrySettings(write_timeout=1.0)
     async with ServiceRegistry(url=real_url, settings=settings, consistency="exact") as registry:
         yield registry
 
@@ -203,7 +203,9 @@ async def test_a_breaker_is_told_in_words(registry: ServiceRegistry, real_url: s
 async def test_a_breaker_that_is_open_in_one_process_only_is_told_so(
     registry: ServiceRegistry, client: redis.asyncio.Redis, real_url: str
 ) -> None:
-    alone = CircuitBreakerConfig(failure_threshold=2, min_reporters=2, recovery_timeout=50.0)
+    alone = CircuitBreakerConfig(
+        failure_threshold=2, min_failing_processes=2, recovery_timeout=50.0
+    )
     registry.register_global("llm", object(), name="one", circuit_breaker_config=alone)
     handle = registry.breaker("llm", "one")
     await handle.arecord_failure()

@@ -37,7 +37,7 @@ async def test_it_starts_the_registry(new_registry: New) -> None:
 
 
 async def test_it_does_not_wait_for_a_redis_that_is_away() -> None:
-    settings = RegistrySettings(patience=0)
+    settings = RegistrySettings(write_timeout=0)
     async with ServiceRegistry(url="redis://127.0.0.1:1/0", settings=settings) as registry:
         registry.register_global("llm", Healthy(), name="shared")
         assert await registry.health_check_all() == {"global.llm.shared": True}

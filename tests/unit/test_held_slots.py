@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     New = Callable[..., ServiceRegistry]
 
-CALM = RegistrySettings(lease=3600.0, store_timeout=5.0, max_staleness=60.0, report_every=60.0)
+CALM = RegistrySettings(
+    lease=3600.0, store_timeout=5.0, max_staleness=60.0, success_report_interval=60.0
+)
 
 
 class Client:

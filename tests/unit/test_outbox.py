@@ -52,7 +52,7 @@ async def test_no_more_than_so_many_writes_wait_and_those_that_go_are_counted(
     from ciris_registry import RegistrySettings, ServiceRegistry
 
     monkeypatch.setattr(outbox, "MOST_PENDING", 100)
-    settings = RegistrySettings(patience=0)
+    settings = RegistrySettings(write_timeout=0)
     registry = ServiceRegistry(url="redis://127.0.0.1:1/0", settings=settings)
     await registry.start()
     with caplog.at_level(logging.WARNING):

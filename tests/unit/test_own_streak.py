@@ -17,7 +17,7 @@ from ciris_registry.circuit_breaker.states import ASKED, Outcome, Verdict
 
 NOW = 1_000_000
 CONFIG = CircuitBreakerConfig(
-    failure_threshold=2, recovery_timeout=60.0, timeout_duration=30.0, min_reporters=2
+    failure_threshold=2, recovery_timeout=60.0, timeout_duration=30.0, min_failing_processes=2
 )
 
 
@@ -117,7 +117,7 @@ class Client:
 
 async def failing(registry: ServiceRegistry, **more: float) -> None:
     """A provider that needs two processes, and one process that fails twice."""
-    config = CircuitBreakerConfig(failure_threshold=2, min_reporters=2, **more)  # type: ignore[arg-type]
+    config = CircuitBreakerConfig(failure_threshold=2, min_failing_processes=2, **more)  # type: ignore[arg-type]
     registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
     await registry.flush()
     assert await registry.get_service("h", "llm") is not None
@@ -129,7 +129,7 @@ async def failing(registry: ServiceRegistry, **more: float) -> None:
 @pytest.fixture(params=["cached", "exact"])
 async def registry(request: pytest.FixtureRequest) -> ServiceRegistry:
     """On an imitation of its own."""
-    settings = RegistrySettings(heartbeat=0.5, lease=5.0)
+    settings = RegistrySettings(heartbeat_interval=0.5, lease=5.0)
     return ServiceRegistry(url="memory://", consistency=request.param, settings=settings)
 
 
@@ -197,7 +197,7 @@ async def test_failed_health_checks_count(registry: ServiceRegistry) -> None:
         async def is_healthy(self) -> bool:
             return False
 
-    config = CircuitBreakerConfig(failure_threshold=2, min_reporters=2)
+    config = CircuitBreakerConfig(failure_threshold=2, min_failing_processes=2)
     async with registry:
         registry.register_global("llm", Unhealthy(), name="ill", circuit_breaker_config=config)
         for _ in range(3):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     New = Callable[..., ServiceRegistry]
 
-UNHURRIED = RegistrySettings(store_timeout=5.0, report_every=60.0)
+UNHURRIED = RegistrySettings(store_timeout=5.0, success_report_interval=60.0)
 PROBED = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=0.01, timeout_duration=0.1)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     New = Callable[..., ServiceRegistry]
 
-QUICK = RegistrySettings(store_timeout=5.0, patience=1.0, max_staleness=1.0)
+QUICK = RegistrySettings(store_timeout=5.0, write_timeout=1.0, max_staleness=1.0)
 AT_ONCE = 0.5
 """Seconds: less than one read of the streams waits."""
 
@@ -42,13 +42,15 @@ async def pair(new_registry: New) -> tuple[ServiceRegistry, ServiceRegistry]:
     return one, other
 
 
-async def follows(one: ServiceRegistry, other: ServiceRegistry, kind: str, patience: float) -> None:
-    """What one decides is seen by the other within ``patience`` seconds."""
+async def follows(
+    one: ServiceRegistry, other: ServiceRegistry, kind: str, write_timeout: float
+) -> None:
+    """What one decides is seen by the other within ``write_timeout`` seconds."""
     handle = other.breaker(kind, "shared")
     await one.breaker(kind, "shared").aforce_open("a test", 60)
-    await async_wait_until(lambda: handle.state is CircuitState.OPEN, timeout=patience)
+    await async_wait_until(lambda: handle.state is CircuitState.OPEN, timeout=write_timeout)
     await one.breaker(kind, "shared").aclear_override()
-    await async_wait_until(lambda: handle.state is CircuitState.CLOSED, timeout=patience)
+    await async_wait_until(lambda: handle.state is CircuitState.CLOSED, timeout=write_timeout)
 
 
 async def command(registry: ServiceRegistry, *words: Any) -> None:

@@ -21,8 +21,8 @@ async def nothing() -> None:
     """Revive nobody."""
 
 
-def transport(patience: float = 1.0) -> Transport:
-    return Transport(Redis(port=1), "redis://example:1/0", patience, nothing)
+def transport(write_timeout: float = 1.0) -> Transport:
+    return Transport(Redis(port=1), "redis://example:1/0", write_timeout, nothing)
 
 
 async def test_a_cancellation_that_comes_together_with_the_reply_is_not_lost() -> None:
@@ -92,7 +92,7 @@ async def test_patience_has_an_end() -> None:
         raise RedisConnectionError("gone")
 
     with pytest.raises(StoreUnavailableError, match="redis://example:1/0 cannot be used: gone"):
-        await transport(patience=0.1).attempt(away)
+        await transport(write_timeout=0.1).attempt(away)
 
 
 async def answered_with(line: str) -> tuple[Exception, int]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     New = Callable[..., ServiceRegistry]
 
-QUICK = RegistrySettings(store_timeout=5.0, patience=1.0, max_staleness=1.0)
+QUICK = RegistrySettings(store_timeout=5.0, write_timeout=1.0, max_staleness=1.0)
 AT_ONCE = 0.4
 """Seconds: less than one read of the streams waits."""
 

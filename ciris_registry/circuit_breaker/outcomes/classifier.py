@@ -94,7 +94,7 @@ class Classifier:
 
     The first policy that answers decides. One that raises, or answers anything else than a
     ``Judgement`` or None, is logged once and counts as None. No cooldown is longer than
-    ``settings.longest_cooldown``.
+    ``settings.max_cooldown``.
     """
 
     def __init__(self, settings: RegistrySettings, of_registry: Classify | None = None) -> None:
@@ -193,7 +193,7 @@ class Classifier:
         return Judgement("ignored" if is_the_callers else "failure", reason=said)
 
     def _limited(self, judgement: Judgement) -> Judgement:
-        longest = self._settings.longest_cooldown
+        longest = self._settings.max_cooldown
         return replace(judgement, seconds=min(judgement.seconds, longest))
 
 

@@ -51,7 +51,7 @@ class Link:
         self.outages = 0
         self._location = location
         self.timeout = settings.store_timeout
-        self._patience = settings.patience
+        self._write_timeout = settings.write_timeout
         self._on_change: list[Callable[[], None]] = []
         self._waiting: set[asyncio.Future[None]] = set()
         self._limits = TimeLimits(_LAST_TURNS)
@@ -175,12 +175,12 @@ class Link:
         return task.result()
 
     async def patiently(self, work: Callable[[], Awaitable[_R]]) -> _R:
-        """Do it, again whenever Redis is back, for ``settings.patience`` seconds.
+        """Do it, again whenever Redis is back, for ``settings.write_timeout`` seconds.
 
         Raises:
             StoreUnavailableError: Redis stayed away for that long.
         """
-        end = time.monotonic() + self._patience
+        end = time.monotonic() + self._write_timeout
         while True:
             try:
                 return await work()
@@ -189,19 +189,19 @@ class Link:
                 if not await self.back(end - time.monotonic()):
                     raise
 
-    async def back(self, patience: float) -> bool:
-        """Wait until Redis is back, at most ``patience`` seconds; whether it is."""
-        await self._while({"in doubt", "down"}, patience)
+    async def back(self, write_timeout: float) -> bool:
+        """Wait until Redis is back, at most ``write_timeout`` seconds; whether it is."""
+        await self._while({"in doubt", "down"}, write_timeout)
         return self.ok
 
-    async def settled(self, patience: float) -> bool:
-        """Wait for the end of any doubt, at most ``patience`` seconds; whether Redis is there."""
-        await self._while({"in doubt"}, patience)
+    async def settled(self, write_timeout: float) -> bool:
+        """Wait for the end of any doubt, at most ``write_timeout`` seconds; whether Redis is there."""
+        await self._while({"in doubt"}, write_timeout)
         return self.ok
 
-    async def _while(self, states: set[LinkState], patience: float) -> None:
+    async def _while(self, states: set[LinkState], write_timeout: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0, patience)):
+            async with asyncio.timeout(max(0, write_timeout)):
                 while self.state in states:
                     changed = asyncio.get_running_loop().create_future()
                     self._waiting.add(changed)

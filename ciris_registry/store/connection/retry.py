@@ -40,9 +40,9 @@ def never_sent(error: BaseException) -> bool:
 
 
 async def persistently(
-    call: Callable[[], Awaitable[_R]], *, patience: float, repeatable: bool, after: Exception
+    call: Callable[[], Awaitable[_R]], *, write_timeout: float, repeatable: bool, after: Exception
 ) -> _R:
-    """Try again for ``patience`` seconds, at growing, jittered intervals, ``after`` a failure.
+    """Try again for ``write_timeout`` seconds, at growing, jittered intervals, ``after`` a failure.
 
     What is not ``repeatable`` is tried again only if Redis cannot have seen it.
 
@@ -53,11 +53,11 @@ async def persistently(
     def again(error: BaseException) -> bool:
         return isinstance(error, UNREACHABLE) and (repeatable or never_sent(error))
 
-    if patience <= 0 or not again(after):
+    if write_timeout <= 0 or not again(after):
         raise after
     retrying = AsyncRetrying(
         retry=retry_if_exception(again),
-        stop=stop_after_delay(patience),
+        stop=stop_after_delay(write_timeout),
         wait=wait_exponential(multiplier=0.01, max=0.5) + wait_random(0, 0.05),
         reraise=True,
     )

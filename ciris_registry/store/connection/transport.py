@@ -69,7 +69,7 @@ _WRONG_DATABASE: Final = "DB index is out of range"
 class Transport:
     """One client, which belongs to one event loop.
 
-    What finds Redis away is tried again for ``patience`` seconds; ``trouble`` is told of what
+    What finds Redis away is tried again for ``write_timeout`` seconds; ``trouble`` is told of what
     failed for good, ``answered`` of what did not. A script that the server has forgotten is sent
     again in full, unnoticed.
     """
@@ -78,7 +78,7 @@ class Transport:
         self,
         client: Redis,
         location: str,
-        patience: float,
+        write_timeout: float,
         revive: Callable[[], Awaitable[None]],
         trouble: Callable[[object], None] = lambda _: None,
         answered: Callable[[], None] = lambda: None,
@@ -87,7 +87,7 @@ class Transport:
         self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
         self._line = self.line()
         self._location = location
-        self._patience = patience
+        self._write_timeout = write_timeout
         self._revive = revive
         self._trouble = trouble
         self._answered = answered
@@ -165,10 +165,10 @@ class Transport:
             return await call()
 
         try:
-            if self._patience > 0:
+            if self._write_timeout > 0:
                 await self._revive()
             return await persistently(
-                once, patience=self._patience, repeatable=repeatable, after=failure
+                once, write_timeout=self._write_timeout, repeatable=repeatable, after=failure
             )
         except NoScriptError:
             raise
