@@ -18,7 +18,7 @@ from ciris_registry.parts import Parts
 from ciris_registry.selection import Resolver, Slots
 from ciris_registry.shared_breaker import HeldPermits, Meanwhile, Successes
 from ciris_registry.store import Outbox, Session
-from ciris_registry.store.connection import Backend, Link
+from ciris_registry.store.connection import Backend, Connectivity
 from ciris_registry.views import Views
 
 if TYPE_CHECKING:
@@ -84,19 +84,19 @@ def _parts(
     exact: bool,
     always_use_last_provider: bool,
 ) -> Parts:
-    link = Link(location.redacted, settings)
-    session = Session(Backend(location), namespace, process, settings, link)
-    outbox = Outbox(session, link)
+    connectivity = Connectivity(location.redacted, settings)
+    session = Session(Backend(location), namespace, process, settings, connectivity)
+    outbox = Outbox(session, connectivity)
     return Parts(
         settings=settings,
         exact=exact,
         always_use_last_provider=always_use_last_provider,
         session=session,
-        link=link,
+        connectivity=connectivity,
         outbox=outbox,
         membership=Membership(settings),
         permits=HeldPermits(process),
-        slots=Slots(session, link, outbox, settings),
-        successes=Successes(session, link, settings.success_report_interval),
+        slots=Slots(session, connectivity, outbox, settings),
+        successes=Successes(session, connectivity, settings.success_report_interval),
         meanwhile=Meanwhile(),
     )

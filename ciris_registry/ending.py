@@ -26,7 +26,7 @@ class Ending:
 
     async def finish(self) -> None:
         """Carry out what is pending, or leave it."""
-        if not self._parts.link.ok:
+        if not self._parts.connectivity.ok:
             return
         with contextlib.suppress(TimeoutError, RegistryError):
             async with asyncio.timeout(_PATIENCE):

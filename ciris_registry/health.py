@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ciris_registry.parts import Parts
-    from ciris_registry.store.connection import LinkState
+    from ciris_registry.store.connection import ConnectivityState
     from ciris_registry.views import Views
 
 
@@ -26,7 +26,7 @@ class RegistryHealth:
     ``failures`` has the last error of each background task that had to be started again.
     """
 
-    redis: LinkState
+    redis: ConnectivityState
     since: float
     error: str
     outages: int
@@ -39,18 +39,18 @@ class RegistryHealth:
     @property
     def ok(self) -> bool:
         """Whether this process and the fleet see the same."""
-        return self.redis == "up"
+        return self.redis == "connected"
 
 
 def health_of(parts: Parts, views: Views) -> RegistryHealth:
     """Read it off the parts of a registry."""
     now = time.monotonic()
-    link, outbox = parts.link, parts.outbox
+    connectivity, outbox = parts.connectivity, parts.outbox
     return RegistryHealth(
-        redis=link.state,
-        since=link.since,
-        error=link.error,
-        outages=link.outages,
+        redis=connectivity.state,
+        since=connectivity.since,
+        error=connectivity.error,
+        outages=connectivity.outages,
         heard={
             kind: now - mirror.heard_at if mirror.heard_at else None
             for kind, mirror in views.mirrors.items()

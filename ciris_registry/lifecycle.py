@@ -31,7 +31,7 @@ class Exchange:
 
     def __init__(self, parts: Parts, views: Views, tidy: Callable[[], None]) -> None:
         self._session = parts.session
-        self._link = parts.link
+        self._connectivity = parts.connectivity
         self._outbox = parts.outbox
         self._successes = parts.successes
         self._membership = parts.membership
@@ -44,7 +44,7 @@ class Exchange:
         Raises:
             StoreUnavailableError: Redis is away; nothing is lost by that.
         """
-        self._link.check()
+        self._connectivity.check()
         await self._successes.flush()
         await self._outbox.flush()
         await self._outbox.landed()
@@ -53,12 +53,12 @@ class Exchange:
         """``tell``, again whenever Redis is back, for ``settings.write_timeout`` seconds."""
         await self._session.store()
         self._tidy()
-        await self._link.patiently(self.tell)
+        await self._connectivity.patiently(self.tell)
 
     async def read_patiently(self, service_type: str | Enum | None) -> None:
         """Read one service type anew, or all in use; as patiently."""
         store = await self._session.store()
-        await self._link.patiently(lambda: self._read(store, service_type))
+        await self._connectivity.patiently(lambda: self._read(store, service_type))
 
     async def read_unless_away(self, service_type: str | Enum | None) -> None:
         """Read one service type anew, or all in use, as long as Redis answers."""
@@ -71,7 +71,7 @@ class Exchange:
             unsaid = self._outbox.pending or self._outbox.under_way or self._successes.pending
             if unsaid or self._session.running():
                 store = await self._session.store()
-                await self._link.promptly(store.ping(GOODBYE), GOODBYE)
+                await self._connectivity.promptly(store.ping(GOODBYE), GOODBYE)
                 await self.tell()
                 await self._membership.depart(store, list(self._views.mirrors))
         except StoreUnavailableError as error:

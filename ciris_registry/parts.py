@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ciris_registry.settings import RegistrySettings
     from ciris_registry.shared_breaker import HeldPermits, Meanwhile, Successes
     from ciris_registry.store import Outbox, Session
-    from ciris_registry.store.connection import Link
+    from ciris_registry.store.connection import Connectivity
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Parts:
     exact: bool
     always_use_last_provider: bool
     session: Session
-    link: Link
+    connectivity: Connectivity
     outbox: Outbox
     membership: Membership
     permits: HeldPermits

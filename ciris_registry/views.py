@@ -28,7 +28,7 @@ class Views:
         self.on_new: Callable[[], None] = lambda: None
         self._syncs: dict[str, SharedSync] = {}
         self._breakers: dict[str, WeakValueDictionary[str, SharedBreaker]] = {}
-        parts.link.on_change(self._link_changed)
+        parts.connectivity.on_change(self._link_changed)
 
     def mirror(self, service_type: str) -> Mirror:
         """This process's copy of a service type."""

@@ -244,7 +244,7 @@ def explained(line: Explanation) -> None:
 def felt(health: RegistryHealth) -> None:
     """A registry's health."""
     assert_type(health.ok, bool)
-    assert_type(health.redis, Literal["up", "in doubt", "down"])
+    assert_type(health.redis, Literal["connected", "suspended", "lost"])
     assert_type(health.since, float)
     assert_type(health.error, str)
     assert_type(health.outages, int)

@@ -41,14 +41,14 @@ class Comeback:
         self, parts: Parts, views: Views, heartbeat: Heartbeat, rereading: Rereading
     ) -> None:
         self._session = parts.session
-        self._link = parts.link
+        self._connectivity = parts.connectivity
         self._outbox = parts.outbox
         self._successes = parts.successes
         self._meanwhile = parts.meanwhile
         self._views = views
         self._heartbeat = heartbeat
         self._rereading = rereading
-        self._link.on_change(self._rescue)
+        self._connectivity.on_change(self._rescue)
         self._successes.on_away = self._learned
         self._successes.on_missing = self._mend
 
@@ -60,11 +60,11 @@ class Comeback:
                     await store.ping(_PING)
                     await self._offer(store)
                 await self._heartbeat.start(store, unwritten=self._outbox.pending)
-            self._link.restored()
+            self._connectivity.restored()
         except TimeoutError:
-            self._link.lost(f"no answer within {_FIRST_CONTACT:g} s")
+            self._connectivity.lost(f"no answer within {_FIRST_CONTACT:g} s")
         except StoreUnavailableError as error:
-            self._link.lost(error)
+            self._connectivity.lost(error)
 
     async def again(self, store: Store) -> None:
         """Try to agree with Redis again, at growing, jittered intervals, until it is done."""
@@ -72,10 +72,10 @@ class Comeback:
         while True:
             try:
                 await self._agree(store)
-                self._link.restored()
+                self._connectivity.restored()
                 await self._offer(store)  # what was learned while it was read anew
             except RegistryError as error:
-                self._link.lost(error)
+                self._connectivity.lost(error)
             else:
                 return
             await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 # no secret
@@ -104,7 +104,7 @@ class Comeback:
         await self._meanwhile.offer(merge)
 
     def _rescue(self) -> None:
-        if not self._link.ok:
+        if not self._connectivity.ok:
             # In the order in which they happened: behind what is counted no failure waits.
             self._outbox.rescue()
             self._successes.rescue()

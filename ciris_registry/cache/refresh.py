@@ -35,7 +35,7 @@ class Loading:
     def __init__(self, mirror: Mirror, parts: Parts) -> None:
         self._mirror = mirror
         self._kind = mirror.service_type
-        self._link = parts.link
+        self._connectivity = parts.connectivity
         self._membership = parts.membership
         self._default = parts.settings.breaker
 
@@ -62,7 +62,7 @@ class Loading:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
             synced = await self._compare(store)
-        mirror.agree(began, synced.now, trusted=self._link.ok)
+        mirror.agree(began, synced.now, trusted=self._connectivity.ok)
         return synced.now, positions
 
     async def _compare(self, store: Store) -> Synced:

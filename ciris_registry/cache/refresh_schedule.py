@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ciris_registry.cache.replica import Mirror
     from ciris_registry.store import Store
-    from ciris_registry.store.connection import Link
+    from ciris_registry.store.connection import Connectivity
     from ciris_registry.views import Views
 
 _log = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ _LONGEST_SYNC: Final = 60.0
 class Rereading:
     """Reads service types anew; what is damaged it puts ``aside`` for so many seconds."""
 
-    def __init__(self, link: Link, views: Views, aside: float) -> None:
-        self._link = link
+    def __init__(self, connectivity: Connectivity, views: Views, aside: float) -> None:
+        self._connectivity = connectivity
         self._views = views
         self._seconds_aside = aside
         self._due: dict[str, float] = {}
@@ -81,7 +81,7 @@ class Rereading:
     async def promptly(self, store: Store, kind: str) -> None:
         """Read a service type anew; a doubt ends that."""
         sync = self._views.shared_sync(kind).sync(store)
-        await self._read(kind, self._link.promptly(sync, _LONGEST_SYNC))
+        await self._read(kind, self._connectivity.promptly(sync, _LONGEST_SYNC))
 
     async def surely(self, store: Store, kind: str) -> None:
         """Read a service type anew and whole, in spite of any doubt."""

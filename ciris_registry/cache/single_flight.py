@@ -40,7 +40,7 @@ class SharedSync:
     def __init__(self, mirror: Mirror, parts: Parts) -> None:
         self._mirror = mirror
         self._session = parts.session
-        self._link = parts.link
+        self._connectivity = parts.connectivity
         self._loading = Loading(mirror, parts)
         self._forming: _Batch | None = None
         self._running: _Batch | None = None
@@ -56,8 +56,8 @@ class SharedSync:
         """
         if not self._mirror.loaded:
             return self._first_look(store, cursor)
-        self._link.check()
-        return self.sync(store, cursor, self._link.timeout)
+        self._connectivity.check()
+        return self.sync(store, cursor, self._connectivity.timeout)
 
     async def sync(self, store: Store, cursor: str = "", limit: float | None = None) -> Taken:
         """Bring the mirror up to date; the server's time, and the position taken of ``cursor``.
@@ -79,7 +79,7 @@ class SharedSync:
             elif limit is None or self._running.limit is not None:
                 await batch.wait(loop)
             else:  # what runs now may take its time
-                await self._link.attentively(batch.wait(loop))
+                await self._connectivity.attentively(batch.wait(loop))
             if batch.error is not None:
                 raise batch.error
             if batch.found is not None:
@@ -98,11 +98,11 @@ class SharedSync:
         end = time.monotonic() + _FIRST_LOOK
         while not self._mirror.loaded:
             try:
-                self._link.check()
+                self._connectivity.check()
                 left = min(_ONE_LOOK, end - time.monotonic())
                 return await self.sync(store, cursor, max(_SHORTEST_LOOK, left))
             except StoreUnavailableError:
-                if not await self._link.settled(end - time.monotonic()):
+                if not await self._connectivity.settled(end - time.monotonic()):
                     raise
         return await self.promptly(store, cursor)
 
@@ -113,7 +113,7 @@ class SharedSync:
         try:
             work = self._loading.agree(store, batch.steps)
             batch.found = await (
-                work if batch.limit is None else self._link.promptly(work, batch.limit)
+                work if batch.limit is None else self._connectivity.promptly(work, batch.limit)
             )
         except RegistryError as error:
             batch.error = error

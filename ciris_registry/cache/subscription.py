@@ -23,7 +23,7 @@ class EventFeed:
 
     def __init__(self, parts: Parts, service_type: str | None) -> None:
         self._session = parts.session
-        self._link = parts.link
+        self._connectivity = parts.connectivity
         self._outbox = outbox = parts.outbox
         self._only = service_type
         self._after: dict[str, str] = {}
@@ -45,8 +45,8 @@ class EventFeed:
                     await self._outbox.flush()
                 await self._look(store)
             except StoreUnavailableError as error:
-                self._link.doubt(error)
-                await self._link.back(BLOCK / 1000)
+                self._connectivity.doubt(error)
+                await self._connectivity.back(BLOCK / 1000)
         return self._ready.popleft()
 
     async def _place(self, store: Store) -> None:

@@ -54,13 +54,13 @@ class Tail:
     def __init__(self, parts: Parts, views: Views, heartbeat: Heartbeat) -> None:
         self._parts = parts
         self._session = parts.session
-        self._link = parts.link
+        self._connectivity = parts.connectivity
         self._views = views
         self._heartbeat = heartbeat
         staleness = parts.settings.max_staleness
         self._block = min(staleness * _SHARE_OF_STALENESS, _LONGEST_BLOCK)
         self._latest = staleness * _LATEST_SHARE
-        self._rereading = Rereading(parts.link, views, self._block)
+        self._rereading = Rereading(parts.connectivity, views, self._block)
         self._comeback = Comeback(parts, views, heartbeat, self._rereading)
         self._heard_at = 0.0
         self._news = asyncio.Event()
@@ -69,7 +69,7 @@ class Tail:
         self._unread = 0
         self._checked = 0
         self._checked_at = 0.0
-        self._link.on_change(self._look_up)
+        self._connectivity.on_change(self._look_up)
         views.on_new = self._look_up
 
     async def begin(self, store: Store) -> None:
@@ -78,16 +78,16 @@ class Tail:
         self._reader = None
         await self._comeback.begin(store)
         self._session.supervise("tail", lambda: self._run(store), _LONGEST_DOUBT)
-        self._session.supervise("heartbeat", lambda: self._heartbeat.run(store, self._link))
+        self._session.supervise("heartbeat", lambda: self._heartbeat.run(store, self._connectivity))
 
     async def _run(self, store: Store) -> None:
         while True:
-            if not self._link.ok:
+            if not self._connectivity.ok:
                 await self._comeback.again(store)
             try:
                 await self._follow(store)
             except RegistryError as error:
-                self._link.doubt(error)
+                self._connectivity.doubt(error)
                 self._unread += 1
                 if self._unread == _WORTH_A_LINE:
                     _log.warning(
@@ -127,7 +127,7 @@ class Tail:
         async with store.events.reader() as reader:
             self._reader = reader
             try:
-                while self._link.ok:
+                while self._connectivity.ok:
                     await self._follow_once(store, reader)
             finally:
                 if self._reader is reader:  # it may be the garbage of a loop that has ended
@@ -140,7 +140,7 @@ class Tail:
         wait = min(FIRST_WAIT * 2 ** min(self._unread, 10), LONGEST_WAIT)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait * random.uniform(0.5, 1.5)):  # noqa: S311 # no secret
-                while self._link.ok:
+                while self._connectivity.ok:
                     self._news.clear()
                     await self._news.wait()
 

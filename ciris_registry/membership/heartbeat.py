@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ciris_registry.cache import Mirror
     from ciris_registry.parts import Parts
     from ciris_registry.store import Store
-    from ciris_registry.store.connection import Link
+    from ciris_registry.store.connection import Connectivity
     from ciris_registry.views import Views
 
 _log = logging.getLogger(__name__)
@@ -34,19 +34,19 @@ class Heartbeat:
         self._outage = False
         self._told = False
 
-    async def run(self, store: Store, link: Link) -> None:
+    async def run(self, store: Store, connectivity: Connectivity) -> None:
         """Beat until cancelled, as long as Redis is there."""
         while True:
             # Jitter keeps a fleet that was started at once from beating at once.
             await asyncio.sleep(self._every * random.uniform(0.9, 1.0))  # noqa: S311 # no secret
             self._tidy()
-            if not link.ok:
+            if not connectivity.ok:
                 continue
             try:
                 await self.beat(store)
                 self._told = False
             except StoreUnavailableError as error:
-                link.doubt(error)
+                connectivity.doubt(error)
             except RegistryError as error:
                 if not self._told:
                     _log.warning("a heartbeat failed: %s", error)

@@ -27,7 +27,7 @@ class Readiness:
 
     def __init__(self, parts: Parts, bindings: Bindings, views: Views, exchange: Exchange) -> None:
         self._session = parts.session
-        self._link = parts.link
+        self._connectivity = parts.connectivity
         self._outbox = parts.outbox
         self._exchange = exchange
         self._bindings = bindings
@@ -51,7 +51,7 @@ class Readiness:
         """Whether nothing is missing after ``timeout`` seconds at the most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                if self._outbox.pending and self._link.ok:
+                if self._outbox.pending and self._connectivity.ok:
                     await self._session.store()
                     await self._session.unless_away(self._exchange.tell)
                 if self.missing(wanted):
@@ -76,10 +76,10 @@ class Readiness:
                     if await self._watched(wanted, waker):
                         return
                 except StoreUnavailableError as error:
-                    self._link.doubt(error)
+                    self._connectivity.doubt(error)
                     if not self.missing(wanted):
                         return
-                    await _first(waker.wait(), self._link.back(BLOCK / 1000))
+                    await _first(waker.wait(), self._connectivity.back(BLOCK / 1000))
         finally:
             self._wakers.discard(waker)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ciris_registry.settings import RegistrySettings
     from ciris_registry.shared_breaker import SharedBreaker
     from ciris_registry.store import Outbox, Session, SlotReply, Store
-    from ciris_registry.store.connection import Link
+    from ciris_registry.store.connection import Connectivity
 
 Key = tuple[str, str]
 """Service type and provider."""
@@ -39,10 +39,14 @@ class Slots:
     """The slots of one process, in the event loop that it runs in now."""
 
     def __init__(
-        self, session: Session, link: Link, outbox: Outbox, settings: RegistrySettings
+        self,
+        session: Session,
+        connectivity: Connectivity,
+        outbox: Outbox,
+        settings: RegistrySettings,
     ) -> None:
         self._session = session
-        self._link = link
+        self._connectivity = connectivity
         self._outbox = outbox
         self._remembered = settings.max_staleness
         self._tokens = itertools.count(1)
@@ -65,12 +69,12 @@ class Slots:
         shared.in_flight += 1  # others that choose meanwhile must not all choose this one
         try:
             store = await self._session.store()
-            self._link.check()
+            self._connectivity.check()
             slot, returning = self._new(one), self._is_returning(one)
             answer = await self._asked(store, one, slot)
             if answer.word == "full" and (returning or self._is_returning(one)):
                 # Who calls again at once must not be refused for the sake of his own last call.
-                await self._link.attentively(
+                await self._connectivity.attentively(
                     self._session.spawn(self._outbox.flush(), watched=True)
                 )
                 answer = await self._asked(store, one, slot)
@@ -130,7 +134,7 @@ class Slots:
         """The answer of Redis; whoever does not wait for it gives the slot back behind it."""
         asking = self._outbox.send(store.slots.take(one, slot.slot))
         try:
-            return await self._link.attentively(asking)
+            return await self._connectivity.attentively(asking)
         except CorruptStateError:
             raise  # nothing was taken
         except BaseException:

@@ -44,12 +44,12 @@ class Resolver:
     def __init__(self, parts: Parts, bindings: Bindings, views: Views) -> None:
         self._exact = parts.exact
         self._session = parts.session
-        self._link = parts.link
+        self._connectivity = parts.connectivity
         self._outbox = parts.outbox
         self._permits = parts.permits
         self._views = views
         self._gate = Gate(parts, bindings, views)
-        self._rotations = Rotations(parts.session, parts.link)
+        self._rotations = Rotations(parts.session, parts.connectivity)
         self._plans = Plans(views, bindings, self._rotations)
         # What is unbound must not be kept alive by what was planned with it.
         bindings.on_change = self._plans.clear
@@ -208,7 +208,9 @@ class Resolver:
         if not self._exact:
             return self._rotations.of(request.service_type, cursor).upcoming
         try:
-            return await self._link.promptly(store.cursors.take(request.service_type, cursor, 0))
+            return await self._connectivity.promptly(
+                store.cursors.take(request.service_type, cursor, 0)
+            )
         except StoreUnavailableError:
             return 0
 

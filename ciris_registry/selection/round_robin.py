@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ciris_registry.store import Session
-    from ciris_registry.store.connection import Link
+    from ciris_registry.store.connection import Connectivity
 
 LARGEST_BLOCK: Final = 32
 """A block is at most so long. The first ones are short, and of random lengths from the third on:
@@ -91,9 +91,9 @@ class Rotation:
 class Rotations:
     """The rotations of one process."""
 
-    def __init__(self, session: Session, link: Link) -> None:
+    def __init__(self, session: Session, connectivity: Connectivity) -> None:
         self._session = session
-        self._link = link
+        self._connectivity = connectivity
         self._rotations: dict[tuple[str, str], Rotation] = {}
         self._leasing: dict[Rotation, asyncio.Task[RegistryError | None]] = {}
 
@@ -114,7 +114,7 @@ class Rotations:
         rotation = self.of(service_type, cursor)
         while (position := rotation.step()) < 0:
             try:
-                await self._link.promptly(self._leased(rotation, service_type, cursor))
+                await self._connectivity.promptly(self._leased(rotation, service_type, cursor))
             except StoreUnavailableError:
                 rotation.go_on()
         return position
@@ -124,7 +124,7 @@ class Rotations:
         self.of(service_type, cursor).beyond = position + 1
 
     def _refill(self, rotation: Rotation, service_type: str, cursor: str) -> None:
-        if self._link.ok:
+        if self._connectivity.ok:
             self._lease_soon(rotation, service_type, cursor)
 
     async def _leased(self, rotation: Rotation, service_type: str, cursor: str) -> None:

@@ -28,7 +28,7 @@ class Admissions:
         self._trials = trials
         self._writes = writes
         self._session = parts.session
-        self._link = parts.link
+        self._connectivity = parts.connectivity
         self._outbox = parts.outbox
         self._permits = parts.permits
 
@@ -42,11 +42,11 @@ class Admissions:
             store = await self._session.store()
             if shared.known().is_open_here(shared.mirror.now()):
                 return self._acquire_here(shared, permit)
-            return await self._link.promptly(self._asked(shared, store, permit))
+            return await self._connectivity.promptly(self._asked(shared, store, permit))
         except StoreUnavailableError:
             breaker, now = shared.known(), shared.mirror.now()
             if (
-                self._link.state != "down"
+                self._connectivity.state != "lost"
                 and breaker.needs_permit(now)
                 and not breaker.is_open_here(now)
             ):

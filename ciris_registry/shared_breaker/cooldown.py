@@ -25,7 +25,7 @@ class Cooldowns:
     def __init__(self, writes: BreakerWrites, parts: Parts) -> None:
         self._writes = writes
         self._session = parts.session
-        self._link = parts.link
+        self._connectivity = parts.connectivity
         self._outbox = parts.outbox
 
     def begin(self, shared: SharedBreaker, seconds: float, reason: str) -> None:
@@ -45,7 +45,7 @@ class Cooldowns:
         until = self._begin_here(shared, length)
         with contextlib.suppress(StoreUnavailableError):
             telling = self._outbox.send(self._tell(shared, store, length, until, reason))
-            await self._link.attentively(telling)
+            await self._connectivity.attentively(telling)
 
     def _begin_here(self, shared: SharedBreaker, length: int) -> int:
         """Cool down in this process; until when, by the server's clock."""
@@ -58,10 +58,10 @@ class Cooldowns:
         """Tell the fleet of a cooldown; where Redis does not take it, when Redis is back."""
         try:
             await self._writes.sent_before()
-            self._link.check()
+            self._connectivity.check()
             await self._writes.cool_down(shared, store, length, reason)
         except StoreUnavailableError as error:
-            self._link.doubt(error)
+            self._connectivity.doubt(error)
             self._learn(shared, until)
 
     def _learn(self, shared: SharedBreaker, until: int) -> None:

@@ -172,11 +172,11 @@ class BreakerHandle:
 
     async def _look(self) -> None:
         """Read the breaker anew, if Redis is there."""
-        link = self._parts.link
+        connectivity = self._parts.connectivity
         try:
             store = await self._parts.session.store()
-            link.check()
-            await link.attentively(self._parts.outbox.send(self._read(store)))
+            connectivity.check()
+            await connectivity.attentively(self._parts.outbox.send(self._read(store)))
         except StoreUnavailableError:
             pass
         self._shared.known()

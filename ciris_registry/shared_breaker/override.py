@@ -28,7 +28,7 @@ class Overrides:
     def __init__(self, writes: BreakerWrites, parts: Parts) -> None:
         self._writes = writes
         self._session = parts.session
-        self._link = parts.link
+        self._connectivity = parts.connectivity
         self._permits = parts.permits
 
     def force(
@@ -82,8 +82,8 @@ class Overrides:
         shared.known()  # what is not known here takes over no answer
 
         async def attempt() -> None:
-            self._link.check()
+            self._connectivity.check()
             await self._writes.flush()
             await write(store)
 
-        await self._link.patiently(attempt)
+        await self._connectivity.patiently(attempt)

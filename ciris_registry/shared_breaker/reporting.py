@@ -32,7 +32,7 @@ class Outcomes:
         self._trials = trials
         self._writes = writes
         self._session = parts.session
-        self._link = parts.link
+        self._connectivity = parts.connectivity
         self._outbox = parts.outbox
         self._permits = parts.permits
         self._successes = parts.successes
@@ -51,7 +51,7 @@ class Outcomes:
             breaker.state is not CircuitState.CLOSED
             or self._one_by_one
             or breaker.own is not None
-            or not self._link.ok
+            or not self._connectivity.ok
             or (generation is not None and generation != breaker.generation)
         ):
             return False
@@ -96,7 +96,7 @@ class Outcomes:
         claimed, generation = self._claim(shared)
         process = self._session.process
         permit = self._trials.count(shared, outcome, claimed, generation)
-        learned = None if self._link.ok else shared.learned()
+        learned = None if self._connectivity.ok else shared.learned()
         shared.foresee(
             lambda breaker, now: breaker.record(now, outcome, permit, generation, by=process)
         )
@@ -149,11 +149,11 @@ class Outcomes:
         process = self._session.process
         sent = self._trials.count(shared, outcome, permit, generation)
         try:
-            if self._link.ok:
+            if self._connectivity.ok:
                 arriving = self._arrives(
                     shared, store, outcome, sent, generation, in_order=in_order
                 )
-                arrived = await self._link.attentively(self._outbox.send(arriving))
+                arrived = await self._connectivity.attentively(self._outbox.send(arriving))
             else:
                 shared.learned().note(outcome)
         except StoreUnavailableError:
@@ -182,14 +182,14 @@ class Outcomes:
         try:
             if in_order:
                 await self._writes.sent_before()
-            self._link.check()
+            self._connectivity.check()
             await self._writes.settle(shared, store, outcome, permit, generation)
         except IndeterminateWriteError as error:
-            self._link.doubt(error)
+            self._connectivity.doubt(error)
             _log.info("one %s of %s may not be counted: %s", outcome, shared.name, error)
             return False
         except StoreUnavailableError as error:
-            self._link.doubt(error)
+            self._connectivity.doubt(error)
             shared.learned(known).note(outcome)
             return False
         return True

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from ciris_registry.store import Session, Store
-    from ciris_registry.store.connection import Link
+    from ciris_registry.store.connection import Connectivity
 
 _log = logging.getLogger(__name__)
 
@@ -50,11 +50,11 @@ class Counted:
 class Successes:
     """The successes of one process that were not reported yet."""
 
-    def __init__(self, session: Session, link: Link, every: float) -> None:
+    def __init__(self, session: Session, connectivity: Connectivity, every: float) -> None:
         self.on_missing: Callable[[Store, Key], Awaitable[object]] = _unmended
         self.on_away: Callable[[Key, Counted], None] = lambda _key, _counted: None
         self._session = session
-        self._link = link
+        self._connectivity = connectivity
         self._every = every
         self._counted: dict[Key, Counted] = {}
         self._reporting: asyncio.Task[None] | None = None
@@ -143,7 +143,7 @@ class Successes:
             try:
                 await self.flush()
             except StoreUnavailableError as error:
-                self._link.doubt(error)
+                self._connectivity.doubt(error)
                 return
             except RegistryError as error:
                 _log.error("successes could not be reported: %s", error)
@@ -187,7 +187,7 @@ class Successes:
 
     def _put_back(self, key: Key, one: Counted) -> None:
         """Not sent: it waits for the next report, or goes where what is learned now goes."""
-        if not self._link.ok:
+        if not self._connectivity.ok:
             self.on_away(key, one)
             return
         later = self._counted.setdefault(key, one)

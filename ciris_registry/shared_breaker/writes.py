@@ -38,7 +38,7 @@ class BreakerWrites:
 
     def __init__(self, trials: OwnTrials, parts: Parts) -> None:
         self._trials = trials
-        self._link = parts.link
+        self._connectivity = parts.connectivity
         self._lease = round(parts.settings.lease * 1000)
         self._outbox = parts.outbox
         self._membership = parts.membership
@@ -71,7 +71,7 @@ class BreakerWrites:
             await self.flush()
         except RegistryError as error:
             if isinstance(error, StoreUnavailableError):
-                self._link.doubt(error)
+                self._connectivity.doubt(error)
 
     # One script call each
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from ciris_registry.settings import RegistrySettings
-    from ciris_registry.store.connection import Backend, Link
+    from ciris_registry.store.connection import Backend, Connectivity
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Session:
         namespace: str,
         process: str,
         settings: RegistrySettings,
-        link: Link,
+        connectivity: Connectivity,
     ) -> None:
         self.process = process
         self.failures: dict[str, str] = {}
@@ -55,7 +55,7 @@ class Session:
         self._backend = backend
         self._namespace = namespace
         self._settings = settings
-        self._link = link
+        self._connectivity = connectivity
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Lock | None = None
         self._store: Store | None = None
@@ -92,7 +92,7 @@ class Session:
         _inherited.append((self._store, self._loop, self._tasks))
         self._store = self._loop = None
         self._tasks = set()
-        self._link.disown("this process is a fork")
+        self._connectivity.disown("this process is a fork")
 
     def abandon(self) -> bool:
         """Nobody can close it any more: end what runs; whether anything did."""
@@ -137,8 +137,8 @@ class Session:
     async def unless_away(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Have this done, and wait for it as long as Redis answers; if it is away, do without."""
         with contextlib.suppress(StoreUnavailableError):
-            self._link.check()
-            await self._link.attentively(self.spawn(work(), watched=True))
+            self._connectivity.check()
+            await self._connectivity.attentively(self.spawn(work(), watched=True))
 
     def supervise(
         self, name: str, work: Callable[[], Awaitable[object]], longest: float = _LONGEST_WAIT
@@ -158,7 +158,9 @@ class Session:
         self._closed = True
         if self._forked:
             return
-        self._link.cut("this registry is closed")  # so that nobody waits for the end of a doubt
+        self._connectivity.cut(
+            "this registry is closed"
+        )  # so that nobody waits for the end of a doubt
         if self._loop is asyncio.get_running_loop():
             own = {task for task in self._tasks if task is not asyncio.current_task()}
             for task in own:
@@ -185,8 +187,8 @@ class Session:
                     self._namespace,
                     self.process,
                     self._settings,
-                    self._link.doubt,
-                    self._link.hear,
+                    self._connectivity.doubt,
+                    self._connectivity.hear,
                 )
                 keeper = self.spawn(self._keep(store))
                 try:

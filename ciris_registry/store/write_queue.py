@@ -16,7 +16,7 @@ from ciris_registry.errors import IndeterminateWriteError, RegistryError, StoreU
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from ciris_registry.store.connection import Link
+    from ciris_registry.store.connection import Connectivity
     from ciris_registry.store.session import Session
     from ciris_registry.store.store import Store
 
@@ -39,10 +39,10 @@ class _Write(NamedTuple):
 class Outbox:
     """The pending writes of one process."""
 
-    def __init__(self, session: Session, link: Link) -> None:
+    def __init__(self, session: Session, connectivity: Connectivity) -> None:
         self.dropped = 0
         self._session = session
-        self._link = link
+        self._connectivity = connectivity
         self._writes: deque[_Write] = deque()
         self._running: _Write | None = None
         self._draining: asyncio.Task[None] | None = None
@@ -82,7 +82,7 @@ class Outbox:
         One that is not ``repeatable`` is dropped if the event loop ends while it is on its way. One
         that has an ``away`` does not wait for Redis to come back: that is called instead.
         """
-        if away is not None and not self._link.ok:
+        if away is not None and not self._connectivity.ok:
             away()
             return
         if len(self._writes) >= MOST_PENDING:
@@ -95,7 +95,7 @@ class Outbox:
 
     def resume(self) -> None:
         """Carry out in the background what is pending, if Redis is there."""
-        if self._writes and self._link.ok and self._session.running():
+        if self._writes and self._connectivity.ok and self._session.running():
             self._drained()
 
     def rescue(self) -> None:
@@ -179,7 +179,7 @@ class Outbox:
             try:
                 await write.run(store)
             except StoreUnavailableError as error:
-                self._link.doubt(error)
+                self._connectivity.doubt(error)
                 if isinstance(error, IndeterminateWriteError) and not write.repeatable:
                     # Sent once more, it could count twice.
                     _log.info("%s may be lost: %s", write.what, error)

@@ -40,7 +40,7 @@ async def test_a_server_that_is_full_costs_no_outcome_and_nobody_an_exception(
             assert await registry.get_service("h", "llm") is None
             await handle.arecord_failure()
             handle.record_failure()
-            await async_wait_until(lambda: registry.health().redis == "down")
+            await async_wait_until(lambda: registry.health().redis == "lost")
             assert "maxmemory" in registry.health().error
             assert await registry.get_service("h", "llm") is None
 

@@ -118,9 +118,9 @@ async def test_nobody_probes_while_it_is_in_doubt_and_one_in_each_process_once_r
         await async_wait_until(lambda: all(handle.is_available() for handle in handles))
         for registry in registries:
             in_doubt = probes = 0
-            while registry.health().redis != "down":
+            while registry.health().redis != "lost":
                 found = await registry.get_service("h", "llm")
-                if registry.health().redis == "in doubt":
+                if registry.health().redis == "suspended":
                     in_doubt += 1
                     assert found is None
                 probes += found is not None

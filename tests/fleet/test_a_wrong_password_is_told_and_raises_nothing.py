@@ -45,7 +45,7 @@ async def test_it_is_one_error_in_the_log(
                 registry.register_global("llm", Client(), name="one")
                 for _ in range(3):
                     assert await registry.get_service("h", "llm") is not None
-                await async_wait_until(lambda: registry.health().redis == "down")
+                await async_wait_until(lambda: registry.health().redis == "lost")
                 assert registry.health().error
                 assert "cannot be used" not in registry.health().error
                 with pytest.raises(StoreUnavailableError) as told:
@@ -64,7 +64,7 @@ async def test_the_end_of_an_outage_says_where_and_how_long(
         registry.register_global("llm", Client(), name="one")
         await registry.flush()
         server.kill()
-        await async_wait_until(lambda: registry.health().redis == "down")
+        await async_wait_until(lambda: registry.health().redis == "lost")
         server.start()
         await async_wait_until(lambda: registry.health().ok)
     away, back = [line for line in caplog.messages if line.startswith("Redis is ")]

@@ -173,7 +173,7 @@ def test_two_outages_in_a_row_and_scripts_forgotten_between_them(
         server.start()
         standing.client.script_flush()
         server.kill()
-        wait_for(three, "down")
+        wait_for(three, "lost")
         server.start()
         for _ in range(20):
             standing.client.script_flush()

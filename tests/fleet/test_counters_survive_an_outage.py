@@ -97,7 +97,7 @@ def test_a_server_that_was_killed_and_had_saved_everything_counts_nothing_twice(
     for _ in range(outages):
         three.all("await asyncio.sleep(0.2)")
         server.kill()
-        wait_for(three, "down")
+        wait_for(three, "lost")
         server.start(saving=True)
         wait_for(three, "up")
     three.all("await asyncio.sleep(0.2)")
@@ -122,7 +122,7 @@ def test_a_server_that_comes_back_empty_counts_what_it_is_told_and_nothing_twice
     before = totals(server)
     assert before == [404, 4]
     server.kill()
-    wait_for(two, "down")
+    wait_for(two, "lost")
     two.all("for _ in range(100): handle.record_success()")
     two.all("handle.record_failure()\nhandle.record_success()")
     server.start()
@@ -211,7 +211,7 @@ async def test_successes_of_an_outage_end_a_streak_of_before_it(server: Server) 
             await handle.arecord_failure()
         server.freeze()
         await registry.get_service("h", "llm", consistency="exact")
-        await async_wait_until(lambda: registry.health().redis == "down")
+        await async_wait_until(lambda: registry.health().redis == "lost")
         for _ in range(100):
             handle.record_success()
         server.thaw()
@@ -239,7 +239,7 @@ async def test_a_probe_that_failed_during_an_outage_is_not_made_again_when_it_en
             await handle.arecord_failure()
         server.freeze()
         await one.get_service("h", "llm", consistency="exact")
-        await async_wait_until(lambda: one.health().redis == "down")
+        await async_wait_until(lambda: one.health().redis == "lost")
         await async_wait_until(lambda: one._views.breaker("llm", "s").is_available())
         assert await one.get_service("h", "llm") is not None
         failed = time.monotonic()

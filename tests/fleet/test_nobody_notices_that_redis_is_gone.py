@@ -110,7 +110,7 @@ def test_one_resolve_of_a_process_waits_and_the_rest_do_not(
     three.all(RESOLVE)
     three.all("await asyncio.sleep(0.5)")
     begin_outage(server, outage)
-    wait_for(three, "down")
+    wait_for(three, "lost")
     three.all("await asyncio.sleep(0.3)")
     found = three.all(STOP)
     for one in found:
@@ -246,5 +246,5 @@ async def test_a_first_look_at_a_server_that_hangs_ends_for_all_at_once(server: 
             await asyncio.sleep(0.1)
         assert None not in await asyncio.gather(*looks)
         assert time.monotonic() - began < 2.0
-        assert registry.health().redis == "down"
+        assert registry.health().redis == "lost"
         server.thaw()

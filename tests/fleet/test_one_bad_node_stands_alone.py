@@ -199,7 +199,7 @@ def test_failures_while_redis_is_away_open_it_for_all_only_if_enough_processes_h
     two = borrow(2, server.url, "cached", store_timeout=STORE_TIMEOUT)
     register(two, recovery=60.0, min_failing_processes=needed)
     server.freeze()
-    wait_for(two, "down")
+    wait_for(two, "lost")
     bad, well = two
     fail = "return [handle.record_failure() for _ in range(5)] and handle.is_available()"
     assert bad.run(fail) is False

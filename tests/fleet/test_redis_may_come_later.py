@@ -61,7 +61,7 @@ async def test_a_process_starts_without_redis_and_joins_by_itself(
             await handle.arecord_failure()
         took = time.perf_counter() - began
         assert took < 4, took
-        assert registry.health().redis == "down"
+        assert registry.health().redis == "lost"
         assert await registry.get_service("h", "llm") is provider
         with pytest.raises(StoreUnavailableError):
             await registry.flush()
@@ -147,7 +147,7 @@ async def test_what_stands_in_the_place_of_redis_counts_as_a_redis_that_is_away(
             registry.register_global("llm", provider, name="shared")
             assert await registry.get_service("h", "llm") is provider
             assert await registry.call("h", "llm", _itself) is provider
-            assert registry.health().redis != "up"
+            assert registry.health().redis != "connected"
 
 
 async def _itself(provider: object) -> object:
@@ -169,7 +169,7 @@ def test_a_wait_of_an_event_loop_that_was_closed_disturbs_nobody_in_the_next(
     server.start()
 
     async def use() -> None:
-        await async_wait_until(lambda: registry.health().redis == "up", timeout=10)
+        await async_wait_until(lambda: registry.health().redis == "connected", timeout=10)
         assert await registry.get_service("h", "llm") is provider
         await registry.aclose()
 

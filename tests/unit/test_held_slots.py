@@ -185,13 +185,13 @@ async def test_who_gives_up_waiting_goes_on_by_himself_and_gives_back_what_comes
         return answer
 
     monkeypatch.setattr(StoredSlots, "take", slow)
-    monkeypatch.setattr(registry._parts.link, "timeout", 0.02)
+    monkeypatch.setattr(registry._parts.connectivity, "timeout", 0.02)
     task = await hold(registry)
     with pytest.raises(NoProviderError, match="full"):
         await work(registry)
     assert len(await taken(registry)) == 1
     late.set()
-    registry._parts.link.restored()
+    registry._parts.connectivity.restored()
     await async_wait_until(lambda: taken_now(registry, set()))
     await ended(task)
 
@@ -216,7 +216,7 @@ async def test_an_answer_that_is_lost_leaves_nothing_taken(
 
     monkeypatch.setattr(StoredSlots, "take", lost)
     assert await work(registry) == "p"
-    assert await registry._parts.link.back(5.0)
+    assert await registry._parts.connectivity.back(5.0)
     await registry.flush()
     await async_wait_until(lambda: taken_now(registry, set()))
     assert registry._parts.slots.held("llm", "p") == 0

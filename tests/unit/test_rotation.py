@@ -10,7 +10,7 @@ import pytest
 
 from ciris_registry import RegistrySettings, SelectionStrategy, ServiceRegistry
 from ciris_registry.selection.round_robin import LARGEST_BLOCK, Rotation, Rotations
-from ciris_registry.store.connection.connectivity import Link
+from ciris_registry.store.connection.connectivity import Connectivity
 from ciris_registry.store.snapshots import StoredCursors
 
 if TYPE_CHECKING:
@@ -181,19 +181,19 @@ async def test_without_redis_the_rotation_goes_on_from_where_it_was(
     for task in list(registry._session._tasks):
         if "_supervised" in str(task.get_coro()):
             task.cancel()  # what would find out at once that it is not true
-    registry._parts.link.cut("a test")
+    registry._parts.connectivity.cut("a test")
     got = await resolved(registry, 90)
     assert Counter(got) == dict.fromkeys("abc", 30)
     assert before + got == (["a", "b", "c"] * 41)[: 32 + 90]
-    registry._parts.link.restored()
+    registry._parts.connectivity.restored()
 
 
 async def test_processes_that_never_saw_the_rotation_do_not_all_begin_with_the_first() -> None:
     met: Counter[int] = Counter()
     for _ in range(300):
-        link = Link("redis://example", RegistrySettings())
-        link.cut("a test")
-        rotations = Rotations(None, link)  # type: ignore[arg-type]
+        connectivity = Connectivity("redis://example", RegistrySettings())
+        connectivity.cut("a test")
+        rotations = Rotations(None, connectivity)  # type: ignore[arg-type]
         first = await rotations.step("llm", CURSOR)
         assert await rotations.step("llm", CURSOR) == first + 1
         met[first % 3] += 1

@@ -12,7 +12,7 @@ from ciris_registry.circuit_breaker.states import Verdict
 from ciris_registry.errors import IndeterminateWriteError, StoreUnavailableError
 from ciris_registry.settings import RegistrySettings
 from ciris_registry.shared_breaker.success_batches import AT_ONCE, Successes
-from ciris_registry.store.connection.connectivity import Link
+from ciris_registry.store.connection.connectivity import Connectivity
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def session() -> Iterator[FakeSession]:
 
 
 def made(session: FakeSession, every: float = 60.0) -> Successes:
-    link = Link("redis://example", RegistrySettings())
-    return Successes(session, link, every)  # type: ignore[arg-type]
+    connectivity = Connectivity("redis://example", RegistrySettings())
+    return Successes(session, connectivity, every)  # type: ignore[arg-type]
 
 
 async def test_a_report_says_how_long_ago_the_newest_was(session: FakeSession) -> None:

@@ -107,7 +107,9 @@ async def test_a_long_staleness_does_not_break_the_link(new_registry: New) -> No
     registry.register("h", "llm", Client())
     assert await registry.get_service("h", "llm") is not None
     states: list[str] = []
-    registry._parts.link.on_change(lambda: states.append(registry._parts.link.state))
+    registry._parts.connectivity.on_change(
+        lambda: states.append(registry._parts.connectivity.state)
+    )
     mirror = registry._views.mirror("llm")
     mirror.doubt()  # so that the first one who asks would have to ask
 
@@ -301,7 +303,7 @@ async def test_events_that_cannot_be_read_are_asked_for_less_and_less_often(
     assert len(said) == 2, "once each"
     await other.breaker("llm", "shared").aforce_open("a test", 60)
     await asyncio.sleep(1.0)
-    assert one.health().redis == "up"
+    assert one.health().redis == "connected"
     assert await one.get_service("h", "llm") is None, "it has asked"
 
     monkeypatch.setattr(EventReader, "after", read)

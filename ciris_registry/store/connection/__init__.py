@@ -1,7 +1,7 @@
 """store.connection."""
 
 from ciris_registry.store.connection.clients import Backend
-from ciris_registry.store.connection.connectivity import Link, LinkState
+from ciris_registry.store.connection.connectivity import Connectivity, ConnectivityState
 from ciris_registry.store.connection.embedded import EmbeddedServer
 from ciris_registry.store.connection.pipelined import InterruptedWaitError
 from ciris_registry.store.connection.transport import Transport

@@ -34,10 +34,10 @@ _LAST_TURNS: Final = 10
 
 _FIRST: Final = asyncio.FIRST_COMPLETED
 
-LinkState = Literal["up", "in doubt", "down"]
+ConnectivityState = Literal["connected", "suspended", "lost"]
 
 
-class Link:
+class Connectivity:
     """The way to Redis.
 
     ``up``: it answers. ``in doubt``: somebody waited too long, and it is being asked again; nobody
@@ -45,7 +45,7 @@ class Link:
     """
 
     def __init__(self, location: str, settings: RegistrySettings) -> None:
-        self.state: LinkState = "up"
+        self.state: ConnectivityState = "connected"
         self.error = ""
         self.since = time.time()
         self.outages = 0
@@ -62,7 +62,7 @@ class Link:
     @property
     def ok(self) -> bool:
         """Whether Redis answers, as far as is known."""
-        return self.state == "up"
+        return self.state == "connected"
 
     def on_change(self, told: Callable[[], None]) -> None:
         """Have this called whenever the state changes."""
@@ -79,12 +79,12 @@ class Link:
 
     def doubt(self, error: object) -> None:
         """A call found Redis away, or waited too long for it."""
-        if self.state == "up":
-            self._become("in doubt", _reason(error))
+        if self.state == "connected":
+            self._become("suspended", _reason(error))
 
     def cut(self, error: object) -> None:
         """There is no way to Redis for this process any more, and nobody looks for one."""
-        self._become("down", str(error))
+        self._become("lost", str(error))
 
     def disown(self, error: object) -> None:
         """This is a copy that a fork made: those who wait are its parent's, not to be woken."""
@@ -97,15 +97,15 @@ class Link:
             self._refused = True
             _log.error("Redis does not let this process in: %s", error, extra=self._extra)
             self.error = _reason(error)
-        elif self.state != "down":
+        elif self.state != "lost":
             _log.warning(
                 "Redis is away; this process goes on with what it knows, and tries again: %s: %s",
                 self._location,
                 _reason(error),
                 extra=self._extra,
             )
-        if self.state != "down":
-            self._become("down", _reason(error))
+        if self.state != "lost":
+            self._become("lost", _reason(error))
             self.outages += 1
             self._away_since = time.monotonic()
 
@@ -114,7 +114,7 @@ class Link:
         before = self.state
         if before == "up":
             return
-        self._become("up", "")
+        self._become("connected", "")
         self._refused = False
         if before == "down":
             away = time.monotonic() - self._away_since
@@ -191,15 +191,15 @@ class Link:
 
     async def back(self, write_timeout: float) -> bool:
         """Wait until Redis is back, at most ``write_timeout`` seconds; whether it is."""
-        await self._while({"in doubt", "down"}, write_timeout)
+        await self._while({"suspended", "lost"}, write_timeout)
         return self.ok
 
     async def settled(self, write_timeout: float) -> bool:
         """Wait for the end of any doubt, at most ``write_timeout`` seconds; whether Redis is there."""
-        await self._while({"in doubt"}, write_timeout)
+        await self._while({"suspended"}, write_timeout)
         return self.ok
 
-    async def _while(self, states: set[LinkState], write_timeout: float) -> None:
+    async def _while(self, states: set[ConnectivityState], write_timeout: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0, write_timeout)):
                 while self.state in states:
@@ -210,14 +210,14 @@ class Link:
                     finally:
                         self._waiting.discard(changed)
 
-    def _become(self, state: LinkState, error: str) -> None:
+    def _become(self, state: ConnectivityState, error: str) -> None:
         self.state, self.error, self.since = state, error, time.time()
         for waiting in list(self._waiting):
             if waiting.get_loop().is_closed():
                 self._waiting.discard(waiting)
             elif not waiting.done():
                 waiting.get_loop().call_soon_threadsafe(_release, waiting)
-        if state != "up":
+        if state != "connected":
             self._limits.expire()  # nobody needs to find out for himself
         for told in self._on_change:
             told()
