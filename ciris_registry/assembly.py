@@ -18,14 +18,14 @@ from ciris_registry.parts import Parts
 from ciris_registry.selection import Resolver, Slots
 from ciris_registry.shared_breaker import HeldPermits, Meanwhile, Successes
 from ciris_registry.store import Outbox, Session
-from ciris_registry.store.connection import Backend, Connectivity
+from ciris_registry.store.connection import Clients, Connectivity
 from ciris_registry.views import Views
 
 if TYPE_CHECKING:
     from ciris_registry.circuit_breaker.outcomes import Classify
     from ciris_registry.membership import Naming
     from ciris_registry.settings import RegistrySettings
-    from ciris_registry.store.connection import Location
+    from ciris_registry.store.connection import StoreURL
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Assembly:
 
 
 def assemble(
-    location: Location,
+    url: StoreURL,
     namespace: str,
     process: str,
     settings: RegistrySettings,
@@ -54,7 +54,7 @@ def assemble(
 ) -> Assembly:
     """All parts of a registry, which does nothing yet. What is given must have been checked."""
     parts = _parts(
-        location,
+        url,
         namespace,
         process,
         settings,
@@ -76,7 +76,7 @@ def assemble(
 
 
 def _parts(
-    location: Location,
+    url: StoreURL,
     namespace: str,
     process: str,
     settings: RegistrySettings,
@@ -84,8 +84,8 @@ def _parts(
     exact: bool,
     always_use_last_provider: bool,
 ) -> Parts:
-    connectivity = Connectivity(location.redacted, settings)
-    session = Session(Backend(location), namespace, process, settings, connectivity)
+    connectivity = Connectivity(url.redacted, settings)
+    session = Session(Clients(url), namespace, process, settings, connectivity)
     outbox = Outbox(session, connectivity)
     return Parts(
         settings=settings,

@@ -61,20 +61,20 @@ class RegistrationError(RegistryError, ValueError):
 
 
 class StoreError(RegistryError):
-    """Redis answered with an error; ``location`` is its URL without credentials."""
+    """Redis answered with an error; ``url`` is its URL without credentials."""
 
-    def __init__(self, location: str, problem: str) -> None:
-        super().__init__(f"{location} cannot be used: {problem}")
-        self.location = location
+    def __init__(self, url: str, problem: str) -> None:
+        super().__init__(f"{url} cannot be used: {problem}")
+        self.url = url
         self.problem = problem
 
 
 class CorruptStateError(StoreError):
     """Somebody wrote another type of value under one of the registry's keys."""
 
-    def __init__(self, location: str, problem: str) -> None:
+    def __init__(self, url: str, problem: str) -> None:
         super().__init__(
-            location,
+            url,
             f"a key is damaged ({problem}); delete it with redis-cli, and the processes that live "
             f"write it anew within a heartbeat",
         )

@@ -27,7 +27,7 @@ def owned(owner: object, session: Session) -> None:
 def _dropped(session: Session) -> None:
     if session.abandon():
         warnings.warn(
-            f"a registry on {session.location} was dropped without aclose(); its tasks are ended, "
+            f"a registry on {session.url} was dropped without aclose(); its tasks are ended, "
             f"and its leases run out",
             ResourceWarning,
             stacklevel=2,

@@ -36,7 +36,7 @@ from ciris_registry.selection import (
 )
 from ciris_registry.settings import RegistrySettings
 from ciris_registry.store import new_process_id
-from ciris_registry.store.connection import Location
+from ciris_registry.store.connection import StoreURL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -90,7 +90,7 @@ class ServiceRegistry(Registering, GuardedCalls):
         if not url:
             _log.info("no URL was given, so the state of this registry is private to this process")
         made = assemble(
-            Location.parse(url or "memory://"),
+            StoreURL.parse(url or "memory://"),
             self.namespace,
             self.process_id,
             self.settings,
@@ -164,7 +164,7 @@ class ServiceRegistry(Registering, GuardedCalls):
         raise TypeError("a registry cannot be pickled: make one in each process, with its URL")
 
     def __repr__(self) -> str:
-        return f"ServiceRegistry({self._session.location!r}, namespace={self.namespace!r})"
+        return f"ServiceRegistry({self._session.url!r}, namespace={self.namespace!r})"
 
     # Resolving
 

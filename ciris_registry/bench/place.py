@@ -20,7 +20,7 @@ from ciris_registry.bench.plan import BenchError
 from ciris_registry.errors import InvalidURLError
 from ciris_registry.registry import ServiceRegistry
 from ciris_registry.settings import RegistrySettings
-from ciris_registry.store.connection import Backend, Location
+from ciris_registry.store.connection import Clients, StoreURL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -78,16 +78,16 @@ async def open_place(url: str | None) -> AsyncGenerator[Place, None]:
     directory = None if url else _new_directory()
     there = url or f"embedded://{quote(str(directory))}"
     # Bare calls are to be made by the same kind of client as the registry's.
-    backend = Backend(Location.parse(there))
+    clients = Clients(StoreURL.parse(there))
     try:
-        client = await backend.client()
+        client = await clients.client()
         try:
-            yield Place(there, client, backend.location.redacted, own=url is None)
+            yield Place(there, client, clients.location.redacted, own=url is None)
         finally:
             with suppress(OSError):
                 await client.aclose()
     finally:
-        backend.release()
+        clients.release()
         deadline = time.monotonic() + _GONE
         while (  # noqa: ASYNC110 # of a file
             directory is not None and directory.exists() and time.monotonic() < deadline
@@ -100,6 +100,6 @@ def _new_directory() -> Path:
     name = f"ciris-bench-{secrets.token_hex(3)}"
     for parent in (Path(tempfile.gettempdir()).resolve(), Path("/tmp")):  # noqa: S108 # it is private
         with suppress(InvalidURLError):
-            Location.parse(f"embedded://{quote(str(parent / name))}")
+            StoreURL.parse(f"embedded://{quote(str(parent / name))}")
             return parent / name
     raise BenchError("no temporary directory has a path short enough for a socket")

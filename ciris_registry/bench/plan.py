@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from ciris_registry.bench import FEWEST_PROCESSES, LEAST_SCALE, MOST_PROCESSES, MOST_SCALE
 from ciris_registry.errors import RegistryError
-from ciris_registry.store.connection import Location
+from ciris_registry.store.connection import StoreURL
 
 FLEET_PROVIDERS: Final = 4
 """Those that take turns in the round robin."""
@@ -45,7 +45,7 @@ class Plan:
             raise BenchError(f"{processes} processes; use {FEWEST_PROCESSES} to {MOST_PROCESSES}")
         if not math.isfinite(scale) or not LEAST_SCALE <= scale <= MOST_SCALE:
             raise BenchError(f"a scale of {scale}; use {LEAST_SCALE} to {MOST_SCALE:.0f}")
-        if url and Location.parse(url).scheme == "memory":
+        if url and StoreURL.parse(url).scheme == "memory":
             raise BenchError(
                 "memory:// is private to each process, and several are measured; "
                 "leave the URL out for a server of the bench's own"

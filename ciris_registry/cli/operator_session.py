@@ -13,7 +13,7 @@ from ciris_registry.errors import InvalidURLError
 from ciris_registry.names import namespace_name
 from ciris_registry.settings import RegistrySettings
 from ciris_registry.store import Store, host_name
-from ciris_registry.store.connection import Backend, Location
+from ciris_registry.store.connection import Clients, StoreURL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ class OperatorSession:
     """
 
     def __init__(self, url: str | None, namespace: str) -> None:
-        location = Location.parse(url or "memory://")
+        location = StoreURL.parse(url or "memory://")
         if location.scheme == "memory":
             raise InvalidURLError(
                 "memory://, which is also what no URL means, is private to each process: say where "
@@ -40,16 +40,16 @@ class OperatorSession:
             )
         self.location = location.redacted
         self._namespace = namespace_name(namespace)
-        self._backend = Backend(location)
+        self._clients = Clients(location)
         self._store: Store | None = None
         self.answered: Callable[[], None] = lambda: None
 
     async def __aenter__(self) -> Store:
-        client = await self._backend.client()
+        client = await self._clients.client()
         settings = RegistrySettings(write_timeout=_PATIENCE)
         self._store = Store(
             client,
-            self._backend,
+            self._clients,
             self._namespace,
             operator_name(),
             settings,
@@ -67,7 +67,7 @@ class OperatorSession:
             if self._store is not None:
                 await self._store.aclose()
         finally:
-            self._backend.release()
+            self._clients.release()
 
 
 def operator_name() -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from ciris_registry.settings import RegistrySettings
-    from ciris_registry.store.connection import Backend, Connectivity
+    from ciris_registry.store.connection import Clients, Connectivity
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Session:
 
     def __init__(
         self,
-        backend: Backend,
+        clients: Clients,
         namespace: str,
         process: str,
         settings: RegistrySettings,
@@ -52,7 +52,7 @@ class Session:
         self.failures: dict[str, str] = {}
         self.on_start: Callable[[Store], Awaitable[None]] | None = None
         self.on_end: Callable[[], Awaitable[None]] | None = None
-        self._backend = backend
+        self._clients = clients
         self._namespace = namespace
         self._settings = settings
         self._connectivity = connectivity
@@ -65,9 +65,9 @@ class Session:
         self._made_by = os.getpid()
 
     @property
-    def location(self) -> str:
+    def url(self) -> str:
         """Where the state lives, without credentials."""
-        return self._backend.location.redacted
+        return self._clients.url.redacted
 
     @property
     def forked(self) -> bool:
@@ -102,7 +102,7 @@ class Session:
         self._closed = True
         for task in list(self._tasks):
             loop.call_soon_threadsafe(task.cancel)
-        self._backend.release()
+        self._clients.release()
         return True
 
     async def store(self) -> Store:
@@ -151,7 +151,7 @@ class Session:
 
     async def revive(self) -> None:
         """Start an embedded server anew if it is gone."""
-        await self._backend.revive()
+        await self._clients.revive()
 
     async def aclose(self) -> None:
         """End the tasks and close the connections."""
@@ -167,7 +167,7 @@ class Session:
                 task.cancel()
             await asyncio.gather(*own, return_exceptions=True)
         self._store = None
-        self._backend.release()
+        self._clients.release()
 
     async def _start(self) -> Store:
         self.check_open()
@@ -180,10 +180,10 @@ class Session:
         assert self._starting is not None  # noqa: S101  # set together with the loop
         async with self._starting:
             if self._store is None:
-                client = await self._backend.client()
+                client = await self._clients.client()
                 store = Store(
                     client,
-                    self._backend,
+                    self._clients,
                     self._namespace,
                     self.process,
                     self._settings,

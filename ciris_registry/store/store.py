@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from ciris_registry.settings import RegistrySettings
-    from ciris_registry.store.connection import Backend
+    from ciris_registry.store.connection import Clients
     from ciris_registry.store.keys import TypeKeys
 
 
@@ -34,7 +34,7 @@ class Store:
     def __init__(
         self,
         client: Redis,
-        backend: Backend,
+        clients: Clients,
         namespace: str,
         process: str,
         settings: RegistrySettings,
@@ -47,9 +47,9 @@ class Store:
         self.namespace = namespace
         self._transport = Transport(
             client,
-            backend.location.redacted,
+            clients.url.redacted,
             write_timeout,
-            backend.revive,
+            clients.revive,
             trouble or (lambda _: None),
             answered,
         )

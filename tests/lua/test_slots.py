@@ -11,8 +11,8 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from ciris_registry import CircuitBreakerConfig, RegistrySettings
 from ciris_registry.names import EVERY_HANDLER, GLOBAL
 from ciris_registry.registration import Registration
-from ciris_registry.store.connection.clients import Backend
-from ciris_registry.store.connection.url import Location
+from ciris_registry.store.connection.clients import Clients
+from ciris_registry.store.connection.url import StoreURL
 from ciris_registry.store.replies import Learned, Tally
 from ciris_registry.store.scripts import load_scripts
 from ciris_registry.store.store import Store
@@ -115,8 +115,8 @@ async def test_all_keys_of_each_call_lie_in_one_slot(
 ) -> None:
     client = FakeAsyncRedis(server=FakeServer(), decode_responses=True)
     calls = Calls()
-    backend = Backend(Location.parse("memory://"))
-    store = Store(client, backend, namespace, "host-1-x", RegistrySettings())
+    clients = Clients(StoreURL.parse("memory://"))
+    store = Store(client, clients, namespace, "host-1-x", RegistrySettings())
     calls.of(store._transport)
     await use_everything(store, service_type, name, scope)
     await store.aclose()

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.exceptions import RedisError
 
-from ciris_registry.store.connection.clients import CONNECT_TIMEOUT, Backend
-from ciris_registry.store.connection.url import Location
+from ciris_registry.store.connection.clients import CONNECT_TIMEOUT, Clients
+from ciris_registry.store.connection.url import StoreURL
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 
-def backend(url: str) -> Backend:
-    return Backend(Location.parse(url))
+def clients(url: str) -> Clients:
+    return Clients(StoreURL.parse(url))
 
 
 def options_of(client: Redis) -> dict[str, Any]:
@@ -28,18 +28,18 @@ def connection_of(client: Redis) -> Any:  # what redis-py makes of the options
     return client.connection_pool.connection_class(**options_of(client))
 
 
-async def put(where: Backend, value: str) -> None:
+async def put(where: Clients, value: str) -> None:
     async with await where.client() as client:
         await client.set("key", value)
 
 
-async def seen(where: Backend) -> object:
+async def seen(where: Clients) -> object:
     async with await where.client() as client:
         return await client.get("key")
 
 
 async def test_two_backends_of_memory_share_nothing() -> None:
-    one, other = backend("memory://"), backend("memory://")
+    one, other = clients("memory://"), clients("memory://")
 
     await put(one, "mine")
 
@@ -48,14 +48,14 @@ async def test_two_backends_of_memory_share_nothing() -> None:
 
 
 async def test_backends_of_one_memory_name_share_everything() -> None:
-    await put(backend("memory://shared-by-test"), "ours")
+    await put(clients("memory://shared-by-test"), "ours")
 
-    assert await seen(backend("memory://shared-by-test")) == "ours"
-    assert await seen(backend("memory://other-name")) is None
+    assert await seen(clients("memory://shared-by-test")) == "ours"
+    assert await seen(clients("memory://other-name")) is None
 
 
 def test_what_memory_holds_outlives_an_event_loop() -> None:
-    where = backend("memory://")
+    where = clients("memory://")
 
     asyncio.run(put(where, "kept"))
 
@@ -63,7 +63,7 @@ def test_what_memory_holds_outlives_an_event_loop() -> None:
 
 
 async def test_memory_runs_lua_and_knows_its_time() -> None:
-    async with await backend("memory://").client() as client:
+    async with await clients("memory://").client() as client:
         seconds, _ = await client.eval("return redis.call('TIME')", 0)
 
     assert int(seconds) > 0
@@ -78,7 +78,7 @@ async def test_memory_runs_lua_and_knows_its_time() -> None:
     ],
 )
 async def test_clients_know_the_password_but_do_not_show_it(url: str) -> None:
-    where = backend(url)
+    where = clients(url)
     async with await where.client() as client:
         assert options_of(client)["password"] == "SECRET"
         for thing in (
@@ -92,7 +92,7 @@ async def test_clients_know_the_password_but_do_not_show_it(url: str) -> None:
 
 
 async def test_every_client_has_our_timeouts_and_leaves_retrying_to_the_store() -> None:
-    async with await backend("redis://db").client() as client:
+    async with await clients("redis://db").client() as client:
         options = options_of(client)
 
     assert options["socket_connect_timeout"] == CONNECT_TIMEOUT
@@ -109,14 +109,14 @@ async def test_every_client_has_our_timeouts_and_leaves_retrying_to_the_store() 
 async def test_tls_checks_the_name_in_the_certificate_unless_told_not_to(
     query: str, checked: bool
 ) -> None:
-    async with await backend(f"rediss://db{query}").client() as client:
+    async with await clients(f"rediss://db{query}").client() as client:
         connection = connection_of(client)
 
     assert connection.check_hostname is checked
 
 
 async def test_a_server_that_is_not_there_is_reported_at_once_and_without_the_password() -> None:
-    async with await backend("redis://me:SECRET@127.0.0.1:1").client() as client:
+    async with await clients("redis://me:SECRET@127.0.0.1:1").client() as client:
         async with asyncio.timeout(0.5):
             with pytest.raises(RedisError) as caught:
                 await client.ping()

@@ -9,54 +9,54 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ciris_registry.errors import InvalidURLError, RegistryError
-from ciris_registry.store.connection.url import Location
+from ciris_registry.store.connection.url import StoreURL
 
 
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("memory://", Location("memory")),
-        ("memory://fleet-1", Location("memory", name="fleet-1")),
-        ("embedded://", Location("embedded")),
-        ("embedded:///var/tmp/fleet", Location("embedded", path=Path("/var/tmp/fleet"))),  # noqa: S108
-        ("embedded:///srv/my%20fleet", Location("embedded", path=Path("/srv/my fleet"))),
-        ("redis://db", Location("redis", host="db")),
-        ("redis://db/", Location("redis", host="db")),
-        ("  REDIS://db:6380/2\n", Location("redis", host="db", port=6380, db=2)),
-        ("redis://db?db=2", Location("redis", host="db", db=2)),
-        ("redis://[::1]:6380", Location("redis", host="::1", port=6380)),
-        ("redis://[::1]", Location("redis", host="::1")),
-        ("redis://:pw@db", Location("redis", host="db", password="pw")),
-        ("redis://me:pw@db", Location("redis", host="db", username="me", password="pw")),
-        ("redis://me@db", Location("redis", host="db", username="me")),
-        ("redis://:@db", Location("redis", host="db")),
+        ("memory://", StoreURL("memory")),
+        ("memory://fleet-1", StoreURL("memory", name="fleet-1")),
+        ("embedded://", StoreURL("embedded")),
+        ("embedded:///var/tmp/fleet", StoreURL("embedded", path=Path("/var/tmp/fleet"))),  # noqa: S108
+        ("embedded:///srv/my%20fleet", StoreURL("embedded", path=Path("/srv/my fleet"))),
+        ("redis://db", StoreURL("redis", host="db")),
+        ("redis://db/", StoreURL("redis", host="db")),
+        ("  REDIS://db:6380/2\n", StoreURL("redis", host="db", port=6380, db=2)),
+        ("redis://db?db=2", StoreURL("redis", host="db", db=2)),
+        ("redis://[::1]:6380", StoreURL("redis", host="::1", port=6380)),
+        ("redis://[::1]", StoreURL("redis", host="::1")),
+        ("redis://:pw@db", StoreURL("redis", host="db", password="pw")),
+        ("redis://me:pw@db", StoreURL("redis", host="db", username="me", password="pw")),
+        ("redis://me@db", StoreURL("redis", host="db", username="me")),
+        ("redis://:@db", StoreURL("redis", host="db")),
         (
             "redis://me:p%40%2F%3A%25@db",
-            Location("redis", host="db", username="me", password="p@/:%"),
+            StoreURL("redis", host="db", username="me", password="p@/:%"),
         ),
-        ("redis://me:p@s:s@db", Location("redis", host="db", username="me", password="p@s:s")),
+        ("redis://me:p@s:s@db", StoreURL("redis", host="db", username="me", password="p@s:s")),
         (
             "redis://db?username=me&password=p%26+w",
-            Location("redis", host="db", username="me", password="p& w"),
+            StoreURL("redis", host="db", username="me", password="p& w"),
         ),
-        ("rediss://db:1/3", Location("rediss", host="db", port=1, db=3)),
+        ("rediss://db:1/3", StoreURL("rediss", host="db", port=1, db=3)),
         (
             "rediss://db?ssl_cert_reqs=none&ssl_ca_certs=/etc/ca.pem",
-            Location(
+            StoreURL(
                 "rediss",
                 host="db",
                 tls=(("ssl_ca_certs", "/etc/ca.pem"), ("ssl_cert_reqs", "none")),
             ),
         ),
-        ("unix:///run/redis.sock", Location("unix", path=Path("/run/redis.sock"))),
+        ("unix:///run/redis.sock", StoreURL("unix", path=Path("/run/redis.sock"))),
         (
             "unix://me:pw@/run/redis.sock?db=4",
-            Location("unix", path=Path("/run/redis.sock"), db=4, username="me", password="pw"),
+            StoreURL("unix", path=Path("/run/redis.sock"), db=4, username="me", password="pw"),
         ),
     ],
 )
-def test_each_form_of_url_says_where_the_state_lives(url: str, expected: Location) -> None:
-    assert Location.parse(url) == expected
+def test_each_form_of_url_says_where_the_state_lives(url: str, expected: StoreURL) -> None:
+    assert StoreURL.parse(url) == expected
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_each_form_of_url_says_where_the_state_lives(url: str, expected: Locatio
 )
 def test_a_url_that_cannot_be_used_gets_one_clear_error(url: str, advice: str) -> None:
     with pytest.raises(InvalidURLError, match=advice) as caught:
-        Location.parse(url)
+        StoreURL.parse(url)
 
     assert isinstance(caught.value, RegistryError)
     assert isinstance(caught.value, ValueError)
@@ -120,7 +120,7 @@ def test_a_url_that_cannot_be_used_gets_one_clear_error(url: str, advice: str) -
 
 def test_an_unknown_scheme_is_answered_with_those_that_exist() -> None:
     with pytest.raises(InvalidURLError) as caught:
-        Location.parse("reddis://db")
+        StoreURL.parse("reddis://db")
 
     for scheme in ("memory://", "embedded://", "redis://", "rediss://", "unix://"):
         assert scheme in str(caught.value)
@@ -142,7 +142,7 @@ def test_an_unknown_scheme_is_answered_with_those_that_exist() -> None:
     ],
 )
 def test_a_location_shows_everything_but_user_and_password(url: str, shown: str) -> None:
-    location = Location.parse(url)
+    location = StoreURL.parse(url)
 
     assert location.redacted == str(location) == f"{location}" == shown
     assert repr(location) == f"Location({shown!r})"
@@ -174,7 +174,7 @@ def everything_said_about(url: str) -> str:
     """All that parsing ``url`` shows: the location, or the error with all it came from."""
     error: BaseException | None = None
     try:
-        location = Location.parse(url)
+        location = StoreURL.parse(url)
     except InvalidURLError as caught:
         error = caught
     else:

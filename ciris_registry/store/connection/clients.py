@@ -1,4 +1,4 @@
-"""What a registry connects to: the server behind a location, and clients of it.
+"""What a registry connects to: the server behind a url, and clients of it.
 
 Owns the server object of ``memory://``, the lease on an embedded server, and the options of every
 client. It refuses to send commands and to retry: the transport does both.
@@ -19,7 +19,7 @@ from ciris_registry.store.connection.embedded import EmbeddedServer
 if TYPE_CHECKING:
     from fakeredis import FakeServer
 
-    from ciris_registry.store.connection.url import Location
+    from ciris_registry.store.connection.url import StoreURL
 
 CONNECT_TIMEOUT: Final = 1.0
 """Seconds to open a connection. TLS across a continent takes about 0.3; redis-py would wait ten
@@ -35,20 +35,20 @@ _named: dict[str, FakeServer] = {}
 """The servers of ``memory://name``: what they hold lives as long as the process."""
 
 
-class Backend:
-    """The server at one location, for the life of one registry.
+class Clients:
+    """The server at one url, for the life of one registry.
 
     A client belongs to the event loop that first uses it, so a registry that is used from several
     loops in turn asks for one in each, and closes it there. What ``memory://`` holds belongs to
     the backend and so outlives them; two backends of ``memory://`` share nothing.
     """
 
-    def __init__(self, location: Location) -> None:
-        self.location: Final = location
+    def __init__(self, url: StoreURL) -> None:
+        self.url: Final = url
         self._memory: FakeServer | None = None
         self._embedded: EmbeddedServer | None = None
-        if location.scheme == "embedded":
-            self._embedded = EmbeddedServer(location.path)
+        if url.scheme == "embedded":
+            self._embedded = EmbeddedServer(url.path)
 
     async def client(self) -> Redis:
         """A new client for the running event loop; the caller closes it.
@@ -60,13 +60,13 @@ class Backend:
             EmbeddedUnavailableError: an embedded server cannot be started or reached.
         """
         await self.revive()
-        if self.location.scheme == "memory":
+        if self.url.scheme == "memory":
             return _memory_client(self._memory_server())
-        address = _address(self.location, self._embedded)
+        address = _address(self.url, self._embedded)
         return Redis(**address, **_options(), client_name=CLIENT_NAME)
 
     async def revive(self) -> None:
-        """Start an embedded server anew if it is gone; for every other location do nothing.
+        """Start an embedded server anew if it is gone; for every other url do nothing.
 
         To be called before trying again to reach a server that was away. Clients that exist
         already reach the new server, since it has the old one's socket.
@@ -90,13 +90,13 @@ class Backend:
             # Programs that use a real server need not load an imitation and a Lua interpreter.
             from fakeredis import FakeServer  # noqa: PLC0415
 
-            name = self.location.name
+            name = self.url.name
             self._memory = _named.setdefault(name, FakeServer()) if name else FakeServer()
         _forget_dead_waiters(self._memory)
         return self._memory
 
     def __repr__(self) -> str:
-        return f"Backend({self.location.redacted!r})"
+        return f"Backend({self.url.redacted!r})"
 
 
 def _memory_client(server: FakeServer) -> Redis:
@@ -137,17 +137,17 @@ def _options() -> dict[str, Any]:
     }
 
 
-def _address(location: Location, embedded: EmbeddedServer | None) -> dict[str, Any]:
+def _address(url: StoreURL, embedded: EmbeddedServer | None) -> dict[str, Any]:
     if embedded is not None:
         return {"unix_socket_path": str(embedded.socket_path)}
-    login = {"username": location.username, "password": location.password, "db": location.db}
-    if location.scheme == "unix":
-        return {"unix_socket_path": str(location.path), **login}
-    tls: dict[str, Any] = dict(location.tls)
-    if location.scheme == "rediss":
+    login = {"username": url.username, "password": url.password, "db": url.db}
+    if url.scheme == "unix":
+        return {"unix_socket_path": str(url.path), **login}
+    tls: dict[str, Any] = dict(url.tls)
+    if url.scheme == "rediss":
         # redis-py's default has changed between its versions; a certificate is checked by name
         # unless the URL says otherwise.
         checked = "false" if tls.get("ssl_cert_reqs") == "none" else "true"
         tls["ssl_check_hostname"] = tls.get("ssl_check_hostname", checked) == "true"
         tls["ssl"] = True
-    return {"host": location.host, "port": location.port, **login, **tls}
+    return {"host": url.host, "port": url.port, **login, **tls}

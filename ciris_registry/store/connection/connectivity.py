@@ -44,12 +44,12 @@ class Connectivity:
     waits meanwhile. ``down``: it was asked again, and did not answer.
     """
 
-    def __init__(self, location: str, settings: RegistrySettings) -> None:
+    def __init__(self, url: str, settings: RegistrySettings) -> None:
         self.state: ConnectivityState = "connected"
         self.error = ""
         self.since = time.time()
         self.outages = 0
-        self._location = location
+        self._url = url
         self.timeout = settings.store_timeout
         self._write_timeout = settings.write_timeout
         self._on_change: list[Callable[[], None]] = []
@@ -57,7 +57,7 @@ class Connectivity:
         self._limits = TimeLimits(_LAST_TURNS)
         self._heard_at = self._away_since = 0.0
         self._refused = False
-        self._extra = {"location": location}
+        self._extra = {"url": url}
 
     @property
     def ok(self) -> bool:
@@ -71,7 +71,7 @@ class Connectivity:
     def check(self) -> None:
         """Raise StoreUnavailableError if Redis is away."""
         if not self.ok:
-            raise StoreUnavailableError(self._location, self.error)
+            raise StoreUnavailableError(self._url, self.error)
 
     def hear(self) -> None:
         """Redis has answered something."""
@@ -100,7 +100,7 @@ class Connectivity:
         elif self.state != "lost":
             _log.warning(
                 "Redis is away; this process goes on with what it knows, and tries again: %s: %s",
-                self._location,
+                self._url,
                 _reason(error),
                 extra=self._extra,
             )
@@ -118,7 +118,7 @@ class Connectivity:
         self._refused = False
         if before == "down":
             away = time.monotonic() - self._away_since
-            _log.warning("Redis is back after %.1f s: %s", away, self._location, extra=self._extra)
+            _log.warning("Redis is back after %.1f s: %s", away, self._url, extra=self._extra)
 
     async def promptly(self, work: Coroutine[object, object, _R], limit: float | None = None) -> _R:
         """Wait for ``work`` no longer than ``limit`` seconds, by default ``store_timeout``.
@@ -138,7 +138,7 @@ class Connectivity:
                 return await work
         except TimeoutError:
             problem = f"no answer within {seconds:g} s" if self.ok else self.error
-            error = IndeterminateWriteError(self._location, problem)
+            error = IndeterminateWriteError(self._url, problem)
             self.doubt(error)
             raise error from None
         except StoreUnavailableError as error:
@@ -163,7 +163,7 @@ class Connectivity:
                 await asyncio.sleep(0)
                 continue
             if left <= 0:
-                error = IndeterminateWriteError(self._location, f"no answer for {self.timeout:g} s")
+                error = IndeterminateWriteError(self._url, f"no answer for {self.timeout:g} s")
                 self.doubt(error)
                 raise error
             changed = asyncio.get_running_loop().create_future()

@@ -77,7 +77,7 @@ class Transport:
     def __init__(
         self,
         client: Redis,
-        location: str,
+        url: str,
         write_timeout: float,
         revive: Callable[[], Awaitable[None]],
         trouble: Callable[[object], None] = lambda _: None,
@@ -86,7 +86,7 @@ class Transport:
         self._client = client
         self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
         self._line = self.line()
-        self._location = location
+        self._url = url
         self._write_timeout = write_timeout
         self._revive = revive
         self._trouble = trouble
@@ -176,7 +176,7 @@ class Transport:
             self._trouble(error)
             lost = isinstance(error, UNREACHABLE) and not repeatable and not never_sent(error)
             if lost:
-                raise IndeterminateWriteError(self._location, str(error)) from None
+                raise IndeterminateWriteError(self._url, str(error)) from None
             raise self._explained(error) from None
 
     def line(self) -> Line:
@@ -198,19 +198,19 @@ class Transport:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StoreUnavailableError(self._location, "it was closed here")
+            raise StoreUnavailableError(self._url, "it was closed here")
 
     def _explained(self, error: Exception) -> Exception:
         text = str(error) or type(error).__name__
         text += next((f"; {hint}" for sign, hint in _HINTS.items() if sign in text), "")
         # While it connects, redis-py says of everything that the connection failed.
         if any(isinstance(one, _NOT_LET_IN) for one in _causes(error)) or _WRONG_DATABASE in text:
-            return AccessDeniedError(self._location, text)
+            return AccessDeniedError(self._url, text)
         if "WRONGTYPE" in text:
-            return CorruptStateError(self._location, text)
+            return CorruptStateError(self._url, text)
         if isinstance(error, (*UNREACHABLE, *_REFUSALS)) or _REFUSAL.search(text):
-            return StoreUnavailableError(self._location, text)
-        return StoreError(self._location, text)
+            return StoreUnavailableError(self._url, text)
+        return StoreError(self._url, text)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,7 +1,7 @@
 """Where the shared state lives: what a URL says, and how it may be shown.
 
 Owns the grammar of the URLs and the rule that credentials never leave them. It refuses to connect
-to anything: that is ``backend``'s work. What it shows of a URL is built from the parts that it
+to anything: that is ``clients``'s work. What it shows of a URL is built from the parts that it
 understood, never cut out of the text, and its errors show nothing of it at all: in
 ``redis://user:12/3@host`` nobody can say for certain where the password begins.
 """
@@ -54,11 +54,11 @@ _TLS: Final[Mapping[str, tuple[str, ...] | None]] = {
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Location:
+class StoreURL:
     """Where the shared state of a registry lives, parsed from a URL.
 
     Only the fields that belong to ``scheme`` are set. ``repr`` and ``str`` show ``redacted``, so a
-    location may be logged; ``username`` and ``password`` are for the one who connects.
+    url may be logged; ``username`` and ``password`` are for the one who connects.
     """
 
     scheme: Scheme
@@ -72,7 +72,7 @@ class Location:
     tls: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def parse(cls, url: str) -> Location:
+    def parse(cls, url: str) -> StoreURL:
         """Read ``url``; the forms are those that the error names.
 
         Raises:
@@ -127,18 +127,18 @@ def check_socket_path(path: Path) -> None:
         )
 
 
-def _memory(rest: str) -> Location:
+def _memory(rest: str) -> StoreURL:
     if not _MEMORY_NAME.fullmatch(rest):
         raise InvalidURLError(
             "the name in memory://name may have up to 200 letters, digits and _ . - "
             "and nothing may follow it"
         )
-    return Location("memory", name=rest)
+    return StoreURL("memory", name=rest)
 
 
-def _embedded(rest: str) -> Location:
+def _embedded(rest: str) -> StoreURL:
     if not rest:
-        return Location("embedded")
+        return StoreURL("embedded")
     authority, path, query = _split(rest)
     if authority or query:
         raise InvalidURLError(
@@ -147,10 +147,10 @@ def _embedded(rest: str) -> Location:
         )
     directory = _path(path)
     check_socket_path(directory / EMBEDDED_SOCKET)
-    return Location("embedded", path=directory)
+    return StoreURL("embedded", path=directory)
 
 
-def _unix(rest: str) -> Location:
+def _unix(rest: str) -> StoreURL:
     authority, path, query = _split(rest)
     userinfo, _, host = authority.rpartition("@")
     if host or "@" in path:
@@ -162,7 +162,7 @@ def _unix(rest: str) -> Location:
     check_socket_path(socket)
     parameters = _parameters(query, {"db", "username", "password"})
     username, password = _credentials(userinfo, parameters)
-    return Location(
+    return StoreURL(
         "unix",
         path=socket,
         db=_db(parameters.get("db", "0")),
@@ -171,7 +171,7 @@ def _unix(rest: str) -> Location:
     )
 
 
-def _network(scheme: Literal["redis", "rediss"], rest: str) -> Location:
+def _network(scheme: Literal["redis", "rediss"], rest: str) -> StoreURL:
     authority, path, query = _split(rest)
     userinfo, _, address = authority.rpartition("@")
     host, port = _address(address)
@@ -181,7 +181,7 @@ def _network(scheme: Literal["redis", "rediss"], rest: str) -> Location:
     if db and "db" in parameters:
         raise InvalidURLError("the URL gives the db number twice, in its path and as ?db=")
     username, password = _credentials(userinfo, parameters)
-    return Location(
+    return StoreURL(
         scheme,
         host=host,
         port=port,
@@ -289,7 +289,7 @@ def _shown(path: Path | None) -> str:
     return "" if path is None else quote(os.fsencode(path))
 
 
-_READERS: Final[Mapping[str, Callable[[str], Location]]] = {
+_READERS: Final[Mapping[str, Callable[[str], StoreURL]]] = {
     "memory": _memory,
     "embedded": _embedded,
     "redis": partial(_network, "redis"),
