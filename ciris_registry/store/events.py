@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Self
 
-from ciris_registry.store.connection import InterruptedWaitError
+from ciris_registry.store.connection import WaitInterruptedError
 from ciris_registry.store.decoding import paired
 from ciris_registry.store.event import Event
 
@@ -25,7 +25,7 @@ class EventReader:
 
     def __init__(self, transport: Transport, stream_of: Callable[[str], str]) -> None:
         self._transport = transport
-        self._line = transport.line()
+        self._connection = transport.connection()
         self._stream_of = stream_of
         self._interrupted = False
 
@@ -37,7 +37,7 @@ class EventReader:
 
     async def aclose(self) -> None:
         """Close the connection."""
-        await self._line.aclose()
+        await self._connection.aclose()
 
     def interrupt(self) -> None:
         """End the read that waits now, which costs its connection, or the next one if none does.
@@ -45,7 +45,7 @@ class EventReader:
         To be called in its loop.
         """
         self._interrupted = True
-        self._line.interrupt()
+        self._connection.interrupt()
 
     async def after(self, places: Mapping[str, str], block: int) -> list[Event] | None:
         """Events behind the given id of each service type, oldest first in each.
@@ -67,9 +67,9 @@ class EventReader:
             *places.values(),
         )
         reply: list[Any] | None = None
-        with contextlib.suppress(InterruptedWaitError):
+        with contextlib.suppress(WaitInterruptedError):
             if not self._interrupted:
-                reply = await self._transport.wait(self._line, command)
+                reply = await self._transport.wait(self._connection, command)
         if self._interrupted and not reply:
             self._interrupted = False
             return None

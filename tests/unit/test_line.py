@@ -14,9 +14,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ciris_registry.store.connection import pipelined as wire
-from ciris_registry.store.connection.pipelined import InterruptedWaitError
-from ciris_registry.store.connection.reconnecting import Line
+from ciris_registry.store.connection import pipelined as connection
+from ciris_registry.store.connection.pipelined import WaitInterruptedError
+from ciris_registry.store.connection.reconnecting import ReconnectingConnection
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -73,27 +73,29 @@ async def echo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Echo]:
 
 
 @pytest.fixture
-async def line(echo: Echo) -> AsyncIterator[Line]:
+async def line(echo: Echo) -> AsyncIterator[ReconnectingConnection]:
     once = Retry(NoBackoff(), 0)
     async with Redis(unix_socket_path=echo.path, protocol=2, client_name="a", retry=once) as client:
-        made = Line(client.connection_pool)
+        made = ReconnectingConnection(client.connection_pool)
         yield made
         await made.aclose()
 
 
-def asked(line: Line, word: str) -> asyncio.Task[Any]:
+def asked(line: ReconnectingConnection, word: str) -> asyncio.Task[Any]:
     return asyncio.create_task(line.ask(packed(word)))
 
 
 async def test_a_thousand_calls_at_once_get_their_own_replies_over_one_connection(
-    line: Line, echo: Echo
+    line: ReconnectingConnection, echo: Echo
 ) -> None:
     words = [str(number) for number in range(1000)]
     assert await asyncio.gather(*(line.ask(packed(word)) for word in words)) == words
     assert echo.opened == 1
 
 
-async def test_the_reply_of_one_who_was_cancelled_is_nobody_elses(line: Line, echo: Echo) -> None:
+async def test_the_reply_of_one_who_was_cancelled_is_nobody_elses(
+    line: ReconnectingConnection, echo: Echo
+) -> None:
     await line.ask(packed("first"))
     gone, stays = asked(line, "gone"), asked(line, "stays")
     await asyncio.sleep(0)
@@ -104,7 +106,9 @@ async def test_the_reply_of_one_who_was_cancelled_is_nobody_elses(line: Line, ec
     assert echo.opened == 1, "the server went on answering"
 
 
-async def test_whoever_is_cancelled_costs_nobody_a_connection(line: Line, echo: Echo) -> None:
+async def test_whoever_is_cancelled_costs_nobody_a_connection(
+    line: ReconnectingConnection, echo: Echo
+) -> None:
     """To open another one takes many times as long as the reply, across a network."""
     await line.ask(packed("first"))
     for _ in range(20):
@@ -118,7 +122,7 @@ async def test_whoever_is_cancelled_costs_nobody_a_connection(line: Line, echo: 
 
 
 async def test_a_new_connection_may_be_asked_for_while_the_old_one_is_silent(
-    line: Line, echo: Echo
+    line: ReconnectingConnection, echo: Echo
 ) -> None:
     echo.silent.set()
     gone, stays = asked(line, "gone"), asked(line, "stays")
@@ -135,7 +139,7 @@ async def test_a_new_connection_may_be_asked_for_while_the_old_one_is_silent(
 
 
 async def test_a_new_connection_may_be_asked_for_though_the_old_one_answers(
-    line: Line, echo: Echo
+    line: ReconnectingConnection, echo: Echo
 ) -> None:
     """Behind one name there is another server after a failover; the old one refuses."""
     for turn in range(3):
@@ -145,7 +149,9 @@ async def test_a_new_connection_may_be_asked_for_though_the_old_one_answers(
     await async_wait_until(lambda: all(one.is_closing() for one in echo.writers))
 
 
-async def test_one_that_nobody_waits_on_any_more_is_closed_at_once(line: Line, echo: Echo) -> None:
+async def test_one_that_nobody_waits_on_any_more_is_closed_at_once(
+    line: ReconnectingConnection, echo: Echo
+) -> None:
     for _ in range(20):
         echo.silent.set()
         gone = asked(line, "gone")
@@ -159,7 +165,9 @@ async def test_one_that_nobody_waits_on_any_more_is_closed_at_once(line: Line, e
     assert len(line._retired) <= 1
 
 
-async def test_closing_waits_for_no_server_that_hangs(line: Line, echo: Echo) -> None:
+async def test_closing_waits_for_no_server_that_hangs(
+    line: ReconnectingConnection, echo: Echo
+) -> None:
     await line.ask(packed("first"))
     echo.silent.set()
     asking = asked(line, "x" * 5_000_000)  # more than fits into the socket
@@ -175,7 +183,7 @@ async def test_closing_waits_for_no_server_that_hangs(line: Line, echo: Echo) ->
 
 
 async def test_a_connection_that_breaks_fails_those_who_wait_and_the_next_call_opens_another(
-    line: Line, echo: Echo
+    line: ReconnectingConnection, echo: Echo
 ) -> None:
     echo.silent.set()
     waiting = [asked(line, "lost") for _ in range(3)]
@@ -188,9 +196,9 @@ async def test_a_connection_that_breaks_fails_those_who_wait_and_the_next_call_o
 
 
 async def test_a_server_that_is_silent_for_too_long_is_given_up(
-    line: Line, echo: Echo, monkeypatch: pytest.MonkeyPatch
+    line: ReconnectingConnection, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "REPLY_TIMEOUT", 0.2)
+    monkeypatch.setattr(connection, "REPLY_TIMEOUT", 0.2)
     await line.ask(packed("first"))
     await asyncio.sleep(0.25)
     assert await line.ask(packed("after a pause")) == "after a pause"
@@ -203,9 +211,9 @@ async def test_a_server_that_is_silent_for_too_long_is_given_up(
 
 
 async def test_one_who_waits_long_is_not_given_up_while_the_server_answers_others(
-    line: Line, echo: Echo, monkeypatch: pytest.MonkeyPatch
+    line: ReconnectingConnection, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "REPLY_TIMEOUT", 0.2)
+    monkeypatch.setattr(connection, "REPLY_TIMEOUT", 0.2)
     await line.ask(packed("first"))
     echo.silent.set()
     slow = [asked(line, str(number)) for number in range(8)]
@@ -216,7 +224,7 @@ async def test_one_who_waits_long_is_not_given_up_while_the_server_answers_other
     assert await asyncio.gather(*slow) == [str(number) for number in range(8)]
 
 
-async def test_an_error_is_its_callers_alone(line: Line, echo: Echo) -> None:
+async def test_an_error_is_its_callers_alone(line: ReconnectingConnection, echo: Echo) -> None:
     echo.instead = b"-WRONGTYPE not a hash\r\n"
     with pytest.raises(ResponseError, match="WRONGTYPE not a hash"):
         await line.ask(packed("wrong"))
@@ -226,7 +234,7 @@ async def test_an_error_is_its_callers_alone(line: Line, echo: Echo) -> None:
 
 
 async def test_what_is_no_reply_breaks_the_connection_and_nothing_else(
-    line: Line, echo: Echo
+    line: ReconnectingConnection, echo: Echo
 ) -> None:
     echo.instead = b"HTTP/1.1 400 Bad Request\r\n\r\n"
     with pytest.raises(RedisError):
@@ -236,7 +244,9 @@ async def test_what_is_no_reply_breaks_the_connection_and_nothing_else(
     assert echo.opened == 2
 
 
-async def test_a_reply_that_comes_in_pieces_is_one(line: Line, echo: Echo) -> None:
+async def test_a_reply_that_comes_in_pieces_is_one(
+    line: ReconnectingConnection, echo: Echo
+) -> None:
     await line.ask(packed("first"))
     echo.silent.set()
     asking = asked(line, "long")
@@ -247,34 +257,40 @@ async def test_a_reply_that_comes_in_pieces_is_one(line: Line, echo: Echo) -> No
     assert await asking == ["abc", "de"]
 
 
-async def test_an_interrupted_wait_ends_and_the_line_goes_on(line: Line, echo: Echo) -> None:
+async def test_an_interrupted_wait_ends_and_the_line_goes_on(
+    line: ReconnectingConnection, echo: Echo
+) -> None:
     await line.ask(packed("first"))
     echo.silent.set()
     asking = asked(line, "waits")
     await async_wait_until(lambda: "waits" in echo.heard)
     line.interrupt()
-    with pytest.raises(InterruptedWaitError):
+    with pytest.raises(WaitInterruptedError):
         await asking
     echo.silent.clear()
     assert await line.ask(packed("next")) == "next"
 
 
-async def test_who_interrupts_nobody_breaks_nothing(line: Line, echo: Echo) -> None:
+async def test_who_interrupts_nobody_breaks_nothing(
+    line: ReconnectingConnection, echo: Echo
+) -> None:
     await line.ask(packed("first"))
     line.interrupt()
     assert await line.ask(packed("next")) == "next"
     assert echo.opened == 1
 
 
-async def test_an_interruption_while_it_connects_is_not_lost(line: Line) -> None:
+async def test_an_interruption_while_it_connects_is_not_lost(line: ReconnectingConnection) -> None:
     asking = asked(line, "waits")
     await asyncio.sleep(0)
     line.interrupt()
-    with pytest.raises(InterruptedWaitError):
+    with pytest.raises(WaitInterruptedError):
         await asking
 
 
-async def test_those_who_wait_for_a_connection_share_one_failure(line: Line, echo: Echo) -> None:
+async def test_those_who_wait_for_a_connection_share_one_failure(
+    line: ReconnectingConnection, echo: Echo
+) -> None:
     echo.accepts = False
     asking = [asked(line, "lost") for _ in range(50)]
     errors = await asyncio.gather(*asking, return_exceptions=True)
@@ -284,7 +300,7 @@ async def test_those_who_wait_for_a_connection_share_one_failure(line: Line, ech
     assert await line.ask(packed("next")) == "next"
 
 
-async def test_one_who_connects_for_others_may_be_cancelled(line: Line) -> None:
+async def test_one_who_connects_for_others_may_be_cancelled(line: ReconnectingConnection) -> None:
     first, other = asked(line, "first"), asked(line, "other")
     await asyncio.sleep(0)
     first.cancel()
@@ -292,7 +308,7 @@ async def test_one_who_connects_for_others_may_be_cancelled(line: Line) -> None:
 
 
 async def test_a_line_that_is_closed_while_it_connects_leaves_nothing_open(
-    line: Line, echo: Echo
+    line: ReconnectingConnection, echo: Echo
 ) -> None:
     asking = asked(line, "late")
     await asyncio.sleep(0)

@@ -3,7 +3,7 @@
 from ciris_registry.store.connection.clients import Clients
 from ciris_registry.store.connection.connectivity import Connectivity, ConnectivityState
 from ciris_registry.store.connection.embedded import EmbeddedServer
-from ciris_registry.store.connection.pipelined import InterruptedWaitError
+from ciris_registry.store.connection.pipelined import WaitInterruptedError
 from ciris_registry.store.connection.transport import Transport
 from ciris_registry.store.connection.url import StoreURL
 

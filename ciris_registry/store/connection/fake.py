@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ciris_registry.settings import REPLY_TIMEOUT
-from ciris_registry.store.connection.pipelined import InterruptedWaitError
+from ciris_registry.store.connection.pipelined import WaitInterruptedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 
-class ImitatedWire:
+class FakeConnection:
     """One connection, on which commands take turns; redis-py opens it again when it is closed."""
 
     def __init__(self, connection: Any) -> None:
@@ -28,17 +28,17 @@ class ImitatedWire:
         self._interrupted = False
 
     def ask(self, packed: bytes) -> Awaitable[Any]:  # whatever the server answers
-        """As ``Wire.ask``."""
+        """As ``PipelinedConnection.ask``."""
         return self._exchange(packed)
 
     def interrupt(self) -> None:
-        """As ``Wire.interrupt``, but those who wait for their turn go on waiting."""
+        """As ``PipelinedConnection.interrupt``, but those who wait for their turn go on waiting."""
         if self._waiting is not None and not self._waiting.expired():
             self._interrupted = True
             self._waiting.reschedule(0)
 
     def retire(self) -> None:
-        """As ``Wire.retire``."""
+        """As ``PipelinedConnection.retire``."""
         self.broken = not self._turn.locked()
 
     async def aclose(self) -> None:
@@ -54,7 +54,7 @@ class ImitatedWire:
                     return await self._connection.read_response()
             except TimeoutError:
                 if self._interrupted:
-                    raise InterruptedWaitError from None
+                    raise WaitInterruptedError from None
                 raise RedisTimeoutError(f"no answer within {REPLY_TIMEOUT:g} s") from None
             finally:
                 self._waiting, self._interrupted = None, False

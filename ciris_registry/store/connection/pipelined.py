@@ -30,11 +30,11 @@ stopped, and then reads first what has arrived meanwhile."""
 _NOTHING: Final = object()
 
 
-class InterruptedWaitError(Exception):
+class WaitInterruptedError(Exception):
     """Somebody here has ended the wait for a reply."""
 
 
-class Wire(asyncio.Protocol):
+class PipelinedConnection(asyncio.Protocol):
     """One open connection, taken over from redis-py until it closes it.
 
     Once it is ``broken``, it is closed, but for what redis-py keeps of it. Whoever gives up waiting
@@ -78,7 +78,7 @@ class Wire(asyncio.Protocol):
     def interrupt(self) -> None:
         """If somebody waits, break it, and let all go on."""
         if self._awaited():
-            self._break(InterruptedWaitError)
+            self._break(WaitInterruptedError)
 
     def retire(self) -> None:
         """Nobody asks it any more: it ends with the last reply that somebody waits for."""

@@ -13,18 +13,18 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from ciris_registry.settings import REPLY_TIMEOUT
-from ciris_registry.store.connection.fake import ImitatedWire
-from ciris_registry.store.connection.pipelined import InterruptedWaitError, Wire
+from ciris_registry.store.connection.fake import FakeConnection
+from ciris_registry.store.connection.pipelined import PipelinedConnection, WaitInterruptedError
 from ciris_registry.store.connection.retry import ConnectingError
 
 
-class Line:
+class ReconnectingConnection:
     """Belongs to one event loop. What it has opened is closed by ``aclose``, and not before."""
 
     def __init__(self, pool: Any) -> None:  # redis-py leaves much of its pools without types
         self._pool = pool
-        self._wire: Wire | ImitatedWire | None = None
-        self._retired: list[Wire | ImitatedWire] = []
+        self._connection: PipelinedConnection | FakeConnection | None = None
+        self._retired: list[PipelinedConnection | FakeConnection] = []
         self._opening = asyncio.Lock()
         self._failure: Exception | None = None
         self._closed = False
@@ -37,26 +37,26 @@ class Line:
             redis.exceptions.RedisError: The server refuses, or is away.
             InterruptedWaitError: ``interrupt`` was called meanwhile.
         """
-        wire = self._wire
-        if wire is None or wire.broken:
+        connection = self._connection
+        if connection is None or connection.broken:
             interruptions = self._interruptions
-            wire = await self._opened()
+            connection = await self._opened()
             if self._interruptions != interruptions:
-                raise InterruptedWaitError
-        return await wire.ask(packed)
+                raise WaitInterruptedError
+        return await connection.ask(packed)
 
     def renew(self) -> None:
         """What is asked from now on goes over another wire; this one ends with its last reply."""
-        if self._wire is not None:
-            self._wire.retire()
-            self._retired.append(self._wire)
-            self._wire = None
+        if self._connection is not None:
+            self._connection.retire()
+            self._retired.append(self._connection)
+            self._connection = None
 
     def interrupt(self) -> None:
         """End the wait of all who ask now."""
         self._interruptions += 1
-        if self._wire is not None:
-            self._wire.interrupt()
+        if self._connection is not None:
+            self._connection.interrupt()
 
     async def aclose(self) -> None:
         """Close it for good."""
@@ -65,40 +65,40 @@ class Line:
         while self._retired:
             await self._retired.pop().aclose()
 
-    async def _opened(self) -> Wire | ImitatedWire:
+    async def _opened(self) -> PipelinedConnection | FakeConnection:
         """A wire that can be used; those who wait for it share one attempt, also if it fails."""
         known = self._failure
         async with self._opening:
-            if self._wire is not None and not self._wire.broken:
-                return self._wire
+            if self._connection is not None and not self._connection.broken:
+                return self._connection
             if self._failure is not None and self._failure is not known:
                 raise self._failure.with_traceback(None)
             await self._clear_away()
             try:
                 self._check_open()
-                wire = await _connected(self._pool)
+                connection = await _connected(self._pool)
             except RedisConnectionError as error:
                 self._failure = error
                 raise
             if self._closed:
-                await wire.aclose()
+                await connection.aclose()
                 self._check_open()
-            self._wire, self._failure = wire, None
-            return wire
+            self._connection, self._failure = connection, None
+            return connection
 
     async def _clear_away(self) -> None:
         """Close what has ended."""
         self.renew()
-        for wire in [one for one in self._retired if one.broken]:
-            self._retired.remove(wire)
-            await wire.aclose()
+        for connection in [one for one in self._retired if one.broken]:
+            self._retired.remove(connection)
+            await connection.aclose()
 
     def _check_open(self) -> None:
         if self._closed:
             raise RedisConnectionError("it was closed here")
 
 
-async def _connected(pool: Any) -> Wire | ImitatedWire:
+async def _connected(pool: Any) -> PipelinedConnection | FakeConnection:
     """A wire over a new connection.
 
     Raises:
@@ -118,5 +118,5 @@ async def _connected(pool: Any) -> Wire | ImitatedWire:
         await connection.disconnect()
         raise
     if isinstance(connection._writer, asyncio.StreamWriter):  # noqa: SLF001 # nothing else tells
-        return Wire(connection)
-    return ImitatedWire(connection)
+        return PipelinedConnection(connection)
+    return FakeConnection(connection)

@@ -34,7 +34,7 @@ from ciris_registry.errors import (
     StoreUnavailableError,
 )
 from ciris_registry.settings import REPLY_TIMEOUT
-from ciris_registry.store.connection.reconnecting import Line
+from ciris_registry.store.connection.reconnecting import ReconnectingConnection
 from ciris_registry.store.connection.retry import UNREACHABLE, never_sent, persistently
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ class Transport:
         answered: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
-        self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
-        self._line = self.line()
+        self._connections: weakref.WeakSet[ReconnectingConnection] = weakref.WeakSet()
+        self._connection = self.connection()
         self._url = url
         self._write_timeout = write_timeout
         self._revive = revive
@@ -112,29 +112,31 @@ class Transport:
             values = [one if isinstance(one, int) else _clean(one) for one in values]
             packed = _pack(("EVALSHA", sha, numkeys, *values))
 
-        line = self._line
+        connection = self._connection
         reply: list[Any]
         try:
-            reply = await self.attempt(lambda: line.ask(packed), repeatable=repeatable)
+            reply = await self.attempt(lambda: connection.ask(packed), repeatable=repeatable)
         except NoScriptError:
             in_full = _pack(("EVAL", text, numkeys, *values))
-            reply = await self.attempt(lambda: line.ask(in_full), repeatable=repeatable)
+            reply = await self.attempt(lambda: connection.ask(in_full), repeatable=repeatable)
         return reply
 
-    async def wait(self, line: Line, command: tuple[str | int, ...]) -> Any:  # whatever it answers
+    async def wait(
+        self, connection: ReconnectingConnection, command: tuple[str | int, ...]
+    ) -> Any:  # whatever it answers
         """Send a command that waits on the server, and would hold up others on their line."""
         packed = _pack(command)
         # An answer there says nothing of the line that scripts take.
-        return await self.attempt(lambda: line.ask(packed), heard=False)
+        return await self.attempt(lambda: connection.ask(packed), heard=False)
 
     async def ping(self, limit: float) -> None:
         """Whether the server answers on the line that scripts take, within ``limit`` seconds."""
         packed = _pack(("PING",))
-        await self.attempt(lambda: _limited(self._line.ask(packed), limit))
+        await self.attempt(lambda: _limited(self._connection.ask(packed), limit))
 
     def renew(self) -> None:
         """What does not answer may be the connection, or whom it leads to: take another one."""
-        self._line.renew()
+        self._connection.renew()
 
     async def command(self, call: Callable[[Redis], Awaitable[Any]]) -> Any:  # ends in the store
         """Send one of redis-py's own commands."""
@@ -179,18 +181,18 @@ class Transport:
                 raise IndeterminateWriteError(self._url, str(error)) from None
             raise self._explained(error) from None
 
-    def line(self) -> Line:
+    def connection(self) -> ReconnectingConnection:
         """A line of one's own, which is closed with all others at the latest."""
-        line = Line(self._client.connection_pool)
-        self._lines.add(line)
-        return line
+        connection = ReconnectingConnection(self._client.connection_pool)
+        self._connections.add(connection)
+        return connection
 
     async def aclose(self) -> None:
         """Close the connections."""
         self._closed = True
         try:
-            for line in list(self._lines):
-                await line.aclose()
+            for connection in list(self._connections):
+                await connection.aclose()
         finally:
             # Over TLS, redis-py waits for a farewell, and complains if there is none.
             with contextlib.suppress(RedisError, OSError):
