@@ -52,8 +52,8 @@ def health_of(parts: Parts, views: Views) -> RegistryHealth:
         error=connectivity.error,
         outages=connectivity.outages,
         heard={
-            kind: now - mirror.heard_at if mirror.heard_at else None
-            for kind, mirror in views.mirrors.items()
+            kind: now - replica.heard_at if replica.heard_at else None
+            for kind, replica in views.replicas.items()
         },
         pending_writes=len(outbox),
         pending_successes=parts.successes.total,

@@ -73,7 +73,7 @@ class Exchange:
                 store = await self._session.store()
                 await self._connectivity.promptly(store.ping(GOODBYE), GOODBYE)
                 await self.tell()
-                await self._membership.depart(store, list(self._views.mirrors))
+                await self._membership.depart(store, list(self._views.replicas))
         except StoreUnavailableError as error:
             _log.warning("closed without saying so to the fleet; the leases run out: %s", error)
 
@@ -81,7 +81,7 @@ class Exchange:
         self._tidy()
         await self.tell()
         kinds = (
-            {*self._views.mirrors, *await store.processes.service_types()}
+            {*self._views.replicas, *await store.processes.service_types()}
             if service_type is None
             else {service_type_name(service_type)}
         )

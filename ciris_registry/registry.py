@@ -256,7 +256,7 @@ class ServiceRegistry(Registering, GuardedCalls):
     ) -> dict[str, Any]:
         """Registrations and breakers as last seen, keyed as in the in-process registry."""
         kind = None if service_type is None else service_type_name(service_type)
-        snapshots = [mirror.snapshot for mirror in self._views.mirrors.values()]
+        snapshots = [replica.snapshot for replica in self._views.replicas.values()]
         return provider_info(snapshots, self._views.handle, handler, kind)
 
     async def aget_provider_info(
@@ -271,7 +271,7 @@ class ServiceRegistry(Registering, GuardedCalls):
 
     def get_services_by_type(self, service_type: str | Enum) -> list[Any]:
         """The instances of a service type that are there in this process, each once."""
-        snapshot = self._views.mirror(service_type_name(service_type)).snapshot
+        snapshot = self._views.replica(service_type_name(service_type)).snapshot
         return self._bindings.instances(snapshot.registrations)
 
     async def health_check_all(self) -> dict[str, bool]:
@@ -309,8 +309,8 @@ class ServiceRegistry(Registering, GuardedCalls):
 
     def reset_circuit_breakers(self) -> None:
         """Reset the breakers of all providers that this process knows, for the whole fleet."""
-        for service_type, mirror in self._views.mirrors.items():
-            for name in mirror.snapshot.names():
+        for service_type, replica in self._views.replicas.items():
+            for name in replica.snapshot.names():
                 self._views.handle(service_type, name).reset("reset_circuit_breakers")
 
     async def areset_circuit_breakers(self) -> None:

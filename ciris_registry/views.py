@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from ciris_registry.breaker_parts import BreakerParts
-from ciris_registry.cache import Mirror, SharedSync
+from ciris_registry.cache import Replica, SharedSync
 from ciris_registry.shared_breaker import BreakerHandle, SharedBreaker
 
 if TYPE_CHECKING:
@@ -24,16 +24,16 @@ class Views:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.breaker_parts = BreakerParts(parts)
-        self.mirrors: dict[str, Mirror] = {}
+        self.replicas: dict[str, Replica] = {}
         self.on_new: Callable[[], None] = lambda: None
         self._syncs: dict[str, SharedSync] = {}
         self._breakers: dict[str, WeakValueDictionary[str, SharedBreaker]] = {}
         parts.connectivity.on_change(self._link_changed)
 
-    def mirror(self, service_type: str) -> Mirror:
+    def replica(self, service_type: str) -> Replica:
         """This process's copy of a service type."""
-        mirror = self.mirrors.get(service_type)
-        return mirror if mirror is not None else self._begin(service_type)
+        replica = self.replicas.get(service_type)
+        return replica if replica is not None else self._begin(service_type)
 
     def shared_sync(self, service_type: str) -> SharedSync:
         """What brings that copy up to date."""
@@ -45,29 +45,29 @@ class Views:
 
     def breaker(self, service_type: str, name: str) -> SharedBreaker:
         """What is known of a provider's breaker."""
-        mirror = self.mirror(service_type)
+        replica = self.replica(service_type)
         breakers = self._breakers[service_type]
         breaker = breakers.get(name)
         if breaker is None:
-            breaker = breakers[name] = SharedBreaker(name, mirror, self.parts)
+            breaker = breakers[name] = SharedBreaker(name, replica, self.parts)
         return breaker
 
     def handle(self, service_type: str, name: str) -> BreakerHandle:
         """A handle on it, for programs."""
         return BreakerHandle(self.breaker(service_type, name), self.parts, self.breaker_parts)
 
-    def _begin(self, service_type: str) -> Mirror:
+    def _begin(self, service_type: str) -> Replica:
         breakers = self._breakers[service_type] = WeakValueDictionary()
-        mirror = Mirror(service_type, self.parts.settings, breakers)
-        mirror.on_ended = lambda name: self._ended_here(service_type, name)
-        self._syncs[service_type] = SharedSync(mirror, self.parts)
-        self.mirrors[service_type] = mirror  # last: it is what threads find the others by
+        replica = Replica(service_type, self.parts.settings, breakers)
+        replica.on_ended = lambda name: self._ended_here(service_type, name)
+        self._syncs[service_type] = SharedSync(replica, self.parts)
+        self.replicas[service_type] = replica  # last: it is what threads find the others by
         self.on_new()
-        return mirror
+        return replica
 
     def _ended_here(self, service_type: str, name: str) -> None:
         self.breaker_parts.own_trials.tell(self.breaker(service_type, name))
 
     def _link_changed(self) -> None:
-        for mirror in self.mirrors.values():
-            mirror.doubt()
+        for replica in self.replicas.values():
+            replica.doubt()

@@ -82,14 +82,14 @@ async def _watch(registry: ServiceRegistry) -> None:
 def _news_of(registry: ServiceRegistry) -> asyncio.Event:
     """Is set whenever a breaker of the watched service type was put where this process looks."""
     news, inside = asyncio.Event(), cast("Any", registry)
-    mirror = inside._views.mirror(WATCHED)  # noqa: SLF001 # it is to be seen from outside
-    put: Callable[..., None] = mirror.put
+    replica = inside._views.replica(WATCHED)  # noqa: SLF001 # it is to be seen from outside
+    put: Callable[..., None] = replica.put
 
     def noted(*breaker: Any) -> None:
         put(*breaker)
         news.set()
 
-    mirror.put = noted
+    replica.put = noted
     return news
 
 

@@ -1,7 +1,7 @@
 """cache."""
 
 from ciris_registry.cache.desired_state import Membership
-from ciris_registry.cache.replica import Mirror
+from ciris_registry.cache.replica import Replica
 from ciris_registry.cache.single_flight import SharedSync
 from ciris_registry.cache.snapshot import Snapshot
 from ciris_registry.cache.subscription import BLOCK, EventFeed

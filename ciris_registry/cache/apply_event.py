@@ -14,35 +14,35 @@ from ciris_registry.store import COUNTERS, paired
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ciris_registry.cache.replica import Mirror
+    from ciris_registry.cache.replica import Replica
     from ciris_registry.store import Event, Version
 
 _STATE: Final = frozenset({"state", *COUNTERS})
 """What an event must tell of a breaker."""
 
 
-def follow(mirror: Mirror, events: Iterable[Event], hurry: Callable[[], None]) -> bool:
+def follow(replica: Replica, events: Iterable[Event], hurry: Callable[[], None]) -> bool:
     """Take over what the stream tells; False if there is more to it, and a sync must tell.
 
     A streak of failures may run somewhere: then whoever has counted successes is to ``hurry``.
     """
     told = True
     for event in events:
-        mirror.place = event.id
-        told = _follows(mirror, event, hurry) and told
+        replica.place = event.id
+        told = _follows(replica, event, hurry) and told
     return told
 
 
-def _follows(mirror: Mirror, event: Event, hurry: Callable[[], None]) -> bool:
+def _follows(replica: Replica, event: Event, hurry: Callable[[], None]) -> bool:
     if event.kind == "breaker_failing":
-        if mirror.alert(event.provider):
+        if replica.alert(event.provider):
             hurry()
         return True
     made = event.version
     if made is None:
-        _note_member(mirror, event)
+        _note_member(replica, event)
         return True  # it changes nothing that a resolve looks at
-    version = mirror.snapshot.version
+    version = replica.snapshot.version
     if made[0] != version[0]:
         return False
     ahead = _ahead(made, version)
@@ -53,17 +53,17 @@ def _follows(mirror: Mirror, event: Event, hurry: Callable[[], None]) -> bool:
         return False
     # Also where there is more to come: nobody should call a provider until that is read.
     follows = ahead == 1
-    taken = mirror.take_over(event.provider, event.at, fields, version=made if follows else None)
+    taken = replica.take_over(event.provider, event.at, fields, version=made if follows else None)
     return taken and follows
 
 
-def _note_member(mirror: Mirror, event: Event) -> None:
-    snapshot, registration_id = mirror.snapshot, event.details.get("id", "")
+def _note_member(replica: Replica, event: Event) -> None:
+    snapshot, registration_id = replica.snapshot, event.details.get("id", "")
     if event.kind == "member_joined":
-        mirror.snapshot = snapshot.with_member(registration_id, event.by, event.at)
+        replica.snapshot = snapshot.with_member(registration_id, event.by, event.at)
     elif event.kind in {"member_left", "member_expired"}:
         process = event.details.get("process", event.by)
-        mirror.snapshot = snapshot.with_member(registration_id, process, None)
+        replica.snapshot = snapshot.with_member(registration_id, process, None)
 
 
 def _ahead(made: Version, known: Version) -> int | None:

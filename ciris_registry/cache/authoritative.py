@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
 
-class Confirmed:
+class AuthoritativeBreakers:
     """Each breaker as it was told, by name; times are the server's milliseconds."""
 
     __slots__ = ("_told_at", "breakers")
@@ -46,10 +46,10 @@ class Confirmed:
         if update_breaker(breaker, fields):
             return None
         if at < self._told_at.get(name, 0):
-            confirmed = self.breakers.get(name, known)
+            authoritative = self.breakers.get(name, known)
             # A generation tells old from new also where the server's clock has stepped back.
-            if breaker.generation <= confirmed.generation:
-                return known if admit_alike(breaker, confirmed) else None
+            if breaker.generation <= authoritative.generation:
+                return known if admit_alike(breaker, authoritative) else None
         if known.permits and breaker.generation == known.generation:
             breaker.permits = known.permits.copy()
         if permit is not None:

@@ -94,7 +94,7 @@ class Comeback:
             raise
         except RegistryError as error:
             _log.warning("the first heartbeat failed: %s", error)  # one damaged service type
-        for kind in list(self._views.mirrors):
+        for kind in list(self._views.replicas):
             await self._rereading.surely(store, kind)
 
     async def _offer(self, store: Store) -> None:

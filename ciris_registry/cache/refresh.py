@@ -16,7 +16,7 @@ from ciris_registry.registration import name_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ciris_registry.cache.replica import Mirror
+    from ciris_registry.cache.replica import Replica
     from ciris_registry.parts import Parts
     from ciris_registry.store import Store, Synced, Version
 
@@ -32,9 +32,9 @@ UpToDate = tuple[int, "Mapping[str, int]"]
 class Loading:
     """Keeps one mirror in agreement with Redis, on demand."""
 
-    def __init__(self, mirror: Mirror, parts: Parts) -> None:
-        self._mirror = mirror
-        self._kind = mirror.service_type
+    def __init__(self, replica: Replica, parts: Parts) -> None:
+        self._replica = replica
+        self._kind = replica.service_type
         self._connectivity = parts.connectivity
         self._membership = parts.membership
         self._default = parts.settings.breaker
@@ -46,14 +46,14 @@ class Loading:
             StoreUnavailableError: Redis is away.
             DamagedStateError: Somebody wrote another type under one of its keys.
         """
-        began, mirror = time.monotonic(), self._mirror
-        synced = await store.snapshots.sync(self._kind, mirror.snapshot.version, steps)
+        began, replica = time.monotonic(), self._replica
+        synced = await store.snapshots.sync(self._kind, replica.snapshot.version, steps)
         positions = dict(zip(steps, synced.positions, strict=True)) if steps else {}
-        if mirror.note_clock(synced.now):
+        if replica.note_clock(synced.now):
             synced = await self._compare(store)
         if synced.expired and self._membership.may_bury():
             await store.registrations.sweep(
-                self._kind, [one.id for one in mirror.snapshot.registrations]
+                self._kind, [one.id for one in replica.snapshot.registrations]
             )
             synced = await self._compare(store)
         pause = _FIRST_PAUSE
@@ -62,28 +62,28 @@ class Loading:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
             synced = await self._compare(store)
-        mirror.agree(began, synced.now, trusted=self._connectivity.ok)
+        replica.agree(began, synced.now, trusted=self._connectivity.ok)
         return synced.now, positions
 
     async def _compare(self, store: Store) -> Synced:
-        synced = await store.snapshots.sync(self._kind, self._mirror.snapshot.version, {})
-        self._mirror.note_clock(synced.now)
+        synced = await store.snapshots.sync(self._kind, self._replica.snapshot.version, {})
+        self._replica.note_clock(synced.now)
         return synced
 
     async def _load(self, store: Store, version: Version, orders: dict[str, float]) -> bool:
         """Take over a whole new state; False if it must be asked for again."""
-        mirror, kind = self._mirror, self._kind
-        known = mirror.snapshot
+        replica, kind = self._replica, self._kind
+        known = replica.snapshot
         if known.version[0] not in {"", version[0]}:
             # Redis lost everything: what this process knows of it goes back first.
-            await self._membership.recover(store, mirror.as_told(), mirror.now())
-            mirror.lose()
+            await self._membership.recover(store, replica.as_told(), replica.now())
+            replica.lose()
             return False
-        names = list(dict.fromkeys([*map(name_of, orders), *mirror.watched()]))
+        names = list(dict.fromkeys([*map(name_of, orders), *replica.watched()]))
         loaded = await store.snapshots.load(kind, version, list(orders), names)
         if loaded is None:
             return False
         read = Snapshot.from_loaded(kind, version, orders, loaded, self._default, known.damaged)
         self._membership.notice(read)
-        mirror.replace_all(read.with_own(self._membership.own(kind)), loaded.now)
+        replica.replace_all(read.with_own(self._membership.own(kind)), loaded.now)
         return True

@@ -16,7 +16,7 @@ from ciris_registry.errors import RegistryError, StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
-    from ciris_registry.cache.replica import Mirror
+    from ciris_registry.cache.replica import Replica
     from ciris_registry.store import Store
     from ciris_registry.store.connection import Connectivity
     from ciris_registry.views import Views
@@ -67,16 +67,16 @@ class Rereading:
         """There is more to a service type than could be followed: read it as soon as it may be."""
         self._due.setdefault(kind, self._rested_at.get(kind, 0.0))
 
-    def is_due(self, mirror: Mirror) -> bool:
+    def is_due(self, replica: Replica) -> bool:
         """Whether a service type has to be read anew now; it is not put aside any longer then."""
-        kind = mirror.service_type
+        kind = replica.service_type
         if kind in self._aside:
             if time.monotonic() < self._aside[kind]:
                 return False
             del self._aside[kind]
             return True
         due = self._due.get(kind)
-        return not mirror.place or (due is not None and time.monotonic() >= due)
+        return not replica.place or (due is not None and time.monotonic() >= due)
 
     async def promptly(self, store: Store, kind: str) -> None:
         """Read a service type anew; a doubt ends that."""

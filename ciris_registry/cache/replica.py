@@ -10,10 +10,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.cache.authoritative import Confirmed
+from ciris_registry.cache.authoritative import AuthoritativeBreakers
 from ciris_registry.cache.server_clock import ServerClock
 from ciris_registry.cache.snapshot import Snapshot, admit_alike
-from ciris_registry.cache.unknown_providers import Unheard
+from ciris_registry.cache.unknown_providers import UnknownProviders
 from ciris_registry.circuit_breaker import Verdict
 from ciris_registry.store import NOTHING, parse_breaker
 
@@ -35,7 +35,7 @@ _ALERT: Final = 2.0
 next hint comes, if it goes on, within one."""
 
 
-class Mirror:
+class Replica:
     """This process's copy of one service type.
 
     ``shape`` counts the changes of what a resolve looks at. Until ``fresh_until``, a monotonic
@@ -63,8 +63,8 @@ class Mirror:
         self._default = settings.breaker
         self._max_staleness = settings.max_staleness
         self._held = held
-        self._confirmed = Confirmed()
-        self._unheard = Unheard()
+        self._authoritative = AuthoritativeBreakers()
+        self._unknown_providers = UnknownProviders()
         self._room = _ROOM
 
     # How fresh it is
@@ -107,7 +107,7 @@ class Mirror:
         """
         stepped = self.clock.set(now) and self.loaded
         if stepped:
-            self._confirmed.forget_times()
+            self._authoritative.forget_times()
             self.expire()
         return stepped
 
@@ -121,7 +121,7 @@ class Mirror:
     def replace_all(self, read: Snapshot, at: int) -> None:
         """Take over everything as Redis had it at its time ``at``."""
         known = self.snapshot.breakers
-        self._confirmed.take_all(known, read.breakers, self.now())
+        self._authoritative.take_all(known, read.breakers, self.now())
         self._room = 2 * len(read.breakers) + _ROOM
         self.place = self.place or _place(at)
         self.asked = {name: of for name, of in self.asked.items() if name in read.breakers}
@@ -133,7 +133,7 @@ class Mirror:
 
     def as_told(self) -> Snapshot:
         """The snapshot without what this process foresees."""
-        return replace(self.snapshot, breakers=self._confirmed.breakers)
+        return replace(self.snapshot, breakers=self._authoritative.breakers)
 
     # Its breakers
 
@@ -141,9 +141,9 @@ class Mirror:
         """A breaker as far as it is known here."""
         return self.snapshot.breakers.get(name)
 
-    def confirmed(self, name: str) -> BreakerState | None:
+    def authoritative(self, name: str) -> BreakerState | None:
         """A breaker as Redis last told it, without what this process foresees."""
-        return self._confirmed.breakers.get(name)
+        return self._authoritative.breakers.get(name)
 
     def put(self, name: str, breaker: BreakerState, version: Version | None = None) -> None:
         """Put a breaker in the place of its predecessor; that makes ``version``, if it is told.
@@ -179,7 +179,7 @@ class Mirror:
         known = self.snapshot.breakers.get(name)
         if known is None:
             return False
-        breaker = self._confirmed.weigh(name, known, at, fields, self.now(), permit)
+        breaker = self._authoritative.weigh(name, known, at, fields, self.now(), permit)
         if breaker is None:
             return False
         if breaker is not known:
@@ -199,7 +199,7 @@ class Mirror:
         if fields:
             known = self.snapshot.breakers.get(name)
             breaker, _ = parse_breaker(fields, permits, self._default, reporters)
-            self._confirmed.take(name, known, breaker, self.now())
+            self._authoritative.take(name, known, breaker, self.now())
             self._put_over(name, known, breaker)
 
     def alert(self, name: str) -> bool:
@@ -216,9 +216,9 @@ class Mirror:
             del self.alerts[name]
         return name in self.alerts
 
-    def wonder(self, name: str) -> None:
+    def warn_if_unknown(self, name: str) -> None:
         """An outcome is recorded for this name: say so, once, if no provider has it."""
-        self._unheard.wonder(name, self.snapshot)
+        self._unknown_providers.warn_if_unknown(name, self.snapshot)
 
     def watched(self) -> list[str]:
         """Breakers that matter here though they may have no registration."""
@@ -242,7 +242,7 @@ class Mirror:
         self.snapshot = replace(
             self.snapshot, breakers={name: one for name, one in breakers.items() if name in kept}
         )
-        self._confirmed.keep(kept)
+        self._authoritative.keep(kept)
         for known in (self.asked, self.alerts, self.told):
             for name in [name for name in known if name not in kept]:
                 del known[name]

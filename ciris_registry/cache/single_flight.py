@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from ciris_registry.cache.refresh import UpToDate
-    from ciris_registry.cache.replica import Mirror
+    from ciris_registry.cache.replica import Replica
     from ciris_registry.parts import Parts
     from ciris_registry.store import Store
 
@@ -37,11 +37,11 @@ Taken = tuple[int, int]
 class SharedSync:
     """The syncs of one mirror."""
 
-    def __init__(self, mirror: Mirror, parts: Parts) -> None:
-        self._mirror = mirror
+    def __init__(self, replica: Replica, parts: Parts) -> None:
+        self._replica = replica
         self._session = parts.session
         self._connectivity = parts.connectivity
-        self._loading = Loading(mirror, parts)
+        self._loading = Loading(replica, parts)
         self._forming: _Batch | None = None
         self._running: _Batch | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -54,7 +54,7 @@ class SharedSync:
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        if not self._mirror.loaded:
+        if not self._replica.loaded:
             return self._first_look(store, cursor)
         self._connectivity.check()
         return self.sync(store, cursor, self._connectivity.timeout)
@@ -91,12 +91,12 @@ class SharedSync:
     async def reload(self, store: Store) -> None:
         """Read everything again, counters too, whether the version has changed or not."""
         # The same epoch: what tells a new life of the data from the old one must not be lost.
-        self._mirror.expire()
+        self._replica.expire()
         await self.sync(store)
 
     async def _first_look(self, store: Store, cursor: str) -> Taken:
         end = time.monotonic() + _FIRST_LOOK
-        while not self._mirror.loaded:
+        while not self._replica.loaded:
             try:
                 self._connectivity.check()
                 left = min(_ONE_LOOK, end - time.monotonic())

@@ -18,7 +18,7 @@ _MOST: Final = 20
 """Names that are warned about; programs make up names."""
 
 
-class Unheard:
+class UnknownProviders:
     """The names of one service type that were warned about."""
 
     __slots__ = ("_names",)
@@ -26,7 +26,7 @@ class Unheard:
     def __init__(self) -> None:
         self._names: set[str] = set()
 
-    def wonder(self, name: str, snapshot: Snapshot) -> None:
+    def warn_if_unknown(self, name: str, snapshot: Snapshot) -> None:
         """An outcome is recorded for this name: say so, once, if no provider has it."""
         names = snapshot.names()
         if (

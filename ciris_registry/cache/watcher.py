@@ -25,7 +25,7 @@ from ciris_registry.settings import REPLY_TIMEOUT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from ciris_registry.cache.replica import Mirror
+    from ciris_registry.cache.replica import Replica
     from ciris_registry.membership import Heartbeat
     from ciris_registry.parts import Parts
     from ciris_registry.store import Event, EventReader, Store
@@ -147,22 +147,22 @@ class Tail:
     async def _follow_once(self, store: Store, reader: EventReader) -> None:
         self._news.clear()
         rereading = self._rereading
-        mirrors = {} if self._parts.exact else dict(self._views.mirrors)
-        for kind, mirror in mirrors.items():
-            if rereading.is_due(mirror):
+        replicas = {} if self._parts.exact else dict(self._views.replicas)
+        for kind, replica in replicas.items():
+            if rereading.is_due(replica):
                 await rereading.promptly(store, kind)
         places = {
-            kind: mirror.place
-            for kind, mirror in mirrors.items()
-            if mirror.place and not rereading.is_aside(kind)
+            kind: replica.place
+            for kind, replica in replicas.items()
+            if replica.place and not rereading.is_aside(kind)
         }
-        silent = not places or not await self._read(store, reader, mirrors, places)
+        silent = not places or not await self._read(store, reader, replicas, places)
         if not places:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._wait() if rereading.any_aside else None):
                     await self._news.wait()
         elif silent or time.monotonic() - self._checked_at > self._block:
-            await self._check(store, list(mirrors.values()), silent=silent)
+            await self._check(store, list(replicas.values()), silent=silent)
 
     def _wait(self) -> float:
         """Seconds until the next service type is due, at most what one read waits."""
@@ -172,7 +172,7 @@ class Tail:
         self,
         store: Store,
         reader: EventReader,
-        mirrors: Mapping[str, Mirror],
+        replicas: Mapping[str, Replica],
         places: Mapping[str, str],
     ) -> bool:
         """One read of the streams; False if they were silent."""
@@ -190,11 +190,11 @@ class Tail:
         # Nothing was told up to the end of its wait, else up to when it began; it may have been
         # here for a while.
         self._heard_at = began if events else min(began + block / 1000, time.monotonic())
-        self._take_in(mirrors, places, events)
+        self._take_in(replicas, places, events)
         return bool(events) or wait < self._block
 
     def _take_in(
-        self, mirrors: Mapping[str, Mirror], places: Iterable[str], events: Iterable[Event]
+        self, replicas: Mapping[str, Replica], places: Iterable[str], events: Iterable[Event]
     ) -> None:
         """What one read has told, and that it was read at all."""
         if self._unread >= _WORTH_A_LINE:
@@ -203,11 +203,11 @@ class Tail:
         self._rereading.followed(places)
         hurry = self._parts.successes.hurry
         for kind, news in groupby(events, key=attrgetter("service_type")):
-            if not follow(mirrors[kind], news, hurry):
+            if not follow(replicas[kind], news, hurry):
                 self._rereading.want(kind)
         for kind in places:
             if not self._rereading.is_wanted(kind):
-                mirrors[kind].confirm(self._heard_at)
+                replicas[kind].confirm(self._heard_at)
 
     async def _look_for_damage(
         self, store: Store, kinds: Iterable[str], error: RegistryError
@@ -227,16 +227,16 @@ class Tail:
                 raise error
             await asyncio.sleep(REST)  # somebody has mended it meanwhile
 
-    async def _check(self, store: Store, mirrors: Sequence[Mirror], *, silent: bool) -> None:
+    async def _check(self, store: Store, replicas: Sequence[Replica], *, silent: bool) -> None:
         """Compare one version, in turn: silence is also what a stream says that was deleted."""
         self._checked += 1
         self._checked_at = time.monotonic()
-        mirror = mirrors[self._checked % len(mirrors)]
-        version = mirror.snapshot.version
-        if not self._rereading.is_aside(mirror.service_type):
-            await self._rereading.promptly(store, mirror.service_type)
-        if silent and version[1] and mirror.snapshot.version != version:
-            mirror.place = ""  # it was not told: what is told next may have any id
-        if version[0] not in {"", mirror.snapshot.version[0]}:
-            for other in mirrors:  # it was lost, and so may be the others
+        replica = replicas[self._checked % len(replicas)]
+        version = replica.snapshot.version
+        if not self._rereading.is_aside(replica.service_type):
+            await self._rereading.promptly(store, replica.service_type)
+        if silent and version[1] and replica.snapshot.version != version:
+            replica.place = ""  # it was not told: what is told next may have any id
+        if version[0] not in {"", replica.snapshot.version[0]}:
+            for other in replicas:  # it was lost, and so may be the others
                 await self._rereading.promptly(store, other.service_type)

@@ -12,7 +12,7 @@ from ciris_registry.errors import RegistryError, StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ciris_registry.cache import Mirror
+    from ciris_registry.cache import Replica
     from ciris_registry.parts import Parts
     from ciris_registry.store import Store
     from ciris_registry.store.connection import Connectivity
@@ -70,22 +70,22 @@ class Heartbeat:
         What goes wrong with one service type does not keep the others from being renewed.
         """
         failures: list[RegistryError] = []
-        for service_type, mirror in list(self._views.mirrors.items()):
+        for service_type, replica in list(self._views.replicas.items()):
             try:
-                await self._renew(store, service_type, mirror)
+                await self._renew(store, service_type, replica)
             except RegistryError as error:
                 failures.append(error)
-        if self._views.mirrors:
-            await self._membership.announce(store, list(self._views.mirrors), again=True)
+        if self._views.replicas:
+            await self._membership.announce(store, list(self._views.replicas), again=True)
         if failures:
             raise failures[0]
         self._outage = False
 
-    async def _renew(self, store: Store, service_type: str, mirror: Mirror) -> None:
+    async def _renew(self, store: Store, service_type: str, replica: Replica) -> None:
         if self._membership.departed:
             return
         ids = list(self._membership.own(service_type))
-        names = mirror.snapshot.names()
+        names = replica.snapshot.names()
         renewed = await store.registrations.renew(service_type, ids, names, outage=self._outage)
         if not self._outage and self._membership.was_cut_off():
             # It may have taken this very call long to come through: say so before anybody
@@ -94,8 +94,8 @@ class Heartbeat:
             renewed = await store.registrations.renew(service_type, ids, names, outage=True)
         self._membership.note_renewal()
         await self._slots.renew(store, service_type)
-        known = mirror.snapshot.version[0]
+        known = replica.snapshot.version[0]
         if renewed.lost and known in {"", renewed.version[0]}:
-            await self._membership.rewrite(store, mirror.snapshot, renewed.lost)
-        if renewed.expired or renewed.version != mirror.snapshot.version or renewed.lost:
+            await self._membership.rewrite(store, replica.snapshot, renewed.lost)
+        if renewed.expired or renewed.version != replica.snapshot.version or renewed.lost:
             await self._views.shared_sync(service_type).sync(store)

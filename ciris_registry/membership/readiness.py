@@ -44,7 +44,7 @@ class Readiness:
         return [
             one
             for one in wanted
-            if not any(map(self._bindings.has, self._views.mirror(one).snapshot.registrations))
+            if not any(map(self._bindings.has, self._views.replica(one).snapshot.registrations))
         ]
 
     async def reached(self, wanted: Sequence[str], timeout: float) -> bool:

@@ -52,13 +52,13 @@ class Registrar:
         binding.on_death = partial(self.bindings.note_death, service_type, registration.id)
         self.bindings.bind(registration, binding)
         self._membership.add(registration, terms.config)
-        mirror = self._views.mirror(service_type)
-        mirror.change(mirror.snapshot.with_registration(registration))
+        replica = self._views.replica(service_type)
+        replica.change(replica.snapshot.with_registration(registration))
         self._compare_strategy(registration)
 
         async def write(store: Store) -> None:
             await self._membership.write(store, registration)
-            mirror.expire()
+            replica.expire()
 
         self._outbox.put(f"the registration of {service_type} {registration.id}", write, owed=True)
         self.on_change()
@@ -95,7 +95,7 @@ class Registrar:
             registration.scope,
             registration.priority_group,
         )
-        for first in self._views.mirror(kind).snapshot.registrations:
+        for first in self._views.replica(kind).snapshot.registrations:
             if (first.scope, first.priority_group) == (scope, group):
                 if first.strategy is not registration.strategy:
                     _log.warning(
@@ -117,12 +117,12 @@ class Registrar:
         others = self._membership.own(service_type).values()
         if not any(one.name == registration.name for one in others):
             self._namer.release(service_type, registration.name)
-        mirror = self._views.mirror(service_type)
+        replica = self._views.replica(service_type)
         process = self._views.parts.session.process
-        mirror.change(mirror.snapshot.left_by(process, registration.id))
+        replica.change(replica.snapshot.left_by(process, registration.id))
 
         async def write(store: Store) -> None:
             await store.registrations.unregister(registration)
-            mirror.expire()
+            replica.expire()
 
         self._outbox.put(f"leaving {service_type} {registration.id}", write, owed=True)

@@ -17,7 +17,7 @@ from ciris_registry.shared_breaker import Held
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ciris_registry.cache import Mirror
+    from ciris_registry.cache import Replica
     from ciris_registry.membership import Binding, Bindings
     from ciris_registry.parts import Parts
     from ciris_registry.registration import Registration
@@ -44,7 +44,7 @@ class Gate:
         self._checks = HealthChecks(parts.session)
 
     async def let_in(
-        self, mirror: Mirror, one: Registration, passed: list[Left], *, settles: bool
+        self, replica: Replica, one: Registration, passed: list[Left], *, settles: bool
     ) -> Admitted | None:
         """A candidate, if it may be called now; else why not is appended to ``passed``.
 
@@ -56,11 +56,11 @@ class Gate:
             passed.append(Left(one, NOT_BOUND))
             return None
         shared = self._views.breaker(one.service_type, one.name)
-        permit = await self._permitted(mirror, one, shared)
+        permit = await self._permitted(replica, one, shared)
         if isinstance(permit, Refusal):
             passed.append(Left(one, *permit))
             return None
-        breaker = mirror.snapshot.breakers.get(one.name)
+        breaker = replica.snapshot.breakers.get(one.name)
         generation = breaker.generation if breaker is not None else None
         seconds = shared.config.timeout_duration
         try:
@@ -80,16 +80,16 @@ class Gate:
             return None
         if permit is not None:
             # Its outcome must be known while the permit stands.
-            left = (permit.deadline - mirror.now()) / 1000
+            left = (permit.deadline - replica.now()) / 1000
             seconds = max(_SHORTEST, min(seconds, left) * _BEFORE_ITS_PERMIT)
         return Admitted(one, instance, shared, seconds, generation, permit, binding.classify, slot)
 
     async def _permitted(
-        self, mirror: Mirror, one: Registration, shared: SharedBreaker
+        self, replica: Replica, one: Registration, shared: SharedBreaker
     ) -> Held | Refusal | None:
         """The permit for a probe, or why there is none; None if a call needs none."""
-        breaker = mirror.snapshot.breakers.get(one.name)
-        if breaker is None or not breaker.needs_permit(mirror.now()):
+        breaker = replica.snapshot.breakers.get(one.name)
+        if breaker is None or not breaker.needs_permit(replica.now()):
             return None
         admission = await self._admissions.admit(shared, self._permits.new())
         if admission.verdict is Verdict.PERMIT:

@@ -55,8 +55,8 @@ async def check_all(views: Views, bindings: Bindings) -> dict[str, bool]:
     """Ask every instance that can be asked, all at once; by ``handler.service_type.name``."""
     keys: list[str] = []
     answers: list[Coroutine[Any, Any, str | None]] = []
-    for service_type, mirror in views.mirrors.items():
-        for one in mirror.snapshot.registrations:
+    for service_type, replica in views.replicas.items():
+        for one in replica.snapshot.registrations:
             instance = bindings.instance(one)
             check = health_check_of(instance) if instance is not None else None
             if check is not None:

@@ -21,7 +21,7 @@ from ciris_registry.selection.weighting import least_loaded_first, weighted_firs
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ciris_registry.cache import Mirror
+    from ciris_registry.cache import Replica
     from ciris_registry.membership import Bindings
     from ciris_registry.selection.round_robin import Rotation, Rotations
     from ciris_registry.shared_breaker import SharedBreaker
@@ -38,7 +38,7 @@ class Plan:
 
     __slots__ = (
         "_bindings",
-        "_mirror",
+        "_replica",
         "admitted",
         "bindings",
         "chosen",
@@ -49,22 +49,22 @@ class Plan:
         "walk",
     )
 
-    def __init__(self, mirror: Mirror, bindings: Bindings, request: Request, walk: Walk) -> None:
+    def __init__(self, replica: Replica, bindings: Bindings, request: Request, walk: Walk) -> None:
         self.request = request
         self.walk = walk
-        self.shape = mirror.shape
+        self.shape = replica.shape
         self.bindings = bindings.version
-        self.until = mirror.clock.monotonic_at(walk.until) if walk.until else math.inf
+        self.until = replica.clock.monotonic_at(walk.until) if walk.until else math.inf
         self.admitted: tuple[Admitted, ...] = ()
         self.rotation: Rotation | None = None
         self.chosen: Callable[[int], int] | None = None
-        self._mirror = mirror
+        self._replica = replica
         self._bindings = bindings
 
     def holds(self, now: int) -> bool:
         """Whether nothing that it rests on has changed, at the server's time ``now``."""
         return (
-            self.shape == self._mirror.shape
+            self.shape == self._replica.shape
             and self.bindings == self._bindings.version
             and _monotonic() < self.until
             and self.walk.holds(now)
@@ -80,12 +80,12 @@ class Plan:
 
         It has no slot: a guarded call of one with ``max_in_flight`` asks for that.
         """
-        mirror = self._mirror
+        replica = self._replica
         now = _monotonic()
         if (
-            now >= mirror.fresh_until
+            now >= replica.fresh_until
             or now >= self.until
-            or self.shape != mirror.shape
+            or self.shape != replica.shape
             or self.bindings != self._bindings.version
             or not self.admitted
         ):
@@ -120,7 +120,7 @@ class Plans:
         """The plan of a request, whether it still holds or not."""
         return self._plans.get(request)
 
-    def get(self, mirror: Mirror, request: Request, known: Plan | None, now: int) -> Plan:
+    def get(self, replica: Replica, request: Request, known: Plan | None, now: int) -> Plan:
         """The plan of a request: what is ``known``, or another if that rests on what has changed.
 
         ``now`` is the server's time.
@@ -129,17 +129,17 @@ class Plans:
             return known
         if len(self._plans) >= _MOST_PLANS:
             self.clear()
-        walked = self.walk(mirror, request, now)
-        plan = self._plans[request] = Plan(mirror, self._bindings, request, walked)
+        walked = self.walk(replica, request, now)
+        plan = self._plans[request] = Plan(replica, self._bindings, request, walked)
         if walked.tiers:
-            self._prepare(plan, mirror, request.service_type, walked.tiers[0], now)
+            self._prepare(plan, replica, request.service_type, walked.tiers[0], now)
         return plan
 
-    def walk(self, mirror: Mirror, request: Request, now: int) -> Walk:
+    def walk(self, replica: Replica, request: Request, now: int) -> Walk:
         """Who may serve a request, as far as is known here at the server's time ``now``."""
         always_use_last_provider = self._views.parts.always_use_last_provider
         return walk(
-            mirror.snapshot,
+            replica.snapshot,
             request,
             self._bindings.has,
             now,
@@ -157,14 +157,14 @@ class Plans:
         self.quick.clear()
         self._plans.clear()
 
-    def _prepare(self, plan: Plan, mirror: Mirror, kind: str, tier: Tier, now: int) -> None:
+    def _prepare(self, plan: Plan, replica: Replica, kind: str, tier: Tier, now: int) -> None:
         """Let those be called without asking anybody of whom none needs to be asked."""
         if tier.cursor and not tier.shared:
             return
         concerned = tier.candidates if tier.cursor else tier.candidates[:1]
         found: list[Admitted] = []
         for one in concerned:
-            breaker = mirror.snapshot.breakers.get(one.name)
+            breaker = replica.snapshot.breakers.get(one.name)
             binding = self._bindings.find(one)
             instance = binding.held if binding is not None else None
             if (

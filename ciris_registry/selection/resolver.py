@@ -23,7 +23,7 @@ from ciris_registry.selection.round_robin import Rotations
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from ciris_registry.cache import Mirror
+    from ciris_registry.cache import Replica
     from ciris_registry.membership import Bindings
     from ciris_registry.parts import Parts
     from ciris_registry.registration import Registration
@@ -65,18 +65,18 @@ class Resolver:
 
     def now(self, service_type: str) -> int:
         """The server's time in milliseconds, as far as this process can tell."""
-        return self._views.mirror(service_type).now()
+        return self._views.replica(service_type).now()
 
     def registered_for(self, service_type: str) -> list[str]:
         """The handlers for whom somebody offers it, as far as is known here."""
-        snapshot = self._views.mirror(service_type).snapshot
+        snapshot = self._views.replica(service_type).snapshot
         return sorted({one.scope or "global" for one in snapshot.registrations})
 
     def soonest(self, request: Request) -> float:
         """In how many seconds a provider might serve, as far as is known here; 0 if one may now."""
-        mirror = self._views.mirror(request.service_type)
-        now = mirror.now()
-        walked = self._plans.walk(mirror, request, now)
+        replica = self._views.replica(request.service_type)
+        now = replica.now()
+        walked = self._plans.walk(replica, request, now)
         times = [one.retry_at for one in walked.left if one.retry_at]
         return 0.0 if walked.tiers or not times else max(0, min(times) - now) / 1000
 
@@ -118,12 +118,12 @@ class Resolver:
         ``position`` of its rotation has been taken, that is used.
         """
         store = await self._session.store()
-        mirror = self._views.mirror(request.service_type)
+        replica = self._views.replica(request.service_type)
         if self._outbox.owed or (exact and self._outbox.pending):
             await self._session.unless_away(self._outbox.flush)
         known = known or self._plans.known(request)
         plan, taken, position = await self._look(
-            store, mirror, request, known, position, exact=exact
+            store, replica, request, known, position, exact=exact
         )
         if key is not None and plan is not known:
             self._plans.remember(key, plan)
@@ -138,7 +138,7 @@ class Resolver:
                 if one.name in without:
                     continue
                 try:
-                    admitted = await self._gate.let_in(mirror, one, passed, settles=settles)
+                    admitted = await self._gate.let_in(replica, one, passed, settles=settles)
                 except StoreError as error:
                     self._complain(one, error)
                     passed.append(Left(one, "damaged"))
@@ -150,7 +150,7 @@ class Resolver:
     async def _look(
         self,
         store: Store,
-        mirror: Mirror,
+        replica: Replica,
         request: Request,
         known: Plan | None,
         position: int | None,
@@ -160,8 +160,8 @@ class Resolver:
         """The plan on a snapshot that may be relied on, and a position of the cursor it names."""
         if known is not None and position is not None:
             return known, known.walk.cursor, position
-        if not exact and time.monotonic() < mirror.fresh_until:
-            return self._plans.get(mirror, request, known, mirror.now()), "", 0
+        if not exact and time.monotonic() < replica.fresh_until:
+            return self._plans.get(replica, request, known, replica.now()), "", 0
         # Which cursor this request moves hardly ever changes, so the sync takes the step along.
         taken = known.walk.cursor if known is not None and exact else ""
         sync = self._views.shared_sync(request.service_type)
@@ -170,22 +170,22 @@ class Resolver:
         except StoreUnavailableError:
             # A loop that only resolves must not keep from running what looks for Redis.
             await asyncio.sleep(0)
-            return self._plans.get(mirror, request, known, mirror.now()), "", 0
+            return self._plans.get(replica, request, known, replica.now()), "", 0
         if taken:
             self._rotations.note(request.service_type, taken, position)
-        return self._plans.get(mirror, request, known, now), taken, position
+        return self._plans.get(replica, request, known, now), taken, position
 
     async def explain(self, request: Request) -> list[Explanation]:
         """What ``resolve`` would do now with each registration; moves no cursor, asks no check."""
         store = await self._session.store()
-        mirror = self._views.mirror(request.service_type)
+        replica = self._views.replica(request.service_type)
         sync = self._views.shared_sync(request.service_type)
         await self._session.unless_away(self._outbox.flush)
         try:
             now, _ = await sync.promptly(store)
         except StoreUnavailableError:
-            now = mirror.now()
-        plan = self._plans.walk(mirror, request, now)
+            now = replica.now()
+        plan = self._plans.walk(replica, request, now)
         told: list[Explanation] = []
         for tier in plan.tiers:
             order: Iterable[Registration] = tier.candidates
@@ -193,7 +193,7 @@ class Resolver:
                 position = await self._next(store, request, tier.cursor)
                 order = tier.in_turn(position, self._load)
             for one in order:
-                breaker = mirror.breaker(one.name)
+                breaker = replica.breaker(one.name)
                 reason = "in turn" if tier.cursor else "in order"
                 if breaker is not None and breaker.needs_permit(now):
                     reason += ", if it gets the permit for a probe"

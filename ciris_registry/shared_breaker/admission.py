@@ -40,11 +40,11 @@ class Admissions:
         """
         try:
             store = await self._session.store()
-            if shared.known().is_open_here(shared.mirror.now()):
+            if shared.known().is_open_here(shared.replica.now()):
                 return self._acquire_here(shared, permit)
             return await self._connectivity.promptly(self._asked(shared, store, permit))
         except StoreUnavailableError:
-            breaker, now = shared.known(), shared.mirror.now()
+            breaker, now = shared.known(), shared.replica.now()
             if (
                 self._connectivity.state != "lost"
                 and breaker.needs_permit(now)
@@ -61,7 +61,7 @@ class Admissions:
         admission = await self.admit(shared, self._permits.new())
         if admission.verdict is Verdict.PERMIT:
             held = Held(admission.permit, admission.deadline)
-            self._permits.keep(*shared.key, held, shared.mirror.now())
+            self._permits.keep(*shared.key, held, shared.replica.now())
         return admission.refusal
 
     def give_back(self, shared: SharedBreaker, permit: str) -> None:
@@ -69,11 +69,11 @@ class Admissions:
         sent = self._trials.count(shared, "returned", permit, None)
         if permit and not sent:
             return  # nobody else knows of it
-        shared.foresee(lambda breaker, now: breaker.record(now, "returned", permit))
+        shared.apply_optimistically(lambda breaker, now: breaker.record(now, "returned", permit))
         self._writes.give_back(shared, permit)
 
     def _acquire_here(self, shared: SharedBreaker, permit: str) -> Admission:
-        return shared.foresee(lambda breaker, now: breaker.acquire(now, permit))
+        return shared.apply_optimistically(lambda breaker, now: breaker.acquire(now, permit))
 
     async def _asked(self, shared: SharedBreaker, store: Store, permit: str) -> Admission:
         """The answer of Redis; whoever does not wait for it gives the permit back behind it."""

@@ -13,7 +13,7 @@ from ciris_registry.circuit_breaker import BreakerState, CircuitState
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ciris_registry.cache import Mirror
+    from ciris_registry.cache import Replica
     from ciris_registry.circuit_breaker import CircuitBreakerConfig
     from ciris_registry.parts import Parts
     from ciris_registry.shared_breaker.offline_outcomes import Gathered
@@ -29,11 +29,11 @@ class SharedBreaker:
     guarded call of this process failed with last.
     """
 
-    def __init__(self, name: str, mirror: Mirror, parts: Parts) -> None:
+    def __init__(self, name: str, replica: Replica, parts: Parts) -> None:
         self.name = name
-        self.service_type = mirror.service_type
-        self.key = (mirror.service_type, name)
-        self.mirror = mirror
+        self.service_type = replica.service_type
+        self.key = (replica.service_type, name)
+        self.replica = replica
         self._membership = parts.membership
         self._meanwhile = parts.meanwhile
         self.in_flight = 0
@@ -48,30 +48,30 @@ class SharedBreaker:
     @property
     def generation(self) -> int | None:
         """The generation as last seen; None if nothing is known of the breaker yet."""
-        known = self.mirror.breaker(self.name)
+        known = self.replica.breaker(self.name)
         return known.generation if known is not None else None
 
     def known(self) -> BreakerState:
         """Its state, foreseen or told; that of one that has seen nothing if none is known yet."""
-        known = self.mirror.breaker(self.name)
+        known = self.replica.breaker(self.name)
         if known is None:
             known = BreakerState(self._membership.config_for(self.service_type, self.name)[0])
-            self.mirror.put(self.name, known)
+            self.replica.put(self.name, known)
         return known
 
     def is_available(self) -> bool:
         """Whether a call would be admitted, as far as is known here."""
         breaker = self.known()
-        available = breaker.refusal(self.mirror.now()) is None
+        available = breaker.refusal(self.replica.now()) is None
         if available:
-            self.mirror.asked[self.name] = _opening(breaker)
+            self.replica.asked[self.name] = _opening(breaker)
         return available
 
     def was_available(self) -> bool:
         """Whether somebody was told so since it opened last, for all or here only."""
-        return self.mirror.asked.get(self.name) == _opening(self.known())
+        return self.replica.asked.get(self.name) == _opening(self.known())
 
-    def foresee(self, change: Callable[[BreakerState, int], _R]) -> _R:
+    def apply_optimistically(self, change: Callable[[BreakerState, int], _R]) -> _R:
         """Foresee here what Redis will answer, so that the very next line sees it.
 
         A streak of this process alone sleeps while it is foreseen that all refuse the provider; any
@@ -79,15 +79,15 @@ class SharedBreaker:
         """
         known = self.known()
         breaker = known.copy()
-        answer = change(breaker, self.mirror.now())
+        answer = change(breaker, self.replica.now())
         if breaker.generation != known.generation and breaker.state is CircuitState.CLOSED:
             breaker.own = None
-        self.mirror.put(self.name, breaker)
+        self.replica.put(self.name, breaker)
         return answer
 
     def told_generation(self) -> int:
         """The shared generation that was last known, without what is foreseen here."""
-        return (self.mirror.confirmed(self.name) or self.known()).generation
+        return (self.replica.authoritative(self.name) or self.known()).generation
 
     def learned(self, generation: int | None = None) -> Gathered:
         """What was learned of it while Redis is away.

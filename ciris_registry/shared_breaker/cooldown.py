@@ -49,8 +49,8 @@ class Cooldowns:
 
     def _begin_here(self, shared: SharedBreaker, length: int) -> int:
         """Cool down in this process; until when, by the server's clock."""
-        shared.foresee(lambda breaker, now: breaker.cool_down(now, length))
-        return shared.mirror.now() + length
+        shared.apply_optimistically(lambda breaker, now: breaker.cool_down(now, length))
+        return shared.replica.now() + length
 
     async def _tell(
         self, shared: SharedBreaker, store: Store, length: int, until: int, reason: str

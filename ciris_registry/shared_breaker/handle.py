@@ -55,7 +55,7 @@ class BreakerHandle:
 
         Where it is open in this process only, that is CLOSED: see ``get_stats()["open_here"]``.
         """
-        return self._shared.known().shown_state(self._shared.mirror.now())
+        return self._shared.known().shown_state(self._shared.replica.now())
 
     async def ais_available(self) -> bool:
         """Whether a call would be admitted now."""
@@ -64,7 +64,7 @@ class BreakerHandle:
 
     def get_stats(self) -> dict[str, Any]:
         """Name, state and counters as last seen; ``last_failure_time`` in seconds of the epoch."""
-        stats = stats_of(self.name, self._shared.known(), self._shared.mirror.now())
+        stats = stats_of(self.name, self._shared.known(), self._shared.replica.now())
         stats["total_successes"] += self._outcomes.unreported(self._shared)
         return stats
 
@@ -82,7 +82,7 @@ class BreakerHandle:
             CircuitBreakerError: It would be refused.
         """
         if not self.is_available():
-            now = self._shared.mirror.now()
+            now = self._shared.replica.now()
             raise self._refused(*(self._shared.known().refusal(now) or ("open", 0)))
 
     async def acheck_and_raise(self) -> None:
@@ -167,7 +167,7 @@ class BreakerHandle:
         return f"BreakerHandle({self.service_type!r}, {self.name!r}, {self.state.value})"
 
     def _refused(self, reason: str, retry_at: int) -> CircuitBreakerError:
-        left = max(0, retry_at - self._shared.mirror.now()) / 1000 if retry_at else None
+        left = max(0, retry_at - self._shared.replica.now()) / 1000 if retry_at else None
         return CircuitBreakerError(self.name, reason, left)
 
     async def _look(self) -> None:
@@ -184,4 +184,4 @@ class BreakerHandle:
     async def _read(self, store: Store) -> None:
         await self._writes.flush()
         read = await store.breakers.read(self.service_type, self.name)
-        self._shared.mirror.reread(self.name, *read)
+        self._shared.replica.reread(self.name, *read)

@@ -30,11 +30,11 @@ class OwnTrials:
         """Count an outcome in this process's own streak; the permit that Redis may know of."""
         breaker = shared.known()
         own = breaker.own
-        after = counted(breaker, shared.mirror.now(), outcome, permit, generation)
+        after = counted(breaker, shared.replica.now(), outcome, permit, generation)
         if after is not own:
             changed = breaker.copy()
             changed.own = after
-            shared.mirror.put(shared.name, changed)
+            shared.replica.put(shared.name, changed)
             if after is None:
                 self.tell(shared, "its trial succeeded")
         return "" if own is not None and permit == own.trial else permit
@@ -53,15 +53,15 @@ class OwnTrials:
 
     def _news(self, shared: SharedBreaker) -> int | None:
         """Until when it is open in this process only, 0 if it is not; None if that is told."""
-        breaker, now = shared.known(), shared.mirror.now()
+        breaker, now = shared.known(), shared.replica.now()
         own = breaker.own
         if own is not None and own.until and not (own.until > now and breaker.is_open_here(now)):
             return None
         until = own.until if own is not None else 0
-        return until if until != shared.mirror.told.get(shared.name, 0) else None
+        return until if until != shared.replica.told.get(shared.name, 0) else None
 
     async def _isolate(self, shared: SharedBreaker, store: Store, reason: str) -> None:
-        until, told, own = self._news(shared), shared.mirror.told, shared.known().own
+        until, told, own = self._news(shared), shared.replica.told, shared.known().own
         if until is None:
             return
         service_type, name = shared.key
@@ -69,7 +69,7 @@ class OwnTrials:
             again = name in told
             reason = "its trial failed" if again else f"{own.failures} failures in a row of its own"
         await self._membership.announce(store, [service_type])
-        length = max(0, until - shared.mirror.now())
+        length = max(0, until - shared.replica.now())
         reply = await store.breakers.isolate(service_type, name, length, reason)
         told.pop(name, None)
         if until and reply.verdict is Verdict.CHANGED:

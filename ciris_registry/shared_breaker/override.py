@@ -40,7 +40,9 @@ class Overrides:
     ) -> None:
         """Force a state, for ``duration`` seconds or until another word."""
         length, by = length_or_ever(duration), self._session.process
-        shared.foresee(lambda breaker, now: breaker.set_override(now, override, reason, by, length))
+        shared.apply_optimistically(
+            lambda breaker, now: breaker.set_override(now, override, reason, by, length)
+        )
         self._writes.later(
             shared,
             "an override",
@@ -63,7 +65,7 @@ class Overrides:
     def reset(self, shared: SharedBreaker, reason: str) -> None:
         """Close it and forget what it counted."""
         self._permits.forget(*shared.key)
-        shared.foresee(lambda breaker, now: breaker.reset(now))
+        shared.apply_optimistically(lambda breaker, now: breaker.reset(now))
         self._writes.later(shared, "a reset", lambda store: self._reset(shared, store, reason))
 
     async def areset(self, shared: SharedBreaker, reason: str) -> None:

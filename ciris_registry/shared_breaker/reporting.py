@@ -56,15 +56,15 @@ class Outcomes:
         ):
             return False
         self._successes.count(shared.key, breaker.generation)
-        if breaker.failure_count or shared.mirror.alerts:
+        if breaker.failure_count or shared.replica.alerts:
             self._end_streak(shared)
         return True
 
     def _end_streak(self, shared: SharedBreaker) -> None:
         """A success while a streak runs, or may run: the fleet has to know at once."""
         if shared.known().failure_count:
-            shared.foresee(_without_streak)
-        elif not shared.mirror.alerted(shared.name):
+            shared.apply_optimistically(_without_streak)
+        elif not shared.replica.alerted(shared.name):
             return
         self._successes.hurry()
 
@@ -80,8 +80,8 @@ class Outcomes:
 
     def succeeded(self, shared: SharedBreaker) -> None:
         """A call succeeded, and nothing is known of how it was admitted."""
-        if shared.mirror.breaker(shared.name) is None:
-            shared.mirror.wonder(shared.name)
+        if shared.replica.breaker(shared.name) is None:
+            shared.replica.warn_if_unknown(shared.name)
         if self._holds_permit(shared) or not self.count_success(shared):
             self.record(shared, "success")
 
@@ -89,7 +89,7 @@ class Outcomes:
         """Whether the next outcome settles a permit."""
         permits = self._permits
         # Most of the time nothing is held of anybody, and this is asked for each success.
-        return bool(permits.held) and permits.holds(*shared.key, shared.mirror.now())
+        return bool(permits.held) and permits.holds(*shared.key, shared.replica.now())
 
     def record(self, shared: SharedBreaker, outcome: Outcome) -> None:
         """Report an outcome: seen here at once, written in order."""
@@ -97,7 +97,7 @@ class Outcomes:
         process = self._session.process
         permit = self._trials.count(shared, outcome, claimed, generation)
         learned = None if self._connectivity.ok else shared.learned()
-        shared.foresee(
+        shared.apply_optimistically(
             lambda breaker, now: breaker.record(now, outcome, permit, generation, by=process)
         )
         if learned is not None:
@@ -118,8 +118,8 @@ class Outcomes:
 
     def _claim(self, shared: SharedBreaker) -> tuple[str, int | None]:
         """What the next outcome settles: a permit, or what ``is_available`` said, or nothing."""
-        shared.mirror.wonder(shared.name)
-        permit = self._permits.take(*shared.key, shared.mirror.now())
+        shared.replica.warn_if_unknown(shared.name)
+        permit = self._permits.take(*shared.key, shared.replica.now())
         known = shared.known()
         if not permit and shared.was_available():
             return ASKED, known.generation
@@ -160,7 +160,7 @@ class Outcomes:
             pass  # it goes on, and is noted if it fails
         finally:
             if not arrived:
-                shared.foresee(
+                shared.apply_optimistically(
                     lambda breaker, now: breaker.record(now, outcome, sent, generation, by=process)
                 )
 

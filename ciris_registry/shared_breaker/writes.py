@@ -89,14 +89,14 @@ class BreakerWrites:
             asked = time.monotonic()
             admission, reply = await store.breakers.acquire(service_type, name, permit)
         if admission.verdict is not Verdict.PERMIT:
-            shared.mirror.learn(name, reply)
+            shared.replica.learn(name, reply)
             return admission
         late = math.ceil((time.monotonic() - asked) * 1000)
         if late >= min(admission.deadline - reply.now, self._lease):
-            shared.mirror.learn(name, reply)
+            shared.replica.learn(name, reply)
             self.give_back(shared, permit)
             return Admission(Verdict.REFUSED, Refusal("half_open", 0))
-        shared.mirror.learn(name, reply, (permit, admission.deadline))
+        shared.replica.learn(name, reply, (permit, admission.deadline))
         return admission._replace(deadline=admission.deadline - late)
 
     async def settle(
@@ -129,7 +129,7 @@ class BreakerWrites:
 
     async def merge(self, shared: SharedBreaker, store: Store, gathered: Gathered) -> None:
         """Offer Redis what was learned while it was away."""
-        known, now = shared.known(), shared.mirror.now()
+        known, now = shared.known(), shared.replica.now()
         learned = Learned(
             gathered.generation,
             gathered.successes,
@@ -166,9 +166,9 @@ class BreakerWrites:
         """Redis has no such breaker: give it its settings, and what is still known of it."""
         service_type, name = shared.key
         await self._membership.configure(store, service_type, name)
-        known = shared.mirror.confirmed(name)
+        known = shared.replica.authoritative(name)
         if known is not None and (known.decided_at or known.cooldown_until):
-            seen_at = shared.mirror.now()
+            seen_at = shared.replica.now()
             await store.breakers.restore(service_type, name, remembered(known), seen_at)
 
     async def _do(
@@ -178,7 +178,7 @@ class BreakerWrites:
         if reply.verdict is Verdict.MISSING:
             await self.mend(shared, store)
             reply = await call()
-        shared.mirror.learn(shared.name, reply)
+        shared.replica.learn(shared.name, reply)
         self._trials.tell(shared)
         if reply.verdict is Verdict.OPENED:
             _log.info(

@@ -121,10 +121,10 @@ async def test_breakers_of_made_up_names_are_forgotten(url: str) -> None:
         await registry.get_service("h", "llm")
         for number in range(5000):
             registry.breaker("llm", f"made-up-{number}").is_available()
-        mirror = registry._views.mirror("llm")
+        replica = registry._views.replica("llm")
         await registry.get_service("h", "llm")
-        assert len(mirror.snapshot.breakers) < 2500
-        assert len(mirror.asked) < 2500
+        assert len(replica.snapshot.breakers) < 2500
+        assert len(replica.asked) < 2500
 
 
 async def test_redis_keeps_only_what_expires(real_url: str) -> None:

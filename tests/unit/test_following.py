@@ -18,7 +18,7 @@ from tests.waiting import async_wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ciris_registry.cache.replica import Mirror
+    from ciris_registry.cache.replica import Replica
 
     New = Callable[..., ServiceRegistry]
 
@@ -57,8 +57,8 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return loaded
 
 
-def mirror_of(registry: ServiceRegistry) -> Mirror:
-    return registry._views.mirror("llm")
+def mirror_of(registry: ServiceRegistry) -> Replica:
+    return registry._views.replica("llm")
 
 
 def followed(registry: ServiceRegistry, *events: Event) -> bool:
@@ -67,10 +67,10 @@ def followed(registry: ServiceRegistry, *events: Event) -> bool:
 
 def opened(registry: ServiceRegistry, ahead: int = 1, **changed: Any) -> Event:
     """The event that tells that ``shared`` has opened, so many revisions ahead."""
-    mirror = mirror_of(registry)
-    epoch, revision = mirror.snapshot.version
-    now = mirror.now() + 1000
-    known = mirror.snapshot.breakers["shared"]
+    replica = mirror_of(registry)
+    epoch, revision = replica.snapshot.version
+    now = replica.now() + 1000
+    known = replica.snapshot.breakers["shared"]
     state = dict.fromkeys(COUNTERS, "0")
     state |= {
         "state": "open",
@@ -99,14 +99,14 @@ def opened(registry: ServiceRegistry, ahead: int = 1, **changed: Any) -> Event:
 async def test_the_next_event_is_taken_over_without_a_load(
     registry: ServiceRegistry, loads: list[str]
 ) -> None:
-    mirror, before = mirror_of(registry), int(mirror_of(registry).snapshot.version[1])
+    replica, before = mirror_of(registry), int(mirror_of(registry).snapshot.version[1])
     event = opened(registry)
 
     assert followed(registry, event)
 
     assert registry.breaker("llm", "shared").state is CircuitState.OPEN
-    assert mirror.snapshot.version[1] == str(before + 1)
-    assert mirror.place == event.id
+    assert replica.snapshot.version[1] == str(before + 1)
+    assert replica.place == event.id
     assert await registry.get_service("h", "llm") is None
     assert not loads
 
@@ -115,12 +115,12 @@ async def test_an_event_behind_a_gap_is_refused_at_once_and_asks_for_a_load(
     registry: ServiceRegistry,
 ) -> None:
     """It waited for the load, and calls went on to a provider that was known to be down."""
-    mirror, version = mirror_of(registry), mirror_of(registry).snapshot.version
+    replica, version = mirror_of(registry), mirror_of(registry).snapshot.version
 
     assert not followed(registry, opened(registry, ahead=2))
 
     assert registry.breaker("llm", "shared").state is CircuitState.OPEN
-    assert mirror.snapshot.version == version
+    assert replica.snapshot.version == version
 
 
 async def test_what_comes_behind_a_gap_is_taken_over_as_well(registry: ServiceRegistry) -> None:
@@ -133,18 +133,18 @@ async def test_what_comes_behind_a_gap_is_taken_over_as_well(registry: ServiceRe
 async def test_an_event_of_an_older_revision_is_known_already(
     registry: ServiceRegistry, ahead: int
 ) -> None:
-    mirror, before = mirror_of(registry), mirror_of(registry).snapshot
+    replica, before = mirror_of(registry), mirror_of(registry).snapshot
     assert followed(registry, opened(registry, ahead))
-    assert mirror.snapshot is before
+    assert replica.snapshot is before
 
 
 def stepped_back(registry: ServiceRegistry, seconds: float = 10) -> BreakerReply:
     """The server has answered with a clock that was ahead, and is not any more."""
-    mirror = mirror_of(registry)
-    known = remembered(mirror.snapshot.breakers["shared"])
+    replica = mirror_of(registry)
+    known = remembered(replica.snapshot.breakers["shared"])
     fields = {"success_count": "0", **known}
-    now = mirror.now()
-    mirror.learn("shared", BreakerReply(Verdict.COUNTED, now + round(seconds * 1000), fields))
+    now = replica.now()
+    replica.learn("shared", BreakerReply(Verdict.COUNTED, now + round(seconds * 1000), fields))
     return BreakerReply(Verdict.COUNTED, now, fields)
 
 
@@ -182,20 +182,20 @@ async def test_an_older_event_that_tells_something_else_asks_for_a_load(
     registry: ServiceRegistry,
 ) -> None:
     """Its version was taken over, and what it told was not: the copy counted as true."""
-    mirror, event = mirror_of(registry), opened(registry, state={"generation": "0"})
+    replica, event = mirror_of(registry), opened(registry, state={"generation": "0"})
     stepped_back(registry)
-    version = mirror.snapshot.version
+    version = replica.snapshot.version
     assert not followed(registry, event)
-    assert mirror.snapshot.version == version
+    assert replica.snapshot.version == version
 
 
 async def test_an_older_event_of_what_is_known_is_ticked_off(registry: ServiceRegistry) -> None:
-    mirror, event = mirror_of(registry), opened(registry)
+    replica, event = mirror_of(registry), opened(registry)
     fields = json.loads(event.breaker)
     told = dict(zip(fields[::2], fields[1::2], strict=True))
-    mirror.learn("shared", BreakerReply(Verdict.COUNTED, event.at + 5, told))
+    replica.learn("shared", BreakerReply(Verdict.COUNTED, event.at + 5, told))
     assert followed(registry, event)
-    assert event.version == mirror.snapshot.version
+    assert event.version == replica.snapshot.version
 
 
 DAMAGED = {
@@ -217,13 +217,13 @@ DAMAGED = {
 async def test_a_damaged_event_changes_nothing_and_asks_for_a_load(
     registry: ServiceRegistry, damage: dict[str, Any]
 ) -> None:
-    mirror = mirror_of(registry)
-    version = mirror.snapshot.version
+    replica = mirror_of(registry)
+    version = replica.snapshot.version
 
     told = followed(registry, opened(registry, **damage))
 
     assert not told
-    assert mirror.snapshot.version == version
+    assert replica.snapshot.version == version
     if "revision" not in damage:
         assert registry.breaker("llm", "shared").state is CircuitState.CLOSED
 
@@ -231,9 +231,9 @@ async def test_a_damaged_event_changes_nothing_and_asks_for_a_load(
 async def test_an_event_about_an_unknown_breaker_asks_for_a_load(
     registry: ServiceRegistry,
 ) -> None:
-    mirror = mirror_of(registry)
+    replica = mirror_of(registry)
     assert not followed(registry, opened(registry, provider="unknown"))
-    assert "unknown" not in mirror.snapshot.breakers
+    assert "unknown" not in replica.snapshot.breakers
 
 
 async def test_an_event_of_another_life_of_the_data_changes_nothing_here(
@@ -269,12 +269,12 @@ async def test_an_entry_without_an_epoch_does_not_end_the_reading(
 async def test_who_joins_and_leaves_is_noted_without_a_load(
     registry: ServiceRegistry, loads: list[str]
 ) -> None:
-    mirror = mirror_of(registry)
-    at = mirror.now()
+    replica = mirror_of(registry)
+    at = replica.now()
     joined = {"kind": "member_joined", "provider": "shared", "by": "another", "id": "shared@h"}
     assert followed(registry, Event.parse("llm", f"{at}-0", joined))
-    assert "another" in mirror.snapshot.members["shared@h"]
+    assert "another" in replica.snapshot.members["shared@h"]
 
     assert followed(registry, Event.parse("llm", f"{at + 1}-0", {**joined, "kind": "member_left"}))
-    assert "another" not in mirror.snapshot.members["shared@h"]
+    assert "another" not in replica.snapshot.members["shared@h"]
     assert not loads

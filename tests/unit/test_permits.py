@@ -73,11 +73,13 @@ async def test_a_success_of_a_closed_breaker_waits_again_once_its_permits_are_ov
     registry.register("h", "llm", Client(), name="probed", circuit_breaker_config=PROBED)
     await registry.flush()
     own = registry.breaker("llm", "probed")
-    registry._parts.permits.keep("llm", "probed", Held("A|1", own._shared.mirror.now() + 30_000), 0)
+    registry._parts.permits.keep(
+        "llm", "probed", Held("A|1", own._shared.replica.now() + 30_000), 0
+    )
     own.record_success()
     assert registry.health().pending_successes == 0, "it may be that of the permit"
 
-    registry._parts.permits.keep("llm", "probed", Held("A|1", own._shared.mirror.now() - 1), 0)
+    registry._parts.permits.keep("llm", "probed", Held("A|1", own._shared.replica.now() - 1), 0)
     own.record_success()
     assert registry.health().pending_successes == 1
 

@@ -91,7 +91,7 @@ async def test_a_stream_whose_clock_was_ahead_is_followed_at_once_again(
     newest = await store.events.last("llm")
     ahead = int(newest.partition("-")[0]) + 10**9
     await command(one, "XADD", stream, f"{ahead}-0", "kind", "member_kept")
-    await async_wait_until(lambda: other._views.mirror("llm").place == f"{ahead}-0")
+    await async_wait_until(lambda: other._views.replica("llm").place == f"{ahead}-0")
     await command(one, "DEL", stream)
 
     await follows(one, other, "llm", 10.0)  # found out by comparing versions
@@ -110,13 +110,13 @@ async def test_a_long_staleness_does_not_break_the_link(new_registry: New) -> No
     registry._parts.connectivity.on_change(
         lambda: states.append(registry._parts.connectivity.state)
     )
-    mirror = registry._views.mirror("llm")
-    mirror.doubt()  # so that the first one who asks would have to ask
+    replica = registry._views.replica("llm")
+    replica.doubt()  # so that the first one who asks would have to ask
 
     await asyncio.sleep(REPLY_TIMEOUT + 0.5)
 
     assert states == []
-    assert mirror.fresh_until > time.monotonic() + 20, "what a read has told is fresh for long"
+    assert replica.fresh_until > time.monotonic() + 20, "what a read has told is fresh for long"
 
 
 @pytest.mark.parametrize("url", ["real"], indirect=True)
@@ -161,7 +161,7 @@ async def test_following_keeps_fresh_what_is_told_of_something_now_and_then(
     for registry in (one, other):
         registry.register("h", "llm", Client(), name="shared")
         assert await registry.get_service("h", "llm") is not None
-    mirror = other._views.mirror("llm")
+    replica = other._views.replica("llm")
     stale, end = [], time.monotonic() + 3.5
     await asyncio.sleep(0.5)
     told = time.monotonic()
@@ -170,7 +170,7 @@ async def test_following_keeps_fresh_what_is_told_of_something_now_and_then(
         if time.monotonic() > told + 0.6:
             told = time.monotonic()
             one.breaker("llm", "shared").force_open("a test", 0.001)
-        left = mirror.fresh_until - time.monotonic()
+        left = replica.fresh_until - time.monotonic()
         if left <= 0:
             stale.append(left)
     assert len(stale) <= 3, stale
@@ -211,7 +211,7 @@ async def test_one_damaged_service_type_does_not_hold_up_the_others(
 
     await command(one, "DEL", broken)
     await one.flush()
-    await async_wait_until(lambda: not other._views.mirror("llm").snapshot.damaged)
+    await async_wait_until(lambda: not other._views.replica("llm").snapshot.damaged)
     await asyncio.sleep(1.0)
     await follows(one, other, "llm", 5.0)
 
