@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ciris_registry.cache import Membership, Tail
+from ciris_registry.cache import DesiredState, Watcher
 from ciris_registry.calls import Calls, Guard
 from ciris_registry.circuit_breaker.outcomes import Classifier
 from ciris_registry.ending import Ending
@@ -62,7 +62,7 @@ def assemble(
         always_use_last_provider=always_use_last_provider,
     )
     session, views = parts.session, Views(parts)
-    registrar = Registrar(naming, parts.outbox, parts.membership, views)
+    registrar = Registrar(naming, parts.outbox, parts.desired, views)
     bindings = registrar.bindings
     exchange = Exchange(parts, views, registrar.tidy)
     readiness = Readiness(parts, bindings, views, exchange)
@@ -70,7 +70,7 @@ def assemble(
     resolver = Resolver(parts, bindings, views)
     calls = Calls(resolver, Guard(Classifier(settings, classify), parts.slots, views.breaker_parts))
     heartbeat = Heartbeat(parts, views, registrar.tidy)
-    session.on_start = Tail(parts, views, heartbeat).begin
+    session.on_start = Watcher(parts, views, heartbeat).begin
     session.on_end = Ending(parts).finish
     return Assembly(parts, views, registrar, exchange, readiness, resolver, calls)
 
@@ -94,7 +94,7 @@ def _parts(
         session=session,
         connectivity=connectivity,
         outbox=outbox,
-        membership=Membership(settings),
+        desired=DesiredState(settings),
         permits=HeldPermits(process),
         slots=Slots(session, connectivity, outbox, settings),
         successes=Successes(session, connectivity, settings.success_report_interval),

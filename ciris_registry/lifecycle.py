@@ -34,7 +34,7 @@ class Exchange:
         self._connectivity = parts.connectivity
         self._outbox = parts.outbox
         self._successes = parts.successes
-        self._membership = parts.membership
+        self._desired = parts.desired
         self._views = views
         self._tidy = tidy
 
@@ -73,7 +73,7 @@ class Exchange:
                 store = await self._session.store()
                 await self._connectivity.promptly(store.ping(GOODBYE), GOODBYE)
                 await self.tell()
-                await self._membership.depart(store, list(self._views.replicas))
+                await self._desired.depart(store, list(self._views.replicas))
         except StoreUnavailableError as error:
             _log.warning("closed without saying so to the fleet; the leases run out: %s", error)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ciris_registry.cache import Membership
+    from ciris_registry.cache import DesiredState
     from ciris_registry.selection import Slots
     from ciris_registry.settings import RegistrySettings
     from ciris_registry.shared_breaker import HeldPermits, Meanwhile, Successes
@@ -28,7 +28,7 @@ class Parts:
     session: Session
     connectivity: Connectivity
     outbox: Outbox
-    membership: Membership
+    desired: DesiredState
     permits: HeldPermits
     slots: Slots
     successes: Successes

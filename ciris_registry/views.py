@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from ciris_registry.breaker_parts import BreakerParts
-from ciris_registry.cache import Replica, SharedSync
+from ciris_registry.cache import Replica, SingleFlight
 from ciris_registry.shared_breaker import BreakerHandle, SharedBreaker
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Views:
         self.breaker_parts = BreakerParts(parts)
         self.replicas: dict[str, Replica] = {}
         self.on_new: Callable[[], None] = lambda: None
-        self._syncs: dict[str, SharedSync] = {}
+        self._syncs: dict[str, SingleFlight] = {}
         self._breakers: dict[str, WeakValueDictionary[str, SharedBreaker]] = {}
         parts.connectivity.on_change(self._link_changed)
 
@@ -35,7 +35,7 @@ class Views:
         replica = self.replicas.get(service_type)
         return replica if replica is not None else self._begin(service_type)
 
-    def shared_sync(self, service_type: str) -> SharedSync:
+    def shared_sync(self, service_type: str) -> SingleFlight:
         """What brings that copy up to date."""
         sync = self._syncs.get(service_type)
         if sync is None:
@@ -60,7 +60,7 @@ class Views:
         breakers = self._breakers[service_type] = WeakValueDictionary()
         replica = Replica(service_type, self.parts.settings, breakers)
         replica.on_ended = lambda name: self._ended_here(service_type, name)
-        self._syncs[service_type] = SharedSync(replica, self.parts)
+        self._syncs[service_type] = SingleFlight(replica, self.parts)
         self.replicas[service_type] = replica  # last: it is what threads find the others by
         self.on_new()
         return replica

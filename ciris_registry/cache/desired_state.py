@@ -36,7 +36,7 @@ class Wanted(NamedTuple):
     config: CircuitBreakerConfig | None
 
 
-class Membership:
+class DesiredState:
     """The registrations of one process."""
 
     def __init__(self, settings: RegistrySettings) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from ciris_registry.errors import RegistryError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from ciris_registry.cache.refresh_schedule import Rereading
+    from ciris_registry.cache.refresh_schedule import RefreshSchedule
     from ciris_registry.membership import Heartbeat
     from ciris_registry.parts import Parts
     from ciris_registry.shared_breaker import Counted, Gathered
@@ -34,11 +34,11 @@ LONGEST_WAIT: Final = 2.0
 """Seconds between two attempts to reach Redis again, or to read what it refuses to tell."""
 
 
-class Comeback:
+class Reconciler:
     """How one process comes to Redis, and comes back to it."""
 
     def __init__(
-        self, parts: Parts, views: Views, heartbeat: Heartbeat, rereading: Rereading
+        self, parts: Parts, views: Views, heartbeat: Heartbeat, schedule: RefreshSchedule
     ) -> None:
         self._session = parts.session
         self._connectivity = parts.connectivity
@@ -47,7 +47,7 @@ class Comeback:
         self._meanwhile = parts.meanwhile
         self._views = views
         self._heartbeat = heartbeat
-        self._rereading = rereading
+        self._schedule = schedule
         self._connectivity.on_change(self._rescue)
         self._successes.on_away = self._learned
         self._successes.on_missing = self._mend
@@ -95,7 +95,7 @@ class Comeback:
         except RegistryError as error:
             _log.warning("the first heartbeat failed: %s", error)  # one damaged service type
         for kind in list(self._views.replicas):
-            await self._rereading.surely(store, kind)
+            await self._schedule.surely(store, kind)
 
     async def _offer(self, store: Store) -> None:
         async def merge(key: tuple[str, str], gathered: Gathered) -> None:

@@ -29,14 +29,14 @@ UpToDate = tuple[int, "Mapping[str, int]"]
 """The server's time at which the mirror was true, and the first position by cursor."""
 
 
-class Loading:
+class Refresh:
     """Keeps one mirror in agreement with Redis, on demand."""
 
     def __init__(self, replica: Replica, parts: Parts) -> None:
         self._replica = replica
         self._kind = replica.service_type
         self._connectivity = parts.connectivity
-        self._membership = parts.membership
+        self._desired = parts.desired
         self._default = parts.settings.breaker
 
     async def agree(self, store: Store, steps: Mapping[str, int]) -> UpToDate:
@@ -51,7 +51,7 @@ class Loading:
         positions = dict(zip(steps, synced.positions, strict=True)) if steps else {}
         if replica.note_clock(synced.now):
             synced = await self._compare(store)
-        if synced.expired and self._membership.may_bury():
+        if synced.expired and self._desired.may_bury():
             await store.registrations.sweep(
                 self._kind, [one.id for one in replica.snapshot.registrations]
             )
@@ -76,7 +76,7 @@ class Loading:
         known = replica.snapshot
         if known.version[0] not in {"", version[0]}:
             # Redis lost everything: what this process knows of it goes back first.
-            await self._membership.recover(store, replica.as_told(), replica.now())
+            await self._desired.recover(store, replica.as_told(), replica.now())
             replica.lose()
             return False
         names = list(dict.fromkeys([*map(name_of, orders), *replica.watched()]))
@@ -84,6 +84,6 @@ class Loading:
         if loaded is None:
             return False
         read = Snapshot.from_loaded(kind, version, orders, loaded, self._default, known.damaged)
-        self._membership.notice(read)
-        replica.replace_all(read.with_own(self._membership.own(kind)), loaded.now)
+        self._desired.notice(read)
+        replica.replace_all(read.with_own(self._desired.own(kind)), loaded.now)
         return True

@@ -33,7 +33,7 @@ _LONGEST_SYNC: Final = 60.0
 """Seconds that reading a service type may take while Redis goes on answering."""
 
 
-class Rereading:
+class RefreshSchedule:
     """Reads service types anew; what is damaged it puts ``aside`` for so many seconds."""
 
     def __init__(self, connectivity: Connectivity, views: Views, aside: float) -> None:

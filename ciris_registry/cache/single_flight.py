@@ -11,7 +11,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.cache.refresh import Loading
+from ciris_registry.cache.refresh import Refresh
 from ciris_registry.errors import RegistryError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ Taken = tuple[int, int]
 """The server's time at which the mirror was true, and a position that was taken."""
 
 
-class SharedSync:
+class SingleFlight:
     """The syncs of one mirror."""
 
     def __init__(self, replica: Replica, parts: Parts) -> None:
         self._replica = replica
         self._session = parts.session
         self._connectivity = parts.connectivity
-        self._loading = Loading(replica, parts)
+        self._refresh = Refresh(replica, parts)
         self._forming: _Batch | None = None
         self._running: _Batch | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -111,7 +111,7 @@ class SharedSync:
             return
         self._forming, self._running = None, batch
         try:
-            work = self._loading.agree(store, batch.steps)
+            work = self._refresh.agree(store, batch.steps)
             batch.found = await (
                 work if batch.limit is None else self._connectivity.promptly(work, batch.limit)
             )

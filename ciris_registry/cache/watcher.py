@@ -17,8 +17,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.cache.apply_event import follow
-from ciris_registry.cache.reconcile import FIRST_WAIT, LONGEST_WAIT, Comeback
-from ciris_registry.cache.refresh_schedule import REST, Rereading
+from ciris_registry.cache.reconcile import FIRST_WAIT, LONGEST_WAIT, Reconciler
+from ciris_registry.cache.refresh_schedule import REST, RefreshSchedule
 from ciris_registry.errors import CorruptStateError, RegistryError, StoreUnavailableError
 from ciris_registry.settings import REPLY_TIMEOUT
 
@@ -48,7 +48,7 @@ _WORTH_A_LINE: Final = 3
 """Reads in a row that failed though Redis answered otherwise."""
 
 
-class Tail:
+class Watcher:
     """Follows the streams of every service type that this process looks at."""
 
     def __init__(self, parts: Parts, views: Views, heartbeat: Heartbeat) -> None:
@@ -60,8 +60,8 @@ class Tail:
         staleness = parts.settings.max_staleness
         self._block = min(staleness * _SHARE_OF_STALENESS, _LONGEST_BLOCK)
         self._latest = staleness * _LATEST_SHARE
-        self._rereading = Rereading(parts.connectivity, views, self._block)
-        self._comeback = Comeback(parts, views, heartbeat, self._rereading)
+        self._schedule = RefreshSchedule(parts.connectivity, views, self._block)
+        self._reconciler = Reconciler(parts, views, heartbeat, self._schedule)
         self._heard_at = 0.0
         self._news = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -76,14 +76,14 @@ class Tail:
         """Look for Redis once, in a new event loop, and go on in the background either way."""
         self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
         self._reader = None
-        await self._comeback.begin(store)
+        await self._reconciler.begin(store)
         self._session.supervise("tail", lambda: self._run(store), _LONGEST_DOUBT)
         self._session.supervise("heartbeat", lambda: self._heartbeat.run(store, self._connectivity))
 
     async def _run(self, store: Store) -> None:
         while True:
             if not self._connectivity.ok:
-                await self._comeback.again(store)
+                await self._reconciler.again(store)
             try:
                 await self._follow(store)
             except RegistryError as error:
@@ -146,27 +146,27 @@ class Tail:
 
     async def _follow_once(self, store: Store, reader: EventReader) -> None:
         self._news.clear()
-        rereading = self._rereading
+        schedule = self._schedule
         replicas = {} if self._parts.exact else dict(self._views.replicas)
         for kind, replica in replicas.items():
-            if rereading.is_due(replica):
-                await rereading.promptly(store, kind)
+            if schedule.is_due(replica):
+                await schedule.promptly(store, kind)
         places = {
             kind: replica.place
             for kind, replica in replicas.items()
-            if replica.place and not rereading.is_aside(kind)
+            if replica.place and not schedule.is_aside(kind)
         }
         silent = not places or not await self._read(store, reader, replicas, places)
         if not places:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._wait() if rereading.any_aside else None):
+                async with asyncio.timeout(self._wait() if schedule.any_aside else None):
                     await self._news.wait()
         elif silent or time.monotonic() - self._checked_at > self._block:
             await self._check(store, list(replicas.values()), silent=silent)
 
     def _wait(self) -> float:
         """Seconds until the next service type is due, at most what one read waits."""
-        return max(0.001, min(self._block, self._rereading.next_at - time.monotonic()))
+        return max(0.001, min(self._block, self._schedule.next_at - time.monotonic()))
 
     async def _read(
         self,
@@ -200,13 +200,13 @@ class Tail:
         if self._unread >= _WORTH_A_LINE:
             _log.warning("the events of Redis can be read again")
         self._unread = 0
-        self._rereading.followed(places)
+        self._schedule.followed(places)
         hurry = self._parts.successes.hurry
         for kind, news in groupby(events, key=attrgetter("service_type")):
             if not follow(replicas[kind], news, hurry):
-                self._rereading.want(kind)
+                self._schedule.want(kind)
         for kind in places:
-            if not self._rereading.is_wanted(kind):
+            if not self._schedule.is_wanted(kind):
                 replicas[kind].confirm(self._heard_at)
 
     async def _look_for_damage(
@@ -220,7 +220,7 @@ class Tail:
             except StoreUnavailableError:
                 raise
             except RegistryError as damage:
-                self._rereading.put_aside(kind, damage)
+                self._schedule.put_aside(kind, damage)
                 found = True
         if not found:
             if not isinstance(error, CorruptStateError):
@@ -233,10 +233,10 @@ class Tail:
         self._checked_at = time.monotonic()
         replica = replicas[self._checked % len(replicas)]
         version = replica.snapshot.version
-        if not self._rereading.is_aside(replica.service_type):
-            await self._rereading.promptly(store, replica.service_type)
+        if not self._schedule.is_aside(replica.service_type):
+            await self._schedule.promptly(store, replica.service_type)
         if silent and version[1] and replica.snapshot.version != version:
             replica.place = ""  # it was not told: what is told next may have any id
         if version[0] not in {"", replica.snapshot.version[0]}:
             for other in replicas:  # it was lost, and so may be the others
-                await self._rereading.promptly(store, other.service_type)
+                await self._schedule.promptly(store, other.service_type)

@@ -27,7 +27,7 @@ class Heartbeat:
     def __init__(self, parts: Parts, views: Views, tidy: Callable[[], None]) -> None:
         self._every = parts.settings.heartbeat_every
         self._lease = parts.settings.lease
-        self._membership = parts.membership
+        self._desired = parts.desired
         self._slots = parts.slots
         self._views = views
         self._tidy = tidy
@@ -76,26 +76,26 @@ class Heartbeat:
             except RegistryError as error:
                 failures.append(error)
         if self._views.replicas:
-            await self._membership.announce(store, list(self._views.replicas), again=True)
+            await self._desired.announce(store, list(self._views.replicas), again=True)
         if failures:
             raise failures[0]
         self._outage = False
 
     async def _renew(self, store: Store, service_type: str, replica: Replica) -> None:
-        if self._membership.departed:
+        if self._desired.departed:
             return
-        ids = list(self._membership.own(service_type))
+        ids = list(self._desired.own(service_type))
         names = replica.snapshot.names()
         renewed = await store.registrations.renew(service_type, ids, names, outage=self._outage)
-        if not self._outage and self._membership.was_cut_off():
+        if not self._outage and self._desired.was_cut_off():
             # It may have taken this very call long to come through: say so before anybody
             # is called dead.
             self._outage = True
             renewed = await store.registrations.renew(service_type, ids, names, outage=True)
-        self._membership.note_renewal()
+        self._desired.note_renewal()
         await self._slots.renew(store, service_type)
         known = replica.snapshot.version[0]
         if renewed.lost and known in {"", renewed.version[0]}:
-            await self._membership.rewrite(store, replica.snapshot, renewed.lost)
+            await self._desired.rewrite(store, replica.snapshot, renewed.lost)
         if renewed.expired or renewed.version != replica.snapshot.version or renewed.lost:
             await self._views.shared_sync(service_type).sync(store)

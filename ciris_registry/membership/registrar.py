@@ -12,7 +12,7 @@ from ciris_registry.membership.naming import Namer, Naming
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ciris_registry.cache import Membership
+    from ciris_registry.cache import DesiredState
     from ciris_registry.membership.registration_request import Offer, Terms
     from ciris_registry.registration import Registration
     from ciris_registry.store import Outbox, Store
@@ -27,14 +27,12 @@ _UNWRITTEN: Final = 2.0**52
 class Registrar:
     """Keeps names, bindings, wanted registrations and what is known here in step."""
 
-    def __init__(
-        self, naming: Naming, outbox: Outbox, membership: Membership, views: Views
-    ) -> None:
+    def __init__(self, naming: Naming, outbox: Outbox, desired: DesiredState, views: Views) -> None:
         self.bindings = Bindings()
         self.on_change: Callable[[], None] = lambda: None
         self._namer = Namer(naming)
         self._outbox = outbox
-        self._membership = membership
+        self._desired = desired
         self._views = views
         self._registered = 0
 
@@ -51,13 +49,13 @@ class Registrar:
         registration = terms.registration(service_type, name, scope, _UNWRITTEN + self._registered)
         binding.on_death = partial(self.bindings.note_death, service_type, registration.id)
         self.bindings.bind(registration, binding)
-        self._membership.add(registration, terms.config)
+        self._desired.add(registration, terms.config)
         replica = self._views.replica(service_type)
         replica.change(replica.snapshot.with_registration(registration))
         self._compare_strategy(registration)
 
         async def write(store: Store) -> None:
-            await self._membership.write(store, registration)
+            await self._desired.write(store, registration)
             replica.expire()
 
         self._outbox.put(f"the registration of {service_type} {registration.id}", write, owed=True)
@@ -71,20 +69,20 @@ class Registrar:
 
     def leave(self, name: str) -> bool:
         """Take back what this process has registered of a provider; whether there was any."""
-        leaving = [one for one in self._membership.all() if one.name == name]
+        leaving = [one for one in self._desired.all() if one.name == name]
         for registration in leaving:
             self._leave(registration)
         return bool(leaving)
 
     def leave_all(self) -> None:
         """Take back all registrations of this process."""
-        for registration in list(self._membership.all()):
+        for registration in list(self._desired.all()):
             self._leave(registration)
 
     def tidy(self) -> None:
         """Leave the registrations whose weakly held instances have died."""
         for service_type, registration_id in self.bindings.take_dead():
-            registration = self._membership.own(service_type).get(registration_id)
+            registration = self._desired.own(service_type).get(registration_id)
             if registration is not None:
                 self._leave(registration)
 
@@ -112,9 +110,9 @@ class Registrar:
 
     def _leave(self, registration: Registration) -> None:
         service_type = registration.service_type
-        self._membership.remove(registration)
+        self._desired.remove(registration)
         self.bindings.unbind(service_type, registration.id)
-        others = self._membership.own(service_type).values()
+        others = self._desired.own(service_type).values()
         if not any(one.name == registration.name for one in others):
             self._namer.release(service_type, registration.name)
         replica = self._views.replica(service_type)

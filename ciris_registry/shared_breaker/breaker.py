@@ -34,7 +34,7 @@ class SharedBreaker:
         self.service_type = replica.service_type
         self.key = (replica.service_type, name)
         self.replica = replica
-        self._membership = parts.membership
+        self._desired = parts.desired
         self._meanwhile = parts.meanwhile
         self.in_flight = 0
         self.last_error = ""
@@ -55,7 +55,7 @@ class SharedBreaker:
         """Its state, foreseen or told; that of one that has seen nothing if none is known yet."""
         known = self.replica.breaker(self.name)
         if known is None:
-            known = BreakerState(self._membership.config_for(self.service_type, self.name)[0])
+            known = BreakerState(self._desired.config_for(self.service_type, self.name)[0])
             self.replica.put(self.name, known)
         return known
 

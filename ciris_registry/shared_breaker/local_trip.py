@@ -22,7 +22,7 @@ class OwnTrials:
 
     def __init__(self, parts: Parts) -> None:
         self._outbox = parts.outbox
-        self._membership = parts.membership
+        self._desired = parts.desired
 
     def count(
         self, shared: SharedBreaker, outcome: Outcome, permit: str, generation: int | None
@@ -68,7 +68,7 @@ class OwnTrials:
         if own is not None and until:
             again = name in told
             reason = "its trial failed" if again else f"{own.failures} failures in a row of its own"
-        await self._membership.announce(store, [service_type])
+        await self._desired.announce(store, [service_type])
         length = max(0, until - shared.replica.now())
         reply = await store.breakers.isolate(service_type, name, length, reason)
         told.pop(name, None)

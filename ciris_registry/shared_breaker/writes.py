@@ -41,7 +41,7 @@ class BreakerWrites:
         self._connectivity = parts.connectivity
         self._lease = round(parts.settings.lease * 1000)
         self._outbox = parts.outbox
-        self._membership = parts.membership
+        self._desired = parts.desired
         self._successes = parts.successes
 
     # Their order
@@ -165,7 +165,7 @@ class BreakerWrites:
     async def mend(self, shared: SharedBreaker, store: Store) -> None:
         """Redis has no such breaker: give it its settings, and what is still known of it."""
         service_type, name = shared.key
-        await self._membership.configure(store, service_type, name)
+        await self._desired.configure(store, service_type, name)
         known = shared.replica.authoritative(name)
         if known is not None and (known.decided_at or known.cooldown_until):
             seen_at = shared.replica.now()

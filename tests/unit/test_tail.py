@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
-from ciris_registry.cache.watcher import Tail
+from ciris_registry.cache.watcher import Watcher
 from ciris_registry.errors import CorruptStateError, StoreError, StoreUnavailableError
 from ciris_registry.settings import REPLY_TIMEOUT
 from ciris_registry.store.events import EventReader
@@ -268,11 +268,11 @@ async def test_a_tail_that_often_failed_ends_a_doubt_all_the_same(
     registry = new_registry(consistency="cached", settings=QUICK)
     began: list[float] = []
 
-    async def broken(tail: Tail, store: object) -> None:
+    async def broken(tail: Watcher, store: object) -> None:
         began.append(time.monotonic())
         raise ValueError(tail, store)
 
-    monkeypatch.setattr(Tail, "_run", broken)
+    monkeypatch.setattr(Watcher, "_run", broken)
     monkeypatch.setattr("random.uniform", lambda _least, most: most)
     await registry.start()
     await async_wait_until(lambda: len(began) == 7, timeout=15.0)
