@@ -16,7 +16,7 @@ from ciris_registry.lifecycle import Exchange
 from ciris_registry.membership import Heartbeat, Readiness, Registrar
 from ciris_registry.parts import Parts
 from ciris_registry.selection import Resolver, Slots
-from ciris_registry.shared_breaker import HeldPermits, Meanwhile, Successes
+from ciris_registry.shared_breaker import HeldPermits, OfflineOutcomes, SuccessBatches
 from ciris_registry.store import Outbox, Session
 from ciris_registry.store.connection import Clients, Connectivity
 from ciris_registry.views import Views
@@ -97,6 +97,6 @@ def _parts(
         desired=DesiredState(settings),
         permits=HeldPermits(process),
         slots=Slots(session, connectivity, outbox, settings),
-        successes=Successes(session, connectivity, settings.success_report_interval),
-        meanwhile=Meanwhile(),
+        successes=SuccessBatches(session, connectivity, settings.success_report_interval),
+        offline=OfflineOutcomes(),
     )

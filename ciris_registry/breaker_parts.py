@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ciris_registry.shared_breaker import (
-    Admissions,
+    BreakerAdmission,
     BreakerWrites,
     Cooldowns,
-    Outcomes,
+    LocalTrips,
     Overrides,
-    OwnTrials,
+    Reporting,
 )
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ class BreakerParts:
     """What is done here about any breaker; which one, each method is told."""
 
     def __init__(self, parts: Parts) -> None:
-        self.own_trials = OwnTrials(parts)
-        self.writes = BreakerWrites(self.own_trials, parts)
-        self.outcomes = Outcomes(self.own_trials, self.writes, parts)
-        self.admissions = Admissions(self.own_trials, self.writes, parts)
+        self.local_trips = LocalTrips(parts)
+        self.writes = BreakerWrites(self.local_trips, parts)
+        self.outcomes = Reporting(self.local_trips, self.writes, parts)
+        self.admissions = BreakerAdmission(self.local_trips, self.writes, parts)
         self.cooldowns = Cooldowns(self.writes, parts)
         self.overrides = Overrides(self.writes, parts)

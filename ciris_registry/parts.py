@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ciris_registry.cache import DesiredState
     from ciris_registry.selection import Slots
     from ciris_registry.settings import RegistrySettings
-    from ciris_registry.shared_breaker import HeldPermits, Meanwhile, Successes
+    from ciris_registry.shared_breaker import HeldPermits, OfflineOutcomes, SuccessBatches
     from ciris_registry.store import Outbox, Session
     from ciris_registry.store.connection import Connectivity
 
@@ -31,5 +31,5 @@ class Parts:
     desired: DesiredState
     permits: HeldPermits
     slots: Slots
-    successes: Successes
-    meanwhile: Meanwhile
+    successes: SuccessBatches
+    offline: OfflineOutcomes

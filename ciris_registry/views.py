@@ -66,7 +66,7 @@ class Views:
         return replica
 
     def _ended_here(self, service_type: str, name: str) -> None:
-        self.breaker_parts.own_trials.tell(self.breaker(service_type, name))
+        self.breaker_parts.local_trips.tell(self.breaker(service_type, name))
 
     def _link_changed(self) -> None:
         for replica in self.replicas.values():

@@ -95,7 +95,7 @@ async def _of_keys(place: Place, names: Iterable[str]) -> int:
     asked = [keys.registrations, keys.members, keys.cursors, keys.events, keys.meta]
     for name in names:
         asked += [keys.provider(name), keys.breaker(name)]
-        asked += [keys.permits(name), keys.reporters(name)]
+        asked += [keys.permits(name), keys.callers(name)]
     pipe = place.client.pipeline(transaction=False)
     for key in asked:
         pipe.memory_usage(key, samples=0)

@@ -21,22 +21,22 @@ _STATE: Final = frozenset({"state", *COUNTERS})
 """What an event must tell of a breaker."""
 
 
-def follow(replica: Replica, events: Iterable[Event], hurry: Callable[[], None]) -> bool:
+def follow(replica: Replica, events: Iterable[Event], flush_now: Callable[[], None]) -> bool:
     """Take over what the stream tells; False if there is more to it, and a sync must tell.
 
-    A streak of failures may run somewhere: then whoever has counted successes is to ``hurry``.
+    A streak of failures may run somewhere: then whoever has counted successes is to ``flush_now``.
     """
     told = True
     for event in events:
         replica.place = event.id
-        told = _follows(replica, event, hurry) and told
+        told = _follows(replica, event, flush_now) and told
     return told
 
 
-def _follows(replica: Replica, event: Event, hurry: Callable[[], None]) -> bool:
+def _follows(replica: Replica, event: Event, flush_now: Callable[[], None]) -> bool:
     if event.kind == "breaker_failing":
         if replica.alert(event.provider):
-            hurry()
+            flush_now()
         return True
     made = event.version
     if made is None:

@@ -42,7 +42,7 @@ class AuthoritativeBreakers:
         cannot be read, or nobody can tell what it means.
         """
         # Neither is told, and to share them is safe: nobody changes what is in a snapshot.
-        breaker = BreakerState(known.config, buckets=known.buckets, reporters=known.reporters)
+        breaker = BreakerState(known.config, buckets=known.buckets, callers=known.callers)
         if update_breaker(breaker, fields):
             return None
         if at < self._told_at.get(name, 0):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ciris_registry.cache.refresh_schedule import RefreshSchedule
     from ciris_registry.membership import Heartbeat
     from ciris_registry.parts import Parts
-    from ciris_registry.shared_breaker import Counted, Gathered
+    from ciris_registry.shared_breaker import OfflineCounts, SuccessBatch
     from ciris_registry.store import Store
     from ciris_registry.views import Views
 
@@ -44,7 +44,7 @@ class Reconciler:
         self._connectivity = parts.connectivity
         self._outbox = parts.outbox
         self._successes = parts.successes
-        self._meanwhile = parts.meanwhile
+        self._offline = parts.offline
         self._views = views
         self._heartbeat = heartbeat
         self._schedule = schedule
@@ -56,7 +56,7 @@ class Reconciler:
         """Look for Redis once, in a new event loop; the link says how that went."""
         try:
             async with asyncio.timeout(_FIRST_CONTACT):
-                if self._meanwhile:  # of an event loop that ended while Redis was away
+                if self._offline:  # of an event loop that ended while Redis was away
                     await store.ping(_PING)
                     await self._offer(store)
                 await self._heartbeat.start(store, unwritten=self._outbox.pending)
@@ -98,10 +98,10 @@ class Reconciler:
             await self._schedule.surely(store, kind)
 
     async def _offer(self, store: Store) -> None:
-        async def merge(key: tuple[str, str], gathered: Gathered) -> None:
-            await self._views.breaker_parts.writes.merge(self._views.breaker(*key), store, gathered)
+        async def merge(key: tuple[str, str], counts: OfflineCounts) -> None:
+            await self._views.breaker_parts.writes.merge(self._views.breaker(*key), store, counts)
 
-        await self._meanwhile.offer(merge)
+        await self._offline.offer(merge)
 
     def _rescue(self) -> None:
         if not self._connectivity.ok:
@@ -109,7 +109,7 @@ class Reconciler:
             self._outbox.rescue()
             self._successes.rescue()
 
-    def _learned(self, key: tuple[str, str], counted: Counted) -> None:
+    def _learned(self, key: tuple[str, str], counted: SuccessBatch) -> None:
         self._views.breaker_parts.outcomes.learn(self._views.breaker(*key), counted)
 
     async def _mend(self, store: Store, key: tuple[str, str]) -> None:

@@ -193,12 +193,12 @@ class Replica:
         name: str,
         fields: Mapping[str, str],
         permits: Mapping[str, int],
-        reporters: Mapping[str, int],
+        callers: Mapping[str, int],
     ) -> None:
         """Take over one breaker as its keys were read, counters too."""
         if fields:
             known = self.snapshot.breakers.get(name)
-            breaker, _ = parse_breaker(fields, permits, self._default, reporters)
+            breaker, _ = parse_breaker(fields, permits, self._default, callers)
             self._authoritative.take(name, known, breaker, self.now())
             self._put_over(name, known, breaker)
 

@@ -71,9 +71,7 @@ class Snapshot:
                 permit: min(deadline, alive.get(permit.rpartition("|")[0], 0))
                 for permit, deadline in loaded.permits[name].items()
             }
-            breakers[name], problems = parse_breaker(
-                fields, permits, default, loaded.reporters[name]
-            )
+            breakers[name], problems = parse_breaker(fields, permits, default, loaded.callers[name])
             if problems:
                 damaged[f"breaker {name}"] = "; ".join(problems)
         for what, problem in damaged.items():
@@ -156,7 +154,7 @@ class Snapshot:
             for name, breaker in self.breakers.items()
             if breaker.state is not CircuitState.CLOSED
             or breaker.cooldown_until > now
-            or breaker.is_open_here(now)
+            or breaker.is_open_locally(now)
             or breaker.override_in_force(now)
         ]
 
@@ -170,11 +168,11 @@ def admit_alike(one: BreakerState, other: BreakerState) -> bool:
         and one.cooldown_until == other.cooldown_until
         and one.override == other.override
         and one.override_until == other.override_until
-        and (one.own is other.own or _open_here(one) == _open_here(other))
+        and (one.own is other.own or _open_locally(one) == _open_locally(other))
     )
 
 
-def _open_here(breaker: BreakerState) -> tuple[int, int]:
+def _open_locally(breaker: BreakerState) -> tuple[int, int]:
     own = breaker.own
     return (own.until, own.trial_until) if own is not None else (0, 0)
 

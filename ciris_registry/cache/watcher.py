@@ -201,9 +201,9 @@ class Watcher:
             _log.warning("the events of Redis can be read again")
         self._unread = 0
         self._schedule.followed(places)
-        hurry = self._parts.successes.hurry
+        flush_now = self._parts.successes.flush_now
         for kind, news in groupby(events, key=attrgetter("service_type")):
-            if not follow(replicas[kind], news, hurry):
+            if not follow(replicas[kind], news, flush_now):
                 self._schedule.want(kind)
         for kind in places:
             if not self._schedule.is_wanted(kind):

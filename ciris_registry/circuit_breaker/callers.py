@@ -1,6 +1,6 @@
 """Which processes call a provider and which fail, as far as its breaker's rules ask for it.
 
-As ``lua/lib/reporters.lua``; bounded by the number of processes. It refuses to know how many of
+As ``lua/lib/callers.lua``; bounded by the number of processes. It refuses to know how many of
 them are enough: the rules do.
 """
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Reporters:
+class Callers:
     """When each process ``called`` last, and when it ``failed`` last, in milliseconds."""
 
     called: dict[str, int] = field(default_factory=dict[str, int])
     failed: dict[str, int] = field(default_factory=dict[str, int])
 
     @classmethod
-    def parse(cls, members: Mapping[str, int]) -> Reporters:
+    def parse(cls, members: Mapping[str, int]) -> Callers:
         """Those in a breaker's sorted set."""
         return cls(times_of(members, "called"), times_of(members, "failed"))
 
-    def copy(self) -> Reporters:
+    def copy(self) -> Callers:
         """An independent copy."""
-        return Reporters(dict(self.called), dict(self.failed))
+        return Callers(dict(self.called), dict(self.failed))
 
     def note(self, now: int, process: str, *, failed: bool, needed: int) -> None:
         """A process called; what is from before ``needed`` goes."""

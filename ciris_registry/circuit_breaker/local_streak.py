@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnStreak:
+class LocalStreak:
     """Failures in a row, and since there were too many, until when the breaker is open here.
 
     ``decided_at`` is that of the shared breaker when the streak began: another one ends it.
@@ -39,11 +39,11 @@ class OwnStreak:
             return self.until
         return self.trial_until if now < self.trial_until else 0
 
-    def trying(self, permit: str, deadline: int) -> OwnStreak:
+    def trying(self, permit: str, deadline: int) -> LocalStreak:
         """A trial is out."""
         return replace(self, trial=permit, trial_until=deadline)
 
-    def beside(self, breaker: BreakerState, now: int, *, told_before: bool) -> OwnStreak | None:
+    def beside(self, breaker: BreakerState, now: int, *, told_before: bool) -> LocalStreak | None:
         """The same beside what all share now; None if that has ended it.
 
         What is decided for all does, be it an opening, a reset or an operator's word; unless the
@@ -54,7 +54,7 @@ class OwnStreak:
             return None
         return replace(self, decided_at=breaker.decided_at).bounded(now, breaker.config)
 
-    def bounded(self, now: int, config: CircuitBreakerConfig) -> OwnStreak:
+    def bounded(self, now: int, config: CircuitBreakerConfig) -> LocalStreak:
         """No longer than if it opened now: a server that took over may have an earlier clock."""
         until = min(self.until, now + milliseconds(config.recovery_timeout))
         trial_until = min(self.trial_until, now + milliseconds(config.timeout_duration))
@@ -65,7 +65,7 @@ class OwnStreak:
 
 def counted(
     breaker: BreakerState, now: int, outcome: Outcome, permit: str, generation: int | None
-) -> OwnStreak | None:
+) -> LocalStreak | None:
     """The own streak of the process that reports this outcome, after it; None: there is none."""
     own = breaker.own
     if breaker.state is not CircuitState.CLOSED or breaker.override_in_force(now):
@@ -76,19 +76,19 @@ def counted(
         return own
     if outcome == "success":
         return None
-    return _failed(own or OwnStreak(breaker.decided_at), breaker.config, now)
+    return _failed(own or LocalStreak(breaker.decided_at), breaker.config, now)
 
 
-def _failed(own: OwnStreak, config: CircuitBreakerConfig, now: int) -> OwnStreak:
+def _failed(own: LocalStreak, config: CircuitBreakerConfig, now: int) -> LocalStreak:
     failures = own.failures + 1
     opens = failures >= config.failure_threshold
     until = now + milliseconds(config.recovery_timeout) if opens else 0
-    return OwnStreak(own.decided_at, failures, until)
+    return LocalStreak(own.decided_at, failures, until)
 
 
 def _tried(
-    own: OwnStreak, config: CircuitBreakerConfig, now: int, outcome: Outcome, permit: str
-) -> OwnStreak | None:
+    own: LocalStreak, config: CircuitBreakerConfig, now: int, outcome: Outcome, permit: str
+) -> LocalStreak | None:
     """Only a trial's outcome counts; any other may be of a call that began before."""
     if permit == ASKED:
         tried = not own.refused_until(now)

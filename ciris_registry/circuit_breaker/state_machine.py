@@ -11,13 +11,13 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from ciris_registry.circuit_breaker.callers import Reporters
+from ciris_registry.circuit_breaker.callers import Callers
 from ciris_registry.circuit_breaker.config import CircuitBreakerConfig, milliseconds
 from ciris_registry.circuit_breaker.states import ASKED, Admission, CircuitState, Refusal, Verdict
 from ciris_registry.circuit_breaker.window import Bucket, beginning, count, empty
 
 if TYPE_CHECKING:
-    from ciris_registry.circuit_breaker.local_streak import OwnStreak
+    from ciris_registry.circuit_breaker.local_streak import LocalStreak
     from ciris_registry.circuit_breaker.states import Outcome
 
 HINTS_APART: Final = 1000
@@ -52,8 +52,8 @@ class BreakerState:
     total_failures: int = 0
     buckets: list[Bucket] = field(default_factory=empty)
     permits: dict[str, int] = field(default_factory=dict[str, int])
-    reporters: Reporters = field(default_factory=Reporters)
-    own: OwnStreak | None = None
+    callers: Callers = field(default_factory=Callers)
+    own: LocalStreak | None = None
 
     def copy(self) -> BreakerState:
         """An independent copy."""
@@ -61,7 +61,7 @@ class BreakerState:
             self,
             buckets=list(self.buckets),
             permits=dict(self.permits),
-            reporters=self.reporters.copy(),
+            callers=self.callers.copy(),
         )
 
     def override_in_force(self, now: int) -> Literal["", "open", "closed"]:
@@ -74,10 +74,12 @@ class BreakerState:
         override = self.override_in_force(now)
         return CircuitState(override) if override else self.state
 
-    def is_open_here(self, now: int) -> bool:
+    def is_open_locally(self, now: int) -> bool:
         """Whether it is open in this process only: it is closed for all others."""
-        open_here = self.own is not None and self.own.until > 0
-        return open_here and self.state is CircuitState.CLOSED and not self.override_in_force(now)
+        open_locally = self.own is not None and self.own.until > 0
+        return (
+            open_locally and self.state is CircuitState.CLOSED and not self.override_in_force(now)
+        )
 
     def refusal(self, now: int) -> Refusal | None:
         """Why admission would be refused now; None if it would not. Changes nothing."""
@@ -88,7 +90,7 @@ class BreakerState:
             return Refusal("cooling_down", self.cooldown_until)
         if override == "closed" or self.state is CircuitState.CLOSED:
             until = self.own.refused_until(now) if self.own is not None and not override else 0
-            return Refusal("open_here", until) if until else None
+            return Refusal("open_locally", until) if until else None
         if self.state is CircuitState.OPEN and now < self.retry_at:
             return Refusal("open", self.retry_at)
         out = [deadline for deadline in self.permits.values() if deadline > now]
@@ -105,7 +107,7 @@ class BreakerState:
 
     def needs_permit(self, now: int) -> bool:
         """Whether a call that is not refused would be a probe."""
-        tried = self.state is not CircuitState.CLOSED or self.is_open_here(now)
+        tried = self.state is not CircuitState.CLOSED or self.is_open_locally(now)
         return tried and not self.override_in_force(now)
 
     def acquire(self, now: int, permit: str) -> Admission:
@@ -222,7 +224,7 @@ class BreakerState:
     def forget_window(self) -> None:
         """An empty window; of who has failed, only those in the running streak are remembered."""
         self.buckets = empty()
-        self.reporters.forget(self.streak_from if self.failure_count else math.inf)
+        self.callers.forget(self.streak_from if self.failure_count else math.inf)
 
     def _decide(self, state: CircuitState, now: int) -> None:
         self.state = state
@@ -300,16 +302,14 @@ class BreakerState:
         needed = now - milliseconds(self.config.window)
         if self.failure_count:
             needed = min(needed, self.streak_from)
-        self.reporters.note(now, by, failed=failed, needed=needed)
+        self.callers.note(now, by, failed=failed, needed=needed)
 
     def _many_failed_in_a_row(self) -> bool:
         least = self.config.min_failing_processes
-        return least <= 1 or self.reporters.failing(self.streak_from) >= least
+        return least <= 1 or self.callers.failing(self.streak_from) >= least
 
     def _many_are_failing(self, now: int) -> bool:
         """Within the window; two, where two or more are calling."""
         since = beginning(now, milliseconds(self.config.window))
-        least = max(
-            self.config.min_failing_processes, 2 if self.reporters.calling(since) > 1 else 1
-        )
-        return least <= 1 or self.reporters.failing(since) >= least
+        least = max(self.config.min_failing_processes, 2 if self.callers.calling(since) > 1 else 1)
+        return least <= 1 or self.callers.failing(since) >= least

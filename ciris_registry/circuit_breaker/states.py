@@ -42,7 +42,7 @@ class Verdict(StrEnum):
 class Refusal(NamedTuple):
     """Why nobody is admitted now, and the time when somebody might be; 0 if nobody knows."""
 
-    reason: Literal["open", "half_open", "cooling_down", "forced_open", "open_here"]
+    reason: Literal["open", "half_open", "cooling_down", "forced_open", "open_locally"]
     retry_at: int
 
 

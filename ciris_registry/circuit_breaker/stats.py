@@ -12,7 +12,7 @@ def stats_of(name: str, breaker: BreakerState, now: int) -> dict[str, Any]:
     """Name, state and counters at a time of the breaker's clock; times in seconds of that clock.
 
     ``retry_after`` is in how many seconds a call that is refused now might be admitted, None if
-    none is refused or nobody knows; ``open_here`` whether this process alone is refused;
+    none is refused or nobody knows; ``open_locally`` whether this process alone is refused;
     ``override`` the operator's word in force, or None.
     """
     stats: dict[str, Any] = {
@@ -24,7 +24,7 @@ def stats_of(name: str, breaker: BreakerState, now: int) -> dict[str, Any]:
         "total_successes": breaker.total_successes,
         "total_failures": breaker.total_failures,
         "generation": breaker.generation,
-        "open_here": breaker.is_open_here(now),
+        "open_locally": breaker.is_open_locally(now),
         "retry_after": None,
         "override": None,
     }

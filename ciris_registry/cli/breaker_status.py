@@ -67,7 +67,7 @@ class BreakerStatus:
     recovery_left: float | None
     last_failure_at: int | None
     cooldown_left: float | None
-    open_here: tuple[OpenHereStatus, ...]
+    open_locally: tuple[OpenHereStatus, ...]
     override: OverrideStatus | None
 
     @classmethod
@@ -76,13 +76,13 @@ class BreakerStatus:
         name: str,
         breaker: BreakerState,
         now: int,
-        open_here: Mapping[str, int],
+        open_locally: Mapping[str, int],
         *,
         registered: bool,
     ) -> BreakerStatus:
         """What this breaker is at ``now``, milliseconds of the server's clock.
 
-        ``open_here`` has the processes that have said that it is open in them only, until when.
+        ``open_locally`` has the processes that have said that it is open in them only, until when.
         """
         refusal = breaker.refusal(now)
         calls, failures = totals(breaker.buckets, now, milliseconds(breaker.config.window))
@@ -110,9 +110,9 @@ class BreakerStatus:
             else None,
             last_failure_at=breaker.last_failure_at or None,
             cooldown_left=_left(breaker.cooldown_until, now) or None,
-            open_here=tuple(
+            open_locally=tuple(
                 OpenHereStatus(process, until, (until - now) / 1000)
-                for process, until in sorted(open_here.items())
+                for process, until in sorted(open_locally.items())
                 if until > now
             ),
             override=_override(breaker, now),
@@ -138,10 +138,10 @@ class BreakerStatus:
         if self.state == "half_open":
             permits = "permit" if self.permits_out == 1 else "permits"
             return f"half open, {self.permits_out} {permits} out"
-        if not self.open_here:
+        if not self.open_locally:
             return "closed"
-        number = len(self.open_here)
-        shown = self.open_here[:_MOST_PROCESSES]
+        number = len(self.open_locally)
+        shown = self.open_locally[:_MOST_PROCESSES]
         named = [f"{one.process} for {shown_duration(one.left * 1000)}" for one in shown]
         named += [f"{number - len(named)} more"] if number > len(named) else []
         where = f"{number} process{'' if number == 1 else 'es'}"

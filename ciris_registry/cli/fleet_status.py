@@ -131,8 +131,8 @@ async def read_type(store: Store, service_type: str, also: Iterable[str] = ()) -
         damaged.append(Damage("one of the keys registrations, members and meta", error.problem))
         return TypeStatus(service_type, 0, (), (), tuple(damaged))
     registrations = _registrations(service_type, orders, loaded, damaged)
-    open_here = await _open_here(store, loaded)
-    breakers = list(_breakers(loaded, open_here, {name_of(one) for one in orders}, damaged))
+    open_locally = await _open_locally(store, loaded)
+    breakers = list(_breakers(loaded, open_locally, {name_of(one) for one in orders}, damaged))
     for one in breakers:
         if one.state != "closed" and not one.permits_out:
             await _check_permits(store, service_type, one.name, damaged)
@@ -188,7 +188,7 @@ def _registrations(
 
 def _breakers(
     loaded: Loaded,
-    open_here: Mapping[str, Mapping[str, int]],
+    open_locally: Mapping[str, Mapping[str, int]],
     registered: set[str],
     damaged: list[Damage],
 ) -> Iterable[BreakerStatus]:
@@ -206,18 +206,18 @@ def _breakers(
             for permit, deadline in loaded.permits[name].items()
         }
         breaker, problems = parse_breaker(
-            fields, permits, CircuitBreakerConfig(), loaded.reporters[name]
+            fields, permits, CircuitBreakerConfig(), loaded.callers[name]
         )
         if problems:
             damaged.append(Damage(f"breaker {name}", "; ".join(problems)))
         if fields:
             known = name in registered
-            yield BreakerStatus.of(name, breaker, loaded.now, open_here[name], registered=known)
+            yield BreakerStatus.of(name, breaker, loaded.now, open_locally[name], registered=known)
 
 
-async def _open_here(store: Store, loaded: Loaded) -> dict[str, dict[str, int]]:
+async def _open_locally(store: Store, loaded: Loaded) -> dict[str, dict[str, int]]:
     """By breaker, the processes that have said that it is open in them only, and still live."""
-    told = {name: times_of(members, "open") for name, members in loaded.reporters.items()}
+    told = {name: times_of(members, "open") for name, members in loaded.callers.items()}
     processes = sorted({process for times in told.values() for process in times})
     infos = zip(processes, await store.processes.infos(processes), strict=True)
     living = {process for process, info in infos if info}

@@ -157,7 +157,7 @@ def _style(one: BreakerStatus) -> str:
     if one.override is not None:
         return "bold magenta"
     if one.state == "closed":
-        return "green" if one.cooldown_left is None and not one.open_here else "yellow"
+        return "green" if one.cooldown_left is None and not one.open_locally else "yellow"
     return "bold red" if one.refused == "open" else "bold yellow"
 
 

@@ -1,15 +1,15 @@
 """shared_breaker."""
 
-from ciris_registry.shared_breaker.admission import Admissions
+from ciris_registry.shared_breaker.admission import BreakerAdmission
 from ciris_registry.shared_breaker.breaker import SharedBreaker
 from ciris_registry.shared_breaker.cooldown import Cooldowns
 from ciris_registry.shared_breaker.handle import BreakerHandle
-from ciris_registry.shared_breaker.local_trip import OwnTrials
-from ciris_registry.shared_breaker.offline_outcomes import Gathered, Meanwhile
+from ciris_registry.shared_breaker.local_trip import LocalTrips
+from ciris_registry.shared_breaker.offline_outcomes import OfflineCounts, OfflineOutcomes
 from ciris_registry.shared_breaker.override import Overrides
 from ciris_registry.shared_breaker.permits import Held, HeldPermits
-from ciris_registry.shared_breaker.reporting import Outcomes
-from ciris_registry.shared_breaker.success_batches import Counted, Successes
+from ciris_registry.shared_breaker.reporting import Reporting
+from ciris_registry.shared_breaker.success_batches import SuccessBatch, SuccessBatches
 from ciris_registry.shared_breaker.writes import BreakerWrites
 
 __all__ = [

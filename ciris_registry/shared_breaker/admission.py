@@ -16,15 +16,15 @@ from ciris_registry.shared_breaker.permits import Held
 if TYPE_CHECKING:
     from ciris_registry.parts import Parts
     from ciris_registry.shared_breaker.breaker import SharedBreaker
-    from ciris_registry.shared_breaker.local_trip import OwnTrials
+    from ciris_registry.shared_breaker.local_trip import LocalTrips
     from ciris_registry.shared_breaker.writes import BreakerWrites
     from ciris_registry.store import Store
 
 
-class Admissions:
+class BreakerAdmission:
     """What this process is admitted to."""
 
-    def __init__(self, trials: OwnTrials, writes: BreakerWrites, parts: Parts) -> None:
+    def __init__(self, trials: LocalTrips, writes: BreakerWrites, parts: Parts) -> None:
         self._trials = trials
         self._writes = writes
         self._session = parts.session
@@ -40,7 +40,7 @@ class Admissions:
         """
         try:
             store = await self._session.store()
-            if shared.known().is_open_here(shared.replica.now()):
+            if shared.known().is_open_locally(shared.replica.now()):
                 return self._acquire_here(shared, permit)
             return await self._connectivity.promptly(self._asked(shared, store, permit))
         except StoreUnavailableError:
@@ -48,7 +48,7 @@ class Admissions:
             if (
                 self._connectivity.state != "lost"
                 and breaker.needs_permit(now)
-                and not breaker.is_open_here(now)
+                and not breaker.is_open_locally(now)
             ):
                 return Admission(Verdict.REFUSED, breaker.refusal(now) or Refusal("half_open", 0))
             return self._acquire_here(shared, permit)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ciris_registry.cache import Replica
     from ciris_registry.circuit_breaker import CircuitBreakerConfig
     from ciris_registry.parts import Parts
-    from ciris_registry.shared_breaker.offline_outcomes import Gathered
+    from ciris_registry.shared_breaker.offline_outcomes import OfflineCounts
 
 _R = TypeVar("_R")
 
@@ -35,7 +35,7 @@ class SharedBreaker:
         self.key = (replica.service_type, name)
         self.replica = replica
         self._desired = parts.desired
-        self._meanwhile = parts.meanwhile
+        self._offline = parts.offline
         self.in_flight = 0
         self.last_error = ""
         self.elsewhere, self.elsewhere_until = 0, 0.0
@@ -89,13 +89,13 @@ class SharedBreaker:
         """The shared generation that was last known, without what is foreseen here."""
         return (self.replica.authoritative(self.name) or self.known()).generation
 
-    def learned(self, generation: int | None = None) -> Gathered:
+    def learned(self, generation: int | None = None) -> OfflineCounts:
         """What was learned of it while Redis is away.
 
         If nothing was yet, it begins at this shared ``generation``, or the one last known.
         """
         since = self.told_generation() if generation is None else generation
-        return self._meanwhile.of(self.key, since)
+        return self._offline.of(self.key, since)
 
 
 def _opening(breaker: BreakerState) -> tuple[int, int]:

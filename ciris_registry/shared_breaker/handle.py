@@ -53,7 +53,7 @@ class BreakerHandle:
     def state(self) -> CircuitState:
         """The fleet's state as last seen; an override in force counts.
 
-        Where it is open in this process only, that is CLOSED: see ``get_stats()["open_here"]``.
+        Where it is open in this process only, that is CLOSED: see ``get_stats()["open_locally"]``.
         """
         return self._shared.known().shown_state(self._shared.replica.now())
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ciris_registry.store import Store
 
 
-class OwnTrials:
+class LocalTrips:
     """The streaks of this process alone, as it counts and tells them."""
 
     def __init__(self, parts: Parts) -> None:
@@ -55,7 +55,7 @@ class OwnTrials:
         """Until when it is open in this process only, 0 if it is not; None if that is told."""
         breaker, now = shared.known(), shared.replica.now()
         own = breaker.own
-        if own is not None and own.until and not (own.until > now and breaker.is_open_here(now)):
+        if own is not None and own.until and not (own.until > now and breaker.is_open_locally(now)):
             return None
         until = own.until if own is not None else 0
         return until if until != shared.replica.told.get(shared.name, 0) else None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Gathered:
+class OfflineCounts:
     """Outcomes of one breaker, and the shared generation that was known before them.
 
     ``cools_until`` is the server's time until which it was told to cool down, too; 0 if it was not.
@@ -50,7 +50,7 @@ class Gathered:
             self.failures += count
             self.streak += count
 
-    def follow(self, earlier: Gathered) -> None:
+    def follow(self, earlier: OfflineCounts) -> None:
         """These came after the earlier ones, which count too."""
         if not self.successes:
             self.streak += earlier.streak
@@ -61,23 +61,25 @@ class Gathered:
         self.cools_until = max(self.cools_until, earlier.cools_until)
 
 
-class Meanwhile:
+class OfflineOutcomes:
     """What was learned of each breaker, by service type and name."""
 
     def __init__(self) -> None:
-        self._learned: dict[tuple[str, str], Gathered] = {}
+        self._learned: dict[tuple[str, str], OfflineCounts] = {}
 
     def __bool__(self) -> bool:
         return bool(self._learned)
 
-    def of(self, key: tuple[str, str], generation: int) -> Gathered:
+    def of(self, key: tuple[str, str], generation: int) -> OfflineCounts:
         """What was learned of a breaker, begun at this shared generation if nothing was yet."""
         learned = self._learned.get(key)
         if learned is None:
-            learned = self._learned[key] = Gathered(generation)
+            learned = self._learned[key] = OfflineCounts(generation)
         return learned
 
-    async def offer(self, merge: Callable[[tuple[str, str], Gathered], Awaitable[object]]) -> None:
+    async def offer(
+        self, merge: Callable[[tuple[str, str], OfflineCounts], Awaitable[object]]
+    ) -> None:
         """Hand over everything that was learned, each once.
 
         Raises:

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from ciris_registry.circuit_breaker import BreakerState
     from ciris_registry.parts import Parts
     from ciris_registry.shared_breaker.breaker import SharedBreaker
-    from ciris_registry.shared_breaker.local_trip import OwnTrials
-    from ciris_registry.shared_breaker.success_batches import Counted
+    from ciris_registry.shared_breaker.local_trip import LocalTrips
+    from ciris_registry.shared_breaker.success_batches import SuccessBatch
     from ciris_registry.shared_breaker.writes import BreakerWrites
     from ciris_registry.store import Store
 
 _log = logging.getLogger(__name__)
 
 
-class Outcomes:
+class Reporting:
     """What this process reports of calls."""
 
-    def __init__(self, trials: OwnTrials, writes: BreakerWrites, parts: Parts) -> None:
+    def __init__(self, trials: LocalTrips, writes: BreakerWrites, parts: Parts) -> None:
         self._trials = trials
         self._writes = writes
         self._session = parts.session
@@ -66,13 +66,13 @@ class Outcomes:
             shared.apply_optimistically(_without_streak)
         elif not shared.replica.alerted(shared.name):
             return
-        self._successes.hurry()
+        self._successes.flush_now()
 
     def unreported(self, shared: SharedBreaker) -> int:
         """How many successes are counted here that nobody has been told of."""
         return self._successes.number(shared.key)
 
-    def learn(self, shared: SharedBreaker, counted: Counted) -> None:
+    def learn(self, shared: SharedBreaker, counted: SuccessBatch) -> None:
         """Successes that Redis has not been told of, and will be offered when it is back."""
         shared.learned().note("success", counted.number, counted.newest)
 
@@ -125,7 +125,7 @@ class Outcomes:
             return ASKED, known.generation
         return permit, None
 
-    def _note(self, shared: SharedBreaker, outcome: Outcome, earlier: Counted | None) -> None:
+    def _note(self, shared: SharedBreaker, outcome: Outcome, earlier: SuccessBatch | None) -> None:
         if earlier is not None:
             self.learn(shared, earlier)
         shared.learned().note(outcome)

@@ -32,7 +32,7 @@ AT_ONCE: Final = 500
 """Breakers in one report."""
 
 
-class Counted:
+class SuccessBatch:
     """Successes of one breaker that were not reported yet."""
 
     __slots__ = ("generation", "newest", "number")
@@ -47,16 +47,16 @@ class Counted:
         return max(0, int((time.monotonic() - self.newest) * 1000))
 
 
-class Successes:
+class SuccessBatches:
     """The successes of one process that were not reported yet."""
 
     def __init__(self, session: Session, connectivity: Connectivity, every: float) -> None:
         self.on_missing: Callable[[Store, Key], Awaitable[object]] = _unmended
-        self.on_away: Callable[[Key, Counted], None] = lambda _key, _counted: None
+        self.on_away: Callable[[Key, SuccessBatch], None] = lambda _key, _counted: None
         self._session = session
         self._connectivity = connectivity
         self._every = every
-        self._counted: dict[Key, Counted] = {}
+        self._counted: dict[Key, SuccessBatch] = {}
         self._reporting: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[RegistryError | None] | None = None
         self._now: asyncio.Event | None = None
@@ -75,7 +75,7 @@ class Successes:
         """One more."""
         counted = self._counted.get(key)
         if counted is None:
-            counted = self._counted[key] = Counted(generation)
+            counted = self._counted[key] = SuccessBatch(generation)
             self.report_soon()
         # The newest of them decide whether they end a streak.
         counted.generation = generation
@@ -87,11 +87,11 @@ class Successes:
         counted = self._counted.get(key)
         return counted.number if counted is not None else 0
 
-    def take(self, key: Key) -> Counted | None:
+    def take(self, key: Key) -> SuccessBatch | None:
         """Those of one breaker, for a report of its own."""
         return self._counted.pop(key, None)
 
-    def hurry(self) -> None:
+    def flush_now(self) -> None:
         """Somebody needs to know now: report without waiting."""
         if self._now is not None:
             self._now.set()
@@ -149,7 +149,7 @@ class Successes:
                 _log.error("successes could not be reported: %s", error)
 
     async def _send(self, store: Store) -> None:
-        waiting: dict[str, list[tuple[Key, Counted]]] = {}
+        waiting: dict[str, list[tuple[Key, SuccessBatch]]] = {}
         for key, one in self._counted.items():
             waiting.setdefault(key[0], []).append((key, one))
         for service_type, counted in waiting.items():
@@ -166,8 +166,8 @@ class Successes:
                     batch = await self._send_batch(store, service_type, batch)
 
     async def _send_batch(
-        self, store: Store, service_type: str, batch: Sequence[tuple[Key, Counted]]
-    ) -> list[tuple[Key, Counted]]:
+        self, store: Store, service_type: str, batch: Sequence[tuple[Key, SuccessBatch]]
+    ) -> list[tuple[Key, SuccessBatch]]:
         """What has to be sent once more: those whose breaker was not there, and is now."""
         tallies = [Tally(key[1], one.number, one.age(), one.generation) for key, one in batch]
         try:
@@ -185,7 +185,7 @@ class Successes:
             raise
         return list(batch)
 
-    def _put_back(self, key: Key, one: Counted) -> None:
+    def _put_back(self, key: Key, one: SuccessBatch) -> None:
         """Not sent: it waits for the next report, or goes where what is learned now goes."""
         if not self._connectivity.ok:
             self.on_away(key, one)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from ciris_registry.circuit_breaker import Outcome
     from ciris_registry.parts import Parts
     from ciris_registry.shared_breaker.breaker import SharedBreaker
-    from ciris_registry.shared_breaker.local_trip import OwnTrials
-    from ciris_registry.shared_breaker.offline_outcomes import Gathered
-    from ciris_registry.shared_breaker.success_batches import Counted
+    from ciris_registry.shared_breaker.local_trip import LocalTrips
+    from ciris_registry.shared_breaker.offline_outcomes import OfflineCounts
+    from ciris_registry.shared_breaker.success_batches import SuccessBatch
     from ciris_registry.store import BreakerReply, Store
 
 
@@ -36,7 +36,7 @@ class BreakerWrites:
     Those that are given a store raise StoreUnavailableError if Redis is away.
     """
 
-    def __init__(self, trials: OwnTrials, parts: Parts) -> None:
+    def __init__(self, trials: LocalTrips, parts: Parts) -> None:
         self._trials = trials
         self._connectivity = parts.connectivity
         self._lease = round(parts.settings.lease * 1000)
@@ -106,7 +106,7 @@ class BreakerWrites:
         outcome: Outcome,
         permit: str = "",
         generation: int | None = None,
-        earlier: Counted | None = None,
+        earlier: SuccessBatch | None = None,
     ) -> None:
         """Record one outcome in Redis, with successes before it, and take over what it answers.
 
@@ -127,17 +127,17 @@ class BreakerWrites:
             ),
         )
 
-    async def merge(self, shared: SharedBreaker, store: Store, gathered: Gathered) -> None:
+    async def merge(self, shared: SharedBreaker, store: Store, counts: OfflineCounts) -> None:
         """Offer Redis what was learned while it was away."""
         known, now = shared.known(), shared.replica.now()
         learned = Learned(
-            gathered.generation,
-            gathered.successes,
-            gathered.failures,
-            gathered.streak,
+            counts.generation,
+            counts.successes,
+            counts.failures,
+            counts.streak,
             known.state is not CircuitState.CLOSED,
-            max(0, gathered.cools_until - now),
-            gathered.age(),
+            max(0, counts.cools_until - now),
+            counts.age(),
             max(0, known.retry_at - now) if known.state is CircuitState.OPEN else 0,
         )
         await self._do(shared, store, lambda: store.breakers.merge(*shared.key, learned))

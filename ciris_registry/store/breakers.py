@@ -104,7 +104,7 @@ class StoredBreakers:
             service_type,
             repeatable=False,
             tail=[
-                key for one in counts for key in (keys.breaker(one.name), keys.reporters(one.name))
+                key for one in counts for key in (keys.breaker(one.name), keys.callers(one.name))
             ],
             process=self._calls.process,
             counts=[

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from ciris_registry.circuit_breaker import (
     BUCKETS,
     BreakerState,
+    Callers,
     CircuitBreakerConfig,
     CircuitState,
-    Reporters,
 )
 from ciris_registry.errors import SettingsError
 
@@ -62,7 +62,7 @@ def parse_breaker(
     fields: Mapping[str, str],
     permits: Mapping[str, int],
     default: CircuitBreakerConfig,
-    reporters: Mapping[str, int],
+    callers: Mapping[str, int],
 ) -> tuple[BreakerState, list[str]]:
     """A breaker as its keys have it, and what of its hash could not be read.
 
@@ -78,7 +78,7 @@ def parse_breaker(
     breaker = BreakerState(
         config,
         permits=dict(permits),
-        reporters=Reporters.parse(reporters),
+        callers=Callers.parse(callers),
     )
     damaged += update_breaker(breaker, fields)
     for slot in range(BUCKETS):

@@ -83,7 +83,7 @@ class TypeKeys:
         """The sorted set of permits of one provider's breaker."""
         return f"{self._root}:permits:{name}"
 
-    def reporters(self, name: str) -> str:
+    def callers(self, name: str) -> str:
         """The sorted set of processes that call one provider, and of those that fail."""
         return f"{self._root}:reporters:{name}"
 

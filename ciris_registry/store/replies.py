@@ -33,7 +33,7 @@ class Loaded(NamedTuple):
     records: dict[str, dict[str, str]]
     breakers: dict[str, dict[str, str]]
     permits: dict[str, dict[str, int]]
-    reporters: dict[str, dict[str, int]]
+    callers: dict[str, dict[str, int]]
 
 
 class Registered(NamedTuple):

@@ -50,7 +50,7 @@ class StoredSnapshots:
         keys = self._calls.keys(service_type)
         hashes = [keys.provider(one) for one in ids]
         for name in names:
-            hashes += (keys.breaker(name), keys.permits(name), keys.reporters(name))
+            hashes += (keys.breaker(name), keys.permits(name), keys.callers(name))
         reply = await self._calls.run(
             "snapshot_load",
             service_type,
@@ -69,7 +69,7 @@ class StoredSnapshots:
             records={one: dict(paired(fields)) for one, fields in zip(ids, rest, strict=False)},
             breakers={name: dict(paired(found[3 * i])) for i, name in enumerate(names)},
             permits={name: counters(found[3 * i + 1]) for i, name in enumerate(names)},
-            reporters={name: counters(found[3 * i + 2]) for i, name in enumerate(names)},
+            callers={name: counters(found[3 * i + 2]) for i, name in enumerate(names)},
         )
 
 

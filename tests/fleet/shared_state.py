@@ -38,9 +38,9 @@ class SharedState:
         """Permits and their deadlines."""
         return self._scores(self.keys.permits(name))
 
-    def reporters(self, name: str = "shared") -> dict[str, int]:
+    def callers(self, name: str = "shared") -> dict[str, int]:
         """Who called and who failed, and until when it is open in a process only."""
-        return self._scores(self.keys.reporters(name))
+        return self._scores(self.keys.callers(name))
 
     def registrations(self) -> list[str]:
         """The ids of all registrations, in their order."""

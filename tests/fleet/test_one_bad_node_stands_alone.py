@@ -104,7 +104,7 @@ def test_one_that_always_fails_stops_within_its_threshold_and_three_never_notice
     [event] = shared.events("breaker_opened_here")
     assert event["by"] == bad.process_id
     verdict, reason, retry_after = bad.run(EXPLAIN)
-    assert (verdict, reason) == ("left out", "open_here")
+    assert (verdict, reason) == ("left out", "open_locally")
     assert 50 < retry_after <= 60
     assert [one.run(EXPLAIN)[:2] for one in well] == [["chosen", "in order"]] * 3
 
@@ -147,7 +147,7 @@ def test_it_opens_for_all_only_when_so_many_processes_have_failed(
 
     assert set(three[0].run(fail.format(times=6))) == {"closed"}, "for the fleet"
     assert three[0].run("return handle.is_available()") is False
-    assert three[0].run(EXPLAIN)[1] == "open_here"
+    assert three[0].run(EXPLAIN)[1] == "open_locally"
     three[1].run(fail.format(times=1))
     assert shared.state() == "closed"
     assert three[2].run('return await registry.get_service("h", "llm") is not None')
@@ -183,13 +183,13 @@ def test_an_operator_ends_what_is_open_in_one_process(
     two = fleet(2, consistency="cached")
     register(two, recovery=60.0, min_failing_processes=2)
     two[0].run("[await handle.arecord_failure() for _ in range(5)]\nawait registry.flush()")
-    assert two[0].run(EXPLAIN)[1] == "open_here"
-    assert f"open|{two[0].process_id}" in shared.reporters()
+    assert two[0].run(EXPLAIN)[1] == "open_locally"
+    assert f"open|{two[0].process_id}" in shared.callers()
 
     two[1].run("await handle.areset('mended')")
 
     wait_until(lambda: two[0].run(EXPLAIN)[0] == "chosen")
-    wait_until(lambda: f"open|{two[0].process_id}" not in shared.reporters())
+    wait_until(lambda: f"open|{two[0].process_id}" not in shared.callers())
 
 
 @pytest.mark.parametrize("needed", [1, 2])
@@ -203,7 +203,7 @@ def test_failures_while_redis_is_away_open_it_for_all_only_if_enough_processes_h
     bad, well = two
     fail = "return [handle.record_failure() for _ in range(5)] and handle.is_available()"
     assert bad.run(fail) is False
-    assert bad.run(EXPLAIN)[1] == ("open" if needed == 1 else "open_here")
+    assert bad.run(EXPLAIN)[1] == ("open" if needed == 1 else "open_locally")
     assert well.run(EXPLAIN)[0] == "chosen"
 
     server.thaw()
@@ -213,7 +213,7 @@ def test_failures_while_redis_is_away_open_it_for_all_only_if_enough_processes_h
     with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
         shared = SharedState(client)
         assert shared.state() == ("open" if needed == 1 else "closed")
-        assert bad.run(EXPLAIN)[1] == ("open" if needed == 1 else "open_here")
+        assert bad.run(EXPLAIN)[1] == ("open" if needed == 1 else "open_locally")
         told = shared.events("breaker_opened_here")
         assert [event["by"] for event in told] == [bad.process_id] * (needed - 1)
     wait_until(lambda: (well.run(EXPLAIN)[0] == "chosen") is (needed == 2))

@@ -75,9 +75,7 @@ def tally(
     """What became of successes: of each provider, how many, how old and of which generation."""
     reply = server.call(
         "breaker_tally",
-        tail=[
-            key for count in counts for key in (KEYS.breaker(count[0]), KEYS.reporters(count[0]))
-        ],
+        tail=[key for count in counts for key in (KEYS.breaker(count[0]), KEYS.callers(count[0]))],
         process=process,
         counts=[part for count in counts for part in count],
     )
@@ -179,9 +177,9 @@ def isolate(
     )
 
 
-def reporters(server: LuaServer) -> dict[str, int]:
+def callers(server: LuaServer) -> dict[str, int]:
     """Who called, who failed and where it is open, by time."""
-    found: dict[str, int] = server.dump().get(KEYS.reporters("openai"), ({}, 0))[0]
+    found: dict[str, int] = server.dump().get(KEYS.callers("openai"), ({}, 0))[0]
     return found
 
 

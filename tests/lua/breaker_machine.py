@@ -159,11 +159,11 @@ class BreakerMachine(RuleBasedStateMachine):
             self._report(draw(PROCESSES), Report("failure"))
             self._pass_until(self.clock.now + draw(GAPS))
         lacking = self.expected.config.minimum_calls - len(self.expected.recent(self.clock.now))
-        by, gathered = draw(PROCESSES), (max(1, lacking), self._age(draw))
+        by, counts = draw(PROCESSES), (max(1, lacking), self._age(draw))
         if draw(BOOLEANS):
-            self._report(by, Report(draw(CALLS), "", None, gathered))
+            self._report(by, Report(draw(CALLS), "", None, counts))
         else:
-            self._tally(by, *gathered, None)
+            self._tally(by, *counts, None)
 
     def fail_until_it_opens(self, draw: Draw) -> None:
         """Or a few times, at least once: all in one process, or each in any."""

@@ -129,7 +129,7 @@ class Prediction:
         length = round(self.config.window * 1000)
         return (now * PARTS // length - PARTS + 1) * length / PARTS
 
-    def reporters(self) -> dict[str, int]:
+    def callers(self) -> dict[str, int]:
         """When each process has called last, and when it has failed last."""
         called = {f"called|{by}": at for at, by in self.callers}
         return called | {f"failed|{by}": at for at, by in self.failers}

@@ -27,7 +27,7 @@ RETENTION: Final = 100_000_000
 
 _BREAKER: Final = KEYS.breaker(NAME)
 _PERMITS: Final = KEYS.permits(NAME)
-_REPORTERS: Final = KEYS.reporters(NAME)
+_REPORTERS: Final = KEYS.callers(NAME)
 _SHOWN: Final = tuple(Prediction(CircuitBreakerConfig()).shown())
 
 
@@ -208,7 +208,7 @@ class LuaSide:
     def _check_reporters(self, seen: Dump, expected: Prediction) -> None:
         """What is needed is there, and nothing for long that is not."""
         found = seen.get(_REPORTERS, ({}, 0))[0]
-        now, shown = self._server.clock.now, expected.reporters()
+        now, shown = self._server.clock.now, expected.callers()
         first = min(expected.window_from(now), *expected.streak[:1], now)
         agree("reporters", _since(found, first), _since(shown, first))
         agree("kept for too long", _since(found, expected.kept_from), found)
@@ -321,11 +321,11 @@ class MemorySide:
         self._see_leases()
         out = {one: end for one, end in self._state.permits.items() if end > self._clock.now}
         agree("permits out", out, expected.out(self._clock.now))
-        now, seen = self._clock.now, self._state.reporters
+        now, seen = self._clock.now, self._state.callers
         first = min(expected.window_from(now), *expected.streak[:1], now)
         known = {f"called|{one}": at for one, at in seen.called.items()}
         known |= {f"failed|{one}": at for one, at in seen.failed.items()}
-        agree("reporters", _since(known, first), _since(expected.reporters(), first))
+        agree("reporters", _since(known, first), _since(expected.callers(), first))
 
     def window(self) -> list[tuple[int, int, int]]:
         return self._state.buckets

@@ -134,7 +134,7 @@ def test_a_probe_without_a_permit_leaves_nothing_that_stays_for_ever(server: Lua
     assert server.kinds() == ["breaker_half_opened"]
     expiries = server.expiries()
     # Who failed has done so a second ago, and a probe adds nothing to that.
-    assert expiries.pop(KEYS.reporters("openai")) - server.clock.now >= RETENTION - 1_000
+    assert expiries.pop(KEYS.callers("openai")) - server.clock.now >= RETENTION - 1_000
     for expiry in expiries.values():
         assert expiry - server.clock.now > RETENTION - 1_000
 

@@ -12,7 +12,7 @@ def test_a_breaker_is_shown_with_its_permits(server: LuaServer) -> None:
     server.client.hset(KEYS.breaker("openai"), mapping={"state": "half_open", "bucket_0": "1:2:1"})
     server.client.zadd(KEYS.permits("openai"), {"A|1": START + 7, "B|1": START + 9})
 
-    server.client.zadd(KEYS.reporters("openai"), {"called|A": START - 5})
+    server.client.zadd(KEYS.callers("openai"), {"called|A": START - 5})
 
     word, now, breaker, permits, seen = server.call("breaker_read", "openai", writes=False)
 
@@ -23,7 +23,7 @@ def test_a_breaker_is_shown_with_its_permits(server: LuaServer) -> None:
 
 
 def test_reporters_that_cannot_be_read_are_none(server: LuaServer) -> None:
-    server.client.set(KEYS.reporters("openai"), "somebody's text")
+    server.client.set(KEYS.callers("openai"), "somebody's text")
 
     assert server.call("breaker_read", "openai", writes=False)[4] == []
 

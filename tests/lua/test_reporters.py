@@ -9,12 +9,12 @@ import pytest
 from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
 from tests.lua.breaker_calls import (
     RETENTION,
+    callers,
     configure,
     isolate,
     merge,
     override,
     record,
-    reporters,
     reset,
     tally,
 )
@@ -77,7 +77,7 @@ def test_who_calls_and_who_fails_is_kept_as_long_as_it_is_needed(server: LuaServ
     record(server, process="A")
     server.clock.now += 20_000
     record(server, process="B")
-    assert reporters(server) == {
+    assert callers(server) == {
         "called|A": START,
         "failed|A": START,
         "called|B": START + 20_000,
@@ -87,8 +87,8 @@ def test_who_calls_and_who_fails_is_kept_as_long_as_it_is_needed(server: LuaServ
     server.clock.now += 10_000
     tally(server, ("openai", 1, 0, ""), process="C")
 
-    assert set(reporters(server)) == {"called|B", "failed|B", "called|C"}
-    left = server.expiries()[KEYS.reporters("openai")] - server.clock.now
+    assert set(callers(server)) == {"called|B", "failed|B", "called|C"}
+    left = server.expiries()[KEYS.callers("openai")] - server.clock.now
     assert left > RETENTION - 1_000
 
 
@@ -99,16 +99,16 @@ def test_a_reset_forgets_all_but_where_it_is_open(server: LuaServer) -> None:
 
     reset(server)
 
-    assert reporters(server) == {"open|B": START + 5_000}
+    assert callers(server) == {"open|B": START + 5_000}
 
 
 def test_reporters_that_cannot_be_read_keep_nothing_from_opening(server: LuaServer) -> None:
     configure(server, CircuitBreakerConfig(failure_threshold=2))
     record(server)
-    server.client.set(KEYS.reporters("openai"), "somebody's text")
+    server.client.set(KEYS.callers("openai"), "somebody's text")
 
     assert record(server)[0] == "opened"
-    assert reporters(server) == {"called|A": START, "failed|A": START}
+    assert callers(server) == {"called|A": START, "failed|A": START}
 
 
 def test_a_process_says_that_it_is_open_there(server: LuaServer) -> None:
@@ -117,7 +117,7 @@ def test_a_process_says_that_it_is_open_there(server: LuaServer) -> None:
 
     assert isolate(server, 5_000)[:2] == ["changed", str(START)]
 
-    assert reporters(server) == {"open|A": START + 5_000}
+    assert callers(server) == {"open|A": START + 5_000}
     assert server.events() == [
         {
             "kind": "breaker_opened_here",
@@ -131,7 +131,7 @@ def test_a_process_says_that_it_is_open_there(server: LuaServer) -> None:
     assert "revision" not in server.entries()[0]
 
     assert isolate(server, 0)[0] == "changed"
-    assert reporters(server) == {}
+    assert callers(server) == {}
     assert server.events()[-1]["kind"] == "breaker_closed_here"
 
 

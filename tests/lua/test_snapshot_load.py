@@ -21,7 +21,7 @@ def load(
 ) -> list[Any]:
     hashes = [KEYS.provider(one) for one in ids]
     for name in names:
-        hashes += [KEYS.breaker(name), KEYS.permits(name), KEYS.reporters(name)]
+        hashes += [KEYS.breaker(name), KEYS.permits(name), KEYS.callers(name)]
     return server.call(
         "snapshot_load",
         tail=hashes,
@@ -36,9 +36,9 @@ def test_everything_asked_for_comes_in_the_order_of_the_keys(server: LuaServer) 
     register(server, "openai@chat")
     server.client.hset(KEYS.breaker("openai"), "state", "half_open")
     server.client.zadd(KEYS.permits("openai"), {"A|1": START + 7})
-    server.client.zadd(KEYS.reporters("openai"), {"open|A": START + 9})
+    server.client.zadd(KEYS.callers("openai"), {"open|A": START + 9})
 
-    word, now, members, record, other, breaker, permits, reporters, *more = load(
+    word, now, members, record, other, breaker, permits, callers, *more = load(
         server, ["openai@chat", "unheard-of"], ["openai", "unheard-of"]
     )
 
@@ -47,7 +47,7 @@ def test_everything_asked_for_comes_in_the_order_of_the_keys(server: LuaServer) 
     assert fields(record)["name"] == "openai"
     assert fields(breaker) == {"state": "half_open"}
     assert permits == ["A|1", str(START + 7)]
-    assert reporters == ["open|A", str(START + 9)]
+    assert callers == ["open|A", str(START + 9)]
     assert other == []
     assert more == [[], [], []]
 
@@ -66,7 +66,7 @@ def test_an_empty_server_can_be_loaded(server: LuaServer) -> None:
 
 def test_what_is_of_another_type_is_told_apart_and_spoils_nothing_else(server: LuaServer) -> None:
     register(server)
-    of_the_breaker = (KEYS.breaker("openai"), KEYS.permits("openai"), KEYS.reporters("openai"))
+    of_the_breaker = (KEYS.breaker("openai"), KEYS.permits("openai"), KEYS.callers("openai"))
     for key in (*of_the_breaker, KEYS.provider("claude")):
         server.client.set(key, "not what it should be")
 

@@ -170,7 +170,7 @@ async def test_json_has_the_same_keys_whatever_state_a_breaker_is_in(
             "recovery_left",
             "last_failure_at",
             "cooldown_left",
-            "open_here",
+            "open_locally",
             "override",
         )
     }
@@ -216,14 +216,14 @@ async def test_a_breaker_that_is_open_in_one_process_only_is_told_so(
     assert f"one closed; open in 1 process: {who} for 50 s" in told
     (found,) = (await llm(real_url))["breakers"]
     assert (found["state"], found["refused"]) == ("closed", None)
-    (here,) = found["open_here"]
+    (here,) = found["open_locally"]
     assert (here["process"], here["until"] > 0, 40 < here["left"] <= 50) == (who, True, True)
     result = await ciris("events", url=real_url)
     (line,) = [one for one in result.stdout.splitlines() if "breaker_opened_here" in one]
     assert "llm/one  2 failures in a row of its own  until=" in line
     assert line.endswith(f"by {who}")
 
-    later = found["open_here"][0]["until"]
+    later = found["open_locally"][0]["until"]
     await client.zadd(f"{KEYS}:reporters:one", {f"open|ghost-{n}": later for n in range(3)})
     assert "open in 1 process:" in await words_of(registry, real_url), "the others are gone"
 

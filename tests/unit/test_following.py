@@ -62,7 +62,7 @@ def mirror_of(registry: ServiceRegistry) -> Replica:
 
 
 def followed(registry: ServiceRegistry, *events: Event) -> bool:
-    return follow(mirror_of(registry), events, registry._parts.successes.hurry)
+    return follow(mirror_of(registry), events, registry._parts.successes.flush_now)
 
 
 def opened(registry: ServiceRegistry, ahead: int = 1, **changed: Any) -> Event:

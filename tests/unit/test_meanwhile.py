@@ -7,12 +7,12 @@ import time
 import pytest
 
 from ciris_registry.errors import StoreUnavailableError
-from ciris_registry.shared_breaker.offline_outcomes import Gathered, Meanwhile
+from ciris_registry.shared_breaker.offline_outcomes import OfflineCounts, OfflineOutcomes
 
 KEY = ("llm", "shared")
 
 
-def numbers(learned: Gathered) -> tuple[int, int, int, int]:
+def numbers(learned: OfflineCounts) -> tuple[int, int, int, int]:
     return learned.generation, learned.successes, learned.failures, learned.streak
 
 
@@ -23,25 +23,25 @@ async def test_what_is_learned_while_an_offer_fails_comes_on_top_of_what_was_off
     later: list[str], expected: tuple[int, int, int, int]
 ) -> None:
     """It took the place of what had been offered in vain, which was lost."""
-    meanwhile = Meanwhile()
+    offline = OfflineOutcomes()
     for outcome in ("success", "failure", "failure"):
-        meanwhile.of(KEY, 7).note(outcome)
-    meanwhile.of(KEY, 7).cools_until = 5
+        offline.of(KEY, 7).note(outcome)
+    offline.of(KEY, 7).cools_until = 5
 
-    async def in_vain(key: tuple[str, str], _: Gathered) -> None:
+    async def in_vain(key: tuple[str, str], _: OfflineCounts) -> None:
         for outcome in later:
-            meanwhile.of(key, 8).note(outcome)  # type: ignore[arg-type]
+            offline.of(key, 8).note(outcome)  # type: ignore[arg-type]
         raise StoreUnavailableError("somewhere", "a test")
 
     with pytest.raises(StoreUnavailableError):
-        await meanwhile.offer(in_vain)
+        await offline.offer(in_vain)
 
-    assert numbers(meanwhile.of(KEY, 9)) == expected
-    assert meanwhile.of(KEY, 9).cools_until == 5
+    assert numbers(offline.of(KEY, 9)) == expected
+    assert offline.of(KEY, 9).cools_until == 5
 
 
 def test_what_is_learned_says_how_long_ago_the_newest_success_was() -> None:
-    earlier, later = Gathered(1), Gathered(1)
+    earlier, later = OfflineCounts(1), OfflineCounts(1)
     earlier.note("success", 3, time.monotonic() - 5.0)
     earlier.note("success", 3, time.monotonic() - 8.0)
     assert 5000 <= earlier.age() < 6000

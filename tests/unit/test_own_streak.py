@@ -11,7 +11,7 @@ from ciris_registry import (
     RegistrySettings,
     ServiceRegistry,
 )
-from ciris_registry.circuit_breaker.local_streak import OwnStreak, counted
+from ciris_registry.circuit_breaker.local_streak import LocalStreak, counted
 from ciris_registry.circuit_breaker.state_machine import BreakerState
 from ciris_registry.circuit_breaker.states import ASKED, Outcome, Verdict
 
@@ -21,22 +21,22 @@ CONFIG = CircuitBreakerConfig(
 )
 
 
-def breaker(own: OwnStreak | None = None) -> BreakerState:
+def breaker(own: LocalStreak | None = None) -> BreakerState:
     return BreakerState(CONFIG, own=own)
 
 
 def after(
-    own: OwnStreak | None, outcome: Outcome, permit: str = "", at: int = NOW
-) -> OwnStreak | None:
+    own: LocalStreak | None, outcome: Outcome, permit: str = "", at: int = NOW
+) -> LocalStreak | None:
     return counted(breaker(own), at, outcome, permit, None)
 
 
-OPEN_HERE = OwnStreak(0, 2, NOW + 60_000)
+OPEN_HERE = LocalStreak(0, 2, NOW + 60_000)
 
 
 def test_it_opens_here_at_the_threshold_for_the_recovery_timeout() -> None:
     one = after(None, "failure")
-    assert one == OwnStreak(0, 1)
+    assert one == LocalStreak(0, 1)
     assert breaker(one).refusal(NOW) is None
     assert after(one, "success") is None
 
@@ -44,8 +44,8 @@ def test_it_opens_here_at_the_threshold_for_the_recovery_timeout() -> None:
 
     assert two == OPEN_HERE
     felt = breaker(two)
-    assert felt.refusal(NOW) == ("open_here", NOW + 60_000)
-    assert felt.is_open_here(NOW)
+    assert felt.refusal(NOW) == ("open_locally", NOW + 60_000)
+    assert felt.is_open_locally(NOW)
     assert felt.shown_state(NOW) is CircuitState.CLOSED, "it is closed for all others"
     assert felt.changes_at(NOW) == NOW + 60_000
 
@@ -62,16 +62,16 @@ def test_outcomes_of_calls_that_began_before_change_nothing(
 def test_one_trial_at_a_time_when_the_time_is_over() -> None:
     later = NOW + 60_000
     felt = breaker(OPEN_HERE)
-    assert felt.acquire(later - 1, "A|1").refusal == ("open_here", later)
+    assert felt.acquire(later - 1, "A|1").refusal == ("open_locally", later)
 
     assert felt.acquire(later, "A|1").verdict is Verdict.PERMIT
-    assert felt.acquire(later, "A|2").refusal == ("open_here", later + 30_000)
+    assert felt.acquire(later, "A|2").refusal == ("open_locally", later + 30_000)
     assert felt.permits == {}, "nobody else's business"
 
     trial = felt.own
     assert after(trial, "success", "A|1", later + 5) is None
     failed = after(trial, "failure", "A|1", later + 5)
-    assert failed == OwnStreak(0, 3, later + 60_005)
+    assert failed == LocalStreak(0, 3, later + 60_005)
     returned = breaker(after(trial, "returned", "A|1", later + 5))
     assert returned.acquire(later + 5, "A|2").verdict is Verdict.PERMIT
     # A holder that never reports: its outcome comes too late, and the next one may try.
@@ -95,7 +95,7 @@ def test_it_sleeps_while_all_have_decided_something_else(why: str) -> None:
         felt.retry_at = NOW
 
     assert felt.refusal(NOW) is None
-    assert not felt.is_open_here(NOW)
+    assert not felt.is_open_locally(NOW)
     assert counted(felt, NOW, "failure", "", None) is OPEN_HERE
 
 
@@ -105,10 +105,10 @@ def test_an_outcome_of_another_generation_is_none_of_the_streak() -> None:
 
 
 def test_a_server_with_an_earlier_clock_lengthens_nothing() -> None:
-    trying = OwnStreak(0, 2, NOW + 1, "A|1", NOW + 2)
+    trying = LocalStreak(0, 2, NOW + 1, "A|1", NOW + 2)
     assert trying.bounded(NOW, CONFIG) is trying
     ago = NOW - 500_000
-    assert trying.bounded(ago, CONFIG) == OwnStreak(0, 2, ago + 60_000, "A|1", ago + 30_000)
+    assert trying.bounded(ago, CONFIG) == LocalStreak(0, 2, ago + 60_000, "A|1", ago + 30_000)
 
 
 class Client:
@@ -140,10 +140,10 @@ async def test_the_very_next_line_sees_it(registry: ServiceRegistry) -> None:
 
         assert not handle.is_available()
         assert handle.state is CircuitState.CLOSED, "it is the fleet's"
-        assert handle.get_stats()["open_here"]
+        assert handle.get_stats()["open_locally"]
         with pytest.raises(CircuitBreakerError) as refused:
             handle.check_and_raise()
-        assert refused.value.reason == "open_here"
+        assert refused.value.reason == "open_locally"
         assert 59 < (refused.value.retry_after or 0) <= 60
         assert await registry.get_service("h", "llm") is None
         with pytest.raises(CircuitBreakerError):
@@ -174,7 +174,7 @@ async def test_a_trial_that_is_given_back_is_free_again(registry: ServiceRegistr
 
         await handle.acheck_and_raise()
         handle.record_success()
-        assert not handle.get_stats()["open_here"]
+        assert not handle.get_stats()["open_locally"]
         await registry.flush()
 
 
@@ -186,10 +186,10 @@ async def test_asking_whether_it_is_available_and_recording_is_enough(
         await registry.flush()
         handle = registry.breaker("llm", "shared")
         handle.record_success()  # of a call that began before
-        assert handle.get_stats()["open_here"]
+        assert handle.get_stats()["open_locally"]
         assert handle.is_available()
         handle.record_success()
-        assert not handle.get_stats()["open_here"]
+        assert not handle.get_stats()["open_locally"]
 
 
 async def test_failed_health_checks_count(registry: ServiceRegistry) -> None:
@@ -203,7 +203,7 @@ async def test_failed_health_checks_count(registry: ServiceRegistry) -> None:
         for _ in range(3):
             assert await registry.get_service("h", "llm") is None
         [told] = await registry.explain("h", "llm")
-        assert told.reason == "open_here"
+        assert told.reason == "open_locally"
         assert registry.breaker("llm", "ill").get_stats()["total_failures"] == 2
 
 

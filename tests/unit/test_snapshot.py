@@ -9,7 +9,7 @@ import pytest
 
 from ciris_registry import CircuitBreakerConfig, CircuitState
 from ciris_registry.cache.snapshot import admit_alike
-from ciris_registry.circuit_breaker.local_streak import OwnStreak
+from ciris_registry.circuit_breaker.local_streak import LocalStreak
 from ciris_registry.circuit_breaker.state_machine import BreakerState
 
 DECISIVE: dict[str, Any] = {
@@ -19,7 +19,7 @@ DECISIVE: dict[str, Any] = {
     "cooldown_until": 1,
     "override": "open",
     "override_until": 1,
-    "own": OwnStreak(until=1),
+    "own": LocalStreak(until=1),
 }
 CLOSED = BreakerState(CircuitBreakerConfig())
 
@@ -39,4 +39,4 @@ def test_all_else_makes_none(name: str) -> None:
 
 
 def test_a_streak_of_here_that_has_opened_nothing_makes_none() -> None:
-    assert admit_alike(CLOSED, replace(CLOSED, own=OwnStreak(failures=2)))
+    assert admit_alike(CLOSED, replace(CLOSED, own=LocalStreak(failures=2)))

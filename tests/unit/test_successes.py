@@ -11,7 +11,7 @@ import pytest
 from ciris_registry.circuit_breaker.states import Verdict
 from ciris_registry.errors import IndeterminateWriteError, StoreUnavailableError
 from ciris_registry.settings import RegistrySettings
-from ciris_registry.shared_breaker.success_batches import AT_ONCE, Successes
+from ciris_registry.shared_breaker.success_batches import AT_ONCE, SuccessBatches
 from ciris_registry.store.connection.connectivity import Connectivity
 from tests.waiting import async_wait_until
 
@@ -79,9 +79,9 @@ def session() -> Iterator[FakeSession]:
         task.cancel()
 
 
-def made(session: FakeSession, every: float = 60.0) -> Successes:
+def made(session: FakeSession, every: float = 60.0) -> SuccessBatches:
     connectivity = Connectivity("redis://example", RegistrySettings())
-    return Successes(session, connectivity, every)  # type: ignore[arg-type]
+    return SuccessBatches(session, connectivity, every)  # type: ignore[arg-type]
 
 
 async def test_a_report_says_how_long_ago_the_newest_was(session: FakeSession) -> None:
@@ -113,7 +113,7 @@ async def test_whoever_is_in_a_hurry_right_after_the_first_one_does_not_wait(
     """The report began by forgetting that somebody had asked for it: it came a second later."""
     successes = made(session)
     successes.count(KEY, 1)
-    successes.hurry()
+    successes.flush_now()
     await async_wait_until(lambda: session.fake.told() == {KEY: 1}, timeout=1)
 
 
