@@ -17,7 +17,7 @@ from ciris_registry.membership import Heartbeat, Readiness, Registrar
 from ciris_registry.parts import Parts
 from ciris_registry.selection import Resolver, Slots
 from ciris_registry.shared_breaker import HeldPermits, OfflineOutcomes, SuccessBatches
-from ciris_registry.store import Outbox, Session
+from ciris_registry.store import Session, WriteQueue
 from ciris_registry.store.connection import Clients, Connectivity
 from ciris_registry.views import Views
 
@@ -62,7 +62,7 @@ def assemble(
         always_use_last_provider=always_use_last_provider,
     )
     session, views = parts.session, Views(parts)
-    registrar = Registrar(naming, parts.outbox, parts.desired, views)
+    registrar = Registrar(naming, parts.write_queue, parts.desired, views)
     bindings = registrar.bindings
     exchange = Exchange(parts, views, registrar.tidy)
     readiness = Readiness(parts, bindings, views, exchange)
@@ -86,17 +86,17 @@ def _parts(
 ) -> Parts:
     connectivity = Connectivity(url.redacted, settings)
     session = Session(Clients(url), namespace, process, settings, connectivity)
-    outbox = Outbox(session, connectivity)
+    write_queue = WriteQueue(session, connectivity)
     return Parts(
         settings=settings,
         exact=exact,
         always_use_last_provider=always_use_last_provider,
         session=session,
         connectivity=connectivity,
-        outbox=outbox,
+        write_queue=write_queue,
         desired=DesiredState(settings),
         permits=HeldPermits(process),
-        slots=Slots(session, connectivity, outbox, settings),
+        slots=Slots(session, connectivity, write_queue, settings),
         successes=SuccessBatches(session, connectivity, settings.success_report_interval),
         offline=OfflineOutcomes(),
     )

@@ -31,4 +31,4 @@ class Ending:
         with contextlib.suppress(TimeoutError, RegistryError):
             async with asyncio.timeout(_PATIENCE):
                 await self._parts.successes.flush()
-        await self._parts.outbox.finish(_PATIENCE)
+        await self._parts.write_queue.finish(_PATIENCE)

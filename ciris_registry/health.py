@@ -45,7 +45,7 @@ class RegistryHealth:
 def health_of(parts: Parts, views: Views) -> RegistryHealth:
     """Read it off the parts of a registry."""
     now = time.monotonic()
-    connectivity, outbox = parts.connectivity, parts.outbox
+    connectivity, write_queue = parts.connectivity, parts.write_queue
     return RegistryHealth(
         redis=connectivity.state,
         since=connectivity.since,
@@ -55,8 +55,8 @@ def health_of(parts: Parts, views: Views) -> RegistryHealth:
             kind: now - replica.heard_at if replica.heard_at else None
             for kind, replica in views.replicas.items()
         },
-        pending_writes=len(outbox),
+        pending_writes=len(write_queue),
         pending_successes=parts.successes.total,
-        dropped_writes=outbox.dropped,
+        dropped_writes=write_queue.dropped,
         failures=dict(parts.session.failures),
     )

@@ -32,7 +32,7 @@ class Exchange:
     def __init__(self, parts: Parts, views: Views, tidy: Callable[[], None]) -> None:
         self._session = parts.session
         self._connectivity = parts.connectivity
-        self._outbox = parts.outbox
+        self._write_queue = parts.write_queue
         self._successes = parts.successes
         self._desired = parts.desired
         self._views = views
@@ -46,8 +46,8 @@ class Exchange:
         """
         self._connectivity.check()
         await self._successes.flush()
-        await self._outbox.flush()
-        await self._outbox.landed()
+        await self._write_queue.flush()
+        await self._write_queue.landed()
 
     async def tell_patiently(self) -> None:
         """``tell``, again whenever Redis is back, for ``settings.write_timeout`` seconds."""
@@ -68,7 +68,9 @@ class Exchange:
     async def depart(self) -> None:
         """Tell what waits and leave the fleet, if Redis answers within a moment."""
         try:
-            unsaid = self._outbox.pending or self._outbox.under_way or self._successes.pending
+            unsaid = (
+                self._write_queue.pending or self._write_queue.under_way or self._successes.pending
+            )
             if unsaid or self._session.running():
                 store = await self._session.store()
                 await self._connectivity.promptly(store.ping(GOODBYE), GOODBYE)

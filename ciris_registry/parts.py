@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ciris_registry.selection import Slots
     from ciris_registry.settings import RegistrySettings
     from ciris_registry.shared_breaker import HeldPermits, OfflineOutcomes, SuccessBatches
-    from ciris_registry.store import Outbox, Session
+    from ciris_registry.store import Session, WriteQueue
     from ciris_registry.store.connection import Connectivity
 
 
@@ -27,7 +27,7 @@ class Parts:
     always_use_last_provider: bool
     session: Session
     connectivity: Connectivity
-    outbox: Outbox
+    write_queue: WriteQueue
     desired: DesiredState
     permits: HeldPermits
     slots: Slots

@@ -280,8 +280,8 @@ class ServiceRegistry(Registering, GuardedCalls):
         Records nothing. Keys are ``handler.service_type.name``, with ``global`` for global ones.
         """
         await self._session.store()
-        if self._parts.outbox.owed:
-            await self._session.unless_away(self._parts.outbox.flush)
+        if self._parts.write_queue.owed:
+            await self._session.unless_away(self._parts.write_queue.flush)
         return await check_all(self._views, self._bindings)
 
     def health(self) -> RegistryHealth:

@@ -42,7 +42,7 @@ class Reconciler:
     ) -> None:
         self._session = parts.session
         self._connectivity = parts.connectivity
-        self._outbox = parts.outbox
+        self._write_queue = parts.write_queue
         self._successes = parts.successes
         self._offline = parts.offline
         self._views = views
@@ -59,7 +59,7 @@ class Reconciler:
                 if self._offline:  # of an event loop that ended while Redis was away
                     await store.ping(_PING)
                     await self._offer(store)
-                await self._heartbeat.start(store, unwritten=self._outbox.pending)
+                await self._heartbeat.start(store, unwritten=self._write_queue.pending)
             self._connectivity.restored()
         except TimeoutError:
             self._connectivity.lost(f"no answer within {_FIRST_CONTACT:g} s")
@@ -87,7 +87,7 @@ class Reconciler:
         store.renew()
         await store.ping(_PING)
         await self._offer(store)
-        await self._outbox.deliver()
+        await self._write_queue.deliver()
         try:
             await self._heartbeat.return_to(store)
         except StoreUnavailableError:
@@ -106,7 +106,7 @@ class Reconciler:
     def _rescue(self) -> None:
         if not self._connectivity.ok:
             # In the order in which they happened: behind what is counted no failure waits.
-            self._outbox.rescue()
+            self._write_queue.rescue()
             self._successes.rescue()
 
     def _learned(self, key: tuple[str, str], counted: SuccessBatch) -> None:

@@ -24,13 +24,13 @@ class EventFeed:
     def __init__(self, parts: Parts, service_type: str | None) -> None:
         self._session = parts.session
         self._connectivity = parts.connectivity
-        self._outbox = outbox = parts.outbox
+        self._write_queue = write_queue = parts.write_queue
         self._only = service_type
         self._after: dict[str, str] = {}
         self._ready: deque[Event] = deque()
         self._placed = False
         # In its place among the writes: what is registered next is an event, what was is not.
-        outbox.put("the beginning of an event feed", self._place)
+        write_queue.put("the beginning of an event feed", self._place)
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -42,7 +42,7 @@ class EventFeed:
             try:
                 store = await self._session.store()
                 if not self._placed:
-                    await self._outbox.flush()
+                    await self._write_queue.flush()
                 await self._look(store)
             except StoreUnavailableError as error:
                 self._connectivity.doubt(error)

@@ -120,7 +120,7 @@ class Watcher:
 
     async def _follow(self, store: Store) -> None:
         """Read the streams until Redis is away."""
-        self._parts.outbox.resume()
+        self._parts.write_queue.resume()
         self._parts.successes.report_soon()
         await self._hold_off()
         self._heard_at = time.monotonic()

@@ -28,7 +28,7 @@ class Readiness:
     def __init__(self, parts: Parts, bindings: Bindings, views: Views, exchange: Exchange) -> None:
         self._session = parts.session
         self._connectivity = parts.connectivity
-        self._outbox = parts.outbox
+        self._write_queue = parts.write_queue
         self._exchange = exchange
         self._bindings = bindings
         self._views = views
@@ -51,7 +51,7 @@ class Readiness:
         """Whether nothing is missing after ``timeout`` seconds at the most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                if self._outbox.pending and self._connectivity.ok:
+                if self._write_queue.pending and self._connectivity.ok:
                     await self._session.store()
                     await self._session.unless_away(self._exchange.tell)
                 if self.missing(wanted):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ciris_registry.cache import DesiredState
     from ciris_registry.membership.registration_request import Offer, Terms
     from ciris_registry.registration import Registration
-    from ciris_registry.store import Outbox, Store
+    from ciris_registry.store import Store, WriteQueue
     from ciris_registry.views import Views
 
 _log = logging.getLogger(__name__)
@@ -27,11 +27,13 @@ _UNWRITTEN: Final = 2.0**52
 class Registrar:
     """Keeps names, bindings, wanted registrations and what is known here in step."""
 
-    def __init__(self, naming: Naming, outbox: Outbox, desired: DesiredState, views: Views) -> None:
+    def __init__(
+        self, naming: Naming, write_queue: WriteQueue, desired: DesiredState, views: Views
+    ) -> None:
         self.bindings = Bindings()
         self.on_change: Callable[[], None] = lambda: None
         self._namer = Namer(naming)
-        self._outbox = outbox
+        self._write_queue = write_queue
         self._desired = desired
         self._views = views
         self._registered = 0
@@ -58,7 +60,9 @@ class Registrar:
             await self._desired.write(store, registration)
             replica.expire()
 
-        self._outbox.put(f"the registration of {service_type} {registration.id}", write, owed=True)
+        self._write_queue.put(
+            f"the registration of {service_type} {registration.id}", write, owed=True
+        )
         self.on_change()
         return name
 
@@ -123,4 +127,4 @@ class Registrar:
             await store.registrations.unregister(registration)
             replica.expire()
 
-        self._outbox.put(f"leaving {service_type} {registration.id}", write, owed=True)
+        self._write_queue.put(f"leaving {service_type} {registration.id}", write, owed=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ciris_registry.registration import Registration
     from ciris_registry.settings import RegistrySettings
     from ciris_registry.shared_breaker import SharedBreaker
-    from ciris_registry.store import Outbox, Session, SlotReply, Store
+    from ciris_registry.store import Session, SlotReply, Store, WriteQueue
     from ciris_registry.store.connection import Connectivity
 
 Key = tuple[str, str]
@@ -42,12 +42,12 @@ class Slots:
         self,
         session: Session,
         connectivity: Connectivity,
-        outbox: Outbox,
+        write_queue: WriteQueue,
         settings: RegistrySettings,
     ) -> None:
         self._session = session
         self._connectivity = connectivity
-        self._outbox = outbox
+        self._write_queue = write_queue
         self._remembered = settings.max_staleness
         self._tokens = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -75,7 +75,7 @@ class Slots:
             if answer.word == "full" and (returning or self._is_returning(one)):
                 # Who calls again at once must not be refused for the sake of his own last call.
                 await self._connectivity.attentively(
-                    self._session.spawn(self._outbox.flush(), watched=True)
+                    self._session.spawn(self._write_queue.flush(), watched=True)
                 )
                 answer = await self._asked(store, one, slot)
         except StoreUnavailableError:
@@ -132,7 +132,7 @@ class Slots:
 
     async def _asked(self, store: Store, one: Registration, slot: Slot) -> SlotReply:
         """The answer of Redis; whoever does not wait for it gives the slot back behind it."""
-        asking = self._outbox.send(store.slots.take(one, slot.slot))
+        asking = self._write_queue.send(store.slots.take(one, slot.slot))
         try:
             return await self._connectivity.attentively(asking)
         except CorruptStateError:
@@ -164,7 +164,7 @@ class Slots:
         waiting = self._returning.setdefault(key, [])
         waiting.append(slot)
         if len(waiting) == 1:
-            self._outbox.put(
+            self._write_queue.put(
                 f"the return of slots of {key[0]} {key[1]}",
                 lambda store: self._send_back(store, key),
             )

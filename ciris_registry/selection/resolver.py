@@ -45,7 +45,7 @@ class Resolver:
         self._exact = parts.exact
         self._session = parts.session
         self._connectivity = parts.connectivity
-        self._outbox = parts.outbox
+        self._write_queue = parts.write_queue
         self._permits = parts.permits
         self._views = views
         self._gate = Gate(parts, bindings, views)
@@ -119,8 +119,8 @@ class Resolver:
         """
         store = await self._session.store()
         replica = self._views.replica(request.service_type)
-        if self._outbox.owed or (exact and self._outbox.pending):
-            await self._session.unless_away(self._outbox.flush)
+        if self._write_queue.owed or (exact and self._write_queue.pending):
+            await self._session.unless_away(self._write_queue.flush)
         known = known or self._plans.known(request)
         plan, taken, position = await self._look(
             store, replica, request, known, position, exact=exact
@@ -180,7 +180,7 @@ class Resolver:
         store = await self._session.store()
         replica = self._views.replica(request.service_type)
         sync = self._views.shared_sync(request.service_type)
-        await self._session.unless_away(self._outbox.flush)
+        await self._session.unless_away(self._write_queue.flush)
         try:
             now, _ = await sync.promptly(store)
         except StoreUnavailableError:

@@ -29,7 +29,7 @@ class BreakerAdmission:
         self._writes = writes
         self._session = parts.session
         self._connectivity = parts.connectivity
-        self._outbox = parts.outbox
+        self._write_queue = parts.write_queue
         self._permits = parts.permits
 
     async def admit(self, shared: SharedBreaker, permit: str) -> Admission:
@@ -77,7 +77,7 @@ class BreakerAdmission:
 
     async def _asked(self, shared: SharedBreaker, store: Store, permit: str) -> Admission:
         """The answer of Redis; whoever does not wait for it gives the permit back behind it."""
-        asking = self._outbox.send(self._writes.acquire(shared, store, permit))
+        asking = self._write_queue.send(self._writes.acquire(shared, store, permit))
         try:
             return await asyncio.shield(asking)
         except BaseException:

@@ -26,13 +26,13 @@ class Cooldowns:
         self._writes = writes
         self._session = parts.session
         self._connectivity = parts.connectivity
-        self._outbox = parts.outbox
+        self._write_queue = parts.write_queue
 
     def begin(self, shared: SharedBreaker, seconds: float, reason: str) -> None:
         """One begins here; the fleet is told in order."""
         length = length_of(seconds)
         until = self._begin_here(shared, length)
-        self._outbox.put(
+        self._write_queue.put(
             f"a cooldown of {shared.service_type} {shared.name}",
             lambda store: self._writes.cool_down(shared, store, length, reason),
             away=lambda: self._learn(shared, until),
@@ -44,7 +44,7 @@ class Cooldowns:
         store = await self._session.store()
         until = self._begin_here(shared, length)
         with contextlib.suppress(StoreUnavailableError):
-            telling = self._outbox.send(self._tell(shared, store, length, until, reason))
+            telling = self._write_queue.send(self._tell(shared, store, length, until, reason))
             await self._connectivity.attentively(telling)
 
     def _begin_here(self, shared: SharedBreaker, length: int) -> int:

@@ -176,7 +176,7 @@ class BreakerHandle:
         try:
             store = await self._parts.session.store()
             connectivity.check()
-            await connectivity.attentively(self._parts.outbox.send(self._read(store)))
+            await connectivity.attentively(self._parts.write_queue.send(self._read(store)))
         except StoreUnavailableError:
             pass
         self._shared.known()

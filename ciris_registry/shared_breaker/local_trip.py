@@ -21,7 +21,7 @@ class LocalTrips:
     """The streaks of this process alone, as it counts and tells them."""
 
     def __init__(self, parts: Parts) -> None:
-        self._outbox = parts.outbox
+        self._write_queue = parts.write_queue
         self._desired = parts.desired
 
     def count(
@@ -45,7 +45,7 @@ class LocalTrips:
         ``reason`` says why no longer.
         """
         if self._news(shared) is not None:
-            self._outbox.put(
+            self._write_queue.put(
                 f"what is open here of {shared.service_type} {shared.name}",
                 lambda store: self._isolate(shared, store, reason),
                 repeatable=False,

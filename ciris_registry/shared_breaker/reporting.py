@@ -33,7 +33,7 @@ class Reporting:
         self._writes = writes
         self._session = parts.session
         self._connectivity = parts.connectivity
-        self._outbox = parts.outbox
+        self._write_queue = parts.write_queue
         self._permits = parts.permits
         self._successes = parts.successes
         self._one_by_one = parts.exact
@@ -104,7 +104,7 @@ class Reporting:
             learned.note(outcome)
             return
         earlier = self._successes.take(shared.key)
-        self._outbox.put(
+        self._write_queue.put(
             f"an outcome of {shared.service_type} {shared.name}",
             lambda store: self._writes.settle(shared, store, outcome, permit, generation, earlier),
             repeatable=False,
@@ -153,7 +153,7 @@ class Reporting:
                 arriving = self._arrives(
                     shared, store, outcome, sent, generation, in_order=in_order
                 )
-                arrived = await self._connectivity.attentively(self._outbox.send(arriving))
+                arrived = await self._connectivity.attentively(self._write_queue.send(arriving))
             else:
                 shared.learned().note(outcome)
         except StoreUnavailableError:

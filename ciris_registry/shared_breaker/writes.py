@@ -40,7 +40,7 @@ class BreakerWrites:
         self._trials = trials
         self._connectivity = parts.connectivity
         self._lease = round(parts.settings.lease * 1000)
-        self._outbox = parts.outbox
+        self._write_queue = parts.write_queue
         self._desired = parts.desired
         self._successes = parts.successes
 
@@ -50,7 +50,7 @@ class BreakerWrites:
         self, shared: SharedBreaker, what: str, write: Callable[[Store], Awaitable[object]]
     ) -> None:
         """Write in the background, behind what was left there before; ``what`` is for the log."""
-        self._outbox.put(f"{what} of {shared.service_type} {shared.name}", write)
+        self._write_queue.put(f"{what} of {shared.service_type} {shared.name}", write)
 
     def give_back(self, shared: SharedBreaker, permit: str) -> None:
         """Let the permit be free again, in the background."""
@@ -63,7 +63,7 @@ class BreakerWrites:
     async def flush(self) -> None:
         """Wait until what was reported before, of any breaker, has reached Redis."""
         await self._successes.flush()
-        await self._outbox.flush()
+        await self._write_queue.flush()
 
     async def sent_before(self) -> None:
         """What was reported before goes first; what becomes of it is not this one's business."""

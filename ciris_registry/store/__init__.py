@@ -24,7 +24,7 @@ from ciris_registry.store.replies import (
 from ciris_registry.store.scripts import load_scripts
 from ciris_registry.store.session import Session
 from ciris_registry.store.store import Store
-from ciris_registry.store.write_queue import Outbox
+from ciris_registry.store.write_queue import WriteQueue
 
 __all__ = [
     "COUNTERS",

@@ -36,7 +36,7 @@ class _Write(NamedTuple):
     away: Callable[[], object] | None
 
 
-class Outbox:
+class WriteQueue:
     """The pending writes of one process."""
 
     def __init__(self, session: Session, connectivity: Connectivity) -> None:

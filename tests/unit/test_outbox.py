@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from ciris_registry.store import write_queue as outbox
+from ciris_registry.store import write_queue as write_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ async def test_no_more_than_so_many_writes_wait_and_those_that_go_are_counted(
 ) -> None:
     from ciris_registry import RegistrySettings, ServiceRegistry
 
-    monkeypatch.setattr(outbox, "MOST_PENDING", 100)
+    monkeypatch.setattr(write_queue, "MOST_PENDING", 100)
     settings = RegistrySettings(write_timeout=0)
     registry = ServiceRegistry(url="redis://127.0.0.1:1/0", settings=settings)
     await registry.start()
@@ -62,5 +62,5 @@ async def test_no_more_than_so_many_writes_wait_and_those_that_go_are_counted(
     assert registry.health().dropped_writes == 50
     told = [one for one in caplog.messages if "writes wait for Redis" in one]
     assert told == ["more than 100 writes wait for Redis: the oldest go"]
-    assert "n50" in registry._parts.outbox._writes[0].what, "the oldest went"
+    assert "n50" in registry._parts.write_queue._writes[0].what, "the oldest went"
     await registry.aclose()
