@@ -15,7 +15,7 @@ from ciris_registry.ending import Ending
 from ciris_registry.lifecycle import Exchange
 from ciris_registry.membership import Heartbeat, Readiness, Registrar
 from ciris_registry.parts import Parts
-from ciris_registry.selection import Resolver, Slots
+from ciris_registry.selection import ConcurrencyLimit, Resolver
 from ciris_registry.shared_breaker import HeldPermits, OfflineOutcomes, SuccessBatches
 from ciris_registry.store import Session, WriteQueue
 from ciris_registry.store.connection import Clients, Connectivity
@@ -96,7 +96,7 @@ def _parts(
         write_queue=write_queue,
         desired=DesiredState(settings),
         permits=HeldPermits(process),
-        slots=Slots(session, connectivity, write_queue, settings),
+        slots=ConcurrencyLimit(session, connectivity, write_queue, settings),
         successes=SuccessBatches(session, connectivity, settings.success_report_interval),
         offline=OfflineOutcomes(),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from ciris_registry.selection import Left
+    from ciris_registry.selection import Rejected
 
 
 class Explanation(NamedTuple):
@@ -22,7 +22,7 @@ class Explanation(NamedTuple):
     retry_after: float | None = None
 
     @classmethod
-    def of_left(cls, left: Left, now: int) -> Explanation:
+    def of_rejected(cls, left: Rejected, now: int) -> Explanation:
         """Of one that was left out, at the server's time ``now``."""
         wait = max(0, left.retry_at - now) / 1000 if left.retry_at else None
         one = left.registration

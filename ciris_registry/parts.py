@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ciris_registry.cache import DesiredState
-    from ciris_registry.selection import Slots
+    from ciris_registry.selection import ConcurrencyLimit
     from ciris_registry.settings import RegistrySettings
     from ciris_registry.shared_breaker import HeldPermits, OfflineOutcomes, SuccessBatches
     from ciris_registry.store import Session, WriteQueue
@@ -30,6 +30,6 @@ class Parts:
     write_queue: WriteQueue
     desired: DesiredState
     permits: HeldPermits
-    slots: Slots
+    slots: ConcurrencyLimit
     successes: SuccessBatches
     offline: OfflineOutcomes

@@ -108,7 +108,7 @@ class ServiceRegistry(Registering, GuardedCalls):
         self._readiness = made.readiness
         self._resolver = made.resolver
         self._calls = made.calls
-        self._planned = made.resolver.planned
+        self._picker_for = made.resolver.picker_for
         self._exact = exact
         owned(self, self._session)
 
@@ -192,15 +192,15 @@ class ServiceRegistry(Registering, GuardedCalls):
         """
         exact = self._exact if consistency is None else is_exact(consistency)
         key = key_of(handler, service_type, required_capabilities, fallback_to_global)
-        plan = self._planned(key)
-        if plan is None:
+        picker = self._picker_for(key)
+        if picker is None:
             request = request_of(handler, service_type, required_capabilities, fallback_to_global)
         else:
-            admitted = None if exact else plan.take()
-            if admitted is not None:
-                return admitted.instance
-            request = plan.request
-        return await self._resolver.resolve(request, exact=exact, key=key, known=plan)
+            pick = None if exact else picker.take()
+            if pick is not None:
+                return pick.instance
+            request = picker.request
+        return await self._resolver.resolve(request, exact=exact, key=key, known=picker)
 
     async def get_service_with_fallback(
         self,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ciris_registry.calls.attempt import Use
     from ciris_registry.calls.executor import Calls, Order
-    from ciris_registry.selection import Admitted
+    from ciris_registry.selection import Pick
     from ciris_registry.timeouts import TimeLimit
 
 
@@ -22,16 +22,16 @@ class Acquisition(AbstractAsyncContextManager[Any]):
     def __init__(self, calls: Calls, order: Order) -> None:
         self._calls = calls
         self._order = order
-        self._entered: tuple[Admitted, Use, TimeLimit] | None = None
+        self._entered: tuple[Pick, Use, TimeLimit] | None = None
 
     async def __aenter__(self) -> Any:  # a program's object
         if self._entered is not None:
             raise RuntimeError("this block was entered before; call registry.acquire(…) anew")
-        admitted = await self._calls.first(self._order)
-        limit = self._calls.limit(admitted)
-        self._entered = admitted, self._calls.use(self._order, admitted), limit
+        pick = await self._calls.first(self._order)
+        limit = self._calls.limit(pick)
+        self._entered = pick, self._calls.use(self._order, pick), limit
         limit.__enter__()
-        return admitted.instance
+        return pick.instance
 
     async def __aexit__(
         self,
@@ -40,15 +40,15 @@ class Acquisition(AbstractAsyncContextManager[Any]):
         traceback: TracebackType | None,
     ) -> None:
         assert self._entered is not None  # noqa: S101 # __aenter__ was awaited
-        admitted, use, limit = self._entered
+        pick, use, limit = self._entered
         try:
             limit.__exit__(kind, error, traceback)
         except TimeoutError as expired:
-            failure = blamed(expired, limit, admitted)
+            failure = blamed(expired, limit, pick)
             await use.raised(failure)
             raise failure from expired
         if limit.expired and error is None:  # the block went on as if nothing had been
-            await use.raised(late(admitted))
+            await use.raised(late(pick))
         elif error is None:
             await use.succeeded()
         elif isinstance(error, Exception) and not limit.interrupted:

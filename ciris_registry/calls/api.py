@@ -256,8 +256,8 @@ class GuardedCalls:
         if classify is not None:
             checked_policy(classify)
         key = key_of(handler, service_type, required_capabilities, fallback_to_global)
-        plan = self._resolver.planned(key)
-        if plan is not None:
-            return Order(plan.request, key, plan, exact, failover, classify)
+        picker = self._resolver.picker_for(key)
+        if picker is not None:
+            return Order(picker.request, key, picker, exact, failover, classify)
         request = request_of(handler, service_type, required_capabilities, fallback_to_global)
         return Order(request, key, None, exact, failover, classify)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ciris_registry.breaker_parts import BreakerParts
     from ciris_registry.circuit_breaker.outcomes import Classifier, Classify, Judgement
-    from ciris_registry.selection import Admitted, Slots
+    from ciris_registry.selection import ConcurrencyLimit, Pick
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,9 @@ _LONGEST_ERROR: Final = 200
 class Guard:
     """Begins the uses of one process."""
 
-    def __init__(self, classifier: Classifier, slots: Slots, breaker_parts: BreakerParts) -> None:
+    def __init__(
+        self, classifier: Classifier, slots: ConcurrencyLimit, breaker_parts: BreakerParts
+    ) -> None:
         self.classifier = classifier
         self.outcomes = breaker_parts.outcomes
         self.admissions = breaker_parts.admissions
@@ -37,16 +39,16 @@ class Guard:
         self._slots = slots
         self._told: set[str] = set()
 
-    def use(self, admitted: Admitted, classify: Classify | None) -> Use:
+    def use(self, pick: Pick, classify: Classify | None) -> Use:
         """A use that begins now; ``classify`` is what its caller says of outcomes."""
-        return Use(self, admitted, classify)
+        return Use(self, pick, classify)
 
-    async def settle(self, admitted: Admitted, judgement: Judgement) -> None:
+    async def settle(self, pick: Pick, judgement: Judgement) -> None:
         """Tell the breaker how a use has ended."""
-        shared = admitted.shared
-        permit = admitted.permit.permit if admitted.permit is not None else ""
+        shared = pick.shared
+        permit = pick.permit.permit if pick.permit is not None else ""
         # A permit is of one generation only.
-        generation = None if permit else admitted.generation
+        generation = None if permit else pick.generation
         try:
             if judgement.kind == "success":
                 if permit or not self.outcomes.count_success(shared, generation):
@@ -64,12 +66,12 @@ class Guard:
                 _log.warning("outcomes of %s cannot be reported: %s", shared.name, error)
         finally:
             # Behind the report, which may have little time left and does not wait for this.
-            self.free(admitted)
+            self.free(pick)
 
-    def free(self, admitted: Admitted) -> None:
+    def free(self, pick: Pick) -> None:
         """Its call is in flight no longer: somebody else may make one."""
-        if admitted.slot is not None:
-            self._slots.give_back(admitted.slot)
+        if pick.slot is not None:
+            self._slots.give_back(pick.slot)
 
 
 class Use:
@@ -77,12 +79,12 @@ class Use:
 
     __slots__ = ("_admitted", "_answered", "_classify", "_guard")
 
-    def __init__(self, guard: Guard, admitted: Admitted, classify: Classify | None) -> None:
+    def __init__(self, guard: Guard, pick: Pick, classify: Classify | None) -> None:
         self._guard = guard
-        self._admitted = admitted
+        self._admitted = pick
         self._classify = classify
         self._answered = False
-        admitted.shared.in_flight += 1
+        pick.shared.in_flight += 1
 
     async def answered(self) -> None:
         """It goes on, but what a probe was to show is known: it goes well."""
@@ -93,17 +95,17 @@ class Use:
 
     async def raised(self, error: Exception) -> Judgement:
         """It ended with this exception; what that was taken for."""
-        admitted, classifier = self._admitted, self._guard.classifier
-        if isinstance(error, CallTimeoutError) and error.provider != admitted.registration.name:
+        pick, classifier = self._admitted, self._guard.classifier
+        if isinstance(error, CallTimeoutError) and error.provider != pick.registration.name:
             judgement = IGNORED  # of a call inside of this one
         else:
             with self._judging():
-                judgement = classifier.error(error, self._classify, admitted.classify)
+                judgement = classifier.error(error, self._classify, pick.classify)
         if judgement.kind == "failure":
-            admitted.shared.last_error = in_words(error)
+            pick.shared.last_error = in_words(error)
         _log.debug(
             "a call of %s raised %s: %s",
-            admitted.registration.name,
+            pick.registration.name,
             in_words(error),
             judgement.kind,
         )
@@ -112,11 +114,11 @@ class Use:
 
     def counted(self) -> bool:
         """It ended with a value that nobody judges, which is counted; else ``returned`` settles."""
-        admitted, classifier = self._admitted, self._guard.classifier
+        pick, classifier = self._admitted, self._guard.classifier
         if (
-            admitted.permit is not None
-            or classifier.judges_values(self._classify, admitted.classify)
-            or not self._guard.outcomes.count_success(admitted.shared, admitted.generation)
+            pick.permit is not None
+            or classifier.judges_values(self._classify, pick.classify)
+            or not self._guard.outcomes.count_success(pick.shared, pick.generation)
         ):
             return False
         self._guard.free(self._ended())
@@ -124,26 +126,26 @@ class Use:
 
     async def returned(self, value: object) -> Judgement:
         """It ended with this value; what that was taken for."""
-        admitted, classifier = self._admitted, self._guard.classifier
+        pick, classifier = self._admitted, self._guard.classifier
         with self._judging():
-            judgement = classifier.value(value, self._classify, admitted.classify)
+            judgement = classifier.value(value, self._classify, pick.classify)
         await self._guard.settle(self._ended(), judgement)
         return judgement
 
     async def succeeded(self) -> None:
         """It ended well, with nothing to be judged."""
-        admitted = self._ended()
+        pick = self._ended()
         if not self._answered:
-            await self._guard.settle(admitted, SUCCESS)
+            await self._guard.settle(pick, SUCCESS)
         else:
-            self._guard.free(admitted)
+            self._guard.free(pick)
 
     def abandoned(self) -> None:
         """It ended without an outcome: cancelled, or given up by its caller."""
-        admitted = self._ended()
-        if admitted.permit is not None:
-            self._guard.admissions.give_back(admitted.shared, admitted.permit.permit)
-        self._guard.free(admitted)
+        pick = self._ended()
+        if pick.permit is not None:
+            self._guard.admissions.give_back(pick.shared, pick.permit.permit)
+        self._guard.free(pick)
 
     @contextlib.contextmanager
     def _judging(self) -> Generator[None]:
@@ -154,7 +156,7 @@ class Use:
             self.abandoned()
             raise
 
-    def _ended(self) -> Admitted:
+    def _ended(self) -> Pick:
         """It is in flight no longer, whatever becomes of the report of its outcome."""
         self._admitted.shared.in_flight -= 1
         return self._admitted

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ciris_registry.calls.attempt import Guard, Use
     from ciris_registry.circuit_breaker.outcomes import Classify, Judgement
-    from ciris_registry.selection import Admitted, Left, Plan, Request, Resolver
+    from ciris_registry.selection import Pick, Picker, Rejected, Request, Resolver
     from ciris_registry.timeouts import TimeLimit
 
 _NOTHING: Final = object()
@@ -36,12 +36,12 @@ not open a provider for the whole fleet."""
 class Order(NamedTuple):
     """What a caller wants called, and how.
 
-    ``key`` is what it said, by which the ``plan`` is found that was made for it.
+    ``key`` is what it said, by which the ``picker`` is found that was made for it.
     """
 
     request: Request
     key: object
-    plan: Plan | None
+    picker: Picker | None
     exact: bool
     failover: bool = True
     classify: Classify | None = None
@@ -74,26 +74,24 @@ class Calls:
         self._guard = guard
         self._limits = TimeLimits()
 
-    def use(self, order: Order, admitted: Admitted) -> Use:
+    def use(self, order: Order, pick: Pick) -> Use:
         """A use of a provider that begins now."""
-        return self._guard.use(admitted, order.classify)
+        return self._guard.use(pick, order.classify)
 
-    def limit(self, admitted: Admitted) -> TimeLimit:
+    def limit(self, pick: Pick) -> TimeLimit:
         """How long it may take at the most."""
-        return self._limits.limit(admitted.seconds)
+        return self._limits.limit(pick.seconds)
 
-    async def first(self, order: Order) -> Admitted:
+    async def first(self, order: Order) -> Pick:
         """The first provider that may be called.
 
         Raises:
             NoProviderError: There is none.
         """
-        admitted, position = _drawn(order)
-        return admitted or await self.next(order, (), position)
+        pick, position = _drawn(order)
+        return pick or await self.next(order, (), position)
 
-    async def next(
-        self, order: Order, tried: Collection[str], position: int | None = None
-    ) -> Admitted:
+    async def next(self, order: Order, tried: Collection[str], position: int | None = None) -> Pick:
         """The first provider that may be called and has not been ``tried``.
 
         ``position`` is one that the order's plan has taken of its rotation just now.
@@ -101,23 +99,23 @@ class Calls:
         Raises:
             NoProviderError: There is none.
         """
-        left: list[Left] = []
-        admitted = await self._resolver.admit(
+        left: list[Rejected] = []
+        pick = await self._resolver.admit(
             order.request,
             exact=order.exact,
             key=order.key,
-            known=order.plan,
+            known=order.picker,
             without=tried,
             left=left,
             position=position,
         )
-        if admitted is None:
+        if pick is None:
             kind = order.request.service_type
             now = self._resolver.now(kind)
-            reasons = [Explanation.of_left(one, now) for one in left]
+            reasons = [Explanation.of_rejected(one, now) for one in left]
             served = self._resolver.registered_for(kind)
             raise NoProviderError(order.request.handler, kind, reasons, served)
-        return admitted
+        return pick
 
     async def call(
         self, order: Order, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -129,10 +127,10 @@ class Calls:
         """
         tried: dict[str, str] = {}
         ended = Ended()
-        admitted, position = _drawn(order)
+        pick, position = _drawn(order)
         while True:
             try:
-                admitted = admitted or await self.next(order, tried, position)
+                pick = pick or await self.next(order, tried, position)
             except NoProviderError as nobody:
                 if ended.failure is not None:
                     explain(ended.failure, tried, nobody)
@@ -141,34 +139,34 @@ class Calls:
                 if ended.failure is None:
                     raise
                 return ended
-            ended = await self._call(order, admitted, fn, args, kwargs)
+            ended = await self._call(order, pick, fn, args, kwargs)
             if not ended.exhausted:
                 return ended
-            tried[admitted.registration.name] = told(ended.failure)
-            admitted = position = None
+            tried[pick.registration.name] = told(ended.failure)
+            pick = position = None
 
     async def _call(
         self,
         order: Order,
-        admitted: Admitted,
+        pick: Pick,
         fn: Callable[..., Any],
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
     ) -> Ended:
         """One candidate; ``exhausted`` if the next one is to be called."""
-        use = self._guard.use(admitted, order.classify)
-        limit = self._limits.limit(admitted.seconds)
+        use = self._guard.use(pick, order.classify)
+        limit = self._limits.limit(pick.seconds)
         pending: Any = _NOTHING
         try:
             with limit:
-                pending = fn(admitted.instance, *args, **kwargs)
+                pending = fn(pick.instance, *args, **kwargs)
                 value = await pending if hasattr(pending, "__await__") else _NOTHING
         except Exception as raised:
             # Who is cancelled wants no other answer, whatever the provider makes of it.
             if limit.interrupted or (pending is _NOTHING and isinstance(raised, MISTAKES)):
                 use.abandoned()
                 raise
-            failure = blamed(raised, limit, admitted)
+            failure = blamed(raised, limit, pick)
             try:
                 return Ended(failure=failure, exhausted=goes_on(order, await use.raised(failure)))
             finally:
@@ -180,7 +178,7 @@ class Calls:
             use.abandoned()
             raise NotAwaitableError(unusable(pending))
         if limit.expired:  # and whoever was called made an answer of it
-            await use.raised(late(admitted))
+            await use.raised(late(pick))
             return Ended(value)
         if use.counted():
             return Ended(value)
@@ -192,29 +190,29 @@ def goes_on(order: Order, judgement: Judgement) -> bool:
     return order.failover and judgement.kind in _GOES_ON
 
 
-def _drawn(order: Order) -> tuple[Admitted | None, int | None]:
+def _drawn(order: Order) -> tuple[Pick | None, int | None]:
     """Whom its plan lets be called; or, if that one has slots, the position that drew it."""
-    plan = order.plan
-    if plan is None or order.exact:
+    picker = order.picker
+    if picker is None or order.exact:
         return None, None
-    admitted = plan.take()
-    if admitted is None or admitted.registration.max_in_flight is None:
-        return admitted, None
-    return None, plan.position
+    pick = picker.take()
+    if pick is None or pick.registration.max_in_flight is None:
+        return pick, None
+    return None, picker.position
 
 
-def blamed(raised: Exception, limit: TimeLimit, admitted: Admitted) -> Exception:
+def blamed(raised: Exception, limit: TimeLimit, pick: Pick) -> Exception:
     """What a provider is blamed for: that it took too long, or what it raised."""
     if not (isinstance(raised, TimeoutError) and limit.expired):
         return raised
-    failure = late(admitted)
+    failure = late(pick)
     failure.__cause__ = raised
     return failure
 
 
-def late(admitted: Admitted) -> CallTimeoutError:
+def late(pick: Pick) -> CallTimeoutError:
     """That a provider took too long."""
-    return CallTimeoutError(admitted.registration.name, admitted.seconds)
+    return CallTimeoutError(pick.registration.name, pick.seconds)
 
 
 def explain(failure: Exception, tried: Mapping[str, str], nobody: NoProviderError) -> None:

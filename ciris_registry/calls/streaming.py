@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
 
     from ciris_registry.calls.executor import Calls, Order
-    from ciris_registry.selection import Admitted
+    from ciris_registry.selection import Pick
 
 _END: Final = object()
 
@@ -44,9 +44,9 @@ async def stream(
         Exception: What the provider raised.
     """
     tried: dict[str, str] = {}
-    admitted = await calls.first(order)
+    pick = await calls.first(order)
     while True:
-        use, source, begun = calls.use(order, admitted), _Source(calls, admitted), False
+        use, source, begun = calls.use(order, pick), _Source(calls, pick), False
         try:
             item = await source.first(fn, args, kwargs)
             await use.answered()
@@ -60,7 +60,7 @@ async def stream(
         except _FailedError as failed:
             failure = failed.failure
             judgement = await use.raised(failure)
-            tried[admitted.registration.name] = told(failure)
+            tried[pick.registration.name] = told(failure)
             if begun or not goes_on(order, judgement):
                 raise failure from failure.__cause__
         except BaseException:  # also what the consumer throws into it: not the provider's
@@ -72,7 +72,7 @@ async def stream(
         finally:
             await source.aclose()
         try:
-            admitted = await calls.next(order, tried)
+            pick = await calls.next(order, tried)
         except NoProviderError as nobody:
             explain(failure, tried, nobody)
             raise failure from failure.__cause__
@@ -83,9 +83,9 @@ async def stream(
 class _Source:
     """The items of one provider, each waited for no longer than a call may take."""
 
-    def __init__(self, calls: Calls, admitted: Admitted) -> None:
+    def __init__(self, calls: Calls, pick: Pick) -> None:
         self._calls = calls
-        self._admitted = admitted
+        self._admitted = pick
         self._given: object = None
         self._items: AsyncIterator[Any] | None = None
 

@@ -1,10 +1,10 @@
 """selection."""
 
-from ciris_registry.selection.candidates import Left, Request
-from ciris_registry.selection.concurrency_limit import Slots
+from ciris_registry.selection.candidates import Rejected, Request
+from ciris_registry.selection.concurrency_limit import ConcurrencyLimit
 from ciris_registry.selection.health_checks import check_all
-from ciris_registry.selection.pick import Admitted
-from ciris_registry.selection.picker import Plan, key_of
+from ciris_registry.selection.pick import Pick
+from ciris_registry.selection.picker import Picker, key_of
 from ciris_registry.selection.request import (
     Consistency,
     check_arguments,
@@ -16,9 +16,9 @@ from ciris_registry.selection.request import (
 from ciris_registry.selection.resolver import Resolver
 
 __all__ = [
-    "Admitted",
     "Consistency",
     "Left",
+    "Pick",
     "Plan",
     "Request",
     "Resolver",

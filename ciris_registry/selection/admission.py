@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ciris_registry.circuit_breaker import Refusal, Verdict
-from ciris_registry.selection.candidates import NOT_BOUND, Left
+from ciris_registry.selection.candidates import NOT_BOUND, Rejected
 from ciris_registry.selection.health_checks import HealthChecks, health_check_of
-from ciris_registry.selection.pick import Admitted
+from ciris_registry.selection.pick import Pick
 from ciris_registry.shared_breaker import Held
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _BEFORE_ITS_PERMIT: Final = 0.9
 _SHORTEST: Final = 0.001
 
 
-class Gate:
+class Admission:
     """Lets calls of this process through, one candidate at a time."""
 
     def __init__(self, parts: Parts, bindings: Bindings, views: Views) -> None:
@@ -43,9 +43,9 @@ class Gate:
         self._views = views
         self._checks = HealthChecks(parts.session)
 
-    async def let_in(
-        self, replica: Replica, one: Registration, passed: list[Left], *, settles: bool
-    ) -> Admitted | None:
+    async def admit(
+        self, replica: Replica, one: Registration, passed: list[Rejected], *, settles: bool
+    ) -> Pick | None:
         """A candidate, if it may be called now; else why not is appended to ``passed``.
 
         ``settles`` says that whoever calls it reports how that call ended: then that, and not its
@@ -53,12 +53,12 @@ class Gate:
         """
         binding = self._bindings.find(one)
         if binding is None:
-            passed.append(Left(one, NOT_BOUND))
+            passed.append(Rejected(one, NOT_BOUND))
             return None
         shared = self._views.breaker(one.service_type, one.name)
         permit = await self._permitted(replica, one, shared)
         if isinstance(permit, Refusal):
-            passed.append(Left(one, *permit))
+            passed.append(Rejected(one, *permit))
             return None
         breaker = replica.snapshot.breakers.get(one.name)
         generation = breaker.generation if breaker is not None else None
@@ -66,14 +66,14 @@ class Gate:
         try:
             instance, permit, problem = await self._asked(one, binding, permit, settles=settles)
             if problem:
-                slot: Slot | Left | None = Left(one, problem)
+                slot: Slot | Rejected | None = Rejected(one, problem)
             else:  # the last that can fail
                 slot = await self._slots.take(one, shared) if settles else None
         except BaseException:
             if permit is not None:
                 self._admissions.give_back(shared, permit.permit)
             raise
-        if isinstance(slot, Left):
+        if isinstance(slot, Rejected):
             if permit is not None:
                 self._admissions.give_back(shared, permit.permit)
             passed.append(slot)
@@ -82,7 +82,7 @@ class Gate:
             # Its outcome must be known while the permit stands.
             left = (permit.deadline - replica.now()) / 1000
             seconds = max(_SHORTEST, min(seconds, left) * _BEFORE_ITS_PERMIT)
-        return Admitted(one, instance, shared, seconds, generation, permit, binding.classify, slot)
+        return Pick(one, instance, shared, seconds, generation, permit, binding.classify, slot)
 
     async def _permitted(
         self, replica: Replica, one: Registration, shared: SharedBreaker

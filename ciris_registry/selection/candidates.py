@@ -32,7 +32,7 @@ class Request(NamedTuple):
     fallback_to_global: bool = True
 
 
-class Left(NamedTuple):
+class Rejected(NamedTuple):
     """A provider that was left out, and why; ``retry_at`` is 0 if no time changes it."""
 
     registration: Registration
@@ -67,11 +67,11 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class Candidates:
     """The tiers of a request, first to last, and everybody who was left out."""
 
     tiers: tuple[Tier, ...]
-    left: tuple[Left, ...]
+    left: tuple[Rejected, ...]
     since: int = 0
     until: int = 0
 
@@ -93,7 +93,7 @@ def walk(
     now: int,
     *,
     always_use_last_provider: bool = False,
-) -> Walk:
+) -> Candidates:
     """Go through a service type's registrations as a resolve does; ``now`` is the server's time.
 
     With ``always_use_last_provider``, the only provider of the service type is used though it cools down.
@@ -102,11 +102,11 @@ def walk(
         snapshot.registrations[0].name if always_use_last_provider and _is_alone(snapshot) else ""
     )
     tiers: list[Tier] = []
-    left: list[Left] = []
+    left: list[Rejected] = []
     for scope in (request.handler, EVERY_HANDLER, GLOBAL):
         mine = [one for one in snapshot.registrations if one.scope == scope]
         if scope == GLOBAL and not request.fallback_to_global:
-            left += [Left(one, NOT_GLOBAL) for one in mine]
+            left += [Rejected(one, NOT_GLOBAL) for one in mine]
             continue
         for _, group in groupby(mine, key=lambda one: one.priority_group):
             members = list(group)
@@ -122,7 +122,7 @@ def walk(
                 tiers += [Tier(tuple(usable))] if usable else []
     changes = [breaker.changes_at(now) for breaker in snapshot.breakers.values()]
     until = min((time for time in changes if time), default=0)
-    return Walk(tuple(tiers), tuple(left), now, until)
+    return Candidates(tuple(tiers), tuple(left), now, until)
 
 
 def _refusal(breaker: BreakerState, now: int, *, keep: bool) -> Refusal | None:
@@ -143,7 +143,7 @@ def _rotating(  # what a walk knows
     breakers: Mapping[str, BreakerState],
     bound: Callable[[Registration], bool],
     now: int,
-    left: list[Left],
+    left: list[Rejected],
     kept: str,
 ) -> Tier:
     usable = _usable(equals, request, breakers, bound, now, left, kept)
@@ -166,7 +166,7 @@ def _usable(  # what a walk knows
     breakers: Mapping[str, BreakerState],
     bound: Callable[[Registration], bool],
     now: int,
-    left: list[Left],
+    left: list[Rejected],
     kept: str,
 ) -> list[Registration]:
     usable: list[Registration] = []
@@ -175,11 +175,11 @@ def _usable(  # what a walk knows
         breaker = breakers.get(one.name)
         refusal = _refusal(breaker, now, keep=one.name == kept) if breaker is not None else None
         if lacking:
-            left.append(Left(one, f"lacks {', '.join(sorted(lacking))}"))
+            left.append(Rejected(one, f"lacks {', '.join(sorted(lacking))}"))
         elif not bound(one):
-            left.append(Left(one, NOT_BOUND))
+            left.append(Rejected(one, NOT_BOUND))
         elif refusal is not None and refusal.reason != "half_open":
-            left.append(Left(one, refusal.reason, refusal.retry_at))
+            left.append(Rejected(one, refusal.reason, refusal.retry_at))
         else:
             usable.append(one)
     return usable

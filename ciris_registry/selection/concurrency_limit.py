@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciris_registry.errors import CorruptStateError, StoreUnavailableError
-from ciris_registry.selection.candidates import Left
+from ciris_registry.selection.candidates import Rejected
 
 if TYPE_CHECKING:
     from ciris_registry.registration import Registration
@@ -35,7 +35,7 @@ class Slot(NamedTuple):
     slot: str
 
 
-class Slots:
+class ConcurrencyLimit:
     """The slots of one process, in the event loop that it runs in now."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Slots:
         """How many calls of this process hold a slot of a provider."""
         return len(self._held.get((service_type, name), ()))
 
-    async def take(self, one: Registration, shared: SharedBreaker) -> Slot | Left | None:
+    async def take(self, one: Registration, shared: SharedBreaker) -> Slot | Rejected | None:
         """A slot for one call, or why there is none; None if a call needs none.
 
         Whoever is cancelled, or waits in vain, gives back what he is given later.
@@ -89,7 +89,7 @@ class Slots:
         shared.elsewhere = max(0, answer.taken - mine)
         shared.elsewhere_until = time.monotonic() + self._remembered
         if answer.word == "full":
-            return Left(one, "full", answer.retry_at)
+            return Rejected(one, "full", answer.retry_at)
         return self._hold(slot, in_redis=True)
 
     def give_back(self, slot: Slot) -> None:
@@ -141,11 +141,11 @@ class Slots:
             asking.add_done_callback(lambda _: self.give_back(slot))
             raise
 
-    def _by_itself(self, one: Registration, most: int) -> Slot | Left:
+    def _by_itself(self, one: Registration, most: int) -> Slot | Rejected:
         """Redis is away: what this process may do goes by its own calls alone."""
         self._here()
         if self.held(one.service_type, one.name) >= most:
-            return Left(one, "full")
+            return Rejected(one, "full")
         return self._hold(self._new(one), in_redis=False)
 
     def _hold(self, slot: Slot, *, in_redis: bool) -> Slot:

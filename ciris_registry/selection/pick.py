@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ciris_registry.shared_breaker import Held, SharedBreaker
 
 
-class Admitted(NamedTuple):
+class Pick(NamedTuple):
     """The instance to call, for at most ``seconds``.
 
     Where it is a probe, ``permit`` is what was taken for it. ``generation`` is the one of the

@@ -13,9 +13,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.registration import SelectionStrategy
-from ciris_registry.selection.candidates import Request, Tier, Walk, walk
+from ciris_registry.selection.candidates import Candidates, Request, Tier, walk
 from ciris_registry.selection.health_checks import health_check_of
-from ciris_registry.selection.pick import Admitted
+from ciris_registry.selection.pick import Pick
 from ciris_registry.selection.weighting import least_loaded_first, weighted_first
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ciris_registry.cache import Replica
     from ciris_registry.membership import Bindings
-    from ciris_registry.selection.round_robin import Rotation, Rotations
+    from ciris_registry.selection.round_robin import RoundRobin, RoundRobins
     from ciris_registry.shared_breaker import SharedBreaker
     from ciris_registry.views import Views
 
@@ -33,7 +33,7 @@ _MOST_PLANS: Final = 10_000
 _monotonic = time.monotonic
 
 
-class Plan:
+class Picker:
     """The walk of one request, and those whom it lets be called without asking anybody."""
 
     __slots__ = (
@@ -49,14 +49,16 @@ class Plan:
         "walk",
     )
 
-    def __init__(self, replica: Replica, bindings: Bindings, request: Request, walk: Walk) -> None:
+    def __init__(
+        self, replica: Replica, bindings: Bindings, request: Request, walk: Candidates
+    ) -> None:
         self.request = request
         self.walk = walk
         self.shape = replica.shape
         self.bindings = bindings.version
         self.until = replica.clock.monotonic_at(walk.until) if walk.until else math.inf
-        self.admitted: tuple[Admitted, ...] = ()
-        self.rotation: Rotation | None = None
+        self.pick: tuple[Pick, ...] = ()
+        self.round_robin: RoundRobin | None = None
         self.chosen: Callable[[int], int] | None = None
         self._replica = replica
         self._bindings = bindings
@@ -73,9 +75,9 @@ class Plan:
     @property
     def position(self) -> int:
         """The position of its rotation that was taken last; 0 if it has none."""
-        return self.rotation.next - 1 if self.rotation is not None else 0
+        return self.round_robin.next - 1 if self.round_robin is not None else 0
 
-    def take(self) -> Admitted | None:
+    def take(self) -> Pick | None:
         """The one whose turn it is; None if somebody has to be asked first.
 
         It has no slot: a guarded call of one with ``max_in_flight`` asks for that.
@@ -87,55 +89,55 @@ class Plan:
             or now >= self.until
             or self.shape != replica.shape
             or self.bindings != self._bindings.version
-            or not self.admitted
+            or not self.pick
         ):
             return None
-        if self.rotation is None:
-            return self.admitted[0]
-        position = self.rotation.step()
+        if self.round_robin is None:
+            return self.pick[0]
+        position = self.round_robin.step()
         if position < 0:
             return None
         if self.chosen is None:
-            return self.admitted[position % len(self.admitted)]
-        return self.admitted[self.chosen(position)]
+            return self.pick[position % len(self.pick)]
+        return self.pick[self.chosen(position)]
 
-    def at(self, position: int) -> Admitted:
+    def at(self, position: int) -> Pick:
         """The one whose turn it is at a position of its rotation."""
         if self.chosen is None:
-            return self.admitted[position % len(self.admitted)]
-        return self.admitted[self.chosen(position)]
+            return self.pick[position % len(self.pick)]
+        return self.pick[self.chosen(position)]
 
 
-class Plans:
+class Pickers:
     """The plans of one process."""
 
-    def __init__(self, views: Views, bindings: Bindings, rotations: Rotations) -> None:
-        self.quick: dict[object, Plan] = {}
+    def __init__(self, views: Views, bindings: Bindings, round_robins: RoundRobins) -> None:
+        self.quick: dict[object, Picker] = {}
         self._views = views
         self._bindings = bindings
-        self._rotations = rotations
-        self._plans: dict[Request, Plan] = {}
+        self._round_robins = round_robins
+        self._pickers: dict[Request, Picker] = {}
 
-    def known(self, request: Request) -> Plan | None:
+    def known(self, request: Request) -> Picker | None:
         """The plan of a request, whether it still holds or not."""
-        return self._plans.get(request)
+        return self._pickers.get(request)
 
-    def get(self, replica: Replica, request: Request, known: Plan | None, now: int) -> Plan:
+    def get(self, replica: Replica, request: Request, known: Picker | None, now: int) -> Picker:
         """The plan of a request: what is ``known``, or another if that rests on what has changed.
 
         ``now`` is the server's time.
         """
         if known is not None and known.holds(now):
             return known
-        if len(self._plans) >= _MOST_PLANS:
+        if len(self._pickers) >= _MOST_PLANS:
             self.clear()
         walked = self.walk(replica, request, now)
-        plan = self._plans[request] = Plan(replica, self._bindings, request, walked)
+        picker = self._pickers[request] = Picker(replica, self._bindings, request, walked)
         if walked.tiers:
-            self._prepare(plan, replica, request.service_type, walked.tiers[0], now)
-        return plan
+            self._prepare(picker, replica, request.service_type, walked.tiers[0], now)
+        return picker
 
-    def walk(self, replica: Replica, request: Request, now: int) -> Walk:
+    def walk(self, replica: Replica, request: Request, now: int) -> Candidates:
         """Who may serve a request, as far as is known here at the server's time ``now``."""
         always_use_last_provider = self._views.parts.always_use_last_provider
         return walk(
@@ -146,23 +148,23 @@ class Plans:
             always_use_last_provider=always_use_last_provider,
         )
 
-    def remember(self, key: object, plan: Plan) -> None:
+    def remember(self, key: object, picker: Picker) -> None:
         """Find this plan by what the caller said, as it stands."""
         if len(self.quick) >= _MOST_PLANS:
             self.quick.clear()
-        self.quick[key] = plan
+        self.quick[key] = picker
 
     def clear(self) -> None:
         """Forget everything."""
         self.quick.clear()
-        self._plans.clear()
+        self._pickers.clear()
 
-    def _prepare(self, plan: Plan, replica: Replica, kind: str, tier: Tier, now: int) -> None:
+    def _prepare(self, picker: Picker, replica: Replica, kind: str, tier: Tier, now: int) -> None:
         """Let those be called without asking anybody of whom none needs to be asked."""
         if tier.cursor and not tier.shared:
             return
         concerned = tier.candidates if tier.cursor else tier.candidates[:1]
-        found: list[Admitted] = []
+        found: list[Pick] = []
         for one in concerned:
             breaker = replica.snapshot.breakers.get(one.name)
             binding = self._bindings.find(one)
@@ -177,18 +179,14 @@ class Plans:
             shared = self._views.breaker(kind, one.name)
             seconds = shared.config.timeout_duration
             generation = breaker.generation if breaker is not None else None
-            found.append(
-                Admitted(one, instance, shared, seconds, generation, None, binding.classify)
-            )
-        plan.admitted = tuple(found)
+            found.append(Pick(one, instance, shared, seconds, generation, None, binding.classify))
+        picker.pick = tuple(found)
         if tier.cursor:
-            plan.rotation = self._rotations.of(kind, tier.cursor)
-            plan.chosen = _chosen(tier.strategy, found)
+            picker.round_robin = self._round_robins.of(kind, tier.cursor)
+            picker.chosen = _chosen(tier.strategy, found)
 
 
-def _chosen(
-    strategy: SelectionStrategy, candidates: Sequence[Admitted]
-) -> Callable[[int], int] | None:
+def _chosen(strategy: SelectionStrategy, candidates: Sequence[Pick]) -> Callable[[int], int] | None:
     """Which of several is called at a position of their rotation; None: each as often."""
     weights = [one.registration.weight for one in candidates]
     if strategy is SelectionStrategy.WEIGHTED:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ciris_registry.errors import StoreError, StoreUnavailableError
 from ciris_registry.explanation import Explanation
-from ciris_registry.selection.admission import Gate
-from ciris_registry.selection.candidates import Left
-from ciris_registry.selection.picker import Plans, load
-from ciris_registry.selection.round_robin import Rotations
+from ciris_registry.selection.admission import Admission
+from ciris_registry.selection.candidates import Rejected
+from ciris_registry.selection.picker import Pickers, load
+from ciris_registry.selection.round_robin import RoundRobins
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from ciris_registry.parts import Parts
     from ciris_registry.registration import Registration
     from ciris_registry.selection.candidates import Request, Tier
-    from ciris_registry.selection.pick import Admitted
-    from ciris_registry.selection.picker import Plan
+    from ciris_registry.selection.pick import Pick
+    from ciris_registry.selection.picker import Picker
     from ciris_registry.store import Store
     from ciris_registry.views import Views
 
@@ -48,18 +48,18 @@ class Resolver:
         self._write_queue = parts.write_queue
         self._permits = parts.permits
         self._views = views
-        self._gate = Gate(parts, bindings, views)
-        self._rotations = Rotations(parts.session, parts.connectivity)
-        self._plans = Plans(views, bindings, self._rotations)
+        self._admission = Admission(parts, bindings, views)
+        self._round_robins = RoundRobins(parts.session, parts.connectivity)
+        self._pickers = Pickers(views, bindings, self._round_robins)
         # What is unbound must not be kept alive by what was planned with it.
-        bindings.on_change = self._plans.clear
+        bindings.on_change = self._pickers.clear
         self._damaged: set[str] = set()
         self._turns: dict[tuple[str, str], itertools.count[int]] = {}
 
-    def planned(self, key: object) -> Plan | None:
+    def picker_for(self, key: object) -> Picker | None:
         """The plan for what a caller says, if somebody has said it before; it may be old."""
         try:
-            return self._plans.quick.get(key)
+            return self._pickers.quick.get(key)
         except TypeError:
             return None  # it cannot be a request either, and who reads it says why
 
@@ -76,27 +76,25 @@ class Resolver:
         """In how many seconds a provider might serve, as far as is known here; 0 if one may now."""
         replica = self._views.replica(request.service_type)
         now = replica.now()
-        walked = self._plans.walk(replica, request, now)
+        walked = self._pickers.walk(replica, request, now)
         times = [one.retry_at for one in walked.left if one.retry_at]
         return 0.0 if walked.tiers or not times else max(0, min(times) - now) / 1000
 
     def forget(self) -> None:
         """Whatever was planned does not hold any more."""
-        self._plans.clear()
+        self._pickers.clear()
 
     async def resolve(
-        self, request: Request, *, exact: bool, key: object = None, known: Plan | None = None
+        self, request: Request, *, exact: bool, key: object = None, known: Picker | None = None
     ) -> Any:  # a program's object
         """The instance that serves the request now, or None; next time found by ``key``."""
-        admitted = await self.admit(request, exact=exact, key=key, known=known, settles=False)
-        if admitted is None:
+        pick = await self.admit(request, exact=exact, key=key, known=known, settles=False)
+        if pick is None:
             return None
-        if admitted.permit is not None:
-            one = admitted.registration
-            self._permits.keep(
-                one.service_type, one.name, admitted.permit, self.now(one.service_type)
-            )
-        return admitted.instance
+        if pick.permit is not None:
+            one = pick.registration
+            self._permits.keep(one.service_type, one.name, pick.permit, self.now(one.service_type))
+        return pick.instance
 
     async def admit(
         self,
@@ -104,12 +102,12 @@ class Resolver:
         *,
         exact: bool,
         key: object = None,
-        known: Plan | None = None,
+        known: Picker | None = None,
         without: Collection[str] = (),
-        left: list[Left] | None = None,
+        left: list[Rejected] | None = None,
         settles: bool = True,
         position: int | None = None,
-    ) -> Admitted | None:
+    ) -> Pick | None:
         """The first provider that may be called now, or None; next time found by ``key``.
 
         Whoever calls it ``settles`` what it was admitted with, unless only health checks are to do
@@ -121,30 +119,30 @@ class Resolver:
         replica = self._views.replica(request.service_type)
         if self._write_queue.owed or (exact and self._write_queue.pending):
             await self._session.unless_away(self._write_queue.flush)
-        known = known or self._plans.known(request)
-        plan, taken, position = await self._look(
+        known = known or self._pickers.known(request)
+        picker, taken, position = await self._look(
             store, replica, request, known, position, exact=exact
         )
-        if key is not None and plan is not known:
-            self._plans.remember(key, plan)
-        if plan.admitted and taken == plan.walk.cursor and not without:
-            drawn = plan.at(position)
+        if key is not None and picker is not known:
+            self._pickers.remember(key, picker)
+        if picker.pick and taken == picker.walk.cursor and not without:
+            drawn = picker.at(position)
             if not settles or drawn.registration.max_in_flight is None:
                 return drawn
-        passed: list[Left] = [] if left is None else left
-        passed += plan.walk.left
-        for tier in plan.walk.tiers:
+        passed: list[Rejected] = [] if left is None else left
+        passed += picker.walk.left
+        for tier in picker.walk.tiers:
             for one in await self._in_order(store, request, tier, taken, position):
                 if one.name in without:
                     continue
                 try:
-                    admitted = await self._gate.let_in(replica, one, passed, settles=settles)
+                    pick = await self._admission.admit(replica, one, passed, settles=settles)
                 except StoreError as error:
                     self._complain(one, error)
-                    passed.append(Left(one, "damaged"))
+                    passed.append(Rejected(one, "damaged"))
                     continue
-                if admitted is not None:
-                    return admitted
+                if pick is not None:
+                    return pick
         return None
 
     async def _look(
@@ -152,16 +150,16 @@ class Resolver:
         store: Store,
         replica: Replica,
         request: Request,
-        known: Plan | None,
+        known: Picker | None,
         position: int | None,
         *,
         exact: bool,
-    ) -> tuple[Plan, str, int]:
+    ) -> tuple[Picker, str, int]:
         """The plan on a snapshot that may be relied on, and a position of the cursor it names."""
         if known is not None and position is not None:
             return known, known.walk.cursor, position
         if not exact and time.monotonic() < replica.fresh_until:
-            return self._plans.get(replica, request, known, replica.now()), "", 0
+            return self._pickers.get(replica, request, known, replica.now()), "", 0
         # Which cursor this request moves hardly ever changes, so the sync takes the step along.
         taken = known.walk.cursor if known is not None and exact else ""
         sync = self._views.shared_sync(request.service_type)
@@ -170,10 +168,10 @@ class Resolver:
         except StoreUnavailableError:
             # A loop that only resolves must not keep from running what looks for Redis.
             await asyncio.sleep(0)
-            return self._plans.get(replica, request, known, replica.now()), "", 0
+            return self._pickers.get(replica, request, known, replica.now()), "", 0
         if taken:
-            self._rotations.note(request.service_type, taken, position)
-        return self._plans.get(replica, request, known, now), taken, position
+            self._round_robins.note(request.service_type, taken, position)
+        return self._pickers.get(replica, request, known, now), taken, position
 
     async def explain(self, request: Request) -> list[Explanation]:
         """What ``resolve`` would do now with each registration; moves no cursor, asks no check."""
@@ -185,9 +183,9 @@ class Resolver:
             now, _ = await sync.promptly(store)
         except StoreUnavailableError:
             now = replica.now()
-        plan = self._plans.walk(replica, request, now)
+        picker = self._pickers.walk(replica, request, now)
         told: list[Explanation] = []
-        for tier in plan.tiers:
+        for tier in picker.tiers:
             order: Iterable[Registration] = tier.candidates
             if tier.cursor and tier.shared:
                 position = await self._next(store, request, tier.cursor)
@@ -201,12 +199,12 @@ class Resolver:
                     reason += f", in a guarded call if one of its {one.max_in_flight} slots is free"
                 verdict = "chosen" if not told else "next"
                 told.append(Explanation(one.name, one.scope or "global", verdict, reason))
-        return told + [Explanation.of_left(one, now) for one in plan.left]
+        return told + [Explanation.of_rejected(one, now) for one in picker.left]
 
     async def _next(self, store: Store, request: Request, cursor: str) -> int:
         """The position that the next resolve will take, without taking it."""
         if not self._exact:
-            return self._rotations.of(request.service_type, cursor).upcoming
+            return self._round_robins.of(request.service_type, cursor).upcoming
         try:
             return await self._connectivity.promptly(
                 store.cursors.take(request.service_type, cursor, 0)
@@ -231,7 +229,7 @@ class Resolver:
                 self._turns[key] = itertools.count(random.randrange(_MANY_TURNS))  # noqa: S311 # no secret
             position = next(self._turns[key])
         elif not taken and not self._exact:
-            position = await self._rotations.step(request.service_type, tier.cursor)
+            position = await self._round_robins.step(request.service_type, tier.cursor)
         elif tier.cursor != taken:
             position = await self._taken(store, request.service_type, tier.cursor)
         return tier.in_turn(position, self._load)
@@ -244,6 +242,6 @@ class Resolver:
             # Not a call of its own: those who ask at the same time share one.
             _, position = await self._views.shared_sync(service_type).promptly(store, cursor)
         except StoreUnavailableError:
-            return await self._rotations.step(service_type, cursor)
-        self._rotations.note(service_type, cursor, position)
+            return await self._round_robins.step(service_type, cursor)
+        self._round_robins.note(service_type, cursor, position)
         return position

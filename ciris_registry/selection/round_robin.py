@@ -29,7 +29,7 @@ _ANYWHERE: Final = 2**16
 """Where nothing is known of a rotation, it begins at a random position below this one."""
 
 
-class Rotation:
+class RoundRobin:
     """The positions of one cursor that this process may use, from ``next`` up to ``end``.
 
     ``beyond`` is the first one behind those that this process has heard of, None if of none.
@@ -37,7 +37,7 @@ class Rotation:
 
     __slots__ = ("_refill", "beyond", "blocks", "end", "next", "refill_at", "spare")
 
-    def __init__(self, refill: Callable[[Rotation], None]) -> None:
+    def __init__(self, refill: Callable[[RoundRobin], None]) -> None:
         self.next = self.end = 0
         self.blocks = 0
         self.refill_at = -1
@@ -88,70 +88,70 @@ class Rotation:
         self.lease(first, LARGEST_BLOCK)
 
 
-class Rotations:
+class RoundRobins:
     """The rotations of one process."""
 
     def __init__(self, session: Session, connectivity: Connectivity) -> None:
         self._session = session
         self._connectivity = connectivity
-        self._rotations: dict[tuple[str, str], Rotation] = {}
-        self._leasing: dict[Rotation, asyncio.Task[RegistryError | None]] = {}
+        self._round_robins: dict[tuple[str, str], RoundRobin] = {}
+        self._leasing: dict[RoundRobin, asyncio.Task[RegistryError | None]] = {}
 
-    def of(self, service_type: str, cursor: str) -> Rotation:
+    def of(self, service_type: str, cursor: str) -> RoundRobin:
         """The rotation of a cursor."""
         key = (service_type, cursor)
-        rotation = self._rotations.get(key)
-        if rotation is None:
-            if len(self._rotations) >= _MOST_ROTATIONS:
-                self._rotations.clear()
-            rotation = self._rotations[key] = Rotation(
+        round_robin = self._round_robins.get(key)
+        if round_robin is None:
+            if len(self._round_robins) >= _MOST_ROTATIONS:
+                self._round_robins.clear()
+            round_robin = self._round_robins[key] = RoundRobin(
                 lambda one: self._refill(one, service_type, cursor)
             )
-        return rotation
+        return round_robin
 
     async def step(self, service_type: str, cursor: str) -> int:
         """The next position; leased now if none is left."""
-        rotation = self.of(service_type, cursor)
-        while (position := rotation.step()) < 0:
+        round_robin = self.of(service_type, cursor)
+        while (position := round_robin.step()) < 0:
             try:
-                await self._connectivity.promptly(self._leased(rotation, service_type, cursor))
+                await self._connectivity.promptly(self._leased(round_robin, service_type, cursor))
             except StoreUnavailableError:
-                rotation.go_on()
+                round_robin.go_on()
         return position
 
     def note(self, service_type: str, cursor: str, position: int) -> None:
         """A resolve has taken this position otherwise: without Redis, go on from there."""
         self.of(service_type, cursor).beyond = position + 1
 
-    def _refill(self, rotation: Rotation, service_type: str, cursor: str) -> None:
+    def _refill(self, round_robin: RoundRobin, service_type: str, cursor: str) -> None:
         if self._connectivity.ok:
-            self._lease_soon(rotation, service_type, cursor)
+            self._lease_soon(round_robin, service_type, cursor)
 
-    async def _leased(self, rotation: Rotation, service_type: str, cursor: str) -> None:
+    async def _leased(self, round_robin: RoundRobin, service_type: str, cursor: str) -> None:
         # Those who wait together wait for one block.
-        error = await asyncio.shield(self._lease_soon(rotation, service_type, cursor))
+        error = await asyncio.shield(self._lease_soon(round_robin, service_type, cursor))
         if error is not None:
             raise error
 
     def _lease_soon(
-        self, rotation: Rotation, service_type: str, cursor: str
+        self, round_robin: RoundRobin, service_type: str, cursor: str
     ) -> asyncio.Task[RegistryError | None]:
-        task = self._leasing.get(rotation)
+        task = self._leasing.get(round_robin)
         if task is None or task.get_loop() is not asyncio.get_running_loop():
-            task = self._session.spawn(self._lease(rotation, service_type, cursor))
-            self._leasing[rotation] = task
+            task = self._session.spawn(self._lease(round_robin, service_type, cursor))
+            self._leasing[round_robin] = task
         return task
 
     async def _lease(
-        self, rotation: Rotation, service_type: str, cursor: str
+        self, round_robin: RoundRobin, service_type: str, cursor: str
     ) -> RegistryError | None:
-        size = rotation.next_size()
+        size = round_robin.next_size()
         try:
             store = await self._session.store()
-            rotation.lease(await store.cursors.take(service_type, cursor, size), size)
+            round_robin.lease(await store.cursors.take(service_type, cursor, size), size)
         except RegistryError as error:
             return error
         finally:
-            self._leasing.pop(rotation, None)
-        rotation.blocks += 1
+            self._leasing.pop(round_robin, None)
+        round_robin.blocks += 1
         return None

@@ -57,7 +57,7 @@ def registry(
     return new_registry(consistency=request.param, settings=settings)
 
 
-async def planned(registry: ServiceRegistry, *args: Any) -> Any:
+async def picker_for(registry: ServiceRegistry, *args: Any) -> Any:
     """What is answered when it was asked before; the second time is a look-up."""
     await registry.get_service("h", "llm", *args)
     return await registry.get_service("h", "llm", *args)
@@ -65,9 +65,9 @@ async def planned(registry: ServiceRegistry, *args: Any) -> Any:
 
 async def test_it_ends_with_a_registration(registry: ServiceRegistry) -> None:
     low, high = Client(), Client()
-    assert await planned(registry) is None
+    assert await picker_for(registry) is None
     registry.register("h", "llm", low, Priority.LOW)
-    assert await planned(registry) is low
+    assert await picker_for(registry) is low
     registry.register("h", "llm", high, Priority.HIGH)
     assert await registry.get_service("h", "llm") is high
 
@@ -76,7 +76,7 @@ async def test_it_ends_with_unregistering(registry: ServiceRegistry) -> None:
     first, second = Client(), Client()
     name = registry.register("h", "llm", first)
     registry.register("h", "llm", second)
-    assert await planned(registry) is first
+    assert await picker_for(registry) is first
     registry.unregister(name)
     assert await registry.get_service("h", "llm") is second
     registry.clear_all()
@@ -86,7 +86,7 @@ async def test_it_ends_with_unregistering(registry: ServiceRegistry) -> None:
 async def test_it_ends_with_a_new_instance_under_the_same_name(registry: ServiceRegistry) -> None:
     first, second = Client(), Client()
     registry.register("h", "llm", first, name="shared")
-    assert await planned(registry) is first
+    assert await picker_for(registry) is first
     registry.register("h", "llm", second, name="shared")
     assert await registry.get_service("h", "llm") is second
 
@@ -97,7 +97,7 @@ async def test_it_ends_with_a_binding(
     other = new_registry()
     other.register("h", "llm", Client(), name="shared")
     await other.flush()
-    assert await planned(registry) is None
+    assert await picker_for(registry) is None
     for _ in range(2):
         client = Client()
         registry.bind("shared", client)
@@ -110,7 +110,7 @@ async def test_it_ends_with_a_weak_instance_and_does_not_keep_it_alive(
     weak, strong = Client(), Client()
     registry.register("h", "llm", weak, weak=True)
     registry.register("h", "llm", strong)
-    assert await planned(registry) is weak
+    assert await picker_for(registry) is weak
     del weak
     gc.collect()
     assert await registry.get_service("h", "llm") is strong
@@ -121,7 +121,7 @@ async def test_an_unregistered_instance_is_not_kept_alive(registry: ServiceRegis
 
     client = Client()
     name = registry.register("h", "llm", client)
-    await planned(registry)
+    await picker_for(registry)
     gone = weakref.ref(client)
     await registry.aunregister(name)
     del client
@@ -149,17 +149,17 @@ async def test_it_ends_when_a_breaker_opens_and_again_when_its_time_has_come(
     first, second = Client(), Client()
     name = registry.register("h", "llm", first, circuit_breaker_config=ONCE)
     registry.register("h", "llm", second)
-    assert await planned(registry) is first
+    assert await picker_for(registry) is first
     registry.breaker("llm", name).record_failure()
-    assert await planned(registry) is second
+    assert await picker_for(registry) is second
 
     async def probed() -> bool:
         return await registry.get_service("h", "llm") is first
 
     await async_wait_until(probed, timeout=2)
-    assert await planned(registry) is second, "the probe is out"
+    assert await picker_for(registry) is second, "the probe is out"
     await registry.breaker("llm", name).arecord_success()
-    assert await planned(registry) is first
+    assert await picker_for(registry) is first
 
 
 @pytest.mark.parametrize("word", ["force_open", "cool_down"])
@@ -169,13 +169,13 @@ async def test_it_ends_with_an_override_or_a_cooldown_and_with_their_end_in_time
     first, second = Client(), Client()
     name = registry.register("h", "llm", first)
     registry.register("h", "llm", second)
-    assert await planned(registry) is first
+    assert await picker_for(registry) is first
     breaker = registry.breaker("llm", name)
     if word == "force_open":
         breaker.force_open("a test", duration=0.2)
     else:
         breaker.cool_down(0.2)
-    assert await planned(registry) is second
+    assert await picker_for(registry) is second
     await asyncio.sleep(0.25)
     assert await registry.get_service("h", "llm") is first
 
@@ -192,10 +192,10 @@ async def test_a_health_check_that_comes_later_is_asked(registry: ServiceRegistr
     first, second = Client(), Client()
     name = registry.register("h", "llm", first)
     registry.register("h", "llm", second)
-    assert await planned(registry) is first
+    assert await picker_for(registry) is first
     registry.breaker("llm", name).force_open("a test")
     registry.register("h", "llm", Checked(), Priority.CRITICAL, name="checked")
-    assert isinstance(await planned(registry), Checked)
+    assert isinstance(await picker_for(registry), Checked)
     await registry.breaker("llm", name).aclear_override()
 
 
@@ -209,9 +209,9 @@ async def test_capabilities_may_come_as_any_collection(
     plain, able = Client(), Client()
     registry.register("h", "llm", plain)
     registry.register("h", "llm", able, capabilities=["a", "b", "c"])
-    assert await planned(registry, None) is plain
-    assert await planned(registry, required) is able
-    assert await planned(registry, []) is plain
+    assert await picker_for(registry, None) is plain
+    assert await picker_for(registry, required) is able
+    assert await picker_for(registry, []) is plain
 
 
 async def test_a_list_of_capabilities_that_the_caller_changes_is_another_request(
@@ -221,9 +221,9 @@ async def test_a_list_of_capabilities_that_the_caller_changes_is_another_request
     registry.register("h", "llm", plain)
     registry.register("h", "llm", able, capabilities=["a"])
     required: list[str] = []
-    assert await planned(registry, required) is plain
+    assert await picker_for(registry, required) is plain
     required.append("a")
-    assert await planned(registry, required) is able
+    assert await picker_for(registry, required) is able
 
 
 async def test_an_enum_is_its_value(registry: ServiceRegistry) -> None:
@@ -259,7 +259,7 @@ async def test_bad_input_raises_the_same_the_second_time(
     registry: ServiceRegistry, error: type[Exception], args: tuple[Any, ...]
 ) -> None:
     registry.register("h", "llm", Client())
-    await planned(registry)
+    await picker_for(registry)
     told = set()
     for _ in range(3):
         with pytest.raises(error) as raised:
@@ -272,7 +272,7 @@ async def test_a_registry_that_is_closed_hands_out_nothing(registry: ServiceRegi
     from ciris_registry.errors import ClosedError
 
     registry.register("h", "llm", Client())
-    await planned(registry)
+    await picker_for(registry)
     await registry.aclose()
     for _ in range(2):
         with pytest.raises(ClosedError):

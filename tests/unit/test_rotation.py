@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ciris_registry import RegistrySettings, SelectionStrategy, ServiceRegistry
-from ciris_registry.selection.round_robin import LARGEST_BLOCK, Rotation, Rotations
+from ciris_registry.selection.round_robin import LARGEST_BLOCK, RoundRobin, RoundRobins
 from ciris_registry.store.connection.connectivity import Connectivity
 from ciris_registry.store.snapshots import StoredCursors
 
@@ -41,7 +41,7 @@ async def resolved(registry: ServiceRegistry, times: int) -> list[str]:
 
 async def settled(registry: ServiceRegistry) -> None:
     """Whatever is being leased in advance has arrived."""
-    leasing = registry._resolver._rotations._leasing
+    leasing = registry._resolver._round_robins._leasing
     while leasing:
         await asyncio.wait(leasing.values())
 
@@ -98,8 +98,8 @@ async def test_resolves_that_wait_together_share_one_lease(
     register(registry, "abcd")
     await resolved(registry, 60)
     await settled(registry)
-    rotation = registry._resolver._rotations.of("llm", CURSOR)
-    rotation.next, rotation.spare = rotation.end, None
+    round_robin = registry._resolver._round_robins.of("llm", CURSOR)
+    round_robin.next, round_robin.spare = round_robin.end, None
     leased.clear()
 
     got = await asyncio.gather(*(registry.get_service("h", "llm") for _ in range(LARGEST_BLOCK)))
@@ -134,17 +134,17 @@ def test_processes_that_resolve_a_few_times_share_the_providers_evenly(
 
     for _ in range(processes):
 
-        def lease(one: Rotation) -> None:
+        def lease(one: RoundRobin) -> None:
             nonlocal position
             size = one.next_size()
             one.blocks += 1
             one.lease(position, size)
             position += size
 
-        rotation = Rotation(lease)
+        round_robin = RoundRobin(lease)
         for _ in range(times):
-            while (turn := rotation.step()) < 0:
-                lease(rotation)
+            while (turn := round_robin.step()) < 0:
+                lease(round_robin)
             met[turn % providers] += 1
 
     share = processes * times / providers
@@ -193,8 +193,8 @@ async def test_processes_that_never_saw_the_rotation_do_not_all_begin_with_the_f
     for _ in range(300):
         connectivity = Connectivity("redis://example", RegistrySettings())
         connectivity.cut("a test")
-        rotations = Rotations(None, connectivity)  # type: ignore[arg-type]
-        first = await rotations.step("llm", CURSOR)
-        assert await rotations.step("llm", CURSOR) == first + 1
+        round_robins = RoundRobins(None, connectivity)  # type: ignore[arg-type]
+        first = await round_robins.step("llm", CURSOR)
+        assert await round_robins.step("llm", CURSOR) == first + 1
         met[first % 3] += 1
     assert min(met[place] for place in range(3)) > 50, met

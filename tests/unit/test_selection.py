@@ -6,7 +6,7 @@ from ciris_registry.cache.snapshot import Snapshot
 from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
 from ciris_registry.circuit_breaker.state_machine import BreakerState
 from ciris_registry.registration import Priority, Registration, SelectionStrategy
-from ciris_registry.selection.candidates import Request, Tier, Walk, walk
+from ciris_registry.selection.candidates import Candidates, Request, Tier, walk
 
 NOW = 1_000_000
 TURNS = SelectionStrategy.ROUND_ROBIN
@@ -19,12 +19,12 @@ def snapshot(*registrations: Registration, **breakers: BreakerState) -> Snapshot
     return made
 
 
-def resolve(state: Snapshot, request: Request | None = None, now: int = NOW) -> Walk:
+def resolve(state: Snapshot, request: Request | None = None, now: int = NOW) -> Candidates:
     return walk(state, request or Request("h", "llm"), lambda _: True, now)
 
 
-def names(plan: Walk) -> list[list[str]]:
-    return [[one.name for one in tier.candidates] for tier in plan.tiers]
+def names(picker: Candidates) -> list[list[str]]:
+    return [[one.name for one in tier.candidates] for tier in picker.tiers]
 
 
 def breaker(**config: float) -> BreakerState:
@@ -46,20 +46,20 @@ def test_the_first_member_of_a_group_says_how_it_is_used() -> None:
         Registration("llm", "b", "h", Priority.LOW),
         Registration("llm", "c", "h", Priority.LOW, order=1),
     )
-    plan = resolve(state)
-    assert names(plan) == [["a"], ["b", "c"]]
-    assert [tier.cursor for tier in plan.tiers] == ["", "h|0|3"]
+    picker = resolve(state)
+    assert names(picker) == [["a"], ["b", "c"]]
+    assert [tier.cursor for tier in picker.tiers] == ["", "h|0|3"]
 
 
 def test_a_breaker_that_is_open_leaves_its_provider_out_until_its_time_has_come() -> None:
     state = breaker(recovery_timeout=10.0)
     state.record(NOW, "failure")
     known = snapshot(Registration("llm", "a", "h"), a=state)
-    plan = resolve(known)
-    assert names(plan) == []
-    assert [(one.reason, one.retry_at) for one in plan.left] == [("open", NOW + 10_000)]
-    assert plan.until == NOW + 10_000
-    assert not plan.holds(NOW + 10_000)
+    picker = resolve(known)
+    assert names(picker) == []
+    assert [(one.reason, one.retry_at) for one in picker.left] == [("open", NOW + 10_000)]
+    assert picker.until == NOW + 10_000
+    assert not picker.holds(NOW + 10_000)
     assert names(resolve(known, now=NOW + 10_000)) == [["a"]]
 
 
@@ -77,13 +77,13 @@ def test_everybody_who_is_left_out_is_told_why() -> None:
         cooling=cooling,
         forced=forced,
     )
-    plan = walk(
+    picker = walk(
         state,
         Request("h", "llm", frozenset({"chat"}), fallback_to_global=False),
         lambda one: one.name != "unbound",
         NOW,
     )
-    assert {one.registration.name: one.reason for one in plan.left} == {
+    assert {one.registration.name: one.reason for one in picker.left} == {
         "cooling": "cooling_down",
         "forced": "forced_open",
         "unable": "lacks chat",
@@ -96,10 +96,10 @@ def test_a_process_that_can_use_only_a_part_turns_by_itself() -> None:
     state = snapshot(
         *(Registration("llm", name, "h", strategy=TURNS, order=i) for i, name in enumerate("abc"))
     )
-    plan = walk(state, Request("h", "llm"), lambda one: one.name != "b", NOW)
-    [tier] = plan.tiers
+    picker = walk(state, Request("h", "llm"), lambda one: one.name != "b", NOW)
+    [tier] = picker.tiers
     assert not tier.shared
-    assert plan.cursor == ""
+    assert picker.cursor == ""
 
 
 def test_the_strategy_of_a_tier_decides_the_order_and_the_cursor_is_the_same() -> None:
@@ -108,9 +108,9 @@ def test_the_strategy_of_a_tier_decides_the_order_and_the_cursor_is_the_same() -
             Registration("llm", "light", "h", strategy=strategy, order=1),
             Registration("llm", "heavy", "h", strategy=strategy, weight=9, order=2),
         )
-        plan = resolve(state)
-        [tier] = plan.tiers
-        assert (tier.strategy, plan.cursor) == (strategy, "h|0|2")
+        picker = resolve(state)
+        [tier] = picker.tiers
+        assert (tier.strategy, picker.cursor) == (strategy, "h|0|2")
 
         def first(position: int, tier: Tier = tier) -> str:
             in_flight = {"light": 1, "heavy": 6}
@@ -122,5 +122,5 @@ def test_the_strategy_of_a_tier_decides_the_order_and_the_cursor_is_the_same() -
 
 def test_who_is_alone_at_his_rank_needs_no_cursor() -> None:
     for strategy in (SelectionStrategy.WEIGHTED, SelectionStrategy.LEAST_LOADED):
-        plan = resolve(snapshot(Registration("llm", "a", "h", strategy=strategy, weight=3)))
-        assert [(tier.cursor, names(plan)) for tier in plan.tiers] == [("", [["a"]])]
+        picker = resolve(snapshot(Registration("llm", "a", "h", strategy=strategy, weight=3)))
+        assert [(tier.cursor, names(picker)) for tier in picker.tiers] == [("", [["a"]])]
