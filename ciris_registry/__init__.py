@@ -1,7 +1,13 @@
 """A service registry whose providers and circuit breakers a whole fleet of processes shares."""
 
 from ciris_registry.circuit_breaker import CircuitBreaker, CircuitBreakerConfig, CircuitState
-from ciris_registry.circuit_breaker.outcomes import FAILURE, IGNORED, SUCCESS, Judgement, cooldown
+from ciris_registry.circuit_breaker.outcomes import (
+    FAILURE,
+    IGNORED,
+    SUCCESS,
+    Classification,
+    cooldown,
+)
 from ciris_registry.errors import (
     CallTimeoutError,
     CircuitBreakerError,

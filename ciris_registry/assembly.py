@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ciris_registry.cache import DesiredState, Watcher
-from ciris_registry.calls import Calls, Guard
+from ciris_registry.calls import AttemptContext, Executor
 from ciris_registry.circuit_breaker.outcomes import Classifier
 from ciris_registry.ending import Ending
 from ciris_registry.lifecycle import Exchange
@@ -38,7 +38,7 @@ class Assembly:
     exchange: Exchange
     readiness: Readiness
     resolver: Resolver
-    calls: Calls
+    calls: Executor
 
 
 def assemble(
@@ -68,7 +68,9 @@ def assemble(
     readiness = Readiness(parts, bindings, views, exchange)
     registrar.on_change = readiness.wake
     resolver = Resolver(parts, bindings, views)
-    calls = Calls(resolver, Guard(Classifier(settings, classify), parts.slots, views.breaker_parts))
+    calls = Executor(
+        resolver, AttemptContext(Classifier(settings, classify), parts.slots, views.breaker_parts)
+    )
     heartbeat = Heartbeat(parts, views, registrar.tidy)
     session.on_start = Watcher(parts, views, heartbeat).begin
     session.on_end = Ending(parts).finish

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ciris_registry.assembly import assemble
 from ciris_registry.cache import EventFeed
-from ciris_registry.calls import GuardedCalls
+from ciris_registry.calls import CallMethods
 from ciris_registry.errors import StoreUnavailableError
 from ciris_registry.health import RegistryHealth, health_of
-from ciris_registry.membership import Naming, Registering, checked_policy
+from ciris_registry.membership import Naming, RegistrationMethods, checked_policy
 from ciris_registry.mocks import MockService
 from ciris_registry.names import (
     namespace_name,
@@ -52,7 +52,7 @@ DEFAULT_REQUIRED = ("communication", "memory", "audit", "llm")
 """The service types that ``wait_ready`` waits for if it is not told any."""
 
 
-class ServiceRegistry(Registering, GuardedCalls):
+class ServiceRegistry(RegistrationMethods, CallMethods):
     """Finds services for one agent process, and shares providers and breakers with the fleet.
 
     ``url`` says where the shared state lives (default ``$CIRIS_REGISTRY_URL``, else ``memory://``,

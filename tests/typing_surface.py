@@ -18,6 +18,7 @@ from ciris_registry import (
     CircuitBreakerConfig,
     CircuitBreakerError,
     CircuitState,
+    Classification,
     ClosedError,
     CorruptStateError,
     DeadlineExceededError,
@@ -28,7 +29,6 @@ from ciris_registry import (
     HealthCheckProtocol,
     InvalidNameError,
     InvalidURLError,
-    Judgement,
     MockService,
     NoProviderError,
     NotAwaitableError,
@@ -120,17 +120,17 @@ def settings() -> RegistrySettings:
     return knobs
 
 
-def policy(outcome: object) -> Judgement | None:
+def policy(outcome: object) -> Classification | None:
     """Judges an error or a value; None lets somebody else do it."""
     if isinstance(outcome, KeyError):
         return IGNORED
     if isinstance(outcome, OSError):
         return FAILURE
-    judgement = cooldown(7.5, "closed for lunch")
-    assert_type(judgement.kind, Literal["success", "failure", "ignored", "cooldown"])
-    assert_type(judgement.seconds, float)
-    assert_type(judgement.reason, str)
-    return SUCCESS if outcome else judgement
+    classification = cooldown(7.5, "closed for lunch")
+    assert_type(classification.kind, Literal["success", "failure", "ignored", "cooldown"])
+    assert_type(classification.seconds, float)
+    assert_type(classification.reason, str)
+    return SUCCESS if outcome else classification
 
 
 def version() -> str:
@@ -315,7 +315,7 @@ async def opened(model: Model) -> AsyncIterator[int]:
     return (len(one) async for one in model.tokens("a prompt"))
 
 
-def judge(result: object) -> Judgement | None:
+def judge(result: object) -> Classification | None:
     """What a program says of outcomes."""
     match result:
         case TimeoutError():

@@ -101,7 +101,7 @@ class Reconciler:
         async def merge(key: tuple[str, str], counts: OfflineCounts) -> None:
             await self._views.breaker_parts.writes.merge(self._views.breaker(*key), store, counts)
 
-        await self._offline.offer(merge)
+        await self._offline.source(merge)
 
     def _rescue(self) -> None:
         if not self._connectivity.ok:

@@ -1,8 +1,8 @@
 """calls."""
 
-from ciris_registry.calls.api import GuardedCalls
-from ciris_registry.calls.attempt import Guard
-from ciris_registry.calls.executor import Calls
+from ciris_registry.calls.api import CallMethods
+from ciris_registry.calls.attempt import AttemptContext
+from ciris_registry.calls.executor import Executor
 
 __all__ = [
     "Calls",

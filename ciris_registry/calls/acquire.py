@@ -10,8 +10,8 @@ from ciris_registry.calls.executor import blamed, late
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ciris_registry.calls.attempt import Use
-    from ciris_registry.calls.executor import Calls, Order
+    from ciris_registry.calls.attempt import Attempt
+    from ciris_registry.calls.executor import CallOptions, Executor
     from ciris_registry.selection import Pick
     from ciris_registry.timeouts import TimeLimit
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 class Acquisition(AbstractAsyncContextManager[Any]):
     """One block; see ``ServiceRegistry.acquire``. It is entered once."""
 
-    def __init__(self, calls: Calls, order: Order) -> None:
+    def __init__(self, calls: Executor, options: CallOptions) -> None:
         self._calls = calls
-        self._order = order
-        self._entered: tuple[Pick, Use, TimeLimit] | None = None
+        self._order = options
+        self._entered: tuple[Pick, Attempt, TimeLimit] | None = None
 
     async def __aenter__(self) -> Any:  # a program's object
         if self._entered is not None:

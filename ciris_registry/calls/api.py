@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ciris_registry.calls.acquire import Acquisition
-from ciris_registry.calls.executor import Order
+from ciris_registry.calls.executor import CallOptions
 from ciris_registry.calls.proxy import new_proxy
 from ciris_registry.calls.retry import repeatedly
 from ciris_registry.calls.streaming import stream
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
     from enum import Enum
 
-    from ciris_registry.calls.executor import Calls
+    from ciris_registry.calls.executor import Executor
     from ciris_registry.calls.retry import Retry
     from ciris_registry.circuit_breaker.outcomes import Classify
     from ciris_registry.selection import Consistency, Resolver
@@ -39,7 +39,7 @@ _P = TypeVar("_P")
 _NO_MORE: Final[Mapping[str, Any]] = {}
 
 
-class GuardedCalls:
+class CallMethods:
     """Calls that choose a provider, report how it went, and go on to the next one if it failed.
 
     How a call has ended is judged by ``classify``, then by what the provider was registered with,
@@ -48,7 +48,7 @@ class GuardedCalls:
     """
 
     _resolver: Resolver
-    _calls: Calls
+    _calls: Executor
     _exact: bool
 
     def acquire(
@@ -74,10 +74,10 @@ class GuardedCalls:
             InvalidNameError: The handler or service type cannot be one.
             RegistrationError: Another argument is not as described.
         """
-        order = self._order(
+        options = self._order(
             handler, service_type, required_capabilities, fallback_to_global, consistency, classify
         )
-        return Acquisition(self._calls, order)
+        return Acquisition(self._calls, options)
 
     async def call(
         self,
@@ -124,7 +124,7 @@ class GuardedCalls:
             RegistrationError: Another argument is not as described.
             Exception: What the last provider raised.
         """
-        order = self._order(
+        options = self._order(
             handler,
             service_type,
             required_capabilities,
@@ -135,9 +135,9 @@ class GuardedCalls:
         )
         value: _T
         if deadline is None and retry is None:
-            value = (await self._calls.call(order, fn, args, _NO_MORE)).result()
+            value = (await self._calls.call(options, fn, args, _NO_MORE)).result()
         else:
-            value = await self._call(order, deadline, retry, fn, args, _NO_MORE)
+            value = await self._call(options, deadline, retry, fn, args, _NO_MORE)
         return value
 
     def stream(
@@ -164,7 +164,7 @@ class GuardedCalls:
             CallError: ``fn`` gave nothing that can be iterated over.
             Exception: What the provider raised.
         """
-        order = self._order(
+        options = self._order(
             handler,
             service_type,
             required_capabilities,
@@ -173,7 +173,7 @@ class GuardedCalls:
             classify,
             failover=failover,
         )
-        return stream(self._calls, order, fn, args, _NO_MORE)
+        return stream(self._calls, options, fn, args, _NO_MORE)
 
     def proxy(
         self,
@@ -200,7 +200,7 @@ class GuardedCalls:
             InvalidNameError: The handler or service type cannot be one.
             RegistrationError: Another argument is not as described.
         """
-        order = partial(
+        options = partial(
             self._order,
             handler,
             service_type,
@@ -210,21 +210,21 @@ class GuardedCalls:
             classify,
             failover=failover,
         )
-        order()  # complain now
+        options()  # complain now
         check_call(deadline, retry)
 
         def call(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-            return self._call(order(), deadline, retry, fn, args, kwargs)
+            return self._call(options(), deadline, retry, fn, args, kwargs)
 
         def streamed(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-            return stream(self._calls, order(), fn, args, kwargs)
+            return stream(self._calls, options(), fn, args, kwargs)
 
         made: _P = new_proxy(protocol, call, streamed)
         return made
 
     async def _call(
         self,
-        order: Order,
+        options: CallOptions,
         deadline: float | None,
         retry: Retry | None,
         fn: Callable[..., Any],
@@ -232,11 +232,11 @@ class GuardedCalls:
         kwargs: Mapping[str, Any],
     ) -> Any:  # what fn returned
         if deadline is None and retry is None:
-            return (await self._calls.call(order, fn, args, kwargs)).result()
+            return (await self._calls.call(options, fn, args, kwargs)).result()
         check_call(deadline, retry)
         return await repeatedly(
-            lambda: self._calls.call(order, fn, args, kwargs),
-            lambda: self._resolver.soonest(order.request),
+            lambda: self._calls.call(options, fn, args, kwargs),
+            lambda: self._resolver.soonest(options.request),
             retry,
             deadline,
         )
@@ -251,13 +251,13 @@ class GuardedCalls:
         classify: Classify | None,
         *,
         failover: bool = True,
-    ) -> Order:
+    ) -> CallOptions:
         exact = self._exact if consistency is None else is_exact(consistency)
         if classify is not None:
             checked_policy(classify)
         key = key_of(handler, service_type, required_capabilities, fallback_to_global)
         picker = self._resolver.picker_for(key)
         if picker is not None:
-            return Order(picker.request, key, picker, exact, failover, classify)
+            return CallOptions(picker.request, key, picker, exact, failover, classify)
         request = request_of(handler, service_type, required_capabilities, fallback_to_global)
-        return Order(request, key, None, exact, failover, classify)
+        return CallOptions(request, key, None, exact, failover, classify)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from ciris_registry.breaker_parts import BreakerParts
-    from ciris_registry.circuit_breaker.outcomes import Classifier, Classify, Judgement
+    from ciris_registry.circuit_breaker.outcomes import Classification, Classifier, Classify
     from ciris_registry.selection import ConcurrencyLimit, Pick
 
 _log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _LONGEST_ERROR: Final = 200
 """Characters of an error that are shown."""
 
 
-class Guard:
+class AttemptContext:
     """Begins the uses of one process."""
 
     def __init__(
@@ -39,25 +39,25 @@ class Guard:
         self._slots = slots
         self._told: set[str] = set()
 
-    def use(self, pick: Pick, classify: Classify | None) -> Use:
+    def use(self, pick: Pick, classify: Classify | None) -> Attempt:
         """A use that begins now; ``classify`` is what its caller says of outcomes."""
-        return Use(self, pick, classify)
+        return Attempt(self, pick, classify)
 
-    async def settle(self, pick: Pick, judgement: Judgement) -> None:
+    async def settle(self, pick: Pick, classification: Classification) -> None:
         """Tell the breaker how a use has ended."""
         shared = pick.shared
         permit = pick.permit.permit if pick.permit is not None else ""
         # A permit is of one generation only.
         generation = None if permit else pick.generation
         try:
-            if judgement.kind == "success":
+            if classification.kind == "success":
                 if permit or not self.outcomes.count_success(shared, generation):
                     await self.outcomes.report(shared, "success", permit, generation, in_order=True)
-            elif judgement.kind == "failure":
+            elif classification.kind == "failure":
                 await self.outcomes.report(shared, "failure", permit, generation, in_order=True)
             else:
-                if judgement.kind == "cooldown":
-                    self.cooldowns.begin(shared, judgement.seconds, judgement.reason)
+                if classification.kind == "cooldown":
+                    self.cooldowns.begin(shared, classification.seconds, classification.reason)
                 if permit:
                     self.admissions.give_back(shared, permit)
         except RegistryError as error:
@@ -74,12 +74,12 @@ class Guard:
             self._slots.give_back(pick.slot)
 
 
-class Use:
+class Attempt:
     """One use, from its beginning to its end, at which one of the last five methods is called."""
 
     __slots__ = ("_admitted", "_answered", "_classify", "_guard")
 
-    def __init__(self, guard: Guard, pick: Pick, classify: Classify | None) -> None:
+    def __init__(self, guard: AttemptContext, pick: Pick, classify: Classify | None) -> None:
         self._guard = guard
         self._admitted = pick
         self._classify = classify
@@ -93,24 +93,24 @@ class Use:
             self._admitted = self._admitted._replace(permit=None, generation=None)
             await self._guard.settle(probe, SUCCESS)
 
-    async def raised(self, error: Exception) -> Judgement:
+    async def raised(self, error: Exception) -> Classification:
         """It ended with this exception; what that was taken for."""
         pick, classifier = self._admitted, self._guard.classifier
         if isinstance(error, CallTimeoutError) and error.provider != pick.registration.name:
-            judgement = IGNORED  # of a call inside of this one
+            classification = IGNORED  # of a call inside of this one
         else:
             with self._judging():
-                judgement = classifier.error(error, self._classify, pick.classify)
-        if judgement.kind == "failure":
+                classification = classifier.error(error, self._classify, pick.classify)
+        if classification.kind == "failure":
             pick.shared.last_error = in_words(error)
         _log.debug(
             "a call of %s raised %s: %s",
             pick.registration.name,
             in_words(error),
-            judgement.kind,
+            classification.kind,
         )
-        await self._guard.settle(self._ended(), judgement)
-        return judgement
+        await self._guard.settle(self._ended(), classification)
+        return classification
 
     def counted(self) -> bool:
         """It ended with a value that nobody judges, which is counted; else ``returned`` settles."""
@@ -124,13 +124,13 @@ class Use:
         self._guard.free(self._ended())
         return True
 
-    async def returned(self, value: object) -> Judgement:
+    async def returned(self, value: object) -> Classification:
         """It ended with this value; what that was taken for."""
         pick, classifier = self._admitted, self._guard.classifier
         with self._judging():
-            judgement = classifier.value(value, self._classify, pick.classify)
-        await self._guard.settle(self._ended(), judgement)
-        return judgement
+            classification = classifier.value(value, self._classify, pick.classify)
+        await self._guard.settle(self._ended(), classification)
+        return classification
 
     async def succeeded(self) -> None:
         """It ended well, with nothing to be judged."""

@@ -17,8 +17,8 @@ from ciris_registry.timeouts import TimeLimits
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from ciris_registry.calls.attempt import Guard, Use
-    from ciris_registry.circuit_breaker.outcomes import Classify, Judgement
+    from ciris_registry.calls.attempt import Attempt, AttemptContext
+    from ciris_registry.circuit_breaker.outcomes import Classification, Classify
     from ciris_registry.selection import Pick, Picker, Rejected, Request, Resolver
     from ciris_registry.timeouts import TimeLimit
 
@@ -33,7 +33,7 @@ MISTAKES: Final = (TypeError, AttributeError, NameError)
 not open a provider for the whole fleet."""
 
 
-class Order(NamedTuple):
+class CallOptions(NamedTuple):
     """What a caller wants called, and how.
 
     ``key`` is what it said, by which the ``picker`` is found that was made for it.
@@ -47,7 +47,7 @@ class Order(NamedTuple):
     classify: Classify | None = None
 
 
-class Ended(NamedTuple):
+class CallResult(NamedTuple):
     """How a call has ended; ``exhausted`` says that it might end better once somebody is back."""
 
     value: Any = None
@@ -66,32 +66,34 @@ class Ended(NamedTuple):
             del failure, self
 
 
-class Calls:
+class Executor:
     """The guarded calls of one process."""
 
-    def __init__(self, resolver: Resolver, guard: Guard) -> None:
+    def __init__(self, resolver: Resolver, guard: AttemptContext) -> None:
         self._resolver = resolver
         self._guard = guard
         self._limits = TimeLimits()
 
-    def use(self, order: Order, pick: Pick) -> Use:
+    def use(self, options: CallOptions, pick: Pick) -> Attempt:
         """A use of a provider that begins now."""
-        return self._guard.use(pick, order.classify)
+        return self._guard.use(pick, options.classify)
 
     def limit(self, pick: Pick) -> TimeLimit:
         """How long it may take at the most."""
         return self._limits.limit(pick.seconds)
 
-    async def first(self, order: Order) -> Pick:
+    async def first(self, options: CallOptions) -> Pick:
         """The first provider that may be called.
 
         Raises:
             NoProviderError: There is none.
         """
-        pick, position = _drawn(order)
-        return pick or await self.next(order, (), position)
+        pick, position = _drawn(options)
+        return pick or await self.next(options, (), position)
 
-    async def next(self, order: Order, tried: Collection[str], position: int | None = None) -> Pick:
+    async def next(
+        self, options: CallOptions, tried: Collection[str], position: int | None = None
+    ) -> Pick:
         """The first provider that may be called and has not been ``tried``.
 
         ``position`` is one that the order's plan has taken of its rotation just now.
@@ -101,45 +103,49 @@ class Calls:
         """
         left: list[Rejected] = []
         pick = await self._resolver.admit(
-            order.request,
-            exact=order.exact,
-            key=order.key,
-            known=order.picker,
+            options.request,
+            exact=options.exact,
+            key=options.key,
+            known=options.picker,
             without=tried,
             left=left,
             position=position,
         )
         if pick is None:
-            kind = order.request.service_type
+            kind = options.request.service_type
             now = self._resolver.now(kind)
             reasons = [Explanation.of_rejected(one, now) for one in left]
             served = self._resolver.registered_for(kind)
-            raise NoProviderError(order.request.handler, kind, reasons, served)
+            raise NoProviderError(options.request.handler, kind, reasons, served)
         return pick
 
     async def call(
-        self, order: Order, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Ended:
+        self,
+        options: CallOptions,
+        fn: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> CallResult:
         """Await ``fn(instance, *args, **kwargs)`` for one candidate after the other.
 
         Raises:
             CallError: ``fn`` is none that can be awaited.
         """
         tried: dict[str, str] = {}
-        ended = Ended()
-        pick, position = _drawn(order)
+        ended = CallResult()
+        pick, position = _drawn(options)
         while True:
             try:
-                pick = pick or await self.next(order, tried, position)
+                pick = pick or await self.next(options, tried, position)
             except NoProviderError as nobody:
                 if ended.failure is not None:
                     explain(ended.failure, tried, nobody)
-                return ended if tried else Ended(failure=nobody, exhausted=True)
+                return ended if tried else CallResult(failure=nobody, exhausted=True)
             except ClosedError:
                 if ended.failure is None:
                     raise
                 return ended
-            ended = await self._call(order, pick, fn, args, kwargs)
+            ended = await self._call(options, pick, fn, args, kwargs)
             if not ended.exhausted:
                 return ended
             tried[pick.registration.name] = told(ended.failure)
@@ -147,14 +153,14 @@ class Calls:
 
     async def _call(
         self,
-        order: Order,
+        options: CallOptions,
         pick: Pick,
         fn: Callable[..., Any],
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
-    ) -> Ended:
+    ) -> CallResult:
         """One candidate; ``exhausted`` if the next one is to be called."""
-        use = self._guard.use(pick, order.classify)
+        use = self._guard.use(pick, options.classify)
         limit = self._limits.limit(pick.seconds)
         pending: Any = _NOTHING
         try:
@@ -168,7 +174,9 @@ class Calls:
                 raise
             failure = blamed(raised, limit, pick)
             try:
-                return Ended(failure=failure, exhausted=goes_on(order, await use.raised(failure)))
+                return CallResult(
+                    failure=failure, exhausted=goes_on(options, await use.raised(failure))
+                )
             finally:
                 del failure  # as in Ended
         except BaseException:
@@ -179,21 +187,21 @@ class Calls:
             raise NotAwaitableError(unusable(pending))
         if limit.expired:  # and whoever was called made an answer of it
             await use.raised(late(pick))
-            return Ended(value)
+            return CallResult(value)
         if use.counted():
-            return Ended(value)
-        return Ended(value, exhausted=goes_on(order, await use.returned(value)))
+            return CallResult(value)
+        return CallResult(value, exhausted=goes_on(options, await use.returned(value)))
 
 
-def goes_on(order: Order, judgement: Judgement) -> bool:
+def goes_on(options: CallOptions, classification: Classification) -> bool:
     """Whether the next candidate is to be called after a use that was judged so."""
-    return order.failover and judgement.kind in _GOES_ON
+    return options.failover and classification.kind in _GOES_ON
 
 
-def _drawn(order: Order) -> tuple[Pick | None, int | None]:
+def _drawn(options: CallOptions) -> tuple[Pick | None, int | None]:
     """Whom its plan lets be called; or, if that one has slots, the position that drew it."""
-    picker = order.picker
-    if picker is None or order.exact:
+    picker = options.picker
+    if picker is None or options.exact:
         return None, None
     pick = picker.take()
     if pick is None or pick.registration.max_in_flight is None:

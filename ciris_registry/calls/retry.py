@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tenacity import AsyncRetrying, stop_after_attempt, wait_random_exponential
 
-from ciris_registry.calls.executor import Ended
+from ciris_registry.calls.executor import CallResult
 from ciris_registry.errors import DeadlineExceededError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _SPREAD: Final = 0.1
 
 
 async def repeatedly(
-    attempt: Callable[[], Awaitable[Ended]],
+    attempt: Callable[[], Awaitable[CallResult]],
     soonest: Callable[[], float],
     retry: Retry | None,
     deadline: float | None,
@@ -67,14 +67,14 @@ class _Attempts:
 
     def __init__(
         self,
-        attempt: Callable[[], Awaitable[Ended]],
+        attempt: Callable[[], Awaitable[CallResult]],
         soonest: Callable[[], float],
         deadline: float | None,
     ) -> None:
         self._attempt = attempt
         self._soonest = soonest
         self._end = None if deadline is None else time.monotonic() + deadline
-        self._last = Ended()
+        self._last = CallResult()
 
     async def made(self, policy: AsyncRetrying) -> Any:  # what was called returned it
         """Go by the policy, and by what is known here."""

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
         Sequence,
     )
 
-    from ciris_registry.calls.executor import Calls, Order
+    from ciris_registry.calls.executor import CallOptions, Executor
     from ciris_registry.selection import Pick
 
 _END: Final = object()
 
 
 async def stream(
-    calls: Calls,
-    order: Order,
+    calls: Executor,
+    options: CallOptions,
     fn: Callable[..., Any],
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
@@ -44,9 +44,9 @@ async def stream(
         Exception: What the provider raised.
     """
     tried: dict[str, str] = {}
-    pick = await calls.first(order)
+    pick = await calls.first(options)
     while True:
-        use, source, begun = calls.use(order, pick), _Source(calls, pick), False
+        use, source, begun = calls.use(options, pick), _Source(calls, pick), False
         try:
             item = await source.first(fn, args, kwargs)
             await use.answered()
@@ -59,9 +59,9 @@ async def stream(
             raise mistaken.mistake from None
         except _FailedError as failed:
             failure = failed.failure
-            judgement = await use.raised(failure)
+            classification = await use.raised(failure)
             tried[pick.registration.name] = told(failure)
-            if begun or not goes_on(order, judgement):
+            if begun or not goes_on(options, classification):
                 raise failure from failure.__cause__
         except BaseException:  # also what the consumer throws into it: not the provider's
             use.abandoned()
@@ -72,7 +72,7 @@ async def stream(
         finally:
             await source.aclose()
         try:
-            pick = await calls.next(order, tried)
+            pick = await calls.next(options, tried)
         except NoProviderError as nobody:
             explain(failure, tried, nobody)
             raise failure from failure.__cause__
@@ -83,7 +83,7 @@ async def stream(
 class _Source:
     """The items of one provider, each waited for no longer than a call may take."""
 
-    def __init__(self, calls: Calls, pick: Pick) -> None:
+    def __init__(self, calls: Executor, pick: Pick) -> None:
         self._calls = calls
         self._admitted = pick
         self._given: object = None

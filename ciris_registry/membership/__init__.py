@@ -1,6 +1,6 @@
 """membership."""
 
-from ciris_registry.membership.api import Registering
+from ciris_registry.membership.api import RegistrationMethods
 from ciris_registry.membership.bindings import Binding, Bindings
 from ciris_registry.membership.heartbeat_interval import Heartbeat
 from ciris_registry.membership.naming import Naming

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ciris_registry.membership.registration_request import Offer, Terms
+from ciris_registry.membership.registration_request import ProviderSource, RegistrationTerms
 from ciris_registry.names import GLOBAL, handler_name, provider_name, service_type_name
 from ciris_registry.registration import Priority, Registration, SelectionStrategy
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ciris_registry.membership.registrar import Registrar
 
 
-class Registering:
+class RegistrationMethods:
     """What this process offers to the fleet, and how it uses what others offer."""
 
     _registrar: Registrar
@@ -81,7 +81,7 @@ class Registering:
             InvalidNameError: A name with characters that keys cannot have.
             RegistrationError: Anything else that is not as described; nothing was registered.
         """
-        terms = Terms.checked(
+        terms = RegistrationTerms.checked(
             priority,
             capabilities,
             metadata,
@@ -91,9 +91,9 @@ class Registering:
             weight,
             max_in_flight,
         )
-        offer = Offer(provider, factory, name, weak=weak, classify=classify)
+        source = ProviderSource(provider, factory, name, weak=weak, classify=classify)
         return self._registrar.register(
-            handler_name(handler), service_type_name(service_type), offer, terms
+            handler_name(handler), service_type_name(service_type), source, terms
         )
 
     def register_global(  # the signature of the in-process registry
@@ -115,7 +115,7 @@ class Registering:
         max_in_flight: int | None = None,
     ) -> str:
         """Register a provider for all who fall back to global ones; see ``register``."""
-        terms = Terms.checked(
+        terms = RegistrationTerms.checked(
             priority,
             capabilities,
             metadata,
@@ -125,8 +125,8 @@ class Registering:
             weight,
             max_in_flight,
         )
-        offer = Offer(provider, factory, name, weak=weak, classify=classify)
-        return self._registrar.register(GLOBAL, service_type_name(service_type), offer, terms)
+        source = ProviderSource(provider, factory, name, weak=weak, classify=classify)
+        return self._registrar.register(GLOBAL, service_type_name(service_type), source, terms)
 
     def bind(
         self,
@@ -145,8 +145,8 @@ class Registering:
             InvalidNameError: Neither can be called so.
             RegistrationError: Not exactly one of instance and factory was given.
         """
-        offer = Offer(instance, factory, None, classify=classify)
-        self._registrar.bind(provider_name(target), offer)
+        source = ProviderSource(instance, factory, None, classify=classify)
+        self._registrar.bind(provider_name(target), source)
 
     def unregister(self, provider_name: str) -> bool:
         """End this process's membership in all registrations of a provider.

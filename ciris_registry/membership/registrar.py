@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ciris_registry.cache import DesiredState
-    from ciris_registry.membership.registration_request import Offer, Terms
+    from ciris_registry.membership.registration_request import ProviderSource, RegistrationTerms
     from ciris_registry.registration import Registration
     from ciris_registry.store import Store, WriteQueue
     from ciris_registry.views import Views
@@ -38,12 +38,14 @@ class Registrar:
         self._views = views
         self._registered = 0
 
-    def register(self, scope: str, service_type: str, offer: Offer, terms: Terms) -> str:
+    def register(
+        self, scope: str, service_type: str, source: ProviderSource, terms: RegistrationTerms
+    ) -> str:
         """Register an offer under a handler, ``*`` or globally; the provider's name."""
         self._views.parts.session.check_open()
-        binding = offer.binding()
+        binding = source.binding()
         name, warning = self._namer.name(
-            service_type, binding.subject(), offer.name, binding.subject
+            service_type, binding.subject(), source.name, binding.subject
         )
         if warning:
             _log.warning(warning)
@@ -66,9 +68,9 @@ class Registrar:
         self.on_change()
         return name
 
-    def bind(self, word: str, offer: Offer) -> None:
+    def bind(self, word: str, source: ProviderSource) -> None:
         """Bind the providers of a name or service type that others registered."""
-        self.bindings.bind_word(word, offer.binding())
+        self.bindings.bind_word(word, source.binding())
         self.on_change()
 
     def leave(self, name: str) -> bool:

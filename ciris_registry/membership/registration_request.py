@@ -41,7 +41,7 @@ def checked_policy(classify: object) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ProviderSource:
     """The instance or its factory, and the name that the program chose, if it did."""
 
     provider: object
@@ -73,7 +73,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class RegistrationTerms:
     """On what terms a provider is registered."""
 
     priority: Priority

@@ -77,7 +77,7 @@ class OfflineOutcomes:
             learned = self._learned[key] = OfflineCounts(generation)
         return learned
 
-    async def offer(
+    async def source(
         self, merge: Callable[[tuple[str, str], OfflineCounts], Awaitable[object]]
     ) -> None:
         """Hand over everything that was learned, each once.

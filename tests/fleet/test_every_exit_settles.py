@@ -19,7 +19,7 @@ from ciris_registry import (
     IGNORED,
     CallTimeoutError,
     CircuitBreakerConfig,
-    Judgement,
+    Classification,
     RegistrySettings,
     ServiceRegistry,
     cooldown,
@@ -116,7 +116,7 @@ async def raises_what_is_ignored(registry: ServiceRegistry) -> None:
 
 
 async def is_told_to_wait(registry: ServiceRegistry) -> None:
-    def judge(_: object) -> Judgement:
+    def judge(_: object) -> Classification:
         return cooldown(0.02, "not so fast")
 
     with contextlib.suppress(Sad):

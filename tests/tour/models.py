@@ -39,7 +39,7 @@ class Model:
         return self.tokens(count)
 
 
-def offer(registry: ServiceRegistry, *models: Model, **options: Any) -> None:
+def source(registry: ServiceRegistry, *models: Model, **options: Any) -> None:
     """The first one comes first."""
     for model in models:
         registry.register_global("llm", model, **{"name": model.name, **options})

@@ -20,15 +20,15 @@ from ciris_registry import (
     CallTimeoutError,
     CircuitBreakerConfig,
     CircuitState,
+    Classification,
     DeadlineExceededError,
-    Judgement,
     NoProviderError,
     NotAwaitableError,
     RegistrationError,
     ServiceRegistry,
     cooldown,
 )
-from tests.tour.models import Model, Sad, counts, offer
+from tests.tour.models import Model, Sad, counts, source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ def registry(new_registry: New) -> ServiceRegistry:
 
 class TestABlock:
     async def test_how_it_ends_is_its_outcome(self, registry: ServiceRegistry) -> None:
-        offer(registry, Model("a"))
+        source(registry, Model("a"))
         async with registry.acquire("planner", "llm") as model:
             assert model.name == "a"
         with pytest.raises(Sad):
@@ -65,7 +65,7 @@ class TestABlock:
         assert await counts(registry, "a") == (1, 1)
 
     async def test_nobody_can_serve_says_why_and_when(self, registry: ServiceRegistry) -> None:
-        offer(registry, Model("a"), Model("b"), Model("c"), capabilities=["chat"])
+        source(registry, Model("a"), Model("b"), Model("c"), capabilities=["chat"])
         await registry.breaker("llm", "a").aforce_open("maintenance", duration=60)
         await registry.breaker("llm", "b").acool_down(7.0)
         with pytest.raises(NoProviderError) as told:
@@ -100,7 +100,7 @@ class TestABlock:
         assert told.value.registered_for == ("judge", "writer")
 
     async def test_it_is_entered_once(self, registry: ServiceRegistry) -> None:
-        offer(registry, Model("a"))
+        source(registry, Model("a"))
         block = registry.acquire("planner", "llm")
         async with block:
             pass
@@ -113,7 +113,7 @@ class TestACall:
         self, registry: ServiceRegistry
     ) -> None:
         a, b, c = Model("a", Sad(), Sad()), Model("b", Sad(), Sad()), Model("c")
-        offer(registry, a, b, c)
+        source(registry, a, b, c)
         assert await registry.call("planner", "llm", Model.complete, "hello") == "c hello"
         assert (a.asked, b.asked, c.asked) == (1, 1, 1)
         assert await counts(registry, "a") == (0, 1)
@@ -123,9 +123,9 @@ class TestACall:
         self, registry: ServiceRegistry
     ) -> None:
         last = ConnectionError("b is away")
-        offer(registry, Model("a", Sad()), Model("b", last))
+        source(registry, Model("a", Sad()), Model("b", last))
         await registry.breaker("llm", "a").aforce_open("", 60)
-        offer(registry, Model("z", Sad()))
+        source(registry, Model("z", Sad()))
         with pytest.raises(Sad) as told:
             await registry.call("planner", "llm", Model.complete)
         notes = getattr(told.value, "__notes__", [])
@@ -135,7 +135,7 @@ class TestACall:
 
     async def test_what_must_not_be_done_twice_is_not(self, registry: ServiceRegistry) -> None:
         a, b = Model("a", Sad()), Model("b")
-        offer(registry, a, b)
+        source(registry, a, b)
         with pytest.raises(Sad):
             await registry.call("planner", "llm", Model.complete, failover=False)
         assert b.asked == 0
@@ -144,7 +144,7 @@ class TestACall:
         self, registry: ServiceRegistry
     ) -> None:
         a, b = Model("a", Limited(400)), Model("b")
-        offer(registry, a, b)
+        source(registry, a, b)
         with pytest.raises(Limited):
             await registry.call("planner", "llm", Model.complete)
         assert b.asked == 0
@@ -156,12 +156,12 @@ class TestACall:
                 await asyncio.sleep(60)
             return model.name
 
-        offer(registry, Model("a"), circuit_breaker_config=SLOW)
+        source(registry, Model("a"), circuit_breaker_config=SLOW)
         with pytest.raises(CallTimeoutError, match=r"a did not answer within 0\.05 s") as told:
             await registry.call("planner", "llm", hang)
         assert told.value.provider == "a"
         assert isinstance(told.value, TimeoutError)
-        offer(registry, Model("b"))
+        source(registry, Model("b"))
         assert await registry.call("planner", "llm", hang) == "b"
         assert await counts(registry, "a") == (0, 2)
 
@@ -171,7 +171,7 @@ class TestACall:
         async def hang(_: Model) -> None:
             await asyncio.sleep(60)
 
-        offer(registry, Model("a"), Model("b"))
+        source(registry, Model("a"), Model("b"))
         with pytest.raises(DeadlineExceededError, match=r"deadline of 0\.05 s"):
             await registry.call("planner", "llm", hang, deadline=0.05)
         with pytest.raises(TimeoutError) as told:
@@ -194,7 +194,7 @@ class TestACall:
             if model.name == "b":
                 raise Sad
 
-        offer(registry, Model("a"), Model("b"), Model("c"), circuit_breaker_config=SLOW)
+        source(registry, Model("a"), Model("b"), Model("c"), circuit_breaker_config=SLOW)
         request.set("request 7")
         await registry.call("planner", "llm", look)
         task = asyncio.current_task()
@@ -206,7 +206,7 @@ class TestACall:
         assert request.get() == "request 7, a, b, c"
 
     async def test_what_a_program_gets_wrong_opens_nothing(self, registry: ServiceRegistry) -> None:
-        offer(registry, Model("a"), circuit_breaker_config=ONCE)
+        source(registry, Model("a"), circuit_breaker_config=ONCE)
         wrong: list[tuple[Callable[..., Any], type[Exception], str]] = [
             (lambda model: model.name, NotAwaitableError, "asyncio.to_thread"),
             (lambda model: model.tokens(3), NotAwaitableError, "registry.stream"),
@@ -225,7 +225,7 @@ class TestACall:
         async def remember(_: Model) -> None:
             await registry.call("planner", "memory", Model.complete)
 
-        offer(registry, Model("a"), Model("b"))
+        source(registry, Model("a"), Model("b"))
         with pytest.raises(NoProviderError, match="of memory"):
             await registry.call("planner", "llm", remember)
 
@@ -245,7 +245,7 @@ class TestACall:
         [{"deadline": 0}, {"deadline": "1"}, {"retry": 0}, {"retry": True}, {"consistency": "no"}],
     )
     async def test_bad_arguments(self, registry: ServiceRegistry, wrong: dict[str, Any]) -> None:
-        offer(registry, Model("a"))
+        source(registry, Model("a"))
         with pytest.raises(RegistrationError, match=next(iter(wrong))):
             await registry.call("planner", "llm", Model.complete, **wrong)
         with pytest.raises(RegistrationError, match=next(iter(wrong))):
@@ -255,7 +255,7 @@ class TestACall:
 class TestACallOverAgain:
     async def test_attempts_are_counted_in_all(self, registry: ServiceRegistry) -> None:
         a = Model("a", *(Sad() for _ in range(9)))
-        offer(registry, a)
+        source(registry, a)
         quick = AsyncRetrying(stop=stop_after_attempt(3), wait=wait_none())
         with pytest.raises(Sad):
             await registry.call("planner", "llm", Model.complete, retry=quick)
@@ -265,7 +265,7 @@ class TestACallOverAgain:
 
     async def test_it_waits_until_a_provider_may_serve(self, registry: ServiceRegistry) -> None:
         a = Model("a", Sad())
-        offer(registry, a, circuit_breaker_config=ONCE)
+        source(registry, a, circuit_breaker_config=ONCE)
         quick = AsyncRetrying(stop=stop_after_attempt(2), wait=wait_none())
         began = time.monotonic()
         assert await registry.call("planner", "llm", Model.complete, retry=quick) == "a"
@@ -275,7 +275,7 @@ class TestACallOverAgain:
     async def test_it_does_not_wait_for_what_comes_after_its_deadline(
         self, registry: ServiceRegistry
     ) -> None:
-        offer(registry, Model("a", Limited(429, Retry_After="600")))
+        source(registry, Model("a", Limited(429, Retry_After="600")))
         began = time.monotonic()
         with pytest.raises(Limited):
             await registry.call("planner", "llm", Model.complete, retry=9, deadline=30)
@@ -283,7 +283,7 @@ class TestACallOverAgain:
 
     async def test_what_is_nobodys_fault_is_not_repeated(self, registry: ServiceRegistry) -> None:
         a = Model("a", Limited(404))
-        offer(registry, a)
+        source(registry, a)
         with pytest.raises(Limited):
             await registry.call("planner", "llm", Model.complete, retry=5)
         a.failures = [Sad()]
@@ -295,7 +295,7 @@ class TestACallOverAgain:
         self, registry: ServiceRegistry
     ) -> None:
         a = Model("a", Sad())
-        offer(registry, a)
+        source(registry, a)
         only = AsyncRetrying(
             stop=stop_after_attempt(5), retry=retry_if_exception_type(ConnectionError)
         )
@@ -309,7 +309,7 @@ class TestWhatCountsAsWhat:
         self, registry: ServiceRegistry
     ) -> None:
         a, b = Model("a", Limited(429, Retry_After="7")), Model("b")
-        offer(registry, a, b)
+        source(registry, a, b)
         assert await registry.call("planner", "llm", Model.complete) == "b"
         assert await registry.call("planner", "llm", Model.complete) == "b"
         assert a.asked == 1
@@ -323,15 +323,17 @@ class TestWhatCountsAsWhat:
     ) -> None:
         asked: list[str] = []
 
-        def policy(who: str, answer: Judgement | None) -> Callable[[object], Judgement | None]:
-            def judge(_: object) -> Judgement | None:
+        def policy(
+            who: str, answer: Classification | None
+        ) -> Callable[[object], Classification | None]:
+            def judge(_: object) -> Classification | None:
                 asked.append(who)
                 return answer
 
             return judge
 
         registry = new_registry(classify=policy("registry", FAILURE))
-        offer(registry, Model("a", Sad(), Sad()), classify=policy("registration", None))
+        source(registry, Model("a", Sad(), Sad()), classify=policy("registration", None))
         with pytest.raises(Sad):
             await registry.call("h", "llm", Model.complete, classify=policy("call", None))
         assert asked == ["call", "registration", "registry"]
@@ -342,10 +344,10 @@ class TestWhatCountsAsWhat:
         assert await counts(registry, "a") == (0, 1)
 
     async def test_a_returned_value_may_be_a_failure(self, registry: ServiceRegistry) -> None:
-        def judge(result: object) -> Judgement | None:
+        def judge(result: object) -> Classification | None:
             return FAILURE if result == "a" else None
 
-        offer(registry, Model("a"), Model("b"))
+        source(registry, Model("a"), Model("b"))
         assert await registry.call("h", "llm", Model.complete, classify=judge) == "b"
         await registry.breaker("llm", "b").aforce_open("", 60)
         # There is nobody else: the caller gets what there is.
@@ -353,7 +355,7 @@ class TestWhatCountsAsWhat:
         assert await counts(registry, "a") == (0, 2)
 
     async def test_an_exception_may_be_a_success(self, registry: ServiceRegistry) -> None:
-        offer(registry, Model("a", Sad()), Model("b"))
+        source(registry, Model("a", Sad()), Model("b"))
         from ciris_registry import SUCCESS
 
         with pytest.raises(Sad):
@@ -367,14 +369,14 @@ class TestWhatCountsAsWhat:
         registry = new_registry(
             always_use_last_provider=always_use_last_provider, consistency="cached"
         )
-        offer(registry, Model("a"))
+        source(registry, Model("a"))
         await registry.breaker("llm", "a").acool_down(60)
         if not always_use_last_provider:
             with pytest.raises(NoProviderError):
                 await registry.call("h", "llm", Model.complete)
             return
         assert await registry.call("h", "llm", Model.complete) == "a"
-        offer(registry, Model("b"))
+        source(registry, Model("b"))
         assert await registry.call("h", "llm", Model.complete) == "b"
         registry.unregister("b")
         await registry.breaker("llm", "a").aforce_open(
@@ -384,7 +386,7 @@ class TestWhatCountsAsWhat:
             await registry.call("h", "llm", Model.complete)
 
     async def test_a_policy_that_cools_down_itself(self, registry: ServiceRegistry) -> None:
-        offer(registry, Model("a", Sad()), classify=lambda _: cooldown(60, "its own words"))
+        source(registry, Model("a", Sad()), classify=lambda _: cooldown(60, "its own words"))
         with pytest.raises(Sad):
             await registry.call("h", "llm", Model.complete)
         with pytest.raises(NoProviderError, match="cooling_down"):
@@ -396,8 +398,8 @@ class TestWhatCountsAsWhat:
             new_registry(classify=wrong)
         registry = new_registry()
         with pytest.raises(RegistrationError, match="classify is a str"):
-            offer(registry, Model("a"), classify=wrong)
-        offer(registry, Model("a"))
+            source(registry, Model("a"), classify=wrong)
+        source(registry, Model("a"))
         with pytest.raises(RegistrationError, match="classify is a str"):
             await registry.call("h", "llm", Model.complete, classify=wrong)
 
@@ -413,7 +415,7 @@ class TestAProbe:
                 return True
 
         a = Healthy("a", Sad(), Sad())
-        offer(registry, a, circuit_breaker_config=ONCE)
+        source(registry, a, circuit_breaker_config=ONCE)
         with pytest.raises(Sad):
             await registry.call("h", "llm", Model.complete)
         breaker = registry.breaker("llm", "a")
@@ -432,7 +434,7 @@ class TestAProbe:
                 return False
 
         a = Unhealthy("a")
-        offer(registry, a, Model("b"))
+        source(registry, a, Model("b"))
         assert await registry.call("h", "llm", Model.complete) == "b"
         assert a.asked == 0
         registry.unregister("b")
@@ -441,7 +443,7 @@ class TestAProbe:
 
     async def test_others_are_called_while_it_is_out(self, registry: ServiceRegistry) -> None:
         a, b = Model("a", Sad()), Model("b")
-        offer(registry, a, b, circuit_breaker_config=ONCE)
+        source(registry, a, b, circuit_breaker_config=ONCE)
         assert await registry.call("h", "llm", Model.complete) == "b"
         await asyncio.sleep(0.12)
         probing, served = asyncio.Event(), asyncio.Event()

@@ -14,7 +14,7 @@ from ciris_registry import (
     ProxyError,
     ServiceRegistry,
 )
-from tests.tour.models import Model, Sad, counts, offer
+from tests.tour.models import Model, Sad, counts, source
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -35,14 +35,14 @@ class TestAStream:
         return [item async for item in stream]
 
     async def test_it_fails_over_until_the_first_item(self, registry: ServiceRegistry) -> None:
-        offer(registry, Model("a", Sad()), Model("b"))
+        source(registry, Model("a", Sad()), Model("b"))
         stream = registry.stream("h", "llm", Model.tokens, 2)
         assert await self.collect(stream) == ["b0", "b1"]
         assert await counts(registry, "a") == (0, 1)
         assert await counts(registry, "b") == (1, 0)
 
     async def test_it_does_not_begin_again_after_it(self, registry: ServiceRegistry) -> None:
-        offer(registry, Model("a"), Model("b"))
+        source(registry, Model("a"), Model("b"))
         stream = registry.stream("h", "llm", Model.tokens, 3, 1)
         assert await anext(stream) == "a0"
         with pytest.raises(Sad):
@@ -50,19 +50,19 @@ class TestAStream:
         assert await counts(registry, "a") == (0, 1)
 
     async def test_it_may_be_opened_first_as_clients_do(self, registry: ServiceRegistry) -> None:
-        offer(registry, Model("a"))
+        source(registry, Model("a"))
         assert await self.collect(registry.stream("h", "llm", Model.opened, 2)) == ["a0", "a1"]
         assert await self.collect(registry.stream("h", "llm", Model.tokens, 0)) == []
 
     async def test_what_is_no_stream(self, registry: ServiceRegistry) -> None:
-        offer(registry, Model("a"))
+        source(registry, Model("a"))
         wrong: Any = Model.complete
         with pytest.raises(NotAwaitableError, match="no stream"):
             await self.collect(registry.stream("h", "llm", wrong))
         assert await counts(registry, "a") == (0, 0)
 
     async def test_the_consumer_may_take_its_time(self, registry: ServiceRegistry) -> None:
-        offer(registry, Model("a"), circuit_breaker_config=SLOW)
+        source(registry, Model("a"), circuit_breaker_config=SLOW)
         async for _ in registry.stream("h", "llm", Model.tokens, 2):
             await asyncio.sleep(SLOW.timeout_duration * 2)
         assert await counts(registry, "a") == (1, 0)
@@ -70,7 +70,7 @@ class TestAStream:
     async def test_what_the_consumer_throws_into_it_is_not_the_providers(
         self, registry: ServiceRegistry
     ) -> None:
-        offer(registry, Model("a"))
+        source(registry, Model("a"))
         stream = registry.stream("h", "llm", Model.tokens, 2)
         assert await anext(stream) == "a0"
         with pytest.raises(Sad):
@@ -87,7 +87,7 @@ class TestAStream:
             finally:
                 closed.append(model.name)
 
-        offer(registry, Model("a"))
+        source(registry, Model("a"))
         stream = registry.stream("h", "llm", tokens)
         await anext(stream)
         await stream.aclose()
@@ -122,7 +122,7 @@ class Thinker(Protocol):
 
 class TestAProxy:
     async def test_it_is_used_as_the_client_was(self, registry: ServiceRegistry) -> None:
-        offer(registry, Model("a", Sad()), Model("b"))
+        source(registry, Model("a", Sad()), Model("b"))
         thinker = registry.proxy(Thinker, handler="planner", service_type="llm")
         assert await thinker.complete(prompt="hello") == "b hello"
         assert [one async for one in thinker.tokens(2)] == ["a0", "a1"]
@@ -136,7 +136,7 @@ class TestAProxy:
         thinker = registry.proxy(Thinker, handler="planner", service_type="llm", failover=False)
         with pytest.raises(NoProviderError):
             await thinker.complete()
-        offer(registry, Model("a"))
+        source(registry, Model("a"))
         assert await thinker.complete() == "a"
 
     async def test_what_cannot_be_had_says_what_to_do(self, registry: ServiceRegistry) -> None:
@@ -158,14 +158,14 @@ class TestAProxy:
             async def complete(self, prompt: str = "") -> str:
                 return "better"
 
-        offer(registry, Better("a"))
+        source(registry, Better("a"))
         model = registry.proxy(Better, handler="planner", service_type="llm")
         assert await model.complete() == "better"
         assert [one async for one in model.tokens(1)] == ["a0"]  # inherited
 
     async def test_it_obeys_what_calls_obey(self, registry: ServiceRegistry) -> None:
         a = Model("a", Sad())
-        offer(registry, a)
+        source(registry, a)
         model = registry.proxy(Model, handler="h", service_type="llm", retry=2, deadline=10)
         assert await model.complete() == "a"
         assert a.asked == 2

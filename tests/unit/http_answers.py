@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ciris_registry import FAILURE, IGNORED, Judgement, cooldown
+from ciris_registry import FAILURE, IGNORED, Classification, cooldown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,11 +19,11 @@ class Answer(NamedTuple):
     """What the server says, and what that means for it."""
 
     status: int
-    meaning: Judgement
+    meaning: Classification
     headers: Mapping[str, str] = NOTHING
     error: Mapping[str, str | None] = NOTHING
     # Where the body alone tells: what it means to clients whose errors do not have it.
-    without_body: Judgement | None = None
+    without_body: Classification | None = None
 
 
 QUOTA = {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": None}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ciris_registry import (
     FAILURE,
     IGNORED,
-    Judgement,
+    Classification,
     RegistrySettings,
     SettingsError,
     cooldown,
@@ -27,7 +27,7 @@ SETTINGS = RegistrySettings(cooldown=4.0, quota_cooldown=600.0, max_cooldown=600
 
 
 LIMITED = code("rate_limit_exceeded")
-RULES: list[tuple[Exception, Judgement]] = [
+RULES: list[tuple[Exception, Classification]] = [
     (ValueError("x"), FAILURE),
     (TimeoutError(), FAILURE),
     (ConnectionRefusedError(), FAILURE),
@@ -86,7 +86,7 @@ def classifier() -> Classifier:
 
 @pytest.mark.parametrize(("error", "expected"), RULES)
 def test_an_error_means_what_the_rules_say(
-    classifier: Classifier, error: Exception, expected: Judgement
+    classifier: Classifier, error: Exception, expected: Classification
 ) -> None:
     assert classifier.error(error) == expected
     wrapper = RuntimeError("a framework's")
@@ -102,8 +102,8 @@ def test_a_timeout_is_a_failure_whatever_caused_it(classifier: Classifier) -> No
 
 
 def test_a_date_is_compared_with_our_clock_if_the_answer_has_none(classifier: Classifier) -> None:
-    judgement = classifier.error(HttpError(429, x_ratelimit_reset=f"{time.time() + 60:.3f}"))
-    assert judgement.seconds == pytest.approx(60, abs=5)
+    classification = classifier.error(HttpError(429, x_ratelimit_reset=f"{time.time() + 60:.3f}"))
+    assert classification.seconds == pytest.approx(60, abs=5)
 
 
 def test_a_reason_says_what_was_seen_but_nothing_of_what_the_provider_wrote(
@@ -123,7 +123,7 @@ def test_what_ends_a_call_from_outside_is_nothing(
     assert classifier.error(error) == IGNORED
 
 
-GROUPS: list[tuple[list[BaseException], Judgement]] = [
+GROUPS: list[tuple[list[BaseException], Classification]] = [
     ([HttpError(404), HttpError(429), ValueError()], FAILURE),
     ([HttpError(404), HttpError(429)], cooldown(4)),
     ([HttpError(429, retry_after="9"), HttpError(429)], cooldown(9)),
@@ -136,7 +136,7 @@ GROUPS: list[tuple[list[BaseException], Judgement]] = [
 
 @pytest.mark.parametrize(("members", "expected"), GROUPS)
 def test_a_group_is_as_bad_as_its_worst_member(
-    classifier: Classifier, members: list[BaseException], expected: Judgement
+    classifier: Classifier, members: list[BaseException], expected: Classification
 ) -> None:
     assert classifier.error(BaseExceptionGroup("several", members)) == expected
 
@@ -157,10 +157,10 @@ def test_a_cooldown_has_bounds(seconds: Any) -> None:
 
 
 def test_a_cooldown_keeps_its_reason_and_equals_one_as_long() -> None:
-    judgement = cooldown(7, "closed for lunch")
-    assert judgement.reason == "closed for lunch"
-    assert judgement == Judgement("cooldown", 7.0)
-    assert judgement != cooldown(8)
+    classification = cooldown(7, "closed for lunch")
+    assert classification.reason == "closed for lunch"
+    assert classification == Classification("cooldown", 7.0)
+    assert classification != cooldown(8)
 
 
 @pytest.mark.parametrize("name", ["cooldown", "quota_cooldown", "max_cooldown"])
@@ -187,10 +187,10 @@ def test_the_longest_cooldown_holds_for_the_settings_too() -> None:
 def test_whatever_a_provider_writes_a_cooldown_is_within_its_bounds(
     status: int, headers: dict[str, str], body: object
 ) -> None:
-    judgement = Classifier(SETTINGS).error(HttpError(status, body, **headers))
-    assert judgement.kind in {"failure", "ignored", "cooldown"}
-    assert 0 <= judgement.seconds <= 6000
-    assert (judgement.seconds > 0) == (judgement.kind == "cooldown")
+    classification = Classifier(SETTINGS).error(HttpError(status, body, **headers))
+    assert classification.kind in {"failure", "ignored", "cooldown"}
+    assert 0 <= classification.seconds <= 6000
+    assert (classification.seconds > 0) == (classification.kind == "cooldown")
 
 
 def test_importing_the_package_imports_no_client() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from ciris_registry import FAILURE, IGNORED, SUCCESS, Judgement, RegistrySettings, cooldown
+from ciris_registry import FAILURE, IGNORED, SUCCESS, Classification, RegistrySettings, cooldown
 from ciris_registry.circuit_breaker.outcomes.classifier import Classifier
 from tests.unit.http_error import HttpError
 
@@ -27,11 +27,11 @@ def silent(_: object) -> None:
     return None
 
 
-def ignores(_: object) -> Judgement:
+def ignores(_: object) -> Classification:
     return IGNORED
 
 
-def fails(_: object) -> Judgement:
+def fails(_: object) -> Classification:
     return FAILURE
 
 
@@ -63,8 +63,8 @@ def test_a_policy_may_say_that_an_error_was_a_success(classifier: Classifier) ->
 
 
 def test_a_cooldown_of_a_policy_is_no_longer_than_the_longest(classifier: Classifier) -> None:
-    judgement = classifier.error(ValueError(), lambda _: cooldown(7000, "closed for lunch"))
-    assert (judgement.seconds, judgement.reason) == (6000, "closed for lunch")
+    classification = classifier.error(ValueError(), lambda _: cooldown(7000, "closed for lunch"))
+    assert (classification.seconds, classification.reason) == (6000, "closed for lunch")
     assert classifier.value("", lambda _: cooldown(7)) == cooldown(7)
 
 
@@ -89,7 +89,7 @@ def raises_what_cannot_be_shown(_: object) -> NoReturn:
     raise Unshowable
 
 
-async def asynchronous(_: object) -> Judgement:
+async def asynchronous(_: object) -> Classification:
     return FAILURE
 
 
@@ -102,9 +102,9 @@ BROKEN: list[Callable[[], Any]] = [
     lambda: lambda _: "failure",
     lambda: lambda _: True,
     lambda: lambda _: Unshowable(),
-    lambda: lambda _: Judgement("cooldown", 0.0),
-    lambda: lambda _: Judgement("cooldown", float("nan")),
-    lambda: lambda _: Judgement("broken"),  # type: ignore[arg-type]
+    lambda: lambda _: Classification("cooldown", 0.0),
+    lambda: lambda _: Classification("cooldown", float("nan")),
+    lambda: lambda _: Classification("broken"),  # type: ignore[arg-type]
     lambda: lambda: FAILURE,
 ]
 

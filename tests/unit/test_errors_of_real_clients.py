@@ -21,7 +21,7 @@ from pydantic_ai import Agent
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from ciris_registry import FAILURE, Judgement, RegistrySettings, cooldown
+from ciris_registry import FAILURE, Classification, RegistrySettings, cooldown
 from ciris_registry.circuit_breaker.outcomes.classifier import Classifier
 from tests.unit.http_answers import ANSWERS, Handler
 
@@ -162,7 +162,7 @@ async def test_so_is_one_that_has_no_body(
     ],
 )
 async def test_so_is_one_that_comes_inside_of_a_stream(
-    server: str, classifier: Classifier, call: Call, name: str, expected: Judgement
+    server: str, classifier: Classifier, call: Call, name: str, expected: Classification
 ) -> None:
     error = await raised(call, f"{server}/{name}")
     assert isinstance(error, openai.APIError | anthropic.APIError)

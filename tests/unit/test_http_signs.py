@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ciris_registry.circuit_breaker.outcomes.http_errors import signs_of
+from ciris_registry.circuit_breaker.outcomes.http_errors import http_facts_of
 
 
 class FakeError(Exception):
@@ -94,13 +94,13 @@ BOTO = {
 def test_a_status_is_a_whole_number_in_one_of_the_usual_places(
     error: Exception, status: int
 ) -> None:
-    assert signs_of(error).status == status
+    assert http_facts_of(error).status == status
 
 
 def test_errors_that_cause_each_other_are_looked_at_once() -> None:
     error = FakeError()
     error.__cause__ = caused(FakeError(status=429), error)
-    assert signs_of(error).status == 429
+    assert http_facts_of(error).status == 429
 
 
 def mail() -> Message:
@@ -123,15 +123,15 @@ def mail() -> Message:
     ],
 )
 def test_headers_come_in_any_form(headers: Any) -> None:
-    assert signs_of(FakeError(headers=headers)).headers == {"retry-after": "3"}
+    assert http_facts_of(FakeError(headers=headers)).headers == {"retry-after": "3"}
     response = SimpleNamespace(headers=headers)
-    assert signs_of(FakeError(response=response)).headers == {"retry-after": "3"}
-    assert signs_of(caused(FakeError(headers={}), FakeError(headers=headers))).headers
+    assert http_facts_of(FakeError(response=response)).headers == {"retry-after": "3"}
+    assert http_facts_of(caused(FakeError(headers={}), FakeError(headers=headers))).headers
 
 
 @pytest.mark.parametrize("headers", [None, 7, "Retry-After: 3", [7], [()], object()])
 def test_what_are_no_headers_is_left_alone(headers: Any) -> None:
-    assert signs_of(FakeError(headers=headers)).headers == {}
+    assert http_facts_of(FakeError(headers=headers)).headers == {}
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_what_are_no_headers_is_left_alone(headers: Any) -> None:
     ],
 )
 def test_codes_are_found_in_the_error_and_in_its_body(error: Exception) -> None:
-    assert "insufficient_quota" in signs_of(error).codes
+    assert "insufficient_quota" in http_facts_of(error).codes
 
 
 def test_a_body_that_was_not_read_is_left_alone() -> None:
@@ -171,7 +171,7 @@ def test_a_body_that_was_not_read_is_left_alone() -> None:
         def content(self) -> bytes:
             raise AssertionError("this reads from the network")
 
-    assert signs_of(FakeError(response=Response())).status == 429
+    assert http_facts_of(FakeError(response=Response())).status == 429
 
 
 def test_an_attribute_that_warns_is_not_read() -> None:
@@ -182,7 +182,7 @@ def test_an_attribute_that_warns_is_not_read() -> None:
         def code(self) -> int:
             raise AssertionError("aiohttp warns here")
 
-    assert signs_of(Response()).status == 429
+    assert http_facts_of(Response()).status == 429
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_an_attribute_that_warns_is_not_read() -> None:
 def test_the_message_is_the_bodys_else_that_of_the_error_with_the_status(
     error: Exception, message: str
 ) -> None:
-    assert signs_of(error).message == message
+    assert http_facts_of(error).message == message
 
 
 ANYTHING = st.recursive(
@@ -228,15 +228,15 @@ def test_whatever_an_error_carries_looking_at_it_does_not_raise(
     attributes: dict[str, Any], of_response: dict[str, Any]
 ) -> None:
     cause = attributes.pop("__cause__", None)
-    signs_of(FakeError(**attributes))
-    signs_of(FakeError(**{**attributes, "response": SimpleNamespace(**of_response)}))
-    signs_of(caused(FakeError(**attributes), FakeError(cause=cause, **of_response)))
+    http_facts_of(FakeError(**attributes))
+    http_facts_of(FakeError(**{**attributes, "response": SimpleNamespace(**of_response)}))
+    http_facts_of(caused(FakeError(**attributes), FakeError(cause=cause, **of_response)))
 
 
 def test_what_raises_when_it_is_looked_at_counts_as_absent() -> None:
-    assert signs_of(FakeError(response=Hostile(), status=429)).status == 429
-    assert signs_of(FakeError(status_code=Hostile(), status=429)).status == 429
-    assert signs_of(FakeError(response=SimpleNamespace(headers=Hostile()))).headers == {}
-    assert signs_of(caused(FakeError(), HostileError())).status == 0
+    assert http_facts_of(FakeError(response=Hostile(), status=429)).status == 429
+    assert http_facts_of(FakeError(status_code=Hostile(), status=429)).status == 429
+    assert http_facts_of(FakeError(response=SimpleNamespace(headers=Hostile()))).headers == {}
+    assert http_facts_of(caused(FakeError(), HostileError())).status == 0
     for one in (Hostile(), HostileError(), None, 7, "429"):
-        assert signs_of(one).status == 0
+        assert http_facts_of(one).status == 0

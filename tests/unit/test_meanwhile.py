@@ -34,7 +34,7 @@ async def test_what_is_learned_while_an_offer_fails_comes_on_top_of_what_was_off
         raise StoreUnavailableError("somewhere", "a test")
 
     with pytest.raises(StoreUnavailableError):
-        await offline.offer(in_vain)
+        await offline.source(in_vain)
 
     assert numbers(offline.of(KEY, 9)) == expected
     assert offline.of(KEY, 9).cools_until == 5

@@ -10,9 +10,9 @@ import pytest
 
 from ciris_registry import (
     CircuitBreakerConfig,
+    Classification,
     ClosedError,
     DeadlineExceededError,
-    Judgement,
     NoProviderError,
     RegistrySettings,
     ServiceRegistry,
@@ -103,7 +103,7 @@ async def test_a_reason_that_is_no_text_kept_everything_else_from_being_written(
     async def fail(_: Model) -> None:
         raise ValueError("sad")
 
-    def judge(_: object) -> Judgement:
+    def judge(_: object) -> Classification:
         return cooldown(60.0, "\ud800 bad")
 
     with pytest.raises(ValueError, match="sad"):
@@ -122,7 +122,7 @@ async def test_a_policy_that_ends_the_program_kept_a_slot_for_good(
     registry = new_registry(consistency="cached")
     registry.register_global("llm", Model("a"), name="a", max_in_flight=1)
 
-    def judge(_: object) -> Judgement:
+    def judge(_: object) -> Classification:
         raise ends
 
     async def work(model: Model) -> str:

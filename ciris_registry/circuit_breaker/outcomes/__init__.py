@@ -4,9 +4,9 @@ from ciris_registry.circuit_breaker.outcomes.classifier import (
     FAILURE,
     IGNORED,
     SUCCESS,
+    Classification,
     Classifier,
     Classify,
-    Judgement,
     cooldown,
 )
 

@@ -16,8 +16,8 @@ from http import HTTPStatus
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
-from ciris_registry.circuit_breaker.outcomes.http_errors import Signs, signs_of
-from ciris_registry.circuit_breaker.outcomes.quota import used_up
+from ciris_registry.circuit_breaker.outcomes.http_errors import HTTPFacts, http_facts_of
+from ciris_registry.circuit_breaker.outcomes.quota import exhausted_quota
 from ciris_registry.circuit_breaker.outcomes.retry_after import wait_of
 from ciris_registry.errors import CallTimeoutError, RegistryError, SettingsError
 
@@ -53,7 +53,7 @@ _SHOWN.maxother = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Classification:
     """What an outcome means; ``SUCCESS``, ``FAILURE``, ``IGNORED`` and ``cooldown()`` make them.
 
     ``ignored`` says nothing about the provider, such as a request that was wrong. A ``cooldown``
@@ -66,12 +66,12 @@ class Judgement:
     reason: str = field(default="", compare=False)
 
 
-SUCCESS: Final = Judgement("success")
-FAILURE: Final = Judgement("failure")
-IGNORED: Final = Judgement("ignored")
+SUCCESS: Final = Classification("success")
+FAILURE: Final = Classification("failure")
+IGNORED: Final = Classification("ignored")
 
 
-def cooldown(seconds: float, reason: str = "") -> Judgement:
+def cooldown(seconds: float, reason: str = "") -> Classification:
     """Leave the provider alone for so many seconds, more than 0 and up to ten years.
 
     Raises:
@@ -81,10 +81,10 @@ def cooldown(seconds: float, reason: str = "") -> Judgement:
         raise SettingsError(
             "a cooldown", (f"{seconds!r} is not seconds; use more than 0, up to ten years",)
         )
-    return Judgement("cooldown", float(seconds), reason)
+    return Classification("cooldown", float(seconds), reason)
 
 
-Classify: TypeAlias = Callable[[object], Judgement | None]
+Classify: TypeAlias = Callable[[object], Classification | None]
 """A policy: is given the exception that was raised or the value that was returned, and judges it,
 or answers None: somebody else decides."""
 
@@ -93,7 +93,7 @@ class Classifier:
     """Judges outcomes by the policies of a call, a registration and a registry, then by rules.
 
     The first policy that answers decides. One that raises, or answers anything else than a
-    ``Judgement`` or None, is logged once and counts as None. No cooldown is longer than
+    ``Classification`` or None, is logged once and counts as None. No cooldown is longer than
     ``settings.max_cooldown``.
     """
 
@@ -102,7 +102,7 @@ class Classifier:
         self._of_registry = of_registry
         self._told: set[object] = set()
 
-    def error(self, error: BaseException, *policies: Classify | None) -> Judgement:
+    def error(self, error: BaseException, *policies: Classify | None) -> Classification:
         """Judge what a call raised, by the default rules if no policy decides.
 
         A cancellation, and whatever else ends a program, says nothing about a provider, and no
@@ -124,17 +124,19 @@ class Classifier:
         """Whether any policy is to be asked; else whatever is returned is a success."""
         return self._of_registry is not None or any(policies)
 
-    def value(self, value: object, *policies: Classify | None) -> Judgement:
+    def value(self, value: object, *policies: Classify | None) -> Classification:
         """Judge what a call returned: a success if no policy decides."""
         return self._decided(value, policies) or SUCCESS
 
-    def _decided(self, outcome: object, policies: tuple[Classify | None, ...]) -> Judgement | None:
+    def _decided(
+        self, outcome: object, policies: tuple[Classify | None, ...]
+    ) -> Classification | None:
         for policy in (*policies, self._of_registry):
-            if policy is not None and (judgement := self._asked(policy, outcome)) is not None:
-                return judgement
+            if policy is not None and (classification := self._asked(policy, outcome)) is not None:
+                return classification
         return None
 
-    def _asked(self, policy: Classify, outcome: object) -> Judgement | None:
+    def _asked(self, policy: Classify, outcome: object) -> Classification | None:
         try:
             answer = cast("object", policy(outcome))
         except Exception as error:  # noqa: BLE001 # a program's policy may raise anything
@@ -142,7 +144,7 @@ class Classifier:
             return None
         if answer is None:
             return None
-        if isinstance(answer, Judgement) and answer.kind in _WORSE:
+        if isinstance(answer, Classification) and answer.kind in _WORSE:
             if answer.kind != "cooldown":
                 return answer
             if _is_cooldown(answer.seconds):
@@ -160,41 +162,41 @@ class Classifier:
             name = getattr(policy, "__qualname__", type(policy).__qualname__)
             _log.warning("the policy %s %s; it counts as None", name, problem)
 
-    def _by_default(self, error: Exception) -> Judgement:
+    def _by_default(self, error: Exception) -> Classification:
         if isinstance(error, RegistryError) and not isinstance(error, CallTimeoutError):
             return IGNORED  # of a call inside of this one: it was not this provider that failed
         if isinstance(error, TimeoutError):
             return FAILURE
-        signs = signs_of(error)
-        quota = used_up(signs)
-        if not signs.status and not quota and not signs.codes & _SLOW_DOWN:
+        facts = http_facts_of(error)
+        quota = exhausted_quota(facts)
+        if not facts.status and not quota and not facts.codes & _SLOW_DOWN:
             return FAILURE
-        return self._by_http(signs, quota)
+        return self._by_http(facts, quota)
 
-    def _by_http(self, signs: Signs, quota: str) -> Judgement:
-        status, said = signs.status, f"HTTP {signs.status}"
+    def _by_http(self, facts: HTTPFacts, quota: str) -> Classification:
+        status, said = facts.status, f"HTTP {facts.status}"
         too_many = status == HTTPStatus.TOO_MANY_REQUESTS
-        wait = wait_of(signs.headers, time.time(), limited=too_many)
+        wait = wait_of(facts.headers, time.time(), limited=too_many)
         seconds = wait.seconds if wait is not None else 0.0
         if quota:
             longer = max(seconds, self._settings.quota_cooldown)
-            return self._limited(Judgement("cooldown", longer, f"a quota is used up: {quota}"))
-        if too_many or (status <= HTTPStatus.BAD_REQUEST and signs.codes & _SLOW_DOWN):
+            return self._limited(Classification("cooldown", longer, f"a quota is used up: {quota}"))
+        if too_many or (status <= HTTPStatus.BAD_REQUEST and facts.codes & _SLOW_DOWN):
             seconds = seconds or self._settings.cooldown
         elif status not in {HTTPStatus.SERVICE_UNAVAILABLE, _OVERLOADED}:
             seconds = 0.0
         if seconds:
             said += f", {wait.header}" if wait is not None else ""
-            return self._limited(Judgement("cooldown", seconds, said))
+            return self._limited(Classification("cooldown", seconds, said))
         is_the_callers = (
             HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
             and status != HTTPStatus.REQUEST_TIMEOUT
         )
-        return Judgement("ignored" if is_the_callers else "failure", reason=said)
+        return Classification("ignored" if is_the_callers else "failure", reason=said)
 
-    def _limited(self, judgement: Judgement) -> Judgement:
+    def _limited(self, classification: Classification) -> Classification:
         longest = self._settings.max_cooldown
-        return replace(judgement, seconds=min(judgement.seconds, longest))
+        return replace(classification, seconds=min(classification.seconds, longest))
 
 
 def _is_cooldown(seconds: object) -> bool:

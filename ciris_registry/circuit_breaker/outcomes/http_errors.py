@@ -31,7 +31,7 @@ _STATUSES: Final = range(100, 1000)
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class HTTPFacts:
     """What was found, first in the error itself, then in those that caused it.
 
     ``status`` is 0 if there is none; names of ``headers`` and ``codes`` are in lower case, codes
@@ -44,13 +44,13 @@ class Signs:
     message: str = ""
 
 
-def signs_of(error: object) -> Signs:
+def http_facts_of(error: object) -> HTTPFacts:
     """Look at an error and at what caused it."""
     links = [(one, attribute(one, "response")) for one in _chain(error)]
     status = _first(_status, links) or 0
     codes = [codes for link in links if (codes := tried(codes_of, *link))]
     message = _first(message_of, links) or _first(_text_of_status, links) or ""
-    return Signs(
+    return HTTPFacts(
         status,
         _first(_headers, links) or {},
         frozenset[str]().union(*codes),

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from ciris_registry.circuit_breaker.outcomes.http_errors import Signs
+    from ciris_registry.circuit_breaker.outcomes.http_errors import HTTPFacts
 
 _CODES: Final = (
     "insufficient_quota",
@@ -44,16 +44,16 @@ _REFUSALS: Final = (
 )
 
 
-def used_up(signs: Signs) -> str:
+def exhausted_quota(facts: HTTPFacts) -> str:
     """The sign that a quota is used up; empty if there is none.
 
     A phrase is the last resort, and only in a refusal: an error may quote what a user wrote.
     """
     for code in _CODES:
-        if code in signs.codes:
+        if code in facts.codes:
             return code
-    if signs.status == HTTPStatus.PAYMENT_REQUIRED:
+    if facts.status == HTTPStatus.PAYMENT_REQUIRED:
         return "HTTP 402"
-    if signs.status in _REFUSALS:
-        return next((phrase for phrase in _PHRASES if phrase in signs.message), "")
+    if facts.status in _REFUSALS:
+        return next((phrase for phrase in _PHRASES if phrase in facts.message), "")
     return ""
