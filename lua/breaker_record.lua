@@ -8,15 +8,15 @@
 -- KEYS[6]  reporters   called|process, failed|process -> time
 -- ARGV[1]  provider    its name
 -- ARGV[2]  process     the reporting process
--- ARGV[3]  outcome     "success" | "failure" | "returned" (neither: the permit goes back)
--- ARGV[4]  permit      the permit of this call; "asked": none, but the caller was told that the
+-- ARGV[3]  outcome     "success" | "failure" | "released" (neither: the permit goes back)
+-- ARGV[4]  permit      the permit of this call; "untracked": none, but the caller was told that the
 --                      breaker is available, so that this outcome may be the probe; "": none
 -- ARGV[5]  generation  the generation that admitted the call; "": not known
 -- ARGV[6]  successes   how many calls without a permit succeeded before this one, unreported yet
 -- ARGV[7]  age_ms      how long ago the newest of these ended
 -- Returns  {"opened" | "closed", now, field, value, …}  this very call made the transition
 --          {"counted", now, field, value, …}
---          {"late", now, field, value, …}               counted in the totals, nothing else
+--          {"stale", now, field, value, …}               counted in the totals, nothing else
 --          {"missing"}                                  configure the breaker first
 -- Events   breaker_opened, breaker_half_opened, breaker_closed; breaker_failing: a streak runs
 local clock = require("lib.clock")
@@ -29,7 +29,7 @@ local journal = require("lib.journal")
 
 local WORDS = { breaker_opened = "opened", breaker_closed = "closed" }
 local TOTALS = { success = "total_successes", failure = "total_failures" }
-local NO_PERMIT = { [""] = true, asked = true }
+local NO_PERMIT = { [""] = true, untracked = true }
 local provider, process, outcome, permit = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local now = clock.now()
 local b = breaker.load(KEYS[1])
@@ -50,7 +50,7 @@ local function is_probe()
   local probing = b.state == "half_open" or (b.state == "open" and now >= b.retry_at)
   if holds then
     return counts_in("half_open") and permits.held(KEYS[2], KEYS[3], permit, now)
-  elseif permit == "asked" and current and probing and b.cooldown_until <= now then
+  elseif permit == "untracked" and current and probing and b.cooldown_until <= now then
     return permits.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls
   end
 end
@@ -117,4 +117,4 @@ end
 if successes > 0 or total then
   breaker.save(KEYS[1], b, now)
 end
-return breaker.reply(WORDS[kind] or ((counted or probe) and "counted" or "late"), b, now)
+return breaker.reply(WORDS[kind] or ((counted or probe) and "counted" or "stale"), b, now)

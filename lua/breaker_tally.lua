@@ -10,7 +10,7 @@
 -- Returns   {"tallied", now, word, …}, one word for each breaker:
 --           "opened"   these calls completed the minimum, and too many others had failed
 --           "counted"
---           "late"     counted in the totals, nothing else
+--           "stale"     counted in the totals, nothing else
 --           "missing"  configure the breaker first
 -- Events    breaker_opened
 local clock = require("lib.clock")
@@ -50,7 +50,7 @@ local function tally(key, seen, provider, successes, age, generation)
     })
   end
   breaker.save(key, b, now)
-  return kind and "opened" or (counts and "counted" or "late")
+  return kind and "opened" or (counts and "counted" or "stale")
 end
 
 local reply = { "tallied", string.format("%.0f", now) }

@@ -2,9 +2,9 @@
 --
 -- KEYS[1]   slots  process|token -> deadline
 -- ARGV[1..] held   the slots
--- Returns   {"returned", n}  so many were still taken
+-- Returns   {"released", n}  so many were still taken
 local count = 0
 for _, slot in ipairs(ARGV) do
   count = count + redis.call("ZREM", KEYS[1], slot)
 end
-return { "returned", count }
+return { "released", count }

@@ -12,7 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from ciris_registry.circuit_breaker import Verdict
+from ciris_registry.circuit_breaker import ReplyCode
 from ciris_registry.errors import StoreError, StoreUnavailableError
 from ciris_registry.store import host_name, remembered
 from ciris_registry.version import __version__
@@ -110,7 +110,7 @@ class DesiredState:
         )
         if answer.word == "changed" and answer.before_by != store.process:
             self._warn(registration, f"changed {_listed(answer.before)}, set by {answer.before_by}")
-        elif settled.verdict is Verdict.CHANGED:
+        elif settled.verdict is ReplyCode.CHANGED:
             self._warn(registration, "changed the settings of its breaker")
 
     async def configure(self, store: Store, service_type: str, name: str) -> BreakerReply:

@@ -14,7 +14,7 @@ from ciris_registry.cache.authoritative import AuthoritativeBreakers
 from ciris_registry.cache.server_clock import ServerClock
 from ciris_registry.cache.snapshot import Snapshot, admit_alike
 from ciris_registry.cache.unknown_providers import UnknownProviders
-from ciris_registry.circuit_breaker import Verdict
+from ciris_registry.circuit_breaker import ReplyCode
 from ciris_registry.store import NOTHING, parse_breaker
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Replica:
 
     def learn(self, name: str, reply: BreakerReply, permit: tuple[str, int] | None = None) -> None:
         """Take over what a breaker script has answered."""
-        if reply.verdict is not Verdict.MISSING and name in self.snapshot.breakers:
+        if reply.verdict is not ReplyCode.MISSING and name in self.snapshot.breakers:
             self.note_clock(reply.now)
             self.take_over(name, reply.now, reply.fields, permit)
 

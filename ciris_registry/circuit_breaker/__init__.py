@@ -11,12 +11,12 @@ from ciris_registry.circuit_breaker.config import (
 from ciris_registry.circuit_breaker.local_streak import counted
 from ciris_registry.circuit_breaker.state_machine import BreakerState
 from ciris_registry.circuit_breaker.states import (
-    ASKED,
+    UNTRACKED,
     Admission,
     CircuitState,
     Outcome,
     Refusal,
-    Verdict,
+    ReplyCode,
 )
 from ciris_registry.circuit_breaker.stats import stats_of
 from ciris_registry.circuit_breaker.window import BUCKETS, totals

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ciris_registry.circuit_breaker.config import CircuitBreakerConfig, length_of, length_or_ever
 from ciris_registry.circuit_breaker.state_machine import BreakerState
-from ciris_registry.circuit_breaker.states import ASKED, CircuitState, Outcome, Verdict
+from ciris_registry.circuit_breaker.states import UNTRACKED, CircuitState, Outcome, ReplyCode
 from ciris_registry.circuit_breaker.stats import stats_of
 from ciris_registry.errors import CircuitBreakerError
 
@@ -79,7 +79,7 @@ class CircuitBreaker:
             reason, retry_at = admission.refusal
             retry_after = (retry_at - now) / 1000 if retry_at else None
             raise CircuitBreakerError(self.name, reason, retry_after)
-        if admission.verdict is Verdict.PERMIT:
+        if admission.verdict is ReplyCode.PERMIT:
             self._held.append(admission.permit)
 
     def record_success(self) -> None:
@@ -88,7 +88,7 @@ class CircuitBreaker:
 
     def record_failure(self) -> None:
         """Record that a call failed, which may open the breaker."""
-        if self._record("failure") is not Verdict.LATE:
+        if self._record("failure") is not ReplyCode.STALE:
             self._last_failure_time = time.time()
 
     def cool_down(self, seconds: float, reason: str = "") -> None:  # noqa: ARG002 # as the handle
@@ -138,12 +138,12 @@ class CircuitBreaker:
             self._now(), "open" if override == "open" else "closed", reason, "", length
         )
 
-    def _record(self, outcome: Outcome) -> Verdict:
+    def _record(self, outcome: Outcome) -> ReplyCode:
         now = self._now()
         permit = ""
         while self._held and not permit:
             held = self._held.pop(0)
             permit = held if self._state.permits.get(held, 0) > now else ""
         if not permit and self._asked == self._state.opened_at:
-            permit = ASKED
+            permit = UNTRACKED
         return self._state.record(now, outcome, permit)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ciris_registry.circuit_breaker.config import CircuitBreakerConfig, milliseconds
-from ciris_registry.circuit_breaker.states import ASKED, CircuitState
+from ciris_registry.circuit_breaker.states import UNTRACKED, CircuitState
 
 if TYPE_CHECKING:
     from ciris_registry.circuit_breaker.state_machine import BreakerState
@@ -72,7 +72,7 @@ def counted(
         return own
     if own is not None and own.until:
         return _tried(own, breaker.config, now, outcome, permit)
-    if permit not in {"", ASKED} or generation not in {None, breaker.generation}:
+    if permit not in {"", UNTRACKED} or generation not in {None, breaker.generation}:
         return own
     if outcome == "success":
         return None
@@ -90,12 +90,12 @@ def _tried(
     own: LocalStreak, config: CircuitBreakerConfig, now: int, outcome: Outcome, permit: str
 ) -> LocalStreak | None:
     """Only a trial's outcome counts; any other may be of a call that began before."""
-    if permit == ASKED:
+    if permit == UNTRACKED:
         tried = not own.refused_until(now)
     else:
         tried = bool(permit) and permit == own.trial and now < own.trial_until
     if not tried:
         return own
-    if outcome == "returned":
+    if outcome == "released":
         return own.trying("", 0)
     return None if outcome == "success" else _failed(own, config, now)

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ciris_registry.circuit_breaker.callers import Callers
 from ciris_registry.circuit_breaker.config import CircuitBreakerConfig, milliseconds
-from ciris_registry.circuit_breaker.states import ASKED, Admission, CircuitState, Refusal, Verdict
+from ciris_registry.circuit_breaker.states import (
+    UNTRACKED,
+    Admission,
+    CircuitState,
+    Refusal,
+    ReplyCode,
+)
 from ciris_registry.circuit_breaker.window import Bucket, beginning, count, empty
 
 if TYPE_CHECKING:
@@ -116,20 +122,20 @@ class BreakerState:
         if refusal is None or refusal.reason == "half_open":
             out = self.permits.get(permit, 0)
             if out > now:
-                return Admission(Verdict.PERMIT, None, permit, out)
+                return Admission(ReplyCode.PERMIT, None, permit, out)
         if refusal is not None:
-            return Admission(Verdict.REFUSED, refusal)
+            return Admission(ReplyCode.REFUSED, refusal)
         if not self.needs_permit(now):
-            return Admission(Verdict.ADMITTED)
+            return Admission(ReplyCode.ADMITTED)
         deadline = now + milliseconds(self.config.timeout_duration)
         if self.own is not None and self.state is CircuitState.CLOSED:
             self.own = self.own.trying(permit, deadline)
-            return Admission(Verdict.PERMIT, None, permit, deadline)
+            return Admission(ReplyCode.PERMIT, None, permit, deadline)
         self.permits = {held: end for held, end in self.permits.items() if end > now}
         self.permits[permit] = deadline
         if self.state is CircuitState.OPEN:
             self._decide(CircuitState.HALF_OPEN, now)
-        return Admission(Verdict.PERMIT, None, permit, deadline)
+        return Admission(ReplyCode.PERMIT, None, permit, deadline)
 
     def record(
         self,
@@ -141,30 +147,30 @@ class BreakerState:
         successes: int = 0,
         age: int = 0,
         by: str = "",
-    ) -> Verdict:
+    ) -> ReplyCode:
         """Count one outcome; the verdict says whether this very report made a transition.
 
         ``by`` is the process that reports; ``successes`` come before it that nobody has reported
         yet, as ``tally`` takes them.
         """
-        before = self.tally(now, successes, age, generation, by) if successes else Verdict.LATE
-        opened = before is Verdict.OPENED
-        holds = permit not in {"", ASKED}
+        before = self.tally(now, successes, age, generation, by) if successes else ReplyCode.STALE
+        opened = before is ReplyCode.OPENED
+        holds = permit not in {"", UNTRACKED}
         stands = not self.override_in_force(now)
         current = stands and generation in {None, self.generation}
         probe = False
         if holds:
             valid = self.permits.pop(permit, 0) > now
             probe = current and valid and self.state is CircuitState.HALF_OPEN
-        elif permit == ASKED and current and self.state is not CircuitState.CLOSED:
+        elif permit == UNTRACKED and current and self.state is not CircuitState.CLOSED:
             probe = self.refusal(now) is None
         counted = not holds and current and self.state is CircuitState.CLOSED
-        if outcome == "returned" and not opened:
-            return Verdict.COUNTED if probe else Verdict.LATE
+        if outcome == "released" and not opened:
+            return ReplyCode.COUNTED if probe else ReplyCode.STALE
         self.total_failures += outcome == "failure"
         self.total_successes += outcome == "success"
         if not probe and not counted:
-            return Verdict.OPENED if opened else Verdict.LATE
+            return ReplyCode.OPENED if opened else ReplyCode.STALE
         failed = outcome == "failure"
         if failed:
             self.streak_from = self.streak_from if self.failure_count else now
@@ -176,12 +182,12 @@ class BreakerState:
 
     def tally(
         self, now: int, successes: int, age: int = 0, generation: int | None = None, by: str = ""
-    ) -> Verdict:
+    ) -> ReplyCode:
         """Count successes of calls without a permit, the newest ``age`` milliseconds ago."""
         self.total_successes += successes
         current = not self.override_in_force(now) and generation in {None, self.generation}
         if not current or self.state is not CircuitState.CLOSED:
-            return Verdict.LATE
+            return ReplyCode.STALE
         return self._succeeded(now, successes, now - age, by)
 
     def set_override(
@@ -191,10 +197,10 @@ class BreakerState:
         reason: str = "",
         by: str = "",
         duration: int = 0,
-    ) -> Verdict:
+    ) -> ReplyCode:
         """Put an operator's word over the breaker, or take it away (``""``)."""
         if not override and not self.override:
-            return Verdict.UNCHANGED
+            return ReplyCode.UNCHANGED
         self.override = override
         self.override_reason = reason if override else ""
         self.override_by = by if override else ""
@@ -202,24 +208,24 @@ class BreakerState:
         self.generation += 1
         self.decided_at = now
         self.permits.clear()
-        return Verdict.CHANGED
+        return ReplyCode.CHANGED
 
-    def reset(self, now: int) -> Verdict:
+    def reset(self, now: int) -> ReplyCode:
         """Close it and forget what it counted, its cooldown and its override."""
         self._close(now)
         self.cooldown_until = 0
         self.override = ""
         self.override_reason = self.override_by = ""
         self.override_until = 0
-        return Verdict.CHANGED
+        return ReplyCode.CHANGED
 
-    def cool_down(self, now: int, duration: int) -> Verdict:
+    def cool_down(self, now: int, duration: int) -> ReplyCode:
         """Leave the provider alone; of two deadlines the later one counts."""
         deadline = now + duration
         if deadline <= self.cooldown_until or deadline <= now:
-            return Verdict.UNCHANGED
+            return ReplyCode.UNCHANGED
         self.cooldown_until = deadline
-        return Verdict.CHANGED
+        return ReplyCode.CHANGED
 
     def forget_window(self) -> None:
         """An empty window; of who has failed, only those in the running streak are remembered."""
@@ -252,19 +258,19 @@ class BreakerState:
         self.permits.clear()
         self.forget_window()
 
-    def _probed(self, now: int, *, failed: bool) -> Verdict:
+    def _probed(self, now: int, *, failed: bool) -> ReplyCode:
         if self.state is CircuitState.OPEN:
             self._decide(CircuitState.HALF_OPEN, now)
         if failed:
             self._open(now)
-            return Verdict.OPENED
+            return ReplyCode.OPENED
         self.success_count += 1
         if self.success_count >= self.config.success_threshold:
             self._close(now)
-            return Verdict.CLOSED
-        return Verdict.COUNTED
+            return ReplyCode.CLOSED
+        return ReplyCode.COUNTED
 
-    def _succeeded(self, now: int, successes: int, newest: int, by: str) -> Verdict:
+    def _succeeded(self, now: int, successes: int, newest: int, by: str) -> ReplyCode:
         """In the midst of the streak, a success leaves what surely came after it: one failure."""
         if self.failure_count and newest >= self.last_failure_at:
             self.failure_count = self.streak_from = 0
@@ -272,15 +278,15 @@ class BreakerState:
             self.failure_count, self.streak_from = 1, self.last_failure_at
         return self._called(now, successes, 0, by)
 
-    def _failed(self, now: int, by: str) -> Verdict:
+    def _failed(self, now: int, by: str) -> ReplyCode:
         """Note when followers are told that a streak runs, which only the shared breaker does."""
         verdict = self._called(now, 1, 1, by)
         long = self.failure_count >= math.ceil(self.config.failure_threshold / 2)
-        if verdict is Verdict.COUNTED and long and abs(now - self.warned_at) >= HINTS_APART:
+        if verdict is ReplyCode.COUNTED and long and abs(now - self.warned_at) >= HINTS_APART:
             self.warned_at = now
         return verdict
 
-    def _called(self, now: int, calls: int, failures: int, by: str) -> Verdict:
+    def _called(self, now: int, calls: int, failures: int, by: str) -> ReplyCode:
         self._note(now, by, failed=failures > 0)
         length = milliseconds(self.config.window)
         calls, failures = count(self.buckets, now, length, calls, failures)
@@ -294,8 +300,8 @@ class BreakerState:
         long = self.failure_count >= self.config.failure_threshold
         if (long and self._many_failed_in_a_row()) or (sick and self._many_are_failing(now)):
             self._open(now)
-            return Verdict.OPENED
-        return Verdict.COUNTED
+            return ReplyCode.OPENED
+        return ReplyCode.COUNTED
 
     def _note(self, now: int, by: str, *, failed: bool) -> None:
         """Who called, as long as the window or the running streak needs it."""

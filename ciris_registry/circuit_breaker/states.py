@@ -8,9 +8,9 @@ from __future__ import annotations
 from enum import Enum, StrEnum
 from typing import Final, Literal, NamedTuple
 
-Outcome = Literal["success", "failure", "returned"]
+Outcome = Literal["success", "failure", "released"]
 
-ASKED: Final = "asked"
+UNTRACKED: Final = "untracked"
 """In place of a permit: the caller has none, but was told that the breaker is available."""
 
 
@@ -22,7 +22,7 @@ class CircuitState(Enum):
     HALF_OPEN = "half_open"
 
 
-class Verdict(StrEnum):
+class ReplyCode(StrEnum):
     """The first word of what a breaker answers."""
 
     ADMITTED = "admitted"
@@ -31,7 +31,7 @@ class Verdict(StrEnum):
     OPENED = "opened"
     CLOSED = "closed"
     COUNTED = "counted"
-    LATE = "late"
+    STALE = "stale"
     CHANGED = "changed"
     UNCHANGED = "unchanged"
     CREATED = "created"
@@ -49,7 +49,7 @@ class Refusal(NamedTuple):
 class Admission(NamedTuple):
     """The answer to one who asks for admission."""
 
-    verdict: Verdict
+    verdict: ReplyCode
     refusal: Refusal | None = None
     permit: str = ""
     deadline: int = 0

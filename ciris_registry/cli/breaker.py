@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ciris_registry.circuit_breaker import Verdict
+from ciris_registry.circuit_breaker import ReplyCode
 from ciris_registry.cli.durations import parse_duration
 from ciris_registry.cli.shown_text import printable
 from ciris_registry.cli.target import Namespace, Target, Url, fail
@@ -141,7 +141,7 @@ def _say(
         kind = service_type_name(service_type)
         before = await read_type(store, kind, [provider_name(name)])
         verdict = (await word(store)).verdict
-        if verdict is Verdict.MISSING:
+        if verdict is ReplyCode.MISSING:
             fail(_missing(before, name))
         after = await read_type(store, kind, [name])
         return _line(before.breaker(name), after.breaker(name), verdict)
@@ -150,9 +150,9 @@ def _say(
     typer.echo(f"{service_type} {name}: {changed}")
 
 
-def _line(before: BreakerStatus | None, after: BreakerStatus | None, verdict: Verdict) -> str:
+def _line(before: BreakerStatus | None, after: BreakerStatus | None, verdict: ReplyCode) -> str:
     was, now = before.in_words if before else "nothing", after.in_words if after else "nothing"
-    if verdict is Verdict.UNCHANGED:
+    if verdict is ReplyCode.UNCHANGED:
         return f"{now}; there was nothing to clear"
     if after is not None and after.override is not None:
         now += f", by {after.override.by}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ciris_registry.circuit_breaker import Refusal, Verdict
+from ciris_registry.circuit_breaker import Refusal, ReplyCode
 from ciris_registry.selection.candidates import NOT_BOUND, Rejected
 from ciris_registry.selection.health_checks import HealthChecks, health_check_of
 from ciris_registry.selection.pick import Pick
@@ -92,7 +92,7 @@ class Admission:
         if breaker is None or not breaker.needs_permit(replica.now()):
             return None
         admission = await self._admissions.admit(shared, self._permits.new())
-        if admission.verdict is Verdict.PERMIT:
+        if admission.verdict is ReplyCode.PERMIT:
             return Held(admission.permit, admission.deadline)
         return admission.refusal
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ciris_registry.circuit_breaker import Admission, Refusal, Verdict
+from ciris_registry.circuit_breaker import Admission, Refusal, ReplyCode
 from ciris_registry.errors import StoreUnavailableError
 from ciris_registry.shared_breaker.permits import Held
 
@@ -50,7 +50,7 @@ class BreakerAdmission:
                 and breaker.needs_permit(now)
                 and not breaker.is_open_locally(now)
             ):
-                return Admission(Verdict.REFUSED, breaker.refusal(now) or Refusal("half_open", 0))
+                return Admission(ReplyCode.REFUSED, breaker.refusal(now) or Refusal("half_open", 0))
             return self._acquire_here(shared, permit)
 
     async def hold(self, shared: SharedBreaker) -> Refusal | None:
@@ -59,17 +59,17 @@ class BreakerAdmission:
         Where that is a probe, the permit is this process's until its next outcome for the provider.
         """
         admission = await self.admit(shared, self._permits.new())
-        if admission.verdict is Verdict.PERMIT:
+        if admission.verdict is ReplyCode.PERMIT:
             held = Held(admission.permit, admission.deadline)
             self._permits.keep(*shared.key, held, shared.replica.now())
         return admission.refusal
 
     def give_back(self, shared: SharedBreaker, permit: str) -> None:
         """Neither success nor failure: the permit is free again."""
-        sent = self._trials.count(shared, "returned", permit, None)
+        sent = self._trials.count(shared, "released", permit, None)
         if permit and not sent:
             return  # nobody else knows of it
-        shared.apply_optimistically(lambda breaker, now: breaker.record(now, "returned", permit))
+        shared.apply_optimistically(lambda breaker, now: breaker.record(now, "released", permit))
         self._writes.give_back(shared, permit)
 
     def _acquire_here(self, shared: SharedBreaker, permit: str) -> Admission:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciris_registry.circuit_breaker import Verdict, counted
+from ciris_registry.circuit_breaker import ReplyCode, counted
 
 if TYPE_CHECKING:
     from ciris_registry.circuit_breaker import Outcome
@@ -72,5 +72,5 @@ class LocalTrips:
         length = max(0, until - shared.replica.now())
         reply = await store.breakers.isolate(service_type, name, length, reason)
         told.pop(name, None)
-        if until and reply.verdict is Verdict.CHANGED:
+        if until and reply.verdict is ReplyCode.CHANGED:
             told[name] = until

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ciris_registry.circuit_breaker import ASKED, CircuitState, Outcome
+from ciris_registry.circuit_breaker import UNTRACKED, CircuitState, Outcome
 from ciris_registry.errors import IndeterminateWriteError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Reporting:
         permit = self._permits.take(*shared.key, shared.replica.now())
         known = shared.known()
         if not permit and shared.was_available():
-            return ASKED, known.generation
+            return UNTRACKED, known.generation
         return permit, None
 
     def _note(self, shared: SharedBreaker, outcome: Outcome, earlier: SuccessBatch | None) -> None:

@@ -13,7 +13,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.circuit_breaker import Verdict
+from ciris_registry.circuit_breaker import ReplyCode
 from ciris_registry.errors import IndeterminateWriteError, RegistryError, StoreUnavailableError
 from ciris_registry.store import Tally
 
@@ -173,7 +173,7 @@ class SuccessBatches:
         try:
             verdicts = await store.breakers.tally(service_type, tallies)
             counted = zip(list(batch), verdicts, strict=True)
-            batch = [item for item, verdict in counted if verdict is Verdict.MISSING]
+            batch = [item for item, verdict in counted if verdict is ReplyCode.MISSING]
             for key, _ in batch:
                 await self.on_missing(store, key)
         except IndeterminateWriteError as error:

@@ -11,7 +11,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from ciris_registry.circuit_breaker import Admission, CircuitState, Refusal, Verdict
+from ciris_registry.circuit_breaker import Admission, CircuitState, Refusal, ReplyCode
 from ciris_registry.errors import RegistryError, StoreUnavailableError
 from ciris_registry.store import Learned, remembered
 
@@ -57,7 +57,7 @@ class BreakerWrites:
         self.later(
             shared,
             "the return of a permit",
-            lambda store: self.settle(shared, store, "returned", permit),
+            lambda store: self.settle(shared, store, "released", permit),
         )
 
     async def flush(self) -> None:
@@ -84,18 +84,18 @@ class BreakerWrites:
         service_type, name = shared.key
         asked = time.monotonic()
         admission, reply = await store.breakers.acquire(service_type, name, permit)
-        if admission.verdict is Verdict.MISSING:
+        if admission.verdict is ReplyCode.MISSING:
             await self.mend(shared, store)
             asked = time.monotonic()
             admission, reply = await store.breakers.acquire(service_type, name, permit)
-        if admission.verdict is not Verdict.PERMIT:
+        if admission.verdict is not ReplyCode.PERMIT:
             shared.replica.learn(name, reply)
             return admission
         late = math.ceil((time.monotonic() - asked) * 1000)
         if late >= min(admission.deadline - reply.now, self._lease):
             shared.replica.learn(name, reply)
             self.give_back(shared, permit)
-            return Admission(Verdict.REFUSED, Refusal("half_open", 0))
+            return Admission(ReplyCode.REFUSED, Refusal("half_open", 0))
         shared.replica.learn(name, reply, (permit, admission.deadline))
         return admission._replace(deadline=admission.deadline - late)
 
@@ -175,16 +175,16 @@ class BreakerWrites:
         self, shared: SharedBreaker, store: Store, call: Callable[[], Awaitable[BreakerReply]]
     ) -> None:
         reply = await call()
-        if reply.verdict is Verdict.MISSING:
+        if reply.verdict is ReplyCode.MISSING:
             await self.mend(shared, store)
             reply = await call()
         shared.replica.learn(shared.name, reply)
         self._trials.tell(shared)
-        if reply.verdict is Verdict.OPENED:
+        if reply.verdict is ReplyCode.OPENED:
             _log.info(
                 "the breaker of %s %s is open, for the whole fleet%s",
                 *shared.key,
                 f"; it failed here last with {shared.last_error}" if shared.last_error else "",
             )
-        elif reply.verdict is Verdict.CLOSED:
+        elif reply.verdict is ReplyCode.CLOSED:
             _log.info("the breaker of %s %s is closed again", *shared.key)

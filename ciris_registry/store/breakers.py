@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ciris_registry.circuit_breaker import Admission, Outcome, Refusal, Verdict
+from ciris_registry.circuit_breaker import Admission, Outcome, Refusal, ReplyCode
 from ciris_registry.store.decoding import counters, paired
 from ciris_registry.store.replies import BreakerReply
 from ciris_registry.store.script_runner import flat
@@ -60,11 +60,11 @@ class StoredBreakers:
             permit=permit,
             lease_ms=self._calls.lease,
         )
-        verdict = Verdict(reply[0])
-        if verdict is Verdict.REFUSED:
+        verdict = ReplyCode(reply[0])
+        if verdict is ReplyCode.REFUSED:
             refusal = Refusal(reply[2], int(reply[3]))
             return Admission(verdict, refusal), _reply_of(reply, 4)
-        if verdict is Verdict.PERMIT:
+        if verdict is ReplyCode.PERMIT:
             return Admission(verdict, None, permit, int(reply[2])), _reply_of(reply, 3)
         return Admission(verdict), _reply_of(reply)
 
@@ -87,7 +87,7 @@ class StoredBreakers:
             "breaker_record",
             service_type,
             name,
-            repeatable=outcome == "returned" and not successes,
+            repeatable=outcome == "released" and not successes,
             process=self._calls.process,
             outcome=outcome,
             permit=permit,
@@ -96,7 +96,7 @@ class StoredBreakers:
             age_ms=age,
         )
 
-    async def tally(self, service_type: str, counts: Sequence[Tally]) -> list[Verdict]:
+    async def tally(self, service_type: str, counts: Sequence[Tally]) -> list[ReplyCode]:
         """Count successes of many breakers, never twice; what became of each, in their order."""
         keys = self._calls.keys(service_type)
         reply = await self._calls.run(
@@ -113,7 +113,7 @@ class StoredBreakers:
                 for part in (one.name, one.successes, one.age, one.generation)
             ],
         )
-        return [Verdict(word) for word in reply[2:]]
+        return [ReplyCode(word) for word in reply[2:]]
 
     def isolate(
         self, service_type: str, name: str, duration: int, reason: str
@@ -216,7 +216,7 @@ class StoredBreakers:
 
 
 def _reply_of(reply: Sequence[Any], start: int = 2) -> BreakerReply:
-    verdict = Verdict(reply[0])
-    if verdict is Verdict.MISSING:
+    verdict = ReplyCode(reply[0])
+    if verdict is ReplyCode.MISSING:
         return BreakerReply(verdict, 0, {})
     return BreakerReply(verdict, int(reply[1]), dict(paired(reply[start:])))

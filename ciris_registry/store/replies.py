@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ciris_registry.circuit_breaker import Verdict
+    from ciris_registry.circuit_breaker import ReplyCode
 
 Version = tuple[str, str]
 """Epoch and revision of a service type's data, as Redis has them; compared for equality only."""
@@ -101,6 +101,6 @@ class Learned(NamedTuple):
 class BreakerReply(NamedTuple):
     """A breaker script's answer: its verdict, and the breaker's state after it."""
 
-    verdict: Verdict
+    verdict: ReplyCode
     now: int
     fields: Mapping[str, str]

@@ -20,7 +20,7 @@ SECONDS = 7
 SOON = 0.1
 """Seconds in which all have heard of it; it takes milliseconds."""
 
-LATE = 2.0
+STALE = 2.0
 """Seconds for twenty processes to get their turn on a busy machine."""
 
 PREPARE = """
@@ -78,7 +78,7 @@ def test_a_retry_after_stops_all_and_is_no_failure(
         f"the last {last - told:.3f} s"
     )
     assert first - told > SECONDS - SOON
-    assert last - told < SECONDS + LATE
+    assert last - told < SECONDS + STALE
     waits = [wait for _, wait in found if wait is not None]
     assert len(waits) == SIZE
     assert all(0 < wait < SECONDS for wait in waits)

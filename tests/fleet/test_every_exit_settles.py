@@ -60,7 +60,7 @@ class Client:
 
     async def hang(self) -> str:
         await asyncio.sleep(60)
-        return "late"
+        return "stale"
 
     async def items(self) -> AsyncIterator[int]:
         for number in range(3):

@@ -54,8 +54,8 @@ EVERYTHING = """
         "state": lambda: well.state,
         "cool_down": lambda: registry.breaker("llm", "cooling").cool_down(1),
         "health": registry.health,
-        "register_global": lambda: registry.register_global("llm", Client(), name="late"),
-        "unregister": lambda: registry.unregister("late"),
+        "register_global": lambda: registry.register_global("llm", Client(), name="stale"),
+        "unregister": lambda: registry.unregister("stale"),
     }
 
     async def call():

@@ -19,7 +19,7 @@ PARTS = 10
 
 A_SECOND = 1_000
 
-Outcome = Literal["success", "failure", "returned"]
+Outcome = Literal["success", "failure", "released"]
 Word = Literal["", "open", "closed"]
 
 
@@ -160,8 +160,8 @@ class Prediction:
     def tally(self, now: int, by: str, successes: int, age: int, known: int | None) -> Answer:
         """Report successes that were gathered, the newest of them so long ago."""
         self.successes += successes
-        if self._role(now, "", {}, known) == "late":
-            return Answer("late")
+        if self._role(now, "", {}, known) == "stale":
+            return Answer("stale")
         return self._succeeded(now, by, successes, now - age)
 
     def report(self, now: int, by: str, report: Report) -> Answer:
@@ -174,18 +174,18 @@ class Prediction:
     def _ended(self, now: int, by: str, report: Report) -> Answer:
         outcome, permit, generation, _ = report
         out = self.out(now)
-        if permit not in {"", "asked"}:
+        if permit not in {"", "untracked"}:
             self.trials.pop(permit, None)
         role = self._role(now, permit, out, generation)
-        if outcome == "returned":
-            return Answer("counted" if role == "trial" else "late")
+        if outcome == "released":
+            return Answer("counted" if role == "trial" else "stale")
         failed = outcome == "failure"
         if failed:
             self.failures += 1
         else:
             self.successes += 1
-        if role == "late":
-            return Answer("late")
+        if role == "stale":
+            return Answer("stale")
         if failed:
             self.last_failure_at = now
             self.streak.append(now)
@@ -260,18 +260,18 @@ class Prediction:
 
     def _role(
         self, now: int, permit: str, out: dict[str, int], generation: int | None
-    ) -> Literal["trial", "call", "late"]:
+    ) -> Literal["trial", "call", "stale"]:
         """What an outcome is: that of a trial, of a call through a closed breaker, or too late."""
         if self.word_now(now) or generation not in {None, self.generation}:
-            return "late"
-        if permit not in {"", "asked"}:
-            return "trial" if self.state == "half_open" and permit in out else "late"
+            return "stale"
+        if permit not in {"", "untracked"}:
+            return "trial" if self.state == "half_open" and permit in out else "stale"
         if self.state == "closed":
             return "call"
         due = self.state == "half_open" or now >= self.retry_at
         room = len(out) < self.config.half_open_max_calls
         allowed = due and room and now >= self.cools_until
-        return "trial" if permit == "asked" and allowed else "late"
+        return "trial" if permit == "untracked" and allowed else "stale"
 
     def _succeeded(self, now: int, by: str, successes: int, newest: int) -> Answer:
         """The streak ends where the newest of them is; of what came later only one is sure."""

@@ -174,7 +174,7 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_RECORD, 'outcome == "failure"\n', 'outcome ~= "success"\n'),
     ),
     "an outcome without a permit is a trial's": (
-        (_RECORD, 'elseif permit == "asked" and current', "elseif current"),
+        (_RECORD, 'elseif permit == "untracked" and current', "elseif current"),
     ),
     "trials without a permit are not limited": (
         (_RECORD, "permits.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls", "true"),

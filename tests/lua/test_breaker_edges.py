@@ -121,7 +121,7 @@ def test_a_permit_whose_holders_lease_has_ended_settles_nothing(server: LuaServe
     acquire(server, "A|1", lease=500)
     server.clock.now += 500
 
-    assert record(server, "success", "A|1")[0] == "late"
+    assert record(server, "success", "A|1")[0] == "stale"
     assert acquire(server, "B|1")[0] == "permit"
 
 
@@ -129,7 +129,7 @@ def test_a_probe_without_a_permit_leaves_nothing_that_stays_for_ever(server: Lua
     opened(server)
     server.client.delete(KEYS.events, KEYS.meta)
 
-    assert record(server, "success", "asked")[0] == "counted"
+    assert record(server, "success", "untracked")[0] == "counted"
 
     assert server.kinds() == ["breaker_half_opened"]
     expiries = server.expiries()

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from ciris_registry.circuit_breaker.state_machine import BreakerState
-from ciris_registry.circuit_breaker.states import CircuitState, Verdict
+from ciris_registry.circuit_breaker.states import CircuitState, ReplyCode
 from ciris_registry.store.scripts import load_scripts, read_scripts
 from tests.lua.breaker_machine import Bench, BreakerMachine
 from tests.lua.breaker_sides import DisagreementError, LuaSide, MemorySide
@@ -183,7 +183,7 @@ def of_any_generation(record: Method) -> Method:
 def moving_the_timer(record: Method) -> Method:
     def broken(self: BreakerState, now: int, *args: Any, **before: Any) -> object:
         verdict = record(self, now, *args, **before)
-        if verdict is Verdict.LATE and self.state is CircuitState.OPEN:
+        if verdict is ReplyCode.STALE and self.state is CircuitState.OPEN:
             self.retry_at = now + round(self.config.recovery_timeout * 1000)
         return verdict
 

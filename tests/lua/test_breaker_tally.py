@@ -100,7 +100,7 @@ def test_successes_told_with_a_permit_count_in_the_totals_only(server: LuaServer
     opened(server)
     acquire(server, "A|1")
 
-    assert record(server, "returned", "A|1", successes=4, age=5)[0] == "counted"
+    assert record(server, "released", "A|1", successes=4, age=5)[0] == "counted"
 
     assert stored(server, "total_successes", "success_count") == [4, 0]
 
@@ -142,9 +142,9 @@ def test_successes_of_another_generation_or_under_an_operators_word_are_late(
     configure(server)
     record(server)
 
-    assert tally(server, ("openai", 2, 0, 5)) == ["late"]
+    assert tally(server, ("openai", 2, 0, 5)) == ["stale"]
     override(server, "closed")
-    assert tally(server, ("openai", 2, 0, 1)) == ["late"]
+    assert tally(server, ("openai", 2, 0, 1)) == ["stale"]
 
     assert stored(server, "total_successes", "failure_count") == [4, 1]
 
@@ -166,7 +166,7 @@ def test_one_breaker_can_be_told_of_two_generations_at_once(server: LuaServer) -
     configure(server)
     record(server)
 
-    assert tally(server, ("openai", 2, 0, 8), ("openai", 3, 0, 0)) == ["late", "counted"]
+    assert tally(server, ("openai", 2, 0, 8), ("openai", 3, 0, 0)) == ["stale", "counted"]
 
     assert stored(server, "total_successes", "failure_count") == [5, 0]
 
@@ -187,7 +187,7 @@ def test_a_failure_after_a_close_begins_a_streak_of_its_own(server: LuaServer) -
     )
     fail_at(server, 10, 20)
     server.clock.now = START + 2_000
-    assert record(server, "success", "asked")[0] == "closed"
+    assert record(server, "success", "untracked")[0] == "closed"
     assert streak(server) == [0, 0]
 
     # It is older than the failure that opened the breaker, which counts no longer.

@@ -181,8 +181,8 @@ def test_a_call_that_ends_makes_room(server: LuaServer) -> None:
     take(server, "A|1")
     take(server, "A|2")
 
-    assert give_back(server, "A|1", "A|7") == ["returned", 1]
-    assert give_back(server, "A|1", writes=False) == ["returned", 0]
+    assert give_back(server, "A|1", "A|7") == ["released", 1]
+    assert give_back(server, "A|1", writes=False) == ["released", 0]
 
     assert take(server, "B|1") == ["taken", NOW, "2"]
 

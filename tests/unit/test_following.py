@@ -9,7 +9,7 @@ import pytest
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
 from ciris_registry.cache.apply_event import follow
-from ciris_registry.circuit_breaker.states import Verdict
+from ciris_registry.circuit_breaker.states import ReplyCode
 from ciris_registry.store.decoding import COUNTERS, remembered
 from ciris_registry.store.event import Event
 from ciris_registry.store.replies import BreakerReply
@@ -144,8 +144,8 @@ def stepped_back(registry: ServiceRegistry, seconds: float = 10) -> BreakerReply
     known = remembered(replica.snapshot.breakers["shared"])
     fields = {"success_count": "0", **known}
     now = replica.now()
-    replica.learn("shared", BreakerReply(Verdict.COUNTED, now + round(seconds * 1000), fields))
-    return BreakerReply(Verdict.COUNTED, now, fields)
+    replica.learn("shared", BreakerReply(ReplyCode.COUNTED, now + round(seconds * 1000), fields))
+    return BreakerReply(ReplyCode.COUNTED, now, fields)
 
 
 async def test_a_clock_that_stepped_back_does_not_hide_an_opening(
@@ -193,7 +193,7 @@ async def test_an_older_event_of_what_is_known_is_ticked_off(registry: ServiceRe
     replica, event = mirror_of(registry), opened(registry)
     fields = json.loads(event.breaker)
     told = dict(zip(fields[::2], fields[1::2], strict=True))
-    replica.learn("shared", BreakerReply(Verdict.COUNTED, event.at + 5, told))
+    replica.learn("shared", BreakerReply(ReplyCode.COUNTED, event.at + 5, told))
     assert followed(registry, event)
     assert event.version == replica.snapshot.version
 

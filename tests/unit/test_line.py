@@ -178,7 +178,7 @@ async def test_closing_waits_for_no_server_that_hangs(
         with pytest.raises(RedisConnectionError):
             await asking
     with pytest.raises(RedisConnectionError, match="closed here"):
-        await line.ask(packed("late"))
+        await line.ask(packed("stale"))
     assert echo.opened == 1
 
 
@@ -310,7 +310,7 @@ async def test_one_who_connects_for_others_may_be_cancelled(line: ReconnectingCo
 async def test_a_line_that_is_closed_while_it_connects_leaves_nothing_open(
     line: ReconnectingConnection, echo: Echo
 ) -> None:
-    asking = asked(line, "late")
+    asking = asked(line, "stale")
     await asyncio.sleep(0)
     await line.aclose()
     with pytest.raises(RedisConnectionError):

@@ -13,7 +13,7 @@ from ciris_registry import (
 )
 from ciris_registry.circuit_breaker.local_streak import LocalStreak, counted
 from ciris_registry.circuit_breaker.state_machine import BreakerState
-from ciris_registry.circuit_breaker.states import ASKED, Outcome, Verdict
+from ciris_registry.circuit_breaker.states import UNTRACKED, Outcome, ReplyCode
 
 NOW = 1_000_000
 CONFIG = CircuitBreakerConfig(
@@ -64,7 +64,7 @@ def test_one_trial_at_a_time_when_the_time_is_over() -> None:
     felt = breaker(OPEN_HERE)
     assert felt.acquire(later - 1, "A|1").refusal == ("open_locally", later)
 
-    assert felt.acquire(later, "A|1").verdict is Verdict.PERMIT
+    assert felt.acquire(later, "A|1").verdict is ReplyCode.PERMIT
     assert felt.acquire(later, "A|2").refusal == ("open_locally", later + 30_000)
     assert felt.permits == {}, "nobody else's business"
 
@@ -72,17 +72,17 @@ def test_one_trial_at_a_time_when_the_time_is_over() -> None:
     assert after(trial, "success", "A|1", later + 5) is None
     failed = after(trial, "failure", "A|1", later + 5)
     assert failed == LocalStreak(0, 3, later + 60_005)
-    returned = breaker(after(trial, "returned", "A|1", later + 5))
-    assert returned.acquire(later + 5, "A|2").verdict is Verdict.PERMIT
+    returned = breaker(after(trial, "released", "A|1", later + 5))
+    assert returned.acquire(later + 5, "A|2").verdict is ReplyCode.PERMIT
     # A holder that never reports: its outcome comes too late, and the next one may try.
     assert after(trial, "success", "A|1", later + 30_000) is trial
-    assert felt.acquire(later + 30_000, "A|2").verdict is Verdict.PERMIT
+    assert felt.acquire(later + 30_000, "A|2").verdict is ReplyCode.PERMIT
 
 
 def test_who_only_asked_whether_it_is_available_has_tried_too() -> None:
     later = NOW + 60_000
-    assert after(OPEN_HERE, "success", ASKED, later - 1) is OPEN_HERE
-    assert after(OPEN_HERE, "success", ASKED, later) is None
+    assert after(OPEN_HERE, "success", UNTRACKED, later - 1) is OPEN_HERE
+    assert after(OPEN_HERE, "success", UNTRACKED, later) is None
 
 
 @pytest.mark.parametrize("why", ["open", "half_open", "forced"])

@@ -33,11 +33,11 @@ def breaker(**config: float) -> BreakerState:
 
 def test_groups_come_before_priorities_and_these_before_the_order_of_registration() -> None:
     state = snapshot(
-        Registration("llm", "late", "h", Priority.CRITICAL, 1, order=1),
+        Registration("llm", "stale", "h", Priority.CRITICAL, 1, order=1),
         Registration("llm", "second", "h", Priority.HIGH, 0, order=3),
         Registration("llm", "first", "h", Priority.HIGH, 0, order=2),
     )
-    assert names(resolve(state)) == [["first", "second"], ["late"]]
+    assert names(resolve(state)) == [["first", "second"], ["stale"]]
 
 
 def test_the_first_member_of_a_group_says_how_it_is_used() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ciris_registry.circuit_breaker.states import Verdict
+from ciris_registry.circuit_breaker.states import ReplyCode
 from ciris_registry.errors import IndeterminateWriteError, StoreUnavailableError
 from ciris_registry.settings import RegistrySettings
 from ciris_registry.shared_breaker.success_batches import AT_ONCE, SuccessBatches
@@ -30,12 +30,12 @@ class FakeBreakers:
         self.reports: list[tuple[str, list[Tally]]] = []
         self.fails: Exception | None = None
 
-    async def tally(self, service_type: str, counts: Sequence[Tally]) -> list[Verdict]:
+    async def tally(self, service_type: str, counts: Sequence[Tally]) -> list[ReplyCode]:
         await asyncio.sleep(0)
         if self.fails is not None:
             raise self.fails
         self.reports.append((service_type, list(counts)))
-        return [Verdict.COUNTED] * len(counts)
+        return [ReplyCode.COUNTED] * len(counts)
 
     def told(self) -> dict[tuple[str, str], int]:
         found: dict[tuple[str, str], int] = {}

@@ -239,7 +239,7 @@ async def test_a_probe_that_was_answered_late_left_the_breaker_half_open(
             await asyncio.sleep(60)
         except asyncio.CancelledError:
             return "made up"
-        return "late"
+        return "stale"
 
     assert await registry.call("h", "llm", ignore) == "made up"
     stats = await registry.breaker("llm", "a").aget_stats()

@@ -95,11 +95,11 @@ def test_the_garbage_of_an_ended_loop_leaves_the_next_one_alone(real_url: str) -
         await started(registry)
         gc.collect()
         async with ServiceRegistry(url=real_url, settings=QUICK) as other:
-            registry.register("h", "tool", Client(), name="late")
+            registry.register("h", "tool", Client(), name="stale")
             assert await registry.get_service("h", "tool") is not None
             await followed(registry, "tool")
-            await other.breaker("tool", "late").aforce_open("a test", 60)
-            handle = registry.breaker("tool", "late")
+            await other.breaker("tool", "stale").aforce_open("a test", 60)
+            handle = registry.breaker("tool", "stale")
             await async_wait_until(lambda: handle.state is CircuitState.OPEN, timeout=AT_ONCE)
         await registry.aclose()
 
