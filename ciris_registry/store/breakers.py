@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from ciris_registry.circuit_breaker import CircuitBreakerConfig
     from ciris_registry.store.replies import Learned, Tally
-    from ciris_registry.store.script_runner import ScriptCalls
+    from ciris_registry.store.script_runner import ScriptRunner
 
 
-class StoredBreakers:
+class BreakerStore:
     """The breakers of one namespace."""
 
-    def __init__(self, calls: ScriptCalls) -> None:
+    def __init__(self, calls: ScriptRunner) -> None:
         self._calls = calls
 
     def configure(

@@ -80,7 +80,7 @@ class EventReader:
         ]
 
 
-class StoredEvents:
+class EventStore:
     """The streams of one namespace."""
 
     def __init__(self, transport: Transport, keys: Callable[[str], TypeKeys]) -> None:

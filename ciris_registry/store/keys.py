@@ -18,7 +18,7 @@ PREFIX: Final = "ciris:v1"
 _OF_A_SUBJECT: Final = frozenset({"provider", "breaker", "permits", "reporters", "slots"})
 
 
-class SlotKeys:
+class ScriptKeys:
     """The keys of one service type that one script is given, whatever the call is about."""
 
     __slots__ = ("_of_subject", "_shared")
@@ -65,11 +65,11 @@ class TypeKeys:
             _root=root,
         )
 
-    def for_slots(self, slots: Iterable[str]) -> SlotKeys:
+    def for_parameters(self, slots: Iterable[str]) -> ScriptKeys:
         """The keys for slots of a script that are called as they are here."""
         named = {slot: getattr(self, slot) for slot in slots}
         own = {slot: key for slot, key in named.items() if slot in _OF_A_SUBJECT}
-        return SlotKeys({slot: named[slot] for slot in named if slot not in own}, own)
+        return ScriptKeys({slot: named[slot] for slot in named if slot not in own}, own)
 
     def provider(self, registration_id: str) -> str:
         """The hash of one registration."""

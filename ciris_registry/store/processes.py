@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from ciris_registry.store.connection import Transport
-    from ciris_registry.store.script_runner import ScriptCalls
+    from ciris_registry.store.script_runner import ScriptRunner
 
 
 _HOST_CHARACTERS: Final = 60
@@ -37,10 +37,10 @@ def host_name() -> str:
     return host or "host"
 
 
-class StoredProcesses:
+class ProcessStore:
     """The processes of one namespace, as one of them says and sees it."""
 
-    def __init__(self, calls: ScriptCalls, transport: Transport) -> None:
+    def __init__(self, calls: ScriptRunner, transport: Transport) -> None:
         self._calls = calls
         self._transport = transport
         self._namespace = calls.namespace

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ciris_registry.registration import Registration
-    from ciris_registry.store.script_runner import ScriptCalls
+    from ciris_registry.store.script_runner import ScriptRunner
 
 
-class StoredRegistrations:
+class RegistrationStore:
     """The registrations of one namespace, as one process writes them.
 
     ``share`` is that of the leases which are suspicious if they expire at once.
     """
 
-    def __init__(self, calls: ScriptCalls, share: float) -> None:
+    def __init__(self, calls: ScriptRunner, share: float) -> None:
         self._calls = calls
         self._share = repr(share)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
 
     from ciris_registry.store.connection import Transport
-    from ciris_registry.store.keys import SlotKeys
+    from ciris_registry.store.keys import ScriptKeys
     from ciris_registry.store.scripts import Script
 
 _NO_SUCH_SLOT = "tail"
@@ -26,11 +26,11 @@ class _Prepared(NamedTuple):
     """What is the same in each call of a script for one service type."""
 
     script: Script
-    keys: SlotKeys
+    keys: ScriptKeys
     tail: str
 
 
-class ScriptCalls:
+class ScriptRunner:
     """The script calls of one process in one namespace.
 
     ``lease`` and ``retention`` are in milliseconds; many scripts take them.
@@ -108,7 +108,7 @@ class ScriptCalls:
         slots, tail = script.keys, _NO_SUCH_SLOT
         if script.keys_variadic:
             slots, tail = slots[:-1], slots[-1]
-        keys = self.keys(service_type).for_slots(slots)
+        keys = self.keys(service_type).for_parameters(slots)
         prepared = self._prepared[name, service_type] = _Prepared(script, keys, tail)
         return prepared
 

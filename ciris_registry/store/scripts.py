@@ -27,7 +27,7 @@ LayOut = Callable[[Mapping[str, Any]], list[str | int]]
 """What makes a flat list of what is given by name."""
 
 
-class ScriptSlotError(RegistryError):
+class ScriptParameterError(RegistryError):
     """A script was called with other slots than its header names; nothing was sent to Redis.
 
     ``script`` is the script's name, ``table`` is ``KEYS`` or ``ARGV``; ``missing`` and ``unknown``
@@ -56,7 +56,7 @@ class ScriptSlotError(RegistryError):
         )
 
 
-class SlotTable:
+class ParameterTable:
     """KEYS or ARGV of one script."""
 
     __slots__ = ("_name", "_script", "_slots", "_take", "_variadic")
@@ -90,8 +90,8 @@ class SlotTable:
     def _take_few(self, given: Mapping[str, Any]) -> list[Any]:
         return [given[slot] for slot in self._slots]
 
-    def _wrong(self, given: Mapping[str, Any]) -> ScriptSlotError:
-        return ScriptSlotError(self._script, self._name, self._slots, tuple(given))
+    def _wrong(self, given: Mapping[str, Any]) -> ScriptParameterError:
+        return ScriptParameterError(self._script, self._name, self._slots, tuple(given))
 
 
 _TITLE: Final = re.compile(r"-- (?P<name>\w+): (?P<purpose>\S.*)")
@@ -147,8 +147,8 @@ class Script:
         return len(laid_out), laid_out + self._lay_out_args(args)
 
     def __post_init__(self) -> None:
-        keys = SlotTable(self.name, "KEYS", self.keys, variadic=self.keys_variadic)
-        args = SlotTable(self.name, "ARGV", self.args, variadic=self.args_variadic)
+        keys = ParameterTable(self.name, "KEYS", self.keys, variadic=self.keys_variadic)
+        args = ParameterTable(self.name, "ARGV", self.args, variadic=self.args_variadic)
         object.__setattr__(self, "_lay_out_keys", keys.lay_out)
         object.__setattr__(self, "_lay_out_args", args.lay_out)
 

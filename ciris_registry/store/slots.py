@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ciris_registry.registration import Registration
-    from ciris_registry.store.script_runner import ScriptCalls
+    from ciris_registry.store.script_runner import ScriptRunner
 
 
-class StoredSlots:
+class SlotStore:
     """The slots of one namespace."""
 
-    def __init__(self, calls: ScriptCalls) -> None:
+    def __init__(self, calls: ScriptRunner) -> None:
         self._calls = calls
 
     async def take(self, registration: Registration, slot: str) -> SlotReply:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ciris_registry.store.replies import Version
-    from ciris_registry.store.script_runner import ScriptCalls
+    from ciris_registry.store.script_runner import ScriptRunner
 
 
-class StoredSnapshots:
+class SnapshotStore:
     """The service types of one namespace."""
 
-    def __init__(self, calls: ScriptCalls) -> None:
+    def __init__(self, calls: ScriptRunner) -> None:
         self._calls = calls
 
     async def sync(self, service_type: str, version: Version, steps: Mapping[str, int]) -> Synced:
@@ -73,10 +73,10 @@ class StoredSnapshots:
         )
 
 
-class StoredCursors:
+class CursorStore:
     """The cursors of one namespace. A ``snapshot_sync`` can take steps of them too."""
 
-    def __init__(self, calls: ScriptCalls) -> None:
+    def __init__(self, calls: ScriptRunner) -> None:
         self._calls = calls
 
     async def take(self, service_type: str, cursor: str, steps: int) -> int:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
-from ciris_registry.store.breakers import StoredBreakers
+from ciris_registry.store.breakers import BreakerStore
 from ciris_registry.store.connection import Transport
-from ciris_registry.store.events import StoredEvents
-from ciris_registry.store.processes import StoredProcesses
-from ciris_registry.store.registrations import StoredRegistrations
-from ciris_registry.store.script_runner import ScriptCalls
-from ciris_registry.store.slots import StoredSlots
-from ciris_registry.store.snapshots import StoredCursors, StoredSnapshots
+from ciris_registry.store.events import EventStore
+from ciris_registry.store.processes import ProcessStore
+from ciris_registry.store.registrations import RegistrationStore
+from ciris_registry.store.script_runner import ScriptRunner
+from ciris_registry.store.slots import SlotStore
+from ciris_registry.store.snapshots import CursorStore, SnapshotStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,14 +54,14 @@ class Store:
             answered,
         )
         lease, retention = round(settings.lease * 1000), round(settings.retention * 1000)
-        self._calls = calls = ScriptCalls(self._transport, namespace, process, lease, retention)
-        self.registrations = StoredRegistrations(calls, settings.mass_expiry_share)
-        self.processes = StoredProcesses(calls, self._transport)
-        self.snapshots = StoredSnapshots(calls)
-        self.cursors = StoredCursors(calls)
-        self.breakers = StoredBreakers(calls)
-        self.slots = StoredSlots(calls)
-        self.events = StoredEvents(self._transport, calls.keys)
+        self._calls = calls = ScriptRunner(self._transport, namespace, process, lease, retention)
+        self.registrations = RegistrationStore(calls, settings.mass_expiry_share)
+        self.processes = ProcessStore(calls, self._transport)
+        self.snapshots = SnapshotStore(calls)
+        self.cursors = CursorStore(calls)
+        self.breakers = BreakerStore(calls)
+        self.slots = SlotStore(calls)
+        self.events = EventStore(self._transport, calls.keys)
 
     def keys(self, service_type: str) -> TypeKeys:
         """The keys of one service type."""

@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from ciris_registry import RegistrySettings, ServiceRegistry
-from ciris_registry.store.script_runner import ScriptCalls
-from ciris_registry.store.snapshots import StoredSnapshots
+from ciris_registry.store.script_runner import ScriptRunner
+from ciris_registry.store.snapshots import SnapshotStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,15 +79,15 @@ async def test_resolving_and_succeeding_sends_no_command_of_its_own(real_url: st
         await asyncio.sleep(0.1)
         task = asyncio.current_task()
         own: list[str] = []
-        run = ScriptCalls.run
+        run = ScriptRunner.run
 
-        async def noted(script_calls: ScriptCalls, script: str, *args: Any, **options: Any) -> Any:
+        async def noted(script_calls: ScriptRunner, script: str, *args: Any, **options: Any) -> Any:
             if asyncio.current_task() is task:
                 own.append(script)
             return await run(script_calls, script, *args, **options)
 
         with pytest.MonkeyPatch.context() as patch, redis.Redis.from_url(real_url) as looking:
-            patch.setattr(ScriptCalls, "run", noted)
+            patch.setattr(ScriptRunner, "run", noted)
             before, began = calls(looking), time.monotonic()
             for turn in range(2000):
                 assert await registry.get_service("h", "llm") is client
@@ -105,9 +105,9 @@ async def test_resolving_and_succeeding_sends_no_command_of_its_own(real_url: st
 async def test_registering_much_is_read_back_a_few_times_only(real_url: str) -> None:
     """The process read all of it anew for nearly every event of its own registrations."""
     loads = 0
-    load = StoredSnapshots.load
+    load = SnapshotStore.load
 
-    async def noted(stored: StoredSnapshots, *args: Any) -> Any:
+    async def noted(stored: SnapshotStore, *args: Any) -> Any:
         nonlocal loads
         loads += 1
         return await load(stored, *args)
@@ -115,7 +115,7 @@ async def test_registering_much_is_read_back_a_few_times_only(real_url: str) -> 
     settings = RegistrySettings(store_timeout=5.0)
     async with ServiceRegistry(url=real_url, settings=settings) as registry:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(StoredSnapshots, "load", noted)
+            patch.setattr(SnapshotStore, "load", noted)
             began = time.monotonic()
             for turn in range(300):
                 registry.register("h", "llm", object(), name=f"n{turn}")

@@ -231,7 +231,7 @@ class LuaSide:
             agree(f"{key} stays for ever", ttl < 0, bool(forever))
 
     def _call(self, script: str, **args: str | int | list[str]) -> Reply:
-        keys = KEYS.for_slots(self._server.scripts[script].keys).about(NAME)
+        keys = KEYS.for_parameters(self._server.scripts[script].keys).about(NAME)
         reply = self._server.run(script, keys, {"provider": NAME, **args})
         agree("the time", int(reply[1]), self._server.clock.now)
         word = reply[0]

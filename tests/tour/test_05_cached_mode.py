@@ -17,8 +17,8 @@ from ciris_registry import (
     SelectionStrategy,
     ServiceRegistry,
 )
-from ciris_registry.store.breakers import StoredBreakers
-from ciris_registry.store.snapshots import StoredCursors, StoredSnapshots
+from ciris_registry.store.breakers import BreakerStore
+from ciris_registry.store.snapshots import CursorStore, SnapshotStore
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was asked of Redis on behalf of a resolve."""
     calls: list[str] = []
     for kind, name in (
-        (StoredSnapshots, "sync"),
-        (StoredSnapshots, "load"),
-        (StoredCursors, "take"),
-        (StoredBreakers, "acquire"),
+        (SnapshotStore, "sync"),
+        (SnapshotStore, "load"),
+        (CursorStore, "take"),
+        (BreakerStore, "acquire"),
     ):
         method = getattr(kind, name)
 

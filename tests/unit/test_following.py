@@ -44,16 +44,16 @@ async def registry(new_registry: New) -> ServiceRegistry:
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The service types that were loaded whole."""
-    from ciris_registry.store.snapshots import StoredSnapshots
+    from ciris_registry.store.snapshots import SnapshotStore
 
     loaded: list[str] = []
-    load = StoredSnapshots.load
+    load = SnapshotStore.load
 
-    async def noted(stored: StoredSnapshots, service_type: str, *args: Any) -> Any:
+    async def noted(stored: SnapshotStore, service_type: str, *args: Any) -> Any:
         loaded.append(service_type)
         return await load(stored, service_type, *args)
 
-    monkeypatch.setattr(StoredSnapshots, "load", noted)
+    monkeypatch.setattr(SnapshotStore, "load", noted)
     return loaded
 
 

@@ -16,8 +16,8 @@ from ciris_registry import (
     ServiceRegistry,
 )
 from ciris_registry.errors import IndeterminateWriteError
-from ciris_registry.store.script_runner import ScriptCalls
-from ciris_registry.store.slots import StoredSlots
+from ciris_registry.store.script_runner import ScriptRunner
+from ciris_registry.store.slots import SlotStore
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -76,13 +76,13 @@ async def taken(registry: ServiceRegistry, name: str = "p") -> set[str]:
 def scripts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every script that is called, by name."""
     called: list[str] = []
-    run = ScriptCalls.run
+    run = ScriptRunner.run
 
-    async def noted(calls: ScriptCalls, script: str, *args: Any, **options: Any) -> Any:
+    async def noted(calls: ScriptRunner, script: str, *args: Any, **options: Any) -> Any:
         called.append(script)
         return await run(calls, script, *args, **options)
 
-    monkeypatch.setattr(ScriptCalls, "run", noted)
+    monkeypatch.setattr(ScriptRunner, "run", noted)
     return called
 
 
@@ -177,14 +177,14 @@ async def test_who_gives_up_waiting_goes_on_by_himself_and_gives_back_what_comes
     for task in list(registry._session._tasks):
         if "_supervised" in str(task.get_coro()):
             task.cancel()  # what would find out that Redis is there
-    take, late = StoredSlots.take, asyncio.Event()
+    take, late = SlotStore.take, asyncio.Event()
 
-    async def slow(stored: StoredSlots, *args: Any) -> Any:
+    async def slow(stored: SlotStore, *args: Any) -> Any:
         answer = await take(stored, *args)
         await late.wait()
         return answer
 
-    monkeypatch.setattr(StoredSlots, "take", slow)
+    monkeypatch.setattr(SlotStore, "take", slow)
     monkeypatch.setattr(registry._parts.connectivity, "timeout", 0.02)
     task = await hold(registry)
     with pytest.raises(NoProviderError, match="full"):
@@ -207,14 +207,14 @@ async def test_an_answer_that_is_lost_leaves_nothing_taken(
     registry = new_registry(settings=CALM, consistency="cached")
     register(registry, "p", 1)
     await registry.flush()
-    take = StoredSlots.take
+    take = SlotStore.take
 
-    async def lost(stored: StoredSlots, *args: Any) -> Any:
+    async def lost(stored: SlotStore, *args: Any) -> Any:
         await take(stored, *args)
-        monkeypatch.setattr(StoredSlots, "take", take)
+        monkeypatch.setattr(SlotStore, "take", take)
         raise IndeterminateWriteError("here", "a test")
 
-    monkeypatch.setattr(StoredSlots, "take", lost)
+    monkeypatch.setattr(SlotStore, "take", lost)
     assert await work(registry) == "p"
     assert await registry._parts.connectivity.back(5.0)
     await registry.flush()
@@ -229,16 +229,16 @@ async def test_a_return_that_a_heartbeat_overtakes_is_made_again(
     register(registry, "p", 1)
     await registry.flush()
     task = await hold(registry)
-    renew = StoredSlots.renew
+    renew = SlotStore.renew
 
-    async def overtaken(stored: StoredSlots, service_type: str, held: Any) -> None:
+    async def overtaken(stored: SlotStore, service_type: str, held: Any) -> None:
         await ended(task)
         await registry.flush()
         assert await taken(registry) == set()
         await renew(stored, service_type, held)
         assert len(await taken(registry)) == 1
 
-    monkeypatch.setattr(StoredSlots, "renew", overtaken)
+    monkeypatch.setattr(SlotStore, "renew", overtaken)
     await registry._parts.slots.renew(await registry._session.store(), "llm")
     await registry.flush()
     assert await taken(registry) == set()

@@ -11,7 +11,7 @@ import pytest
 from ciris_registry import RegistrySettings, SelectionStrategy, ServiceRegistry
 from ciris_registry.selection.round_robin import LARGEST_BLOCK, RoundRobin, RoundRobins
 from ciris_registry.store.connection.connectivity import Connectivity
-from ciris_registry.store.snapshots import StoredCursors
+from ciris_registry.store.snapshots import CursorStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,14 +50,14 @@ async def settled(registry: ServiceRegistry) -> None:
 def leased(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Every block that was leased: its first position and its size."""
     blocks: list[tuple[int, int]] = []
-    take = StoredCursors.take
+    take = CursorStore.take
 
-    async def noted(stored: StoredCursors, service_type: str, cursor: str, steps: int) -> int:
+    async def noted(stored: CursorStore, service_type: str, cursor: str, steps: int) -> int:
         first = await take(stored, service_type, cursor, steps)
         blocks.append((first, steps))
         return first
 
-    monkeypatch.setattr(StoredCursors, "take", noted)
+    monkeypatch.setattr(CursorStore, "take", noted)
     return blocks
 
 

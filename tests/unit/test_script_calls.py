@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from ciris_registry.store.script_runner import ScriptCalls
-from ciris_registry.store.scripts import ScriptSlotError, load_scripts
+from ciris_registry.store.script_runner import ScriptRunner
+from ciris_registry.store.scripts import ScriptParameterError, load_scripts
 
 
 class FakeTransport:
@@ -27,12 +27,12 @@ def transport() -> FakeTransport:
 
 
 @pytest.fixture
-def calls(transport: FakeTransport) -> ScriptCalls:
-    return ScriptCalls(transport, "ns", "p1", 1000, 2000)  # type: ignore[arg-type]
+def calls(transport: FakeTransport) -> ScriptRunner:
+    return ScriptRunner(transport, "ns", "p1", 1000, 2000)  # type: ignore[arg-type]
 
 
 async def test_each_call_has_the_keys_of_its_service_type_and_subject(
-    calls: ScriptCalls, transport: FakeTransport
+    calls: ScriptRunner, transport: FakeTransport
 ) -> None:
     for kind, name in (("llm", "a"), ("llm", "b"), ("memory", "a")):
         await calls.run("slot_return", kind, name, held=[f"of {kind} {name}"])
@@ -46,7 +46,7 @@ async def test_each_call_has_the_keys_of_its_service_type_and_subject(
 
 
 async def test_a_tail_is_that_of_its_call_alone(
-    calls: ScriptCalls, transport: FakeTransport
+    calls: ScriptRunner, transport: FakeTransport
 ) -> None:
     await calls.run("slot_renew", "llm", tail=["k1", "k2"], lease_ms=1, held=[])
     await calls.run("slot_renew", "llm", tail=[], lease_ms=2, held=[])
@@ -65,15 +65,15 @@ async def test_a_tail_is_that_of_its_call_alone(
     ],
 )
 async def test_a_wrong_slot_is_an_error_before_anything_is_sent(
-    calls: ScriptCalls, transport: FakeTransport, script: str, options: Any, message: str
+    calls: ScriptRunner, transport: FakeTransport, script: str, options: Any, message: str
 ) -> None:
-    with pytest.raises(ScriptSlotError, match=message):
+    with pytest.raises(ScriptParameterError, match=message):
         await calls.run(script, "llm", "a", **options)
     assert transport.sent == []
 
 
 async def test_a_script_of_no_service_type_is_given_its_keys_by_name(
-    calls: ScriptCalls, transport: FakeTransport
+    calls: ScriptRunner, transport: FakeTransport
 ) -> None:
     about: dict[str, Any] = {
         "lease_ms": 1,
@@ -85,7 +85,7 @@ async def test_a_script_of_no_service_type_is_given_its_keys_by_name(
     }
 
     await calls.run_with("process_renew", {"types": "k2", "process": "k1"}, **about)
-    with pytest.raises(ScriptSlotError, match="missing types"):
+    with pytest.raises(ScriptParameterError, match="missing types"):
         await calls.run_with("process_renew", {"process": "k1"}, **about)
 
     assert transport.sent == [("process_renew", ["k1", "k2", 1, 2, "h", 3, "v", "t"])]

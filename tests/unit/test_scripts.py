@@ -10,7 +10,7 @@ from ciris_registry.errors import RegistryError
 from ciris_registry.store import scripts
 from ciris_registry.store.scripts import (
     Script,
-    ScriptSlotError,
+    ScriptParameterError,
     ScriptSourceError,
     load_scripts,
     read_scripts,
@@ -145,7 +145,7 @@ def test_a_wrong_slot_is_an_error_that_names_it(
     missing: tuple[str, ...],
     unknown: tuple[str, ...],
 ) -> None:
-    with pytest.raises(ScriptSlotError, match=message) as caught:
+    with pytest.raises(ScriptParameterError, match=message) as caught:
         sample.arrange(keys, args)
     assert isinstance(caught.value, RegistryError)
     assert caught.value.script == "sample"
