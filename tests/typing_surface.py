@@ -436,7 +436,7 @@ def failing(error: RegistryError) -> None:
             assert_type(error.problems, tuple[str, ...])
         case StoreUnavailableError() | CorruptStateError():
             store_error: StoreError = error
-            assert_type(store_error.location, str)
+            assert_type(store_error.url, str)
             assert_type(store_error.problem, str)
         case ClosedError() | RegistrationError() | _:
             assert_type(str(error), str)

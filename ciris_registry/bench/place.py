@@ -82,7 +82,7 @@ async def open_place(url: str | None) -> AsyncGenerator[Place, None]:
     try:
         client = await clients.client()
         try:
-            yield Place(there, client, clients.location.redacted, own=url is None)
+            yield Place(there, client, clients.url.redacted, own=url is None)
         finally:
             with suppress(OSError):
                 await client.aclose()

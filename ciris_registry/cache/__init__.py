@@ -9,10 +9,10 @@ from ciris_registry.cache.watcher import Watcher
 
 __all__ = [
     "BLOCK",
+    "DesiredState",
     "EventFeed",
-    "Membership",
-    "Mirror",
-    "SharedSync",
+    "Replica",
+    "SingleFlight",
     "Snapshot",
-    "Tail",
+    "Watcher",
 ]

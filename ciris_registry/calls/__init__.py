@@ -5,7 +5,7 @@ from ciris_registry.calls.attempt import AttemptContext
 from ciris_registry.calls.executor import Executor
 
 __all__ = [
-    "Calls",
-    "Guard",
-    "GuardedCalls",
+    "AttemptContext",
+    "CallMethods",
+    "Executor",
 ]

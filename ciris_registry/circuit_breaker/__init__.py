@@ -22,17 +22,17 @@ from ciris_registry.circuit_breaker.stats import stats_of
 from ciris_registry.circuit_breaker.window import BUCKETS, totals
 
 __all__ = [
-    "ASKED",
     "BUCKETS",
+    "UNTRACKED",
     "Admission",
     "BreakerState",
+    "Callers",
     "CircuitBreaker",
     "CircuitBreakerConfig",
     "CircuitState",
     "Outcome",
     "Refusal",
-    "Reporters",
-    "Verdict",
+    "ReplyCode",
     "counted",
     "length_of",
     "length_or_ever",

@@ -49,7 +49,7 @@ def bench(
     where = Target.of(context, url, None).url
     try:
         # The other commands need none of these.
-        from ciris_registry.bench.picker import BenchError, Picker  # noqa: PLC0415
+        from ciris_registry.bench.plan import BenchError, Picker  # noqa: PLC0415
 
         if quick and scale is not None:
             raise BenchError("--quick is a scale; give one of --quick and --scale")

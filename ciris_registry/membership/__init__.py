@@ -2,7 +2,7 @@
 
 from ciris_registry.membership.api import RegistrationMethods
 from ciris_registry.membership.bindings import Binding, Bindings
-from ciris_registry.membership.heartbeat_interval import Heartbeat
+from ciris_registry.membership.heartbeat import Heartbeat
 from ciris_registry.membership.naming import Naming
 from ciris_registry.membership.readiness import Readiness
 from ciris_registry.membership.registrar import Registrar
@@ -14,7 +14,7 @@ __all__ = [
     "Heartbeat",
     "Naming",
     "Readiness",
-    "Registering",
     "Registrar",
+    "RegistrationMethods",
     "checked_policy",
 ]

@@ -16,13 +16,13 @@ from ciris_registry.selection.request import (
 from ciris_registry.selection.resolver import Resolver
 
 __all__ = [
+    "ConcurrencyLimit",
     "Consistency",
-    "Left",
     "Pick",
-    "Plan",
+    "Picker",
+    "Rejected",
     "Request",
     "Resolver",
-    "Slots",
     "check_all",
     "check_arguments",
     "check_call",

@@ -39,11 +39,11 @@ class Picker:
     __slots__ = (
         "_bindings",
         "_replica",
-        "admitted",
         "bindings",
         "chosen",
+        "pick",
         "request",
-        "rotation",
+        "round_robin",
         "shape",
         "until",
         "walk",

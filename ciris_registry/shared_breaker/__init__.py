@@ -13,18 +13,18 @@ from ciris_registry.shared_breaker.success_batches import SuccessBatch, SuccessB
 from ciris_registry.shared_breaker.writes import BreakerWrites
 
 __all__ = [
-    "Admissions",
+    "BreakerAdmission",
     "BreakerHandle",
     "BreakerWrites",
     "Cooldowns",
-    "Counted",
-    "Gathered",
     "Held",
     "HeldPermits",
-    "Meanwhile",
-    "Outcomes",
+    "LocalTrips",
+    "OfflineCounts",
+    "OfflineOutcomes",
     "Overrides",
-    "OwnTrials",
+    "Reporting",
     "SharedBreaker",
-    "Successes",
+    "SuccessBatch",
+    "SuccessBatches",
 ]

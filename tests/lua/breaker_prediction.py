@@ -75,7 +75,7 @@ class Prediction:
     calls: list[tuple[int, bool]] = field(default_factory=list[tuple[int, bool]])
     trials: dict[str, int] = field(default_factory=dict[str, int])
     leases: dict[str, int] = field(default_factory=dict[str, int])
-    callers: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    calling: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     failers: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     kept_from: int = 0
     events: list[str] = field(default_factory=list[str])
@@ -131,7 +131,7 @@ class Prediction:
 
     def callers(self) -> dict[str, int]:
         """When each process has called last, and when it has failed last."""
-        called = {f"called|{by}": at for at, by in self.callers}
+        called = {f"called|{by}": at for at, by in self.calling}
         return called | {f"failed|{by}": at for at, by in self.failers}
 
     def ask(self, now: int, permit: str, lease: int) -> Answer:  # noqa: PLR0911 # a table
@@ -231,7 +231,7 @@ class Prediction:
         self.generation += 1
         self.calls, self.trials = [], {}
         first = self.streak[0] if self.streak else math.inf
-        self.callers, self.failers = [], [one for one in self.failers if one[0] >= first]
+        self.calling, self.failers = [], [one for one in self.failers if one[0] >= first]
         self.events.append("breaker_settings_changed")
         return Answer("changed")
 
@@ -291,7 +291,7 @@ class Prediction:
 
     def _called(self, now: int, by: str, calls: int, *, failed: bool) -> Answer:
         self.calls += [(now, failed)] * calls
-        self.callers.append((now, by))
+        self.calling.append((now, by))
         if failed:
             self.failers.append((now, by))
         self.kept_from = min(now - round(self.config.window * 1000), *self.streak[:1], now)
@@ -308,7 +308,7 @@ class Prediction:
         opens = long and len(_since(self.failers, self.streak[0])) >= least
         if sick:
             first = self.window_from(now)
-            several = len(_since(self.callers, first)) > 1
+            several = len(_since(self.calling, first)) > 1
             opens = opens or len(_since(self.failers, first)) >= max(least, 2 if several else 1)
         if opens:
             self._open(now)
@@ -352,7 +352,7 @@ class Prediction:
         self.state = "closed"
         self.good_trials = self.openings = self.retry_at = 0
         self.calls, self.streak = [], []
-        self.callers, self.failers = [], []
+        self.calling, self.failers = [], []
         self._decided(now)
 
     def _decided(self, now: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from ciris_registry.store import write_queue as write_queue
+from ciris_registry.store import write_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ __all__ = [
     "FAILURE",
     "IGNORED",
     "SUCCESS",
+    "Classification",
     "Classifier",
     "Classify",
-    "Judgement",
     "cooldown",
 ]

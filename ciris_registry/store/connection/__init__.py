@@ -8,11 +8,11 @@ from ciris_registry.store.connection.transport import Transport
 from ciris_registry.store.connection.url import StoreURL
 
 __all__ = [
-    "Backend",
+    "Clients",
+    "Connectivity",
+    "ConnectivityState",
     "EmbeddedServer",
-    "InterruptedWaitError",
-    "Link",
-    "LinkState",
-    "Location",
+    "StoreURL",
     "Transport",
+    "WaitInterruptedError",
 ]

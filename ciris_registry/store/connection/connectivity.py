@@ -112,11 +112,11 @@ class Connectivity:
     def restored(self) -> None:
         """Redis answers, and this process agrees with it again."""
         before = self.state
-        if before == "up":
+        if before == "connected":
             return
         self._become("connected", "")
         self._refused = False
-        if before == "down":
+        if before == "lost":
             away = time.monotonic() - self._away_since
             _log.warning("Redis is back after %.1f s: %s", away, self._url, extra=self._extra)
 
