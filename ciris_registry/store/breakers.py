@@ -100,7 +100,7 @@ class BreakerStore:
         """Count successes of many breakers, never twice; what became of each, in their order."""
         keys = self._calls.keys(service_type)
         reply = await self._calls.run(
-            "breaker_tally",
+            "breaker_record_successes",
             service_type,
             repeatable=False,
             tail=[
@@ -120,7 +120,7 @@ class BreakerStore:
     ) -> Awaitable[BreakerReply]:
         """Say that a breaker is open in this process alone for so long; 0: that it is no longer."""
         return self._change(
-            "breaker_isolate",
+            "breaker_trip_local",
             service_type,
             name,
             repeatable=False,
@@ -185,7 +185,7 @@ class BreakerStore:
     def merge(self, service_type: str, name: str, learned: Learned) -> Awaitable[BreakerReply]:
         """Add what this process learned of a breaker while Redis was away; never twice."""
         return self._change(
-            "breaker_merge",
+            "breaker_merge_offline",
             service_type,
             name,
             repeatable=False,

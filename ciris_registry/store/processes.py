@@ -49,7 +49,7 @@ class ProcessStore:
         """Say who this process is and which service types it uses."""
         calls = self._calls
         await calls.run_with(
-            "process_renew",
+            "process_heartbeat",
             {
                 "process": process_key(self._namespace, calls.process),
                 "types": types_key(self._namespace),

@@ -35,7 +35,7 @@ class RegistrationStore:
         """
         calls = self._calls
         word, *rest = await calls.run(
-            "provider_register",
+            "registration_register",
             registration.service_type,
             registration.id,
             id=registration.id,
@@ -53,7 +53,7 @@ class RegistrationStore:
     async def unregister(self, registration: Registration) -> str:
         """End this process's membership; ``removed``, ``left`` or ``absent``."""
         reply = await self._calls.run(
-            "provider_unregister",
+            "registration_unregister",
             registration.service_type,
             registration.id,
             id=registration.id,
@@ -69,7 +69,7 @@ class RegistrationStore:
         calls = self._calls
         keys = calls.keys(service_type)
         reply = await calls.run(
-            "provider_renew",
+            "registration_renew",
             service_type,
             tail=[*map(keys.provider, ids), *map(keys.breaker, breakers)],
             process=calls.process,
@@ -87,7 +87,7 @@ class RegistrationStore:
         known, keys = list(ids), calls.keys(service_type)
         while True:
             word, *named = await calls.run(
-                "members_sweep",
+                "members_expire",
                 service_type,
                 tail=[keys.provider(one) for one in known],
                 process=calls.process,

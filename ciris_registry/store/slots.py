@@ -39,7 +39,7 @@ class SlotStore:
 
     async def give_back(self, service_type: str, name: str, slots: Sequence[str]) -> None:
         """Slots of one provider are free again."""
-        await self._calls.run("slot_return", service_type, name, held=slots)
+        await self._calls.run("slot_release", service_type, name, held=slots)
 
     async def renew(self, service_type: str, held: Mapping[str, Sequence[str]]) -> None:
         """The calls that hold these slots, by provider, go on."""

@@ -74,7 +74,7 @@ def tally(
 ) -> list[str]:
     """What became of successes: of each provider, how many, how old and of which generation."""
     reply = server.call(
-        "breaker_tally",
+        "breaker_record_successes",
         tail=[key for count in counts for key in (KEYS.breaker(count[0]), KEYS.callers(count[0]))],
         process=process,
         counts=[part for count in counts for part in count],
@@ -147,7 +147,7 @@ def merge(
     writes: bool = True,
 ) -> list[Any]:
     return server.call(
-        "breaker_merge",
+        "breaker_merge_offline",
         "openai",
         provider="openai",
         process=process,
@@ -167,7 +167,7 @@ def isolate(
     server: LuaServer, duration: int, process: str = "A", *, writes: bool = True
 ) -> list[Any]:
     return server.call(
-        "breaker_isolate",
+        "breaker_trip_local",
         "openai",
         provider="openai",
         process=process,

@@ -133,7 +133,7 @@ class LuaSide:
     def tally(self, by: str, successes: int, age: int, generation: int | None) -> Reply:
         known = "" if generation is None else generation
         now, word = self._server.run(
-            "breaker_tally",
+            "breaker_record_successes",
             {"events": KEYS.events, "meta": KEYS.meta, "breakers": [_BREAKER, _REPORTERS]},
             {"process": by, "counts": [NAME, successes, age, known]},
         )[1:]

@@ -28,7 +28,7 @@ def register(
 ) -> list[Any]:
     record = ["name", name_of(registration), "priority", priority, "metadata", "{}"]
     return server.call(
-        "provider_register",
+        "registration_register",
         registration,
         id=registration,
         name=name_of(registration),
@@ -44,7 +44,7 @@ def unregister(
     server: LuaServer, registration: str = "openai", process: str = "A", *, writes: bool = True
 ) -> list[Any]:
     return server.call(
-        "provider_unregister",
+        "registration_unregister",
         registration,
         id=registration,
         name=name_of(registration),
@@ -63,7 +63,7 @@ def renew(
     share: float = 0.5,
 ) -> list[Any]:
     return server.call(
-        "provider_renew",
+        "registration_renew",
         tail=[*map(KEYS.provider, ids), *map(KEYS.breaker, breakers)],
         process=process,
         lease_ms=LEASE,
@@ -82,7 +82,7 @@ def sweep(
     writes: bool = True,
 ) -> list[Any]:
     return server.call(
-        "members_sweep",
+        "members_expire",
         tail=[KEYS.provider(one) for one in ids],
         process="B",
         lease_ms=LEASE,

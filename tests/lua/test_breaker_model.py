@@ -44,7 +44,7 @@ DRIVEN = {
     "breaker_record",
     "breaker_reset",
     "breaker_restore",
-    "breaker_tally",
+    "breaker_record_successes",
 }
 """The scripts that the machine calls."""
 

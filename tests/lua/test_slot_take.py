@@ -45,7 +45,7 @@ def take(
 
 
 def give_back(server: LuaServer, *slots: str, writes: bool = True) -> list[Any]:
-    return server.call("slot_return", "openai", held=slots, writes=writes)
+    return server.call("slot_release", "openai", held=slots, writes=writes)
 
 
 def go_on(server: LuaServer, slots: Iterable[str], lease: int = LEASE) -> list[Any]:

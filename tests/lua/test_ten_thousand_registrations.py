@@ -54,13 +54,13 @@ def renew(server: LuaServer) -> list[str]:
         "share": "0.5",
     }
     hashes = [*map(KEYS.provider, IDS), *map(KEYS.breaker, IDS)]
-    return call(server, "provider_renew", hashes, **fixed, ids=IDS)
+    return call(server, "registration_renew", hashes, **fixed, ids=IDS)
 
 
 def sweep(server: LuaServer, ids: Sequence[str]) -> list[str]:
     hashes = [KEYS.provider(one) for one in ids]
     args: Mapping[str, str | int] = {"process": "B", "lease_ms": LEASE, "share": "0.5"}
-    return call(server, "members_sweep", hashes, **args, ids=ids)
+    return call(server, "members_expire", hashes, **args, ids=ids)
 
 
 def test_a_heartbeat_renews_them_all(full: LuaServer) -> None:

@@ -101,8 +101,8 @@ async def test_only_calls_of_a_limited_provider_ask(new_registry: New, scripts: 
 
     assert [got.count(name) for name in "pqr"] == [10, 10, 10]
     assert scripts.count("slot_take") == 10
-    assert 1 <= scripts.count("slot_return") <= 10
-    assert set(scripts) <= {"slot_take", "slot_return", "cursor_take", "breaker_tally"}
+    assert 1 <= scripts.count("slot_release") <= 10
+    assert set(scripts) <= {"slot_take", "slot_release", "cursor_take", "breaker_record_successes"}
 
 
 @pytest.mark.parametrize("strategy", [SelectionStrategy.WEIGHTED, SelectionStrategy.LEAST_LOADED])
@@ -164,7 +164,7 @@ async def test_every_call_of_many_at_once_gives_its_slot_back(
     await registry.flush()
     assert await taken(registry) == set()
     assert scripts.count("slot_take") == 100
-    assert scripts.count("slot_return") < 50, "those that wait share one call"
+    assert scripts.count("slot_release") < 50, "those that wait share one call"
 
 
 async def test_who_gives_up_waiting_goes_on_by_himself_and_gives_back_what_comes_late(

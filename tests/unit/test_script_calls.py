@@ -35,13 +35,13 @@ async def test_each_call_has_the_keys_of_its_service_type_and_subject(
     calls: ScriptRunner, transport: FakeTransport
 ) -> None:
     for kind, name in (("llm", "a"), ("llm", "b"), ("memory", "a")):
-        await calls.run("slot_return", kind, name, held=[f"of {kind} {name}"])
+        await calls.run("slot_release", kind, name, held=[f"of {kind} {name}"])
 
     keys = [calls.keys(kind).slots(name) for kind, name in (("llm", "a"), ("llm", "b"))]
     assert transport.sent == [
-        ("slot_return", [keys[0], "of llm a"]),
-        ("slot_return", [keys[1], "of llm b"]),
-        ("slot_return", [calls.keys("memory").slots("a"), "of memory a"]),
+        ("slot_release", [keys[0], "of llm a"]),
+        ("slot_release", [keys[1], "of llm b"]),
+        ("slot_release", [calls.keys("memory").slots("a"), "of memory a"]),
     ]
 
 
@@ -57,9 +57,9 @@ async def test_a_tail_is_that_of_its_call_alone(
 @pytest.mark.parametrize(
     ("script", "options", "message"),
     [
-        ("slot_return", {}, "missing held"),
-        ("slot_return", {"held": [], "more": 1}, "unknown more"),
-        ("slot_return", {"held": [], "tail": []}, "unknown tail"),
+        ("slot_release", {}, "missing held"),
+        ("slot_release", {"held": [], "more": 1}, "unknown more"),
+        ("slot_release", {"held": [], "tail": []}, "unknown tail"),
         ("slot_renew", {"lease_ms": 1, "held": []}, "missing slots"),
         ("slot_renew", {"lease_ms": 1, "held": [], "tail": "k"}, "takes a sequence"),
     ],
@@ -84,8 +84,8 @@ async def test_a_script_of_no_service_type_is_given_its_keys_by_name(
         "used": ["t"],
     }
 
-    await calls.run_with("process_renew", {"types": "k2", "process": "k1"}, **about)
+    await calls.run_with("process_heartbeat", {"types": "k2", "process": "k1"}, **about)
     with pytest.raises(ScriptParameterError, match="missing types"):
-        await calls.run_with("process_renew", {"process": "k1"}, **about)
+        await calls.run_with("process_heartbeat", {"process": "k1"}, **about)
 
-    assert transport.sent == [("process_renew", ["k1", "k2", 1, 2, "h", 3, "v", "t"])]
+    assert transport.sent == [("process_heartbeat", ["k1", "k2", 1, 2, "h", 3, "v", "t"])]

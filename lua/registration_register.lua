@@ -1,4 +1,4 @@
--- provider_register: writes one registration and makes a process its member.
+-- registration_register: writes one registration and makes a process its member.
 --
 -- KEYS[1]   registrations  registration id -> order of registration
 -- KEYS[2]   provider       the registration record

@@ -1,4 +1,4 @@
--- provider_unregister: ends one process's membership; the last one takes the registration along.
+-- registration_unregister: ends one process's membership; the last one takes the registration along.
 --
 -- KEYS[1]  registrations  registration id -> order of registration
 -- KEYS[2]  provider       the registration record

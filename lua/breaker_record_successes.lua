@@ -1,4 +1,4 @@
--- breaker_tally: counts successes that a process has gathered, for many breakers at once.
+-- breaker_record_successes: counts successes that a process has gathered, for many breakers at once.
 --
 -- KEYS[1]   events    the service type's stream
 -- KEYS[2]   meta      the service type's revision

@@ -1,4 +1,4 @@
--- provider_renew: a heartbeat: renews the leases of all of a process's registrations.
+-- registration_renew: a heartbeat: renews the leases of all of a process's registrations.
 --
 -- KEYS[1]   registrations  registration id -> order of registration
 -- KEYS[2]   members        registration|process -> lease deadline

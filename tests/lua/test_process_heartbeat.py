@@ -15,7 +15,7 @@ TYPES = types_key("fleet")
 
 def renew(server: LuaServer, *used: str, version: str = "1.0") -> list[Any]:
     return server.checked(
-        "process_renew",
+        "process_heartbeat",
         {"process": PROCESS, "types": TYPES},
         {
             "lease_ms": LEASE,

@@ -1,4 +1,4 @@
--- slot_return: calls have ended, and their slots are free again.
+-- slot_release: calls have ended, and their slots are free again.
 --
 -- KEYS[1]   slots  process|token -> deadline
 -- ARGV[1..] held   the slots

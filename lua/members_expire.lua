@@ -1,4 +1,4 @@
--- members_sweep: removes members whose lease has expired, and registrations without members.
+-- members_expire: removes members whose lease has expired, and registrations without members.
 --
 -- KEYS[1]   registrations  registration id -> order of registration
 -- KEYS[2]   members        registration|process -> lease deadline

@@ -1,4 +1,4 @@
--- breaker_isolate: a process says that a breaker is open in it alone, or that it is no longer.
+-- breaker_trip_local: a process says that a breaker is open in it alone, or that it is no longer.
 --
 -- KEYS[1]  breaker      the breaker's hash
 -- KEYS[2]  reporters    called|process, failed|process, open|process -> time

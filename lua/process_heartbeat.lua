@@ -1,4 +1,4 @@
--- process_renew: a process says who it is, and which service types it uses.
+-- process_heartbeat: a process says who it is, and which service types it uses.
 --
 -- KEYS[1]   process       its hash
 -- KEYS[2]   types         service types in use

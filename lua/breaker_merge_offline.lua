@@ -1,4 +1,4 @@
--- breaker_merge: what a process learned of one breaker while Redis was away, told once.
+-- breaker_merge_offline: what a process learned of one breaker while Redis was away, told once.
 --
 -- KEYS[1]  breaker      the breaker's hash
 -- KEYS[2]  permits      permit -> deadline
