@@ -17,8 +17,8 @@
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
-local permits = require("lib.permits")
-local journal = require("lib.journal")
+local leases = require("lib.leases")
+local changes = require("lib.changes")
 
 local now = clock.now()
 local b = breaker.load(KEYS[1])
@@ -49,11 +49,11 @@ elseif b.state == "open" and now < b.retry_at then
   return refused("open", b.retry_at)
 end
 
-local deadline = permits.held(KEYS[2], KEYS[3], ARGV[3], now)
+local deadline = leases.held(KEYS[2], KEYS[3], ARGV[3], now)
 if deadline then
   return reply("permit", deadline)
 end
-local count, soonest, dead = permits.out(KEYS[2], KEYS[3], now)
+local count, soonest, dead = leases.out(KEYS[2], KEYS[3], now)
 if count >= b.half_open_max_calls then
   return refused("half_open", soonest)
 end
@@ -64,10 +64,10 @@ local lease = tonumber(redis.call("ZSCORE", KEYS[3], presence) or 0)
 if lease < now + tonumber(ARGV[4]) then
   redis.call("ZADD", KEYS[3], string.format("%.0f", now + tonumber(ARGV[4])), presence)
 end
-permits.grant(KEYS[2], ARGV[3], deadline, dead, b.timeout_duration_ms + b.retention_ms)
+leases.grant(KEYS[2], ARGV[3], deadline, dead, b.timeout_duration_ms + b.retention_ms)
 if b.state == "open" then
   rules.half_open(b, now)
-  journal.change(KEYS[4], KEYS[5], now, b.retention_ms, {
+  changes.change(KEYS[4], KEYS[5], now, b.retention_ms, {
     kind = "breaker_half_opened",
     provider = ARGV[1],
     by = ARGV[2],
@@ -76,5 +76,5 @@ if b.state == "open" then
   })
 end
 breaker.save(KEYS[1], b, now)
-journal.keep(KEYS[3], b.retention_ms)
+changes.keep(KEYS[3], b.retention_ms)
 return reply("permit", string.format("%.0f", deadline))

@@ -4,7 +4,7 @@
 -- KEYS[2]   permits    permit -> deadline
 -- KEYS[3]   events     the service type's stream
 -- KEYS[4]   meta       the service type's revision
--- KEYS[5]   reporters  called|process, failed|process -> time
+-- KEYS[5]   callers  called|process, failed|process -> time
 -- ARGV[1]   provider   its name
 -- ARGV[2]   process    whose settings these are
 -- ARGV[3]   mode       "explicit": the newest settings win; "default": only where there are none
@@ -16,8 +16,8 @@
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
-local reporters = require("lib.reporters")
-local journal = require("lib.journal")
+local callers = require("lib.callers")
+local changes = require("lib.changes")
 
 local key = KEYS[1]
 local now = clock.now()
@@ -32,10 +32,10 @@ if not breaker.load(key) then
     return redis.error_reply("INVALID the settings of a breaker are positive numbers")
   end
   rules.forget(b)
-  reporters.forget(KEYS[5], b)
+  callers.forget(KEYS[5], b)
   breaker.save(key, b, now, true)
-  journal.bump(KEYS[4], now)
-  journal.keep(KEYS[4], b.retention_ms)
+  changes.bump(KEYS[4], now)
+  changes.keep(KEYS[4], b.retention_ms)
   return breaker.reply("created", b, now)
 end
 
@@ -56,8 +56,8 @@ local b = breaker.load(key)
 if #changed > 0 then
   b.generation = b.generation + 1
   rules.forget(b)
-  reporters.forget(KEYS[5], b)
-  journal.change(KEYS[3], KEYS[4], now, b.retention_ms, {
+  callers.forget(KEYS[5], b)
+  changes.change(KEYS[3], KEYS[4], now, b.retention_ms, {
     kind = "breaker_settings_changed",
     provider = ARGV[1],
     by = ARGV[2],

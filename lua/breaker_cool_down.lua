@@ -13,7 +13,7 @@
 -- Events   breaker_cooling_down
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
-local journal = require("lib.journal")
+local changes = require("lib.changes")
 
 local now = clock.now()
 local b = breaker.load(KEYS[1])
@@ -26,7 +26,7 @@ if deadline <= b.cooldown_until or deadline <= now then
 end
 
 b.cooldown_until = deadline
-journal.change(KEYS[2], KEYS[3], now, b.retention_ms, {
+changes.change(KEYS[2], KEYS[3], now, b.retention_ms, {
   kind = "breaker_cooling_down",
   provider = ARGV[1],
   by = ARGV[2],

@@ -4,7 +4,7 @@
 -- KEYS[2]  permits      permit -> deadline
 -- KEYS[3]  events       the service type's stream
 -- KEYS[4]  meta         the service type's revision
--- KEYS[5]  reporters    called|process, failed|process -> time
+-- KEYS[5]  callers    called|process, failed|process -> time
 -- ARGV[1]  provider     its name
 -- ARGV[2]  process      the process that learned it
 -- ARGV[3]  generation   the shared generation that it last knew
@@ -25,8 +25,8 @@ local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
 local streak = require("lib.streak")
-local reporters = require("lib.reporters")
-local journal = require("lib.journal")
+local callers = require("lib.callers")
+local changes = require("lib.changes")
 
 local process = ARGV[2]
 local successes, failures, running = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -68,9 +68,9 @@ local function merge()
   end
   if failures > 0 then
     streak.merged(b, now, running)
-    local enough = reporters.judge(KEYS[5], b, now, process, true)
+    local enough = callers.judge(KEYS[5], b, now, process, true)
     local opens = rules.in_a_row(b, enough) or (ARGV[7] == "open" and enough("window"))
-    reporters.note(KEYS[5], b, now, process, true)
+    callers.note(KEYS[5], b, now, process, true)
     if opens then
       rules.open(b, now)
       return "opened"
@@ -84,7 +84,7 @@ local function tell(kind, reason, details)
   details[#details + 1] = breaker.told(b)
   local event = { kind = kind, provider = ARGV[1], by = process, reason = reason }
   event.details = details
-  journal.change(KEYS[3], KEYS[4], now, b.retention_ms, event)
+  changes.change(KEYS[3], KEYS[4], now, b.retention_ms, event)
 end
 
 b.total_successes = b.total_successes + successes

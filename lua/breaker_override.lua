@@ -15,7 +15,7 @@
 -- Events   breaker_forced_open, breaker_forced_closed, breaker_override_cleared
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
-local journal = require("lib.journal")
+local changes = require("lib.changes")
 
 local KINDS = {
   open = "breaker_forced_open",
@@ -40,7 +40,7 @@ b.override_until = override ~= "" and duration > 0 and now + duration or 0
 b.generation = b.generation + 1
 b.decided_at = now
 redis.call("DEL", KEYS[2])
-journal.change(KEYS[3], KEYS[4], now, b.retention_ms, {
+changes.change(KEYS[3], KEYS[4], now, b.retention_ms, {
   kind = KINDS[override],
   provider = ARGV[1],
   by = ARGV[2],

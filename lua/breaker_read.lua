@@ -2,12 +2,12 @@
 --
 -- KEYS[1]  breaker    the breaker's hash
 -- KEYS[2]  permits    permit -> deadline
--- KEYS[3]  reporters  called|process, failed|process, open|process -> time
+-- KEYS[3]  callers  called|process, failed|process, open|process -> time
 -- Returns  {"read", now, {field, value, …}, {permit, deadline, …}, {reporter, time, …}}
 local clock = require("lib.clock")
 
 local fields = redis.call("HGETALL", KEYS[1])
 local permits = redis.call("ZRANGE", KEYS[2], 0, -1, "WITHSCORES")
-local reporters = redis.pcall("ZRANGE", KEYS[3], 0, -1, "WITHSCORES")
-local seen = reporters.err and {} or reporters
+local callers = redis.pcall("ZRANGE", KEYS[3], 0, -1, "WITHSCORES")
+local seen = callers.err and {} or callers
 return { "read", string.format("%.0f", clock.now()), fields, permits, seen }

@@ -5,7 +5,7 @@
 -- KEYS[3]  members     registration|process -> lease deadline
 -- KEYS[4]  events      the service type's stream
 -- KEYS[5]  meta        the service type's revision
--- KEYS[6]  reporters   called|process, failed|process -> time
+-- KEYS[6]  callers   called|process, failed|process -> time
 -- ARGV[1]  provider    its name
 -- ARGV[2]  process     the reporting process
 -- ARGV[3]  outcome     "success" | "failure" | "released" (neither: the permit goes back)
@@ -23,9 +23,9 @@ local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
 local streak = require("lib.streak")
-local permits = require("lib.permits")
-local reporters = require("lib.reporters")
-local journal = require("lib.journal")
+local leases = require("lib.leases")
+local callers = require("lib.callers")
+local changes = require("lib.changes")
 
 local WORDS = { breaker_opened = "opened", breaker_closed = "closed" }
 local TOTALS = { success = "total_successes", failure = "total_failures" }
@@ -49,26 +49,26 @@ end
 local function is_probe()
   local probing = b.state == "half_open" or (b.state == "open" and now >= b.retry_at)
   if holds then
-    return counts_in("half_open") and permits.held(KEYS[2], KEYS[3], permit, now)
+    return counts_in("half_open") and leases.held(KEYS[2], KEYS[3], permit, now)
   elseif permit == "untracked" and current and probing and b.cooldown_until <= now then
-    return permits.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls
+    return leases.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls
   end
 end
 
 local function tell(kind, reason)
   local event = { kind = kind, provider = provider, by = process, reason = reason }
   event.details = { "breaker", breaker.told(b) }
-  journal.change(KEYS[4], KEYS[5], now, b.retention_ms, event)
+  changes.change(KEYS[4], KEYS[5], now, b.retention_ms, event)
 end
 
 local function called(number, at, fails)
   streak[fails and "failed" or "succeeded"](b, at)
-  local enough = reporters.judge(KEYS[6], b, now, process, fails)
+  local enough = callers.judge(KEYS[6], b, now, process, fails)
   local kind, reason = rules.called(b, now, number, fails and 1 or 0, enough)
   local hint = fails and not kind and streak.hint(b, now)
   if hint then
     local details = { "breaker", breaker.told(b) }
-    journal.event(KEYS[4], "breaker_failing", provider, process, hint, details)
+    changes.event(KEYS[4], "breaker_failing", provider, process, hint, details)
   end
   return kind, reason
 end
@@ -110,9 +110,9 @@ if kind then
   tell(kind, reason)
 end
 if kind == "breaker_closed" then
-  reporters.forget(KEYS[6], b)
+  callers.forget(KEYS[6], b)
 elseif gathered or counted then
-  reporters.note(KEYS[6], b, now, process, counted and failed)
+  callers.note(KEYS[6], b, now, process, counted and failed)
 end
 if successes > 0 or total then
   breaker.save(KEYS[1], b, now)

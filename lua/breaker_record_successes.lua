@@ -2,7 +2,7 @@
 --
 -- KEYS[1]   events    the service type's stream
 -- KEYS[2]   meta      the service type's revision
--- KEYS[3..] breakers  each breaker's hash, and its reporters: called|process, … -> time
+-- KEYS[3..] breakers  each breaker's hash, and its callers: called|process, … -> time
 -- ARGV[1]   process   the reporting process
 -- ARGV[2..] counts    for each breaker: the provider's name; how many calls without a permit
 --                     succeeded; how long ago the newest of them ended, in milliseconds; the
@@ -17,8 +17,8 @@ local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
 local streak = require("lib.streak")
-local reporters = require("lib.reporters")
-local journal = require("lib.journal")
+local callers = require("lib.callers")
+local changes = require("lib.changes")
 
 local COLUMNS = 4
 
@@ -36,12 +36,12 @@ local function tally(key, seen, provider, successes, age, generation)
   b.total_successes = b.total_successes + successes
   if counts then
     streak.succeeded(b, now - age)
-    local enough = reporters.judge(seen, b, now, process, false)
+    local enough = callers.judge(seen, b, now, process, false)
     kind, reason = rules.called(b, now, successes, 0, enough)
-    reporters.note(seen, b, now, process, false)
+    callers.note(seen, b, now, process, false)
   end
   if kind then
-    journal.change(KEYS[1], KEYS[2], now, b.retention_ms, {
+    changes.change(KEYS[1], KEYS[2], now, b.retention_ms, {
       kind = kind,
       provider = provider,
       by = process,

@@ -4,7 +4,7 @@
 -- KEYS[2]  permits    permit -> deadline
 -- KEYS[3]  events     the service type's stream
 -- KEYS[4]  meta       the service type's revision
--- KEYS[5]  reporters  called|process, failed|process -> time
+-- KEYS[5]  callers  called|process, failed|process -> time
 -- ARGV[1]  provider   its name
 -- ARGV[2]  actor      who says so
 -- ARGV[3]  reason     why
@@ -14,8 +14,8 @@
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
-local reporters = require("lib.reporters")
-local journal = require("lib.journal")
+local callers = require("lib.callers")
+local changes = require("lib.changes")
 
 local now = clock.now()
 local b = breaker.load(KEYS[1])
@@ -31,8 +31,8 @@ b.override_reason = ""
 b.override_by = ""
 b.override_until = 0
 redis.call("DEL", KEYS[2])
-reporters.forget(KEYS[5], b)
-journal.change(KEYS[3], KEYS[4], now, b.retention_ms, {
+callers.forget(KEYS[5], b)
+changes.change(KEYS[3], KEYS[4], now, b.retention_ms, {
   kind = "breaker_reset",
   provider = ARGV[1],
   by = ARGV[2],

@@ -14,7 +14,7 @@
 -- Events    breaker_restored
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
-local journal = require("lib.journal")
+local changes = require("lib.changes")
 
 local TIMES = {
   "opened_at",
@@ -67,7 +67,7 @@ end
 if cools then
   b.cooldown_until = remembered.cooldown_until
 end
-journal.change(KEYS[3], KEYS[4], now, b.retention_ms, {
+changes.change(KEYS[3], KEYS[4], now, b.retention_ms, {
   kind = "breaker_restored",
   provider = ARGV[1],
   by = ARGV[2],

@@ -1,7 +1,7 @@
 -- breaker_trip_local: a process says that a breaker is open in it alone, or that it is no longer.
 --
 -- KEYS[1]  breaker      the breaker's hash
--- KEYS[2]  reporters    called|process, failed|process, open|process -> time
+-- KEYS[2]  callers    called|process, failed|process, open|process -> time
 -- KEYS[3]  events       the service type's stream
 -- ARGV[1]  provider     its name
 -- ARGV[2]  process      the process
@@ -13,8 +13,8 @@
 -- Events   breaker_opened_here, breaker_closed_here; neither changes what others hold
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
-local reporters = require("lib.reporters")
-local journal = require("lib.journal")
+local callers = require("lib.callers")
+local changes = require("lib.changes")
 
 local duration = tonumber(ARGV[3])
 local now = clock.now()
@@ -27,8 +27,8 @@ if opens and (b.state ~= "closed" or breaker.override(b, now) ~= "") then
   return breaker.reply("unchanged", b, now)
 end
 
-reporters.isolate(KEYS[2], b, now, ARGV[2], duration)
+callers.isolate(KEYS[2], b, now, ARGV[2], duration)
 local kind = opens and "breaker_opened_here" or "breaker_closed_here"
 local details = opens and { "until", string.format("%.0f", now + duration) } or {}
-journal.event(KEYS[3], kind, ARGV[1], ARGV[2], ARGV[4], details)
+changes.event(KEYS[3], kind, ARGV[1], ARGV[2], ARGV[4], details)
 return breaker.reply("changed", b, now)

@@ -6,10 +6,10 @@
 -- ARGV[3]  retention_ms  how long a cursor outlives its last use
 -- Returns  {"taken", position}  the first of them
 local cursor = require("lib.cursor")
-local journal = require("lib.journal")
+local changes = require("lib.changes")
 
 local position = cursor.take(KEYS[1], ARGV[1], ARGV[2])
 if ARGV[2] ~= "0" then
-  journal.keep(KEYS[1], tonumber(ARGV[3]))
+  changes.keep(KEYS[1], tonumber(ARGV[3]))
 end
 return { "taken", position }

@@ -15,7 +15,7 @@
 --                         whom that is over
 -- Events    member_expired, provider_expired, members_kept
 local clock = require("lib.clock")
-local journal = require("lib.journal")
+local changes = require("lib.changes")
 local members = require("lib.members")
 
 local process, lease, share = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -46,7 +46,7 @@ local function keep()
   end
   redis.call("HSET", KEYS[4], "kept_until", deadline)
   local counts = string.format("%d of %d leases", #fresh, #everybody)
-  journal.event(KEYS[3], "members_kept", "", process, counts .. " expired while Redis was away")
+  changes.event(KEYS[3], "members_kept", "", process, counts .. " expired while Redis was away")
 end
 
 if #fresh > 0 and many and now < noted("suspect_until") then
@@ -70,7 +70,7 @@ end
 local function remove_registration(id, name)
   redis.call("ZREM", KEYS[1], id)
   redis.call("DEL", provider_of[id])
-  journal.change(KEYS[3], KEYS[4], now, 0, {
+  changes.change(KEYS[3], KEYS[4], now, 0, {
     kind = "provider_expired",
     provider = name,
     by = process,
@@ -90,7 +90,7 @@ for _, member in ipairs(over) do
     members_of[id] = members_of[id] - 1
     local name, details = string.match(id, "^[^@]+") or "", { "id", id, "process", holder }
     if id ~= "" and member ~= members.nobody(id) then
-      journal.event(KEYS[3], "member_expired", name, process, "its lease ended", details)
+      changes.event(KEYS[3], "member_expired", name, process, "its lease ended", details)
     end
     if id ~= "" and members_of[id] == 0 then
       remove_registration(id, name)

@@ -10,7 +10,7 @@
 -- ARGV[6..] used          its service types
 -- Returns   {"renewed", now}
 local clock = require("lib.clock")
-local journal = require("lib.journal")
+local changes = require("lib.changes")
 
 local now = string.format("%.0f", clock.now())
 redis.call("HSET", KEYS[1], "host", ARGV[3], "pid", ARGV[4], "version", ARGV[5])
@@ -21,6 +21,6 @@ if #ARGV > 5 then
   for i = 6, #ARGV do
     redis.call("SADD", KEYS[2], ARGV[i])
   end
-  journal.keep(KEYS[2], tonumber(ARGV[1]) + tonumber(ARGV[2]))
+  changes.keep(KEYS[2], tonumber(ARGV[1]) + tonumber(ARGV[2]))
 end
 return { "renewed", now }

@@ -19,7 +19,7 @@
 --                          now as registered here; before them, as JSON; who wrote them
 -- Events    provider_registered, provider_changed, member_joined
 local clock = require("lib.clock")
-local journal = require("lib.journal")
+local changes = require("lib.changes")
 local members = require("lib.members")
 
 local id, name, process = ARGV[1], ARGV[2], ARGV[3]
@@ -59,7 +59,7 @@ local function write()
 end
 
 local function change(kind, reason, details)
-  journal.change(KEYS[4], KEYS[5], now, lease + retention, {
+  changes.change(KEYS[4], KEYS[5], now, lease + retention, {
     kind = kind,
     provider = name,
     by = process,
@@ -70,7 +70,7 @@ end
 
 members.mend(KEYS[1])
 members.mend(KEYS[3])
-journal.mend(KEYS[5])
+changes.mend(KEYS[5])
 local listed = redis.call("ZSCORE", KEYS[1], id)
 local stranger = not redis.call("ZSCORE", KEYS[3], "|" .. process)
 local joins = not redis.call("ZSCORE", KEYS[3], id .. "|" .. process)
@@ -97,17 +97,17 @@ else
     change("provider_changed", "registered with other settings", details)
     reply = { "changed", deadline, was, by, unpack(changed) }
   elseif joins then
-    journal.event(KEYS[4], "member_joined", name, process, "", { "id", id })
+    changes.event(KEYS[4], "member_joined", name, process, "", { "id", id })
   end
 end
-if journal.version(KEYS[5])[1] == "" then
-  journal.bump(KEYS[5], now)
+if changes.version(KEYS[5])[1] == "" then
+  changes.bump(KEYS[5], now)
 end
 redis.call("ZADD", KEYS[3], deadline, id .. "|" .. process, deadline, "|" .. process)
 if stranger then
   members.adopt(KEYS[1], KEYS[3], deadline)
 end
 for _, key in ipairs(KEYS) do
-  journal.keep(key, lease + retention)
+  changes.keep(key, lease + retention)
 end
 return reply

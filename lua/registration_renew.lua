@@ -15,12 +15,12 @@
 -- Returns   {"renewed", now, epoch, revision, expired, id, …}  how many leases have expired;
 --                          the ids that Redis has lost and that must be registered again
 local clock = require("lib.clock")
-local journal = require("lib.journal")
+local changes = require("lib.changes")
 local members = require("lib.members")
 
 members.mend(KEYS[1])
 members.mend(KEYS[2])
-journal.mend(KEYS[5])
+changes.mend(KEYS[5])
 
 local process, lease, retention = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = clock.now()
@@ -52,10 +52,10 @@ end
 if stray then
   members.adopt(KEYS[1], KEYS[2], deadline)
 end
-if journal.version(KEYS[5])[1] == "" and redis.call("ZCARD", KEYS[1]) > 0 then
-  journal.bump(KEYS[5], now)
+if changes.version(KEYS[5])[1] == "" and redis.call("ZCARD", KEYS[1]) > 0 then
+  changes.bump(KEYS[5], now)
 end
-local version = journal.version(KEYS[5])
+local version = changes.version(KEYS[5])
 if ARGV[4] == "1" and version[1] ~= "" then
   redis.call("HSET", KEYS[5], "suspect_until", deadline)
 end
@@ -65,7 +65,7 @@ end
 for i, key in ipairs(KEYS) do
   -- A breaker under an override without an end has no expiry and must not get one.
   if i <= 5 or redis.call("PTTL", key) ~= -1 then
-    journal.keep(key, lease + retention)
+    changes.keep(key, lease + retention)
   end
 end
 local counts = string.format("%.0f", expired())

@@ -13,7 +13,7 @@
 --          {"absent"}     it was no member
 -- Events   provider_unregistered, member_left
 local clock = require("lib.clock")
-local journal = require("lib.journal")
+local changes = require("lib.changes")
 local members = require("lib.members")
 
 local id, name, process = ARGV[1], ARGV[2], ARGV[3]
@@ -23,14 +23,14 @@ end
 local prefix = id .. "|"
 for _, member in ipairs(redis.call("ZRANGE", KEYS[3], 0, -1)) do
   if string.sub(member, 1, #prefix) == prefix and member ~= members.nobody(id) then
-    journal.event(KEYS[4], "member_left", name, process, "", { "id", id })
+    changes.event(KEYS[4], "member_left", name, process, "", { "id", id })
     return { "left" }
   end
 end
 redis.call("ZREM", KEYS[3], members.nobody(id))
 redis.call("ZREM", KEYS[1], id)
 redis.call("DEL", KEYS[2])
-journal.change(KEYS[4], KEYS[5], clock.now(), 0, {
+changes.change(KEYS[4], KEYS[5], clock.now(), 0, {
   kind = "provider_unregistered",
   provider = name,
   by = process,

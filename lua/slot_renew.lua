@@ -6,7 +6,7 @@
 -- ARGV[2..] held      number of the provider's key, slot, …: also what Redis has lost meanwhile
 -- Returns   {"renewed", n}  so many
 local clock = require("lib.clock")
-local journal = require("lib.journal")
+local changes = require("lib.changes")
 
 local lease, now = tonumber(ARGV[1]), clock.now()
 local deadline = string.format("%.0f", now + lease)
@@ -19,6 +19,6 @@ for i = 2, #ARGV, 2 do
 end
 for _, key in ipairs(KEYS) do
   redis.call("ZREMRANGEBYSCORE", key, "-inf", string.format("%.0f", now))
-  journal.keep(key, lease)
+  changes.keep(key, lease)
 end
 return { "renewed", count }

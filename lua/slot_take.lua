@@ -14,9 +14,9 @@
 --                                          heartbeats is free; 0: they all live, nobody knows
 --          {"unlimited", now}              the registration has no limit any more
 local clock = require("lib.clock")
-local journal = require("lib.journal")
+local changes = require("lib.changes")
 local members = require("lib.members")
-local permits = require("lib.permits")
+local leases = require("lib.leases")
 
 local process, slot, lease = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local now = clock.now()
@@ -47,10 +47,10 @@ end
 -- Without looking at each of them while there is room: there may be many.
 local taken, soonest, dead =
   redis.call("ZCOUNT", KEYS[1], "(" .. string.format("%.0f", now), "+inf"), nil, {}
-if permits.held(KEYS[1], KEYS[3], slot, now) then
+if leases.held(KEYS[1], KEYS[3], slot, now) then
   return reply("taken", taken)
 elseif taken >= most then
-  taken, soonest, dead = permits.out(KEYS[1], KEYS[3], now)
+  taken, soonest, dead = leases.out(KEYS[1], KEYS[3], now)
 end
 if taken >= most then
   -- Who lives renews at least twice within a lease.
@@ -59,6 +59,6 @@ end
 redis.call("ZREMRANGEBYSCORE", KEYS[1], "-inf", string.format("%.0f", now))
 
 members.present(KEYS[3], process, now + lease)
-permits.grant(KEYS[1], slot, now + lease, dead, lease)
-journal.keep(KEYS[3], lease + tonumber(ARGV[5]))
+leases.grant(KEYS[1], slot, now + lease, dead, lease)
+changes.keep(KEYS[3], lease + tonumber(ARGV[5]))
 return reply("taken", taken + 1)

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]   meta      the service type's revision
 -- KEYS[2]   members   registration|process -> lease deadline
--- KEYS[3..] hashes    provider:<id> of each id; then breaker:<n>, permits:<n> and reporters:<n> of
+-- KEYS[3..] hashes    provider:<id> of each id; then breaker:<n>, permits:<n> and callers:<n> of
 --                     each name
 -- ARGV[1]   epoch     that the list of ids and names was read at
 -- ARGV[2]   revision  that the list of ids and names was read at
@@ -11,10 +11,10 @@
 --                     key; {"damaged", error} as the inner list of a key of another type
 --           {"moved", now}  it has changed since: sync again
 local clock = require("lib.clock")
-local journal = require("lib.journal")
+local changes = require("lib.changes")
 
 local now = string.format("%.0f", clock.now())
-local version = journal.version(KEYS[1])
+local version = changes.version(KEYS[1])
 if version[1] ~= ARGV[1] or version[2] ~= ARGV[2] then
   return { "moved", now }
 end

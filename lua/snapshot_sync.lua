@@ -13,10 +13,10 @@
 --           {"changed", now, expired, epoch, revision, #positions, position, …, id, order, …}
 local clock = require("lib.clock")
 local cursor = require("lib.cursor")
-local journal = require("lib.journal")
+local changes = require("lib.changes")
 
 local now = string.format("%.0f", clock.now())
-local version = journal.version(KEYS[1])
+local version = changes.version(KEYS[1])
 local expired = string.format("%.0f", redis.call("ZCOUNT", KEYS[3], "-inf", now))
 
 -- One by one: there may be more than Lua can unpack.
@@ -32,7 +32,7 @@ for i = 4, #ARGV, 2 do
   positions[#positions + 1] = cursor.take(KEYS[4], ARGV[i], ARGV[i + 1])
 end
 if #positions > 0 then
-  journal.keep(KEYS[4], tonumber(ARGV[3]))
+  changes.keep(KEYS[4], tonumber(ARGV[3]))
 end
 
 if version[1] == ARGV[1] and version[2] == ARGV[2] then

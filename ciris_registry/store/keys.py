@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "ciris:v1"
 """Begins every key; the number is the version of the layout."""
 
-_OF_A_SUBJECT: Final = frozenset({"provider", "breaker", "permits", "reporters", "slots"})
+_OF_A_SUBJECT: Final = frozenset({"provider", "breaker", "permits", "callers", "slots"})
 
 
 class ScriptKeys:
@@ -85,7 +85,7 @@ class TypeKeys:
 
     def callers(self, name: str) -> str:
         """The sorted set of processes that call one provider, and of those that fail."""
-        return f"{self._root}:reporters:{name}"
+        return f"{self._root}:callers:{name}"
 
     def slots(self, subject: str) -> str:
         """The sorted set of slots of one provider, by its name or the id of a registration."""

@@ -27,7 +27,7 @@ RETENTION: Final = 100_000_000
 
 _BREAKER: Final = KEYS.breaker(NAME)
 _PERMITS: Final = KEYS.permits(NAME)
-_REPORTERS: Final = KEYS.callers(NAME)
+_CALLERS: Final = KEYS.callers(NAME)
 _SHOWN: Final = tuple(Prediction(CircuitBreakerConfig()).shown())
 
 
@@ -134,7 +134,7 @@ class LuaSide:
         known = "" if generation is None else generation
         now, word = self._server.run(
             "breaker_record_successes",
-            {"events": KEYS.events, "meta": KEYS.meta, "breakers": [_BREAKER, _REPORTERS]},
+            {"events": KEYS.events, "meta": KEYS.meta, "breakers": [_BREAKER, _CALLERS]},
             {"process": by, "counts": [NAME, successes, age, known]},
         )[1:]
         agree("the time", int(now), self._server.clock.now)
@@ -164,7 +164,7 @@ class LuaSide:
         self._seen = self._server.dump()
 
     def lose(self, config: CircuitBreakerConfig) -> None:
-        self._server.client.delete(_BREAKER, _PERMITS, _REPORTERS)
+        self._server.client.delete(_BREAKER, _PERMITS, _CALLERS)
         agree("settings", self.configure(config, explicit=False).answer.word, "created")
         self._seen = self._server.dump()
 
@@ -189,7 +189,7 @@ class LuaSide:
         agree("settings", settings, expected.config.fields())
         out = {
             permit: end
-            for permit, deadline in permits.items()
+            for permit, deadline in leases.items()
             if (end := min(deadline, members.get(f"|{holder_of(permit)}", 0))) > now
         }
         agree("permits out", out, expected.out(now))
@@ -207,10 +207,10 @@ class LuaSide:
 
     def _check_reporters(self, seen: Dump, expected: Prediction) -> None:
         """What is needed is there, and nothing for long that is not."""
-        found = seen.get(_REPORTERS, ({}, 0))[0]
+        found = seen.get(_CALLERS, ({}, 0))[0]
         now, shown = self._server.clock.now, expected.callers()
         first = min(expected.window_from(now), *expected.streak[:1], now)
-        agree("reporters", _since(found, first), _since(shown, first))
+        agree("callers", _since(found, first), _since(shown, first))
         agree("kept for too long", _since(found, expected.kept_from), found)
 
     def _check_events(self, seen: Dump, expected: Prediction, by: str) -> None:
@@ -319,13 +319,13 @@ class MemorySide:
     def check(self, expected: Prediction, by: str, *, quiet: bool) -> None:
         agree("state", shown(self._state), expected.shown())
         self._see_leases()
-        out = {one: end for one, end in self._state.permits.items() if end > self._clock.now}
+        out = {one: end for one, end in self._state.leases.items() if end > self._clock.now}
         agree("permits out", out, expected.out(self._clock.now))
         now, seen = self._clock.now, self._state.callers
         first = min(expected.window_from(now), *expected.streak[:1], now)
         known = {f"called|{one}": at for one, at in seen.called.items()}
         known |= {f"failed|{one}": at for one, at in seen.failed.items()}
-        agree("reporters", _since(known, first), _since(expected.callers(), first))
+        agree("callers", _since(known, first), _since(expected.callers(), first))
 
     def window(self) -> list[tuple[int, int, int]]:
         return self._state.buckets
@@ -334,7 +334,7 @@ class MemorySide:
         """A process that reads a permit takes it for no longer than its holder's lease."""
         self._state.permits = {
             permit: min(self._deadlines.get(permit, end), self._leases.get(holder_of(permit), 0))
-            for permit, end in self._state.permits.items()
+            for permit, end in self._state.leases.items()
         }
         return dict(self._state.permits)
 

@@ -17,8 +17,8 @@ _RECORD = "breaker_record.lua"
 _RESET = "breaker_reset.lua"
 _RESTORE = "breaker_restore.lua"
 _TALLY = "breaker_record_successes.lua"
-_PERMITS = "lib/permits.lua"
-_REPORTERS = "lib/reporters.lua"
+_PERMITS = "lib/leases.lua"
+_CALLERS = "lib/callers.lua"
 _RULES = "lib/rules.lua"
 _STREAK = "lib/streak.lua"
 
@@ -57,7 +57,7 @@ BROKEN: Final[dict[str, Replacements]] = {
     "admitted while it cools down": ((_ACQUIRE, "b.cooldown_until > now", "false"),),
     "admitted while it is forced open": ((_ACQUIRE, 'override == "open"', "false"),),
     "nobody is told of HALF_OPEN": (
-        (_ACQUIRE, "journal.change(KEYS[4], KEYS[5], now", "journal.keep(KEYS[4], 1, now"),
+        (_ACQUIRE, "changes.change(KEYS[4], KEYS[5], now", "changes.keep(KEYS[4], 1, now"),
     ),
     # Recording
     "the threshold is off by one": (
@@ -177,7 +177,7 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_RECORD, 'elseif permit == "untracked" and current', "elseif current"),
     ),
     "trials without a permit are not limited": (
-        (_RECORD, "permits.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls", "true"),
+        (_RECORD, "leases.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls", "true"),
     ),
     "a trial is made before the recovery time is over": (
         (_RECORD, '(b.state == "open" and now >= b.retry_at)', 'b.state == "open"'),
@@ -219,52 +219,52 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_RECORD, "local hint = fails and not kind and", "local hint = fails and"),
     ),
     "a streak that followers are told of changes the version": (
-        (_RECORD, "  if hint then\n", "  if hint then\n    journal.bump(KEYS[5], now)\n"),
+        (_RECORD, "  if hint then\n", "  if hint then\n    changes.bump(KEYS[5], now)\n"),
     ),
     # Who reports
     "one process is enough to open it for all": (
         (
-            _REPORTERS,
+            _CALLERS,
             "least, since = b.min_failing_processes, b.streak_from",
             "least, since = 1, b.streak_from",
         ),
     ),
     "one process too many must have failed": (
         (
-            _REPORTERS,
+            _CALLERS,
             "return least <= 1 or count(key, FAILED, since, failed) >= least",
             "return least <= 1 or count(key, FAILED, since, failed) > least",
         ),
     ),
     "who fails for the first time is not counted": (
-        (_REPORTERS, "local failed = failing and process or nil", "local failed = nil"),
+        (_CALLERS, "local failed = failing and process or nil", "local failed = nil"),
     ),
     "who succeeds is one of those who fail": (
-        (_REPORTERS, "local failed = failing and process or nil", "local failed = process"),
+        (_CALLERS, "local failed = failing and process or nil", "local failed = process"),
     ),
     "one process counts for each kind of its calls": (
-        (_REPORTERS, "if other and string.sub(member, 1, #prefix) == prefix then", "if other then"),
+        (_CALLERS, "if other and string.sub(member, 1, #prefix) == prefix then", "if other then"),
     ),
     "whoever has ever failed is in the streak": (
-        (_REPORTERS, "b.min_failing_processes, b.streak_from\n", "b.min_failing_processes, 0\n"),
+        (_CALLERS, "b.min_failing_processes, b.streak_from\n", "b.min_failing_processes, 0\n"),
     ),
     "failures of one process among others open it by the rate": (
-        (_REPORTERS, "> 1 and 2 or 1", "> 1 and 1 or 1"),
+        (_CALLERS, "> 1 and 2 or 1", "> 1 and 1 or 1"),
     ),
-    "one process alone is never sick": ((_REPORTERS, "> 1 and 2 or 1", "> 0 and 2 or 1"),),
+    "one process alone is never sick": ((_CALLERS, "> 1 and 2 or 1", "> 0 and 2 or 1"),),
     "whoever has ever failed is in the window": (
-        (_REPORTERS, "since = first * b.window_ms / BUCKETS", "since = 0"),
+        (_CALLERS, "since = first * b.window_ms / BUCKETS", "since = 0"),
     ),
-    "the window of reporters is a part too short": (
+    "the window of callers is a part too short": (
         (
-            _REPORTERS,
+            _CALLERS,
             "(b.window_ms / BUCKETS)) - BUCKETS + 1",
             "(b.window_ms / BUCKETS)) - BUCKETS + 2",
         ),
     ),
     "a process that fails has not called": (
         (
-            _REPORTERS,
+            _CALLERS,
             'write(key, b.retention_ms, at, "called|" .. process, at, FAILED .. process)',
             "write(key, b.retention_ms, at, FAILED .. process)",
         ),
@@ -275,24 +275,24 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_RECORD, "process, counted and failed)", "process, failed)"),
     ),
     "gathered successes tell nobody who calls": (
-        (_TALLY, "    reporters.note(seen, b, now, process, false)\n", ""),
+        (_TALLY, "    callers.note(seen, b, now, process, false)\n", ""),
     ),
     "successes before an outcome tell nobody who calls": (
         (_RECORD, "elseif gathered or counted then", "elseif counted then"),
     ),
-    "reporters are kept for ever": (
-        (_REPORTERS, '"-inf", string.format("(%.0f", since)', '"-inf", string.format("(%.0f", 0)'),
+    "callers are kept for ever": (
+        (_CALLERS, '"-inf", string.format("(%.0f", since)', '"-inf", string.format("(%.0f", 0)'),
     ),
-    "reporters of a running streak go with the window": (
-        (_REPORTERS, "if b.failure_count > 0 then\n    since", "if false then\n    since"),
+    "callers of a running streak go with the window": (
+        (_CALLERS, "if b.failure_count > 0 then\n    since", "if false then\n    since"),
     ),
-    "a close keeps the reporters": ((_RECORD, "  reporters.forget(KEYS[6], b)\n", ""),),
-    "a reset keeps the reporters": ((_RESET, "reporters.forget(KEYS[5], b)\n", ""),),
-    "new settings keep the reporters of the old window": (
-        (_CONFIGURE, "  reporters.forget(KEYS[5], b)\n  journal", "  journal"),
+    "a close keeps the callers": ((_RECORD, "  callers.forget(KEYS[6], b)\n", ""),),
+    "a reset keeps the callers": ((_RESET, "callers.forget(KEYS[5], b)\n", ""),),
+    "new settings keep the callers of the old window": (
+        (_CONFIGURE, "  callers.forget(KEYS[5], b)\n  journal", "  journal"),
     ),
-    "new settings forget the reporters of the streak": (
-        (_REPORTERS, "local needed = failed and", "local needed = false and failed and"),
+    "new settings forget the callers of the streak": (
+        (_CALLERS, "local needed = failed and", "local needed = false and failed and"),
     ),
     # Operators
     "an override is no generation": ((_OVERRIDE, "b.generation = b.generation + 1\n", ""),),

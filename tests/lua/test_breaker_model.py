@@ -30,7 +30,7 @@ RARE = {
     "new settings leave permits": 7,
     "a cooldown of a server that was ahead is as long as it was there": 7,
     "nobody is told that gathered successes opened it": 4,
-    "reporters of a running streak go with the window": 4,
+    "callers of a running streak go with the window": 4,
 }
 """Which run is known to come across what most do not: it is the first that is tried."""
 

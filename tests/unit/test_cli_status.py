@@ -224,7 +224,7 @@ async def test_a_breaker_that_is_open_in_one_process_only_is_told_so(
     assert line.endswith(f"by {who}")
 
     later = found["open_locally"][0]["until"]
-    await client.zadd(f"{KEYS}:reporters:one", {f"open|ghost-{n}": later for n in range(3)})
+    await client.zadd(f"{KEYS}:callers:one", {f"open|ghost-{n}": later for n in range(3)})
     assert "open in 1 process:" in await words_of(registry, real_url), "the others are gone"
 
     await handle.areset()

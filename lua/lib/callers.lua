@@ -1,6 +1,6 @@
 -- Which processes call, which fail, and in which of them alone the breaker is open: one sorted set,
 -- called|process and failed|process -> when it last did, open|process -> until when.
-local reporters = {}
+local callers = {}
 
 local FAILED, OPEN = "failed|", "open|"
 local BUCKETS = 10
@@ -20,7 +20,7 @@ end
 
 -- What answers whether enough processes have failed in the "streak", or in the "window": there two,
 -- where two or more are calling. This one is calling, and may be failing, though it is not written.
-function reporters.judge(key, b, now, process, failing)
+function callers.judge(key, b, now, process, failing)
   local failed = failing and process or nil
   return function(part)
     local least, since = b.min_failing_processes, b.streak_from
@@ -46,7 +46,7 @@ end
 
 -- A call that counted, and whether it failed. What neither the window nor the running streak can
 -- need any more goes.
-function reporters.note(key, b, now, process, failed)
+function callers.note(key, b, now, process, failed)
   local at = string.format("%.0f", now)
   if failed then
     write(key, b.retention_ms, at, "called|" .. process, at, FAILED .. process)
@@ -61,7 +61,7 @@ function reporters.note(key, b, now, process, failed)
 end
 
 -- The window is forgotten: all goes but who has failed in the running streak, and where it is open.
-function reporters.forget(key, b)
+function callers.forget(key, b)
   local found = redis.pcall("ZRANGE", key, 0, -1, "WITHSCORES")
   if found.err then
     redis.call("DEL", key)
@@ -77,7 +77,7 @@ function reporters.forget(key, b)
 end
 
 -- In this process alone it is open for so long; 0: it is open there no longer.
-function reporters.isolate(key, b, now, process, duration)
+function callers.isolate(key, b, now, process, duration)
   if duration > 0 then
     local till = string.format("%.0f", now + duration)
     write(key, duration + b.retention_ms, till, OPEN .. process)
@@ -86,4 +86,4 @@ function reporters.isolate(key, b, now, process, duration)
   end
 end
 
-return reporters
+return callers

@@ -1,5 +1,5 @@
 -- Says that shared state changed: the revision that snapshots compare, and the event stream.
-local journal = {}
+local changes = {}
 
 local STREAM_LENGTH = "1000"
 local AN_HOUR = 3600000
@@ -9,7 +9,7 @@ local function failed(reply)
 end
 
 -- Keeps a key for at least this long; one with a longer life is left alone.
-function journal.keep(key, milliseconds)
+function changes.keep(key, milliseconds)
   local left = redis.call("PTTL", key)
   if left ~= -2 and left < milliseconds then
     redis.call("PEXPIRE", key, string.format("%.0f", milliseconds))
@@ -17,21 +17,21 @@ function journal.keep(key, milliseconds)
 end
 
 -- What is no hash goes; the next change begins a new life of the data.
-function journal.mend(meta)
+function changes.mend(meta)
   if failed(redis.pcall("HLEN", meta)) then
     redis.call("DEL", meta)
   end
 end
 
 -- {epoch, revision}, as text; {"", "0"} where there is no data.
-function journal.version(meta)
+function changes.version(meta)
   local version = redis.call("HMGET", meta, "epoch", "revision")
   return { version[1] or "", version[2] or "0" }
 end
 
 -- One event: its kind, the provider it is about, who did it and why, then {field, value, …}.
 -- A stream that somebody damaged begins anew: it must not keep a breaker from opening.
-function journal.event(stream, kind, provider, actor, reason, details)
+function changes.event(stream, kind, provider, actor, reason, details)
   local entry = { "kind", kind, "provider", provider, "by", actor, "reason", reason }
   for _, item in ipairs(details or {}) do
     entry[#entry + 1] = item
@@ -40,32 +40,32 @@ function journal.event(stream, kind, provider, actor, reason, details)
     redis.call("DEL", stream)
     redis.call("XADD", stream, "*", unpack(entry))
   end
-  journal.keep(stream, AN_HOUR)
+  changes.keep(stream, AN_HOUR)
 end
 
 -- The next revision. The epoch tells a new life of the data (after a flush) from the old one.
-function journal.bump(meta, now)
+function changes.bump(meta, now)
   local epoch = string.format("%.0f", now)
   local damaged = failed(redis.pcall("HSETNX", meta, "epoch", epoch))
   if damaged or failed(redis.pcall("HINCRBY", meta, "revision", 1)) then
     redis.call("DEL", meta)
     redis.call("HSET", meta, "epoch", epoch, "revision", 1)
   end
-  journal.keep(meta, AN_HOUR)
+  changes.keep(meta, AN_HOUR)
 end
 
 -- A change of what snapshots hold: the next revision, and the event that says which one it is.
 -- Whoever knows the revision before it can go on from the event alone, if that tells the state.
-function journal.change(stream, meta, now, keep, event)
-  journal.bump(meta, now)
-  local version = journal.version(meta)
+function changes.change(stream, meta, now, keep, event)
+  changes.bump(meta, now)
+  local version = changes.version(meta)
   local details = { "epoch", version[1], "revision", version[2] }
   for _, item in ipairs(event.details or {}) do
     details[#details + 1] = item
   end
-  journal.event(stream, event.kind, event.provider, event.by, event.reason, details)
-  journal.keep(stream, keep)
-  journal.keep(meta, keep)
+  changes.event(stream, event.kind, event.provider, event.by, event.reason, details)
+  changes.keep(stream, keep)
+  changes.keep(meta, keep)
 end
 
-return journal
+return changes
