@@ -1,7 +1,7 @@
 -- registration_register: writes one registration and makes a process its member.
 --
 -- KEYS[1]   registrations  registration id -> order of registration
--- KEYS[2]   provider       the registration record
+-- KEYS[2]   registration   the registration record
 -- KEYS[3]   members        registration|process -> lease deadline
 -- KEYS[4]   events         the service type's stream
 -- KEYS[5]   meta           the service type's revision

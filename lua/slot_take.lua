@@ -1,7 +1,7 @@
 -- slot_take: takes one of a provider's max_in_flight slots, for one call.
 --
 -- KEYS[1]  slots         process|token -> deadline
--- KEYS[2]  provider      the registration record, which names the limit
+-- KEYS[2]  registration  the registration record, which names the limit
 -- KEYS[3]  members       registration|process -> lease deadline
 -- ARGV[1]  process       the asking process
 -- ARGV[2]  slot          process|token, made by the asker; asking again with it gives the same slot

@@ -94,7 +94,7 @@ async def _of_keys(place: Place, names: Iterable[str]) -> int:
     keys = TypeKeys.of(place.namespace, _SERVICE)
     asked = [keys.registrations, keys.members, keys.cursors, keys.events, keys.meta]
     for name in names:
-        asked += [keys.provider(name), keys.breaker(name)]
+        asked += [keys.registration(name), keys.breaker(name)]
         asked += [keys.permits(name), keys.callers(name)]
     pipe = place.client.pipeline(transaction=False)
     for key in asked:

@@ -98,7 +98,7 @@ class Director:
         lines = (
             "Look in from another terminal:",
             f"  S={self._stage.server.socket_path}",
-            f"  redis-cli -s $S HGETALL 'ciris:v1:{{{NAMESPACE}/llm}}:breaker:{BAD}'",
+            f"  redis-cli -s $S HGETALL 'ciris:v2:{{{NAMESPACE}/llm}}:breaker:{BAD}'",
             f"  ciris-registry status --url unix://$S --namespace {NAMESPACE}",
             f"  ciris-registry events --follow --url unix://$S --namespace {NAMESPACE}",
             f"  curl http://127.0.0.1:{self._stage.ports[BAD]}/stats   # {BAD}'s own count",

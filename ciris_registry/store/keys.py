@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-PREFIX: Final = "ciris:v1"
+PREFIX: Final = "ciris:v2"
 """Begins every key; the number is the version of the layout."""
 
-_OF_A_SUBJECT: Final = frozenset({"provider", "breaker", "permits", "callers", "slots"})
+_OF_A_SUBJECT: Final = frozenset({"registration", "breaker", "permits", "callers", "slots"})
 
 
 class ScriptKeys:
@@ -32,7 +32,7 @@ class ScriptKeys:
     def about(self, subject: str = "") -> dict[str, str | Sequence[str]]:
         """They by the slot's name; to be kept and added to.
 
-        ``subject`` is the registration id for ``provider``, the name for the three of a breaker,
+        ``subject`` is the registration id for ``registration``, the name for the three of a breaker,
         either of them for ``slots``.
         """
         keys = self._shared.copy()
@@ -71,9 +71,9 @@ class TypeKeys:
         own = {slot: key for slot, key in named.items() if slot in _OF_A_SUBJECT}
         return ScriptKeys({slot: named[slot] for slot in named if slot not in own}, own)
 
-    def provider(self, registration_id: str) -> str:
+    def registration(self, registration_id: str) -> str:
         """The hash of one registration."""
-        return f"{self._root}:provider:{registration_id}"
+        return f"{self._root}:registration:{registration_id}"
 
     def breaker(self, name: str) -> str:
         """The hash of one provider's breaker."""

@@ -71,7 +71,7 @@ class RegistrationStore:
         reply = await calls.run(
             "registration_renew",
             service_type,
-            tail=[*map(keys.provider, ids), *map(keys.breaker, breakers)],
+            tail=[*map(keys.registration, ids), *map(keys.breaker, breakers)],
             process=calls.process,
             lease_ms=calls.lease,
             retention_ms=calls.retention,
@@ -89,7 +89,7 @@ class RegistrationStore:
             word, *named = await calls.run(
                 "members_expire",
                 service_type,
-                tail=[keys.provider(one) for one in known],
+                tail=[keys.registration(one) for one in known],
                 process=calls.process,
                 lease_ms=calls.lease,
                 share=self._share,

@@ -48,7 +48,7 @@ class SnapshotStore:
     ) -> Loaded | None:
         """Read a service type whole as it is at ``version``; None if it has moved on."""
         keys = self._calls.keys(service_type)
-        hashes = [keys.provider(one) for one in ids]
+        hashes = [keys.registration(one) for one in ids]
         for name in names:
             hashes += (keys.breaker(name), keys.permits(name), keys.callers(name))
         reply = await self._calls.run(

@@ -24,7 +24,7 @@ class SharedState:
 
     def record(self, registration_id: str = "shared") -> dict[str, str]:
         """The hash of one registration."""
-        return cast("dict[str, str]", self.client.hgetall(self.keys.provider(registration_id)))
+        return cast("dict[str, str]", self.client.hgetall(self.keys.registration(registration_id)))
 
     def breaker(self, name: str = "shared") -> dict[str, str]:
         """The hash of one breaker."""

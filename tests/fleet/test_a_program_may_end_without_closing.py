@@ -134,4 +134,4 @@ def test_it_ends_by_itself_with_an_embedded_server() -> None:
 def test_what_it_left_behind_in_its_last_line_has_reached_the_fleet(real_url: str) -> None:
     run(PROGRAMS["a breaker opened in its last call, which did not wait"], real_url)
     with redis.Redis.from_url(real_url, decode_responses=True) as client:
-        assert client.hget("ciris:v1:{default/llm}:breaker:a", "state") == "open"
+        assert client.hget("ciris:v2:{default/llm}:breaker:a", "state") == "open"

@@ -114,7 +114,7 @@ def assert_nothing_is_half_done(shared: SharedState) -> None:
     with shared.client.pipeline() as pipe:
         pipe.zrange(keys.registrations, 0, -1)
         for name in ("own-0@thinker", "own-1@thinker", "own-2@thinker", "shared"):
-            pipe.hgetall(keys.provider(name))
+            pipe.hgetall(keys.registration(name))
         pipe.zrange(keys.members, 0, -1)
         listed, *hashes, members = pipe.execute()
     records = {

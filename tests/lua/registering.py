@@ -64,7 +64,7 @@ def renew(
 ) -> list[Any]:
     return server.call(
         "registration_renew",
-        tail=[*map(KEYS.provider, ids), *map(KEYS.breaker, breakers)],
+        tail=[*map(KEYS.registration, ids), *map(KEYS.breaker, breakers)],
         process=process,
         lease_ms=LEASE,
         retention_ms=RETENTION,
@@ -83,7 +83,7 @@ def sweep(
 ) -> list[Any]:
     return server.call(
         "members_expire",
-        tail=[KEYS.provider(one) for one in ids],
+        tail=[KEYS.registration(one) for one in ids],
         process="B",
         lease_ms=LEASE,
         share=str(share),

@@ -19,7 +19,7 @@ def test_the_first_one_writes_the_record_and_is_its_member(server: LuaServer) ->
 
     found = server.dump()
     assert found[KEYS.registrations][0] == {"openai": 1}
-    assert found[KEYS.provider("openai")][0] == {
+    assert found[KEYS.registration("openai")][0] == {
         "name": "openai",
         "priority": "NORMAL",
         "metadata": "{}",
@@ -54,7 +54,7 @@ def test_another_process_joins(server: LuaServer) -> None:
 
     found = server.dump()
     assert set(found[KEYS.members][0]) == {"openai|A", "|A", "openai|B", "|B"}
-    assert found[KEYS.provider("openai")][0]["registered_by"] == "A"
+    assert found[KEYS.registration("openai")][0]["registered_by"] == "A"
     assert found[KEYS.meta][0]["revision"] == "1"
     assert server.kinds() == ["provider_registered", "member_joined"]
 
@@ -77,8 +77,8 @@ def test_the_newest_settings_win_and_the_reply_says_what_they_replace(server: Lu
     assert (word, deadline, by, names) == ("changed", DEADLINE, "A", ["priority"])
     assert json.loads(before) == {"priority": "NORMAL"}
     found = server.dump()
-    assert found[KEYS.provider("openai")][0]["priority"] == "HIGH"
-    assert found[KEYS.provider("openai")][0]["registered_by"] == "B"
+    assert found[KEYS.registration("openai")][0]["priority"] == "HIGH"
+    assert found[KEYS.registration("openai")][0]["registered_by"] == "B"
     assert found[KEYS.meta][0]["revision"] == "2"
     event = server.events()[1]
     assert json.loads(event.pop("before")) == {"priority": "NORMAL"}
@@ -102,21 +102,21 @@ def test_registrations_stand_in_the_order_in_which_they_came(server: LuaServer) 
 
 def test_what_was_lost_of_a_registration_is_written_anew(server: LuaServer) -> None:
     register(server)
-    server.client.delete(KEYS.provider("openai"))
+    server.client.delete(KEYS.registration("openai"))
 
     assert register(server, process="B")[0] == "registered"
 
-    assert server.dump()[KEYS.provider("openai")][0]["registered_by"] == "B"
+    assert server.dump()[KEYS.registration("openai")][0]["registered_by"] == "B"
 
 
 def test_a_record_of_another_type_is_replaced(server: LuaServer) -> None:
     register(server)
-    server.client.delete(KEYS.provider("openai"))
-    server.client.set(KEYS.provider("openai"), "not a record")
+    server.client.delete(KEYS.registration("openai"))
+    server.client.set(KEYS.registration("openai"), "not a record")
 
     assert register(server)[0] == "registered"
 
-    assert server.client.type(KEYS.provider("openai")) == "hash"
+    assert server.client.type(KEYS.registration("openai")) == "hash"
 
 
 def test_an_older_process_that_comes_back_does_not_overwrite_newer_settings(
@@ -130,7 +130,7 @@ def test_an_older_process_that_comes_back_does_not_overwrite_newer_settings(
     assert register(server, process="old", priority="LOW", mode="rejoin")[0] == "joined"
 
     found = server.dump()
-    assert found[KEYS.provider("openai")][0] == before[KEYS.provider("openai")][0]
+    assert found[KEYS.registration("openai")][0] == before[KEYS.registration("openai")][0]
     assert found[KEYS.meta][0] == before[KEYS.meta][0]
     assert "openai|old" in found[KEYS.members][0]
     assert server.kinds()[-1] == "member_joined"
@@ -145,8 +145,8 @@ def test_one_that_comes_back_puts_a_record_into_the_list_again_as_it_stands(
     assert register(server, process="old", priority="LOW", mode="rejoin")[0] == "registered"
 
     found = server.dump()
-    assert found[KEYS.provider("openai")][0]["priority"] == "HIGH"
-    assert found[KEYS.provider("openai")][0]["registered_by"] == "new"
+    assert found[KEYS.registration("openai")][0]["priority"] == "HIGH"
+    assert found[KEYS.registration("openai")][0]["registered_by"] == "new"
     assert found[KEYS.registrations][0] == {"openai": 2}
     assert found[KEYS.meta][0]["revision"] == "2"
 
@@ -154,7 +154,7 @@ def test_one_that_comes_back_puts_a_record_into_the_list_again_as_it_stands(
 def test_one_that_comes_back_writes_the_record_where_there_is_none(server: LuaServer) -> None:
     assert register(server, priority="LOW", mode="rejoin") == ["registered", DEADLINE]
 
-    assert server.dump()[KEYS.provider("openai")][0]["priority"] == "LOW"
+    assert server.dump()[KEYS.registration("openai")][0]["priority"] == "LOW"
 
 
 @pytest.mark.parametrize("key", [KEYS.registrations, KEYS.members, KEYS.meta, KEYS.events])

@@ -36,7 +36,7 @@ def test_everything_outlives_the_renewed_lease_by_the_retention(server: LuaServe
 def test_what_redis_has_lost_is_named(server: LuaServer) -> None:
     for registration in ("whole", "record", "order", "member"):
         register(server, registration)
-    server.client.delete(KEYS.provider("record"))
+    server.client.delete(KEYS.registration("record"))
     server.client.zrem(KEYS.registrations, "order")
     server.client.zrem(KEYS.members, "member|A")
 
@@ -94,7 +94,7 @@ def test_a_heartbeat_heals_what_somebody_wrote_in_the_place_of_our_keys(
 ) -> None:
     register(server, "openai", "A")
     register(server, "claude", "C")
-    damaged = (KEYS.registrations, KEYS.members, KEYS.meta, KEYS.provider("openai"))
+    damaged = (KEYS.registrations, KEYS.members, KEYS.meta, KEYS.registration("openai"))
     for key in damaged:
         server.client.delete(key)
         server.client.set(key, "not ours", ex=60)
@@ -105,7 +105,7 @@ def test_a_heartbeat_heals_what_somebody_wrote_in_the_place_of_our_keys(
     found = server.dump()
     assert found[KEYS.registrations][0] == {"openai": 1}
     assert set(found[KEYS.members][0]) == {"|A", "openai|A"}
-    assert found[KEYS.provider("openai")][0]["name"] == "openai"
+    assert found[KEYS.registration("openai")][0]["name"] == "openai"
     assert found[KEYS.meta][0]["revision"] == "1"
 
 

@@ -16,7 +16,7 @@ def test_the_last_member_takes_the_registration_along(server: LuaServer) -> None
 
     found = server.dump()
     assert KEYS.registrations not in found
-    assert KEYS.provider("openai") not in found
+    assert KEYS.registration("openai") not in found
     assert set(found[KEYS.members][0]) == {"|A"}
     assert found[KEYS.meta][0]["revision"] == "2"
     assert server.events()[-1] == {

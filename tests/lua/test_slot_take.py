@@ -20,7 +20,7 @@ NOW = str(START)
 def limit(server: LuaServer, most: object, registration: str = "openai") -> None:
     """A record as it stands in Redis."""
     record: dict[Any, Any] = {"name": "openai", "max_in_flight": str(most)}
-    server.client.hset(KEYS.provider(registration), mapping=record)
+    server.client.hset(KEYS.registration(registration), mapping=record)
 
 
 def take(
@@ -88,7 +88,7 @@ def test_the_limit_that_counts_is_the_one_in_redis(server: LuaServer) -> None:
 
 
 def test_a_record_of_an_older_version_has_no_limit(server: LuaServer) -> None:
-    server.client.hset(KEYS.provider("openai"), "name", "openai")
+    server.client.hset(KEYS.registration("openai"), "name", "openai")
 
     assert take(server, known="", writes=False) == ["unlimited", NOW]
 
@@ -96,7 +96,7 @@ def test_a_record_of_an_older_version_has_no_limit(server: LuaServer) -> None:
 @pytest.mark.parametrize("record", ["nothing", "a string", "not a number"])
 def test_where_the_record_is_lost_the_askers_limit_counts(server: LuaServer, record: str) -> None:
     if record == "a string":
-        server.client.set(KEYS.provider("openai"), "not ours", ex=60)
+        server.client.set(KEYS.registration("openai"), "not ours", ex=60)
     elif record == "not a number":
         limit(server, "many")
 

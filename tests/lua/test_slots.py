@@ -127,5 +127,5 @@ async def test_all_keys_of_each_call_lie_in_one_slot(
 
 
 def test_service_types_spread_over_slots() -> None:
-    tags = [f"ciris:v1:{{default/{service_type}}}:meta" for service_type in ("llm", "memory")]
+    tags = [f"ciris:v2:{{default/{service_type}}}:meta" for service_type in ("llm", "memory")]
     assert len({slot_of(tag) for tag in tags}) == len(tags)

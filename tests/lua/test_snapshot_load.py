@@ -19,7 +19,7 @@ def load(
     names: Sequence[str],
     version: tuple[str, str] = (NOW, "1"),
 ) -> list[Any]:
-    hashes = [KEYS.provider(one) for one in ids]
+    hashes = [KEYS.registration(one) for one in ids]
     for name in names:
         hashes += [KEYS.breaker(name), KEYS.permits(name), KEYS.callers(name)]
     return server.call(
@@ -67,7 +67,7 @@ def test_an_empty_server_can_be_loaded(server: LuaServer) -> None:
 def test_what_is_of_another_type_is_told_apart_and_spoils_nothing_else(server: LuaServer) -> None:
     register(server)
     of_the_breaker = (KEYS.breaker("openai"), KEYS.permits("openai"), KEYS.callers("openai"))
-    for key in (*of_the_breaker, KEYS.provider("claude")):
+    for key in (*of_the_breaker, KEYS.registration("claude")):
         server.client.set(key, "not what it should be")
 
     *_, record, other, breaker, permits, seen = load(server, ["openai", "claude"], ["openai"])

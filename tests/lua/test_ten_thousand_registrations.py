@@ -23,7 +23,7 @@ def full(moved_real_server: LuaServer) -> LuaServer:
     server = moved_real_server
     pipe = server.client.pipeline(transaction=False)
     for one in IDS:
-        pipe.hset(KEYS.provider(one), "name", one)
+        pipe.hset(KEYS.registration(one), "name", one)
     pipe.zadd(KEYS.registrations, {one: n for n, one in enumerate(IDS, 1)})
     pipe.zadd(KEYS.members, dict.fromkeys(["|A", *(f"{one}|A" for one in IDS)], START + LEASE))
     pipe.hset(KEYS.meta, mapping={"epoch": START, "revision": 1, "registered": len(IDS)})
@@ -53,12 +53,12 @@ def renew(server: LuaServer) -> list[str]:
         "outage": 0,
         "share": "0.5",
     }
-    hashes = [*map(KEYS.provider, IDS), *map(KEYS.breaker, IDS)]
+    hashes = [*map(KEYS.registration, IDS), *map(KEYS.breaker, IDS)]
     return call(server, "registration_renew", hashes, **fixed, ids=IDS)
 
 
 def sweep(server: LuaServer, ids: Sequence[str]) -> list[str]:
-    hashes = [KEYS.provider(one) for one in ids]
+    hashes = [KEYS.registration(one) for one in ids]
     args: Mapping[str, str | int] = {"process": "B", "lease_ms": LEASE, "share": "0.5"}
     return call(server, "members_expire", hashes, **args, ids=ids)
 

@@ -222,14 +222,14 @@ async def test_a_damaged_record_is_left_out_and_everything_else_works(
     for name in names:
         one.register("h", "llm", Client(), name=name)
     await one.flush()
-    prefix = "ciris:v1:{default/llm}"
+    prefix = "ciris:v2:{default/llm}"
     with redis.Redis.from_url(real_url) as raw:
-        raw.hset(f"{prefix}:provider:p0@h", "priority", "URGENT")
-        raw.hset(f"{prefix}:provider:p1@h", "metadata", "{not json")
-        raw.hdel(f"{prefix}:provider:p2@h", "capabilities")
-        raw.delete(f"{prefix}:provider:p3@h")
-        raw.set(f"{prefix}:provider:p4@h", "a string", ex=60)
-        raw.hset(f"{prefix}:provider:p5@h", "priority_group", b"\xff\xfe")
+        raw.hset(f"{prefix}:registration:p0@h", "priority", "URGENT")
+        raw.hset(f"{prefix}:registration:p1@h", "metadata", "{not json")
+        raw.hdel(f"{prefix}:registration:p2@h", "capabilities")
+        raw.delete(f"{prefix}:registration:p3@h")
+        raw.set(f"{prefix}:registration:p4@h", "a string", ex=60)
+        raw.hset(f"{prefix}:registration:p5@h", "priority_group", b"\xff\xfe")
         raw.hset(f"{prefix}:breaker:p6", mapping={"state": "ajar", "failure_count": "many"})
         raw.zadd(f"{prefix}:registrations", {"no such|thing": 0})
         raw.hincrby(f"{prefix}:meta", "revision", 1)
@@ -254,8 +254,8 @@ async def test_a_damaged_breaker_is_mended_by_its_next_use(
     name = registry.register("h", "llm", Client(), name="a")
     await registry.flush()
     with redis.Redis.from_url(real_url) as raw:
-        raw.delete("ciris:v1:{default/llm}:breaker:a")
-        raw.set("ciris:v1:{default/llm}:breaker:a", "x")
+        raw.delete("ciris:v2:{default/llm}:breaker:a")
+        raw.set("ciris:v2:{default/llm}:breaker:a", "x")
     for _ in range(5):
         await registry.breaker("llm", name).arecord_failure()
     assert await registry.get_service("h", "llm") is None
@@ -278,7 +278,7 @@ async def test_a_number_beyond_counting_is_damaged_and_not_an_exception(
     registry = new_registry(url=real_url)
     registry.register("h", "llm", Client(), name="one")
     await registry.flush()
-    prefix = "ciris:v1:{default/llm}"
+    prefix = "ciris:v2:{default/llm}"
     with redis.Redis.from_url(real_url) as raw:
         raw.hset(f"{prefix}:breaker:one", mapping={"state": "open", field: text})
         raw.zadd(f"{prefix}:permits:one", {"somebody|1": 1e300})
@@ -296,11 +296,11 @@ async def test_a_damaged_index_is_one_clear_error(new_registry: New, real_url: s
     registry.register("h", "llm", Client(), name="a")
     await registry.flush()
     with redis.Redis.from_url(real_url) as raw:
-        raw.delete("ciris:v1:{default/llm}:members")
-        raw.set("ciris:v1:{default/llm}:members", "x", ex=60)
+        raw.delete("ciris:v2:{default/llm}:members")
+        raw.set("ciris:v2:{default/llm}:members", "x", ex=60)
         with pytest.raises(StoreError, match="delete it with redis-cli"):
             await registry.get_service("h", "llm")
-        raw.delete("ciris:v1:{default/llm}:members")
+        raw.delete("ciris:v2:{default/llm}:members")
     assert await registry.get_service("h", "llm") is not None
 
 

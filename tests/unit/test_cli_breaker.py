@@ -115,7 +115,7 @@ async def test_a_damaged_breaker_is_told_with_the_remedy(
     registry: ServiceRegistry, real_url: str
 ) -> None:
     async with redis.asyncio.Redis.from_url(real_url) as client:
-        key = "ciris:v1:{default/llm}:breaker:one"
+        key = "ciris:v2:{default/llm}:breaker:one"
         await client.hset(key, "failure_threshold", "many")
         result = await ciris("breaker", "open", "llm", "one", url=real_url)
         assert result.exit_code == 2

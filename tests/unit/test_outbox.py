@@ -41,7 +41,7 @@ async def test_closing_waits_for_a_write_that_is_on_its_way(real_url: str) -> No
     await asyncio.sleep(0)
     await registry.aclose()
     with redis.Redis.from_url(real_url, decode_responses=True) as client:
-        key = "ciris:v1:{default/llm}:breaker:shared"
+        key = "ciris:v2:{default/llm}:breaker:shared"
         assert client.hget(key, "override") == "open"
         client.delete(key)  # an override without an end stays for ever
 
