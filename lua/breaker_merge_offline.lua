@@ -62,7 +62,7 @@ local function merge()
   if b.state ~= "closed" then
     return reopen()
   end
-  local before = b.failure_count
+  local before = b.consecutive_failures
   if successes > 0 then
     streak.succeeded(b, now - tonumber(ARGV[9]))
   end
@@ -76,7 +76,7 @@ local function merge()
       return "opened"
     end
   end
-  return b.failure_count ~= before and "changed" or "unchanged"
+  return b.consecutive_failures ~= before and "changed" or "unchanged"
 end
 
 local function tell(kind, reason, details)

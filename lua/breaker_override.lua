@@ -35,10 +35,10 @@ end
 
 b.override = override
 b.override_reason = override ~= "" and ARGV[4] or ""
-b.override_by = override ~= "" and ARGV[2] or ""
+b.override_actor = override ~= "" and ARGV[2] or ""
 b.override_until = override ~= "" and duration > 0 and now + duration or 0
 b.generation = b.generation + 1
-b.decided_at = now
+b.changed_at = now
 redis.call("DEL", KEYS[2])
 changes.change(KEYS[3], KEYS[4], now, b.retention_ms, {
   kind = KINDS[override],

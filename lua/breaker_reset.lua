@@ -28,7 +28,7 @@ rules.close(b, now)
 b.cooldown_until = 0
 b.override = ""
 b.override_reason = ""
-b.override_by = ""
+b.override_actor = ""
 b.override_until = 0
 redis.call("DEL", KEYS[2])
 callers.forget(KEYS[5], b)

@@ -19,9 +19,9 @@ local changes = require("lib.changes")
 local TIMES = {
   "opened_at",
   "retry_at",
-  "decided_at",
+  "changed_at",
   "last_failure_at",
-  "streak_from",
+  "streak_started_at",
   "warned_at",
   "cooldown_until",
   "override_until",
@@ -45,8 +45,8 @@ for _, field in ipairs(TIMES) do
     remembered[field] = math.max(1, time - ahead)
   end
 end
-remembered.decided_at = math.min(remembered.decided_at or 0, now)
-local newer = remembered.decided_at > b.decided_at
+remembered.changed_at = math.min(remembered.changed_at or 0, now)
+local newer = remembered.changed_at > b.changed_at
 local cools = (remembered.cooldown_until or 0) > math.max(b.cooldown_until, now)
 if not newer and not cools then
   return breaker.reply("unchanged", b, now)

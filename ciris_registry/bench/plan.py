@@ -73,7 +73,7 @@ class Plan:
         return 500 if self._serious else 20 * FLEET_PROVIDERS
 
     @property
-    def openings(self) -> int:
+    def consecutive_openings(self) -> int:
         """How often a breaker is opened while other processes watch."""
         return max(_FEWEST_OPENINGS, round(100 * self.scale)) if self._serious else 4
 

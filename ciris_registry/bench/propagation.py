@@ -36,15 +36,15 @@ async def measure_propagation(
     """Open the breaker over and over; everybody says when."""
     breaker = registry.breaker(WATCHED, PROVIDER)
     delays: list[float] = []
-    for number in range(plan.openings):
+    for number in range(plan.consecutive_openings):
         crew.tell(Word(do="watch"))
         await _all(crew, "ready")
         await asyncio.sleep(random.uniform(*_PAUSE))  # noqa: S311 # no secret
         opened = await (_fail if number % 2 else _force)(breaker)
         delays += [at - opened for at in await _all(crew, "refused")]
         await breaker.areset("the next round of the bench")
-        tick((number + 1) / plan.openings)
-    note = f"{plan.openings} openings, {plan.processes} processes watching"
+        tick((number + 1) / plan.consecutive_openings)
+    note = f"{plan.consecutive_openings} consecutive_openings, {plan.processes} processes watching"
     return [
         Measurement(
             name="propagation_p50",

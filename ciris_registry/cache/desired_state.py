@@ -172,7 +172,7 @@ class DesiredState:
         own = self.own(service_type)
         names = {one.name for one in own.values()}
         for name, breaker in before.breakers.items():
-            decided = breaker.decided_at or breaker.cooldown_until
+            decided = breaker.changed_at or breaker.cooldown_until
             # The default is what a breaker reads as whose settings are unknown.
             if decided or (name in names and breaker.config is not self._default):
                 await store.breakers.configure(service_type, name, breaker.config, explicit=False)

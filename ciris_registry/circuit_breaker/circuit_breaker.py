@@ -48,12 +48,12 @@ class CircuitBreaker:
     @property
     def failure_count(self) -> int:
         """Failures in a row."""
-        return self._state.failure_count
+        return self._state.consecutive_failures
 
     @property
     def success_count(self) -> int:
         """Successful probes since it is HALF_OPEN."""
-        return self._state.success_count
+        return self._state.probe_successes
 
     @property
     def last_failure_time(self) -> float | None:

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 class LocalStreak:
     """Failures in a row, and since there were too many, until when the breaker is open here.
 
-    ``decided_at`` is that of the shared breaker when the streak began: another one ends it.
+    ``changed_at`` is that of the shared breaker when the streak began: another one ends it.
     ``until`` is 0 as long as it is not open here; ``trial`` is the permit of the trial that is out,
     until ``trial_until``.
     """
 
-    decided_at: int = 0
+    changed_at: int = 0
     failures: int = 0
     until: int = 0
     trial: str = ""
@@ -49,10 +49,10 @@ class LocalStreak:
         What is decided for all does, be it an opening, a reset or an operator's word; unless the
         breaker was never ``told_before``, so that it may have been decided before the streak began.
         """
-        decided = told_before and breaker.decided_at != self.decided_at
+        decided = told_before and breaker.changed_at != self.changed_at
         if decided or breaker.state is not CircuitState.CLOSED:
             return None
-        return replace(self, decided_at=breaker.decided_at).bounded(now, breaker.config)
+        return replace(self, changed_at=breaker.changed_at).bounded(now, breaker.config)
 
     def bounded(self, now: int, config: CircuitBreakerConfig) -> LocalStreak:
         """No longer than if it opened now: a server that took over may have an earlier clock."""
@@ -76,14 +76,14 @@ def counted(
         return own
     if outcome == "success":
         return None
-    return _failed(own or LocalStreak(breaker.decided_at), breaker.config, now)
+    return _failed(own or LocalStreak(breaker.changed_at), breaker.config, now)
 
 
 def _failed(own: LocalStreak, config: CircuitBreakerConfig, now: int) -> LocalStreak:
     failures = own.failures + 1
     opens = failures >= config.failure_threshold
     until = now + milliseconds(config.recovery_timeout) if opens else 0
-    return LocalStreak(own.decided_at, failures, until)
+    return LocalStreak(own.changed_at, failures, until)
 
 
 def _tried(

@@ -40,20 +40,20 @@ class BreakerState:
     config: CircuitBreakerConfig
     state: CircuitState = CircuitState.CLOSED
     generation: int = 0
-    failure_count: int = 0
-    success_count: int = 0
-    openings: int = 0
+    consecutive_failures: int = 0
+    probe_successes: int = 0
+    consecutive_openings: int = 0
     opened_at: int = 0
     retry_at: int = 0
-    decided_at: int = 0
+    changed_at: int = 0
     last_failure_at: int = 0
-    streak_from: int = 0
+    streak_started_at: int = 0
     warned_at: int = 0
     cooldown_until: int = 0
     override: Literal["", "open", "closed"] = ""
     override_until: int = 0
     override_reason: str = ""
-    override_by: str = ""
+    override_actor: str = ""
     total_successes: int = 0
     total_failures: int = 0
     buckets: list[Bucket] = field(default_factory=empty)
@@ -173,8 +173,8 @@ class BreakerState:
             return ReplyCode.OPENED if opened else ReplyCode.STALE
         failed = outcome == "failure"
         if failed:
-            self.streak_from = self.streak_from if self.failure_count else now
-            self.failure_count += 1
+            self.streak_started_at = self.streak_started_at if self.consecutive_failures else now
+            self.consecutive_failures += 1
             self.last_failure_at = now
         if probe:
             return self._probed(now, failed=failed)
@@ -203,10 +203,10 @@ class BreakerState:
             return ReplyCode.UNCHANGED
         self.override = override
         self.override_reason = reason if override else ""
-        self.override_by = by if override else ""
+        self.override_actor = by if override else ""
         self.override_until = now + duration if override and duration else 0
         self.generation += 1
-        self.decided_at = now
+        self.changed_at = now
         self.permits.clear()
         return ReplyCode.CHANGED
 
@@ -215,7 +215,7 @@ class BreakerState:
         self._close(now)
         self.cooldown_until = 0
         self.override = ""
-        self.override_reason = self.override_by = ""
+        self.override_reason = self.override_actor = ""
         self.override_until = 0
         return ReplyCode.CHANGED
 
@@ -230,31 +230,33 @@ class BreakerState:
     def forget_window(self) -> None:
         """An empty window; of who has failed, only those in the running streak are remembered."""
         self.buckets = empty()
-        self.callers.forget(self.streak_from if self.failure_count else math.inf)
+        self.callers.forget(self.streak_started_at if self.consecutive_failures else math.inf)
 
     def _decide(self, state: CircuitState, now: int) -> None:
         self.state = state
         self.generation += 1
-        self.success_count = 0
-        self.decided_at = now
+        self.probe_successes = 0
+        self.changed_at = now
 
     def _open(self, now: int) -> None:
         config = self.config
         first = milliseconds(config.recovery_timeout)
         longest = max(milliseconds(config.max_recovery_timeout), first)
         try:
-            wait = min(first * config.backoff_multiplier**self.openings, longest)
+            wait = min(first * config.backoff_multiplier**self.consecutive_openings, longest)
         except OverflowError:
             wait = longest
         self._decide(CircuitState.OPEN, now)
-        self.openings += 1
+        self.consecutive_openings += 1
         self.opened_at = now
         self.retry_at = now + int(wait)
         self.permits.clear()
 
     def _close(self, now: int) -> None:
         self._decide(CircuitState.CLOSED, now)
-        self.failure_count = self.streak_from = self.openings = self.retry_at = 0
+        self.consecutive_failures = self.streak_started_at = self.consecutive_openings = (
+            self.retry_at
+        ) = 0
         self.permits.clear()
         self.forget_window()
 
@@ -264,24 +266,24 @@ class BreakerState:
         if failed:
             self._open(now)
             return ReplyCode.OPENED
-        self.success_count += 1
-        if self.success_count >= self.config.success_threshold:
+        self.probe_successes += 1
+        if self.probe_successes >= self.config.success_threshold:
             self._close(now)
             return ReplyCode.CLOSED
         return ReplyCode.COUNTED
 
     def _succeeded(self, now: int, successes: int, newest: int, by: str) -> ReplyCode:
         """In the midst of the streak, a success leaves what surely came after it: one failure."""
-        if self.failure_count and newest >= self.last_failure_at:
-            self.failure_count = self.streak_from = 0
-        elif self.failure_count and newest > self.streak_from:
-            self.failure_count, self.streak_from = 1, self.last_failure_at
+        if self.consecutive_failures and newest >= self.last_failure_at:
+            self.consecutive_failures = self.streak_started_at = 0
+        elif self.consecutive_failures and newest > self.streak_started_at:
+            self.consecutive_failures, self.streak_started_at = 1, self.last_failure_at
         return self._called(now, successes, 0, by)
 
     def _failed(self, now: int, by: str) -> ReplyCode:
         """Note when followers are told that a streak runs, which only the shared breaker does."""
         verdict = self._called(now, 1, 1, by)
-        long = self.failure_count >= math.ceil(self.config.failure_threshold / 2)
+        long = self.consecutive_failures >= math.ceil(self.config.failure_threshold / 2)
         if verdict is ReplyCode.COUNTED and long and abs(now - self.warned_at) >= HINTS_APART:
             self.warned_at = now
         return verdict
@@ -297,7 +299,7 @@ class BreakerState:
             and calls >= self.config.minimum_calls
             and failures / calls >= rate
         )
-        long = self.failure_count >= self.config.failure_threshold
+        long = self.consecutive_failures >= self.config.failure_threshold
         if (long and self._many_failed_in_a_row()) or (sick and self._many_are_failing(now)):
             self._open(now)
             return ReplyCode.OPENED
@@ -306,13 +308,13 @@ class BreakerState:
     def _note(self, now: int, by: str, *, failed: bool) -> None:
         """Who called, as long as the window or the running streak needs it."""
         needed = now - milliseconds(self.config.window)
-        if self.failure_count:
-            needed = min(needed, self.streak_from)
+        if self.consecutive_failures:
+            needed = min(needed, self.streak_started_at)
         self.callers.note(now, by, failed=failed, needed=needed)
 
     def _many_failed_in_a_row(self) -> bool:
         least = self.config.min_failing_processes
-        return least <= 1 or self.callers.failing(self.streak_from) >= least
+        return least <= 1 or self.callers.failing(self.streak_started_at) >= least
 
     def _many_are_failing(self, now: int) -> bool:
         """Within the window; two, where two or more are calling."""

@@ -18,8 +18,8 @@ def stats_of(name: str, breaker: BreakerState, now: int) -> dict[str, Any]:
     stats: dict[str, Any] = {
         "name": name,
         "state": breaker.shown_state(now).value,
-        "failure_count": breaker.failure_count,
-        "success_count": breaker.success_count,
+        "failure_count": breaker.consecutive_failures,
+        "success_count": breaker.probe_successes,
         "last_failure_time": breaker.last_failure_at / 1000 or None,
         "total_successes": breaker.total_successes,
         "total_failures": breaker.total_failures,
@@ -36,7 +36,7 @@ def stats_of(name: str, breaker: BreakerState, now: int) -> dict[str, Any]:
         stats["override"] = {
             "state": breaker.override,
             "reason": breaker.override_reason,
-            "by": breaker.override_by,
+            "by": breaker.override_actor,
             "until": until / 1000 if until else None,
         }
     return stats

@@ -51,9 +51,9 @@ class BreakerStatus:
     state: str
     refused: str | None
     retry_after: float | None
-    failure_count: int
+    consecutive_failures: int
     failure_threshold: int
-    success_count: int
+    probe_successes: int
     success_threshold: int
     permits_out: int
     half_open_max_calls: int
@@ -61,7 +61,7 @@ class BreakerStatus:
     window_failures: int
     total_successes: int
     total_failures: int
-    openings: int
+    consecutive_openings: int
     generation: int
     opened_at: int | None
     recovery_left: float | None
@@ -92,9 +92,9 @@ class BreakerStatus:
             state=breaker.state.value,
             refused=refusal.reason if refusal else None,
             retry_after=_left(refusal.retry_at, now) if refusal else None,
-            failure_count=breaker.failure_count,
+            consecutive_failures=breaker.consecutive_failures,
             failure_threshold=breaker.config.failure_threshold,
-            success_count=breaker.success_count,
+            probe_successes=breaker.probe_successes,
             success_threshold=breaker.config.success_threshold,
             permits_out=sum(deadline > now for deadline in breaker.permits.values()),
             half_open_max_calls=breaker.config.half_open_max_calls,
@@ -102,7 +102,7 @@ class BreakerStatus:
             window_failures=failures,
             total_successes=breaker.total_successes,
             total_failures=breaker.total_failures,
-            openings=breaker.openings,
+            consecutive_openings=breaker.consecutive_openings,
             generation=breaker.generation,
             opened_at=breaker.opened_at or None,
             recovery_left=_left(breaker.retry_at, now)
@@ -164,7 +164,7 @@ def _override(breaker: BreakerState, now: int) -> OverrideStatus | None:
     return OverrideStatus(
         state=state,
         reason=breaker.override_reason,
-        by=breaker.override_by,
+        by=breaker.override_actor,
         until=breaker.override_until or None,
         left=_left(breaker.override_until, now),
     )

@@ -134,7 +134,7 @@ def _breakers(breakers: Iterable[BreakerStatus]) -> Table:
         table.add_row(
             name,
             state,
-            f"{one.failure_count}/{one.failure_threshold}",
+            f"{one.consecutive_failures}/{one.failure_threshold}",
             f"{one.window_failures}/{one.window_calls}",
             str(one.total_successes),
             str(one.total_failures),
@@ -147,9 +147,11 @@ def _below(one: BreakerStatus) -> Iterator[str]:
     if one.override is not None:
         yield f"by {printable(one.override.by)}: {printable(one.override.reason) or 'no reason'}"
     elif one.state == "half_open":
-        yield f"{one.success_count} of {one.success_threshold} probes succeeded"
+        yield f"{one.probe_successes} of {one.success_threshold} probes succeeded"
     elif one.state == "open" and one.opened_at is not None:
-        times = "" if one.openings <= 1 else f", {one.openings} times in a row"
+        times = (
+            "" if one.consecutive_openings <= 1 else f", {one.consecutive_openings} times in a row"
+        )
         yield f"since {time_of_day(one.opened_at)}{times}"
 
 

@@ -56,13 +56,13 @@ class Reporting:
         ):
             return False
         self._successes.count(shared.key, breaker.generation)
-        if breaker.failure_count or shared.replica.alerts:
+        if breaker.consecutive_failures or shared.replica.alerts:
             self._end_streak(shared)
         return True
 
     def _end_streak(self, shared: SharedBreaker) -> None:
         """A success while a streak runs, or may run: the fleet has to know at once."""
-        if shared.known().failure_count:
+        if shared.known().consecutive_failures:
             shared.apply_optimistically(_without_streak)
         elif not shared.replica.alerted(shared.name):
             return
@@ -196,4 +196,4 @@ class Reporting:
 
 
 def _without_streak(breaker: BreakerState, _now: int) -> None:
-    breaker.failure_count = breaker.streak_from = 0
+    breaker.consecutive_failures = breaker.streak_started_at = 0

@@ -167,7 +167,7 @@ class BreakerWrites:
         service_type, name = shared.key
         await self._desired.configure(store, service_type, name)
         known = shared.replica.authoritative(name)
-        if known is not None and (known.decided_at or known.cooldown_until):
+        if known is not None and (known.changed_at or known.cooldown_until):
             seen_at = shared.replica.now()
             await store.breakers.restore(service_type, name, remembered(known), seen_at)
 

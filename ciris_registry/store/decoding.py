@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 COUNTERS: Final = (
     "generation",
-    "failure_count",
-    "success_count",
-    "openings",
+    "consecutive_failures",
+    "probe_successes",
+    "consecutive_openings",
     "opened_at",
     "retry_at",
-    "decided_at",
+    "changed_at",
     "last_failure_at",
-    "streak_from",
+    "streak_started_at",
     "warned_at",
     "cooldown_until",
     "override_until",
@@ -98,14 +98,14 @@ def update_breaker(breaker: BreakerState, fields: Mapping[str, str]) -> list[str
         numbers = [_number(name, fields.get(name, "0"), damaged) for name in COUNTERS]
     (
         breaker.generation,
-        breaker.failure_count,
-        breaker.success_count,
-        breaker.openings,
+        breaker.consecutive_failures,
+        breaker.probe_successes,
+        breaker.consecutive_openings,
         breaker.opened_at,
         breaker.retry_at,
-        breaker.decided_at,
+        breaker.changed_at,
         breaker.last_failure_at,
-        breaker.streak_from,
+        breaker.streak_started_at,
         breaker.warned_at,
         breaker.cooldown_until,
         breaker.override_until,
@@ -124,22 +124,22 @@ def update_breaker(breaker: BreakerState, fields: Mapping[str, str]) -> list[str
         damaged.append(f"override is {override!r}")
         breaker.override = ""
     breaker.override_reason = fields.get("override_reason", "")
-    breaker.override_by = fields.get("override_by", "")
+    breaker.override_actor = fields.get("override_actor", "")
     return damaged
 
 
 def remembered(breaker: BreakerState) -> dict[str, str]:
     """The state that another server can go on from: as OPEN, if it was being probed."""
     state = breaker.state
-    counted = {name: str(getattr(breaker, name)) for name in COUNTERS if name != "success_count"}
+    counted = {name: str(getattr(breaker, name)) for name in COUNTERS if name != "probe_successes"}
     if state is CircuitState.CLOSED:
         # Whose streak is the newest, nobody can tell.
-        counted["failure_count"] = counted["streak_from"] = "0"
+        counted["consecutive_failures"] = counted["streak_started_at"] = "0"
     return {
         "state": "open" if state is CircuitState.HALF_OPEN else state.value,
         "override": breaker.override,
         "override_reason": breaker.override_reason,
-        "override_by": breaker.override_by,
+        "override_actor": breaker.override_actor,
         **counted,
     }
 

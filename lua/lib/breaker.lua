@@ -16,11 +16,11 @@ local SETTINGS = words(
     .. "min_failing_processes"
 )
 
-local COUNTED = "generation failure_count success_count openings opened_at retry_at decided_at "
-  .. "last_failure_at streak_from warned_at cooldown_until override_until "
+local COUNTED = "generation consecutive_failures probe_successes consecutive_openings opened_at retry_at changed_at "
+  .. "last_failure_at streak_started_at warned_at cooldown_until override_until "
   .. "total_successes total_failures"
 local COUNTERS = words(COUNTED)
-local WORDS = words("state override override_reason override_by")
+local WORDS = words("state override override_reason override_actor")
 local EVERYTHING = words(table.concat(WORDS, " ") .. " " .. COUNTED)
 
 local STATES = { closed = true, open = true, half_open = true }

@@ -23,7 +23,7 @@ end
 function callers.judge(key, b, now, process, failing)
   local failed = failing and process or nil
   return function(part)
-    local least, since = b.min_failing_processes, b.streak_from
+    local least, since = b.min_failing_processes, b.streak_started_at
     if part == "window" then
       local first = math.floor(now / (b.window_ms / BUCKETS)) - BUCKETS + 1
       since = first * b.window_ms / BUCKETS
@@ -54,8 +54,8 @@ function callers.note(key, b, now, process, failed)
     write(key, b.retention_ms, at, "called|" .. process)
   end
   local since = now - b.window_ms
-  if b.failure_count > 0 then
-    since = math.min(since, b.streak_from)
+  if b.consecutive_failures > 0 then
+    since = math.min(since, b.streak_started_at)
   end
   redis.call("ZREMRANGEBYSCORE", key, "-inf", string.format("(%.0f", since))
 end
@@ -69,7 +69,9 @@ function callers.forget(key, b)
   end
   for i = 1, #found, 2 do
     local failed = string.sub(found[i], 1, #FAILED) == FAILED
-    local needed = failed and b.failure_count > 0 and tonumber(found[i + 1]) >= b.streak_from
+    local needed = failed
+      and b.consecutive_failures > 0
+      and tonumber(found[i + 1]) >= b.streak_started_at
     if not needed and string.sub(found[i], 1, #OPEN) ~= OPEN then
       redis.call("ZREM", key, found[i])
     end

@@ -32,13 +32,13 @@ end
 -- Whether the streak opens it. `enough` answers whether enough processes have failed in the
 -- "streak", or in the "window".
 function rules.in_a_row(b, enough)
-  return b.failure_count >= b.failure_threshold and enough("streak")
+  return b.consecutive_failures >= b.failure_threshold and enough("streak")
 end
 
 -- Why a closed breaker must open now, or nil.
 local function trips(b, calls, failures, enough)
   if rules.in_a_row(b, enough) then
-    return string.format("%.0f failures in a row", b.failure_count)
+    return string.format("%.0f failures in a row", b.consecutive_failures)
   end
   local rate = b.failure_rate_threshold
   local sick = rate and failures > 0 and calls >= b.minimum_calls and failures / calls >= rate
@@ -51,16 +51,17 @@ end
 local function decide(b, state, now)
   b.state = state
   b.generation = b.generation + 1
-  b.success_count = 0
-  b.decided_at = now
+  b.probe_successes = 0
+  b.changed_at = now
 end
 
 -- Each opening in a row without a close between lasts longer, if there is a multiplier.
 function rules.open(b, now)
   local longest = math.max(b.max_recovery_timeout_ms, b.recovery_timeout_ms)
-  local wait = math.min(b.recovery_timeout_ms * b.backoff_multiplier ^ b.openings, longest)
+  local wait =
+    math.min(b.recovery_timeout_ms * b.backoff_multiplier ^ b.consecutive_openings, longest)
   decide(b, "open", now)
-  b.openings = b.openings + 1
+  b.consecutive_openings = b.consecutive_openings + 1
   b.opened_at = now
   b.retry_at = now + math.floor(wait)
 end
@@ -79,9 +80,9 @@ end
 -- Closed with nothing counted: what a breaker is after recovery and after a reset.
 function rules.close(b, now)
   decide(b, "closed", now)
-  b.failure_count = 0
-  b.streak_from = 0
-  b.openings = 0
+  b.consecutive_failures = 0
+  b.streak_started_at = 0
+  b.consecutive_openings = 0
   b.retry_at = 0
   rules.forget(b)
 end
@@ -103,9 +104,9 @@ function rules.probed(b, now, outcome)
     rules.open(b, now)
     return "breaker_opened", "the probe failed"
   end
-  b.success_count = b.success_count + 1
-  if b.success_count >= b.success_threshold then
-    local reason = string.format("%.0f probes succeeded", b.success_count)
+  b.probe_successes = b.probe_successes + 1
+  if b.probe_successes >= b.success_threshold then
+    local reason = string.format("%.0f probes succeeded", b.probe_successes)
     rules.close(b, now)
     return "breaker_closed", reason
   end

@@ -104,7 +104,7 @@ def test_a_single_failure_among_ten_thousand_successes_opens_nothing(shared: Sha
     assert shared.state() == "closed"
     volume.record("success", 5000)
     breaker = shared.breaker()
-    assert (breaker["state"], breaker["failure_count"]) == ("closed", "0")
+    assert (breaker["state"], breaker["consecutive_failures"]) == ("closed", "0")
     assert (breaker["total_successes"], breaker["total_failures"]) == ("10000", "1")
 
 

@@ -236,11 +236,11 @@ def test_the_outcome_of_a_process_that_lost_its_lease_meanwhile_is_void(
     holder.signal(signal.SIGCONT)
     holder.run(SUCCEED)
 
-    assert shared.breaker()["success_count"] == "0"
+    assert shared.breaker()["probe_successes"] == "0"
     assert shared.permits() == permits
     [successor] = [one for one, answer in zip(others, answers, strict=True) if answer.granted]
     successor.run(SUCCEED)
-    assert shared.breaker()["success_count"] == "1"
+    assert shared.breaker()["probe_successes"] == "1"
 
 
 @ways(*RESOLVING, *HANDLE)

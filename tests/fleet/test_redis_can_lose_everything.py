@@ -32,7 +32,7 @@ BREAK = """
     await registry.breaker("llm", "forced").aforce_open("maintenance", duration=500)
     await registry.breaker("llm", "cooling").acool_down(400)
 """
-KEPT = ("state", "retry_at", "opened_at", "failure_count", "override", "override_until")
+KEPT = ("state", "retry_at", "opened_at", "consecutive_failures", "override", "override_until")
 
 
 def what_matters(shared: SharedState) -> dict[str, list[str | None]]:

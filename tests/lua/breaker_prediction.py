@@ -59,10 +59,10 @@ class Prediction:
     generation: int = 0
     streak: list[int] = field(default_factory=list[int])
     good_trials: int = 0
-    openings: int = 0
+    consecutive_openings: int = 0
     opened_at: int = 0
     retry_at: int = 0
-    decided_at: int = 0
+    changed_at: int = 0
     last_failure_at: int = 0
     warned_at: int = 0
     cools_until: int = 0
@@ -86,16 +86,16 @@ class Prediction:
             "state": self.state,
             "override": self.word,
             "override_reason": self.word_reason,
-            "override_by": self.word_by,
+            "override_actor": self.word_by,
             "generation": str(self.generation),
-            "failure_count": str(len(self.streak)),
-            "streak_from": str(self.streak[0] if self.streak else 0),
+            "consecutive_failures": str(len(self.streak)),
+            "streak_started_at": str(self.streak[0] if self.streak else 0),
             "warned_at": str(self.warned_at),
-            "success_count": str(self.good_trials),
-            "openings": str(self.openings),
+            "probe_successes": str(self.good_trials),
+            "consecutive_openings": str(self.consecutive_openings),
             "opened_at": str(self.opened_at),
             "retry_at": str(self.retry_at),
-            "decided_at": str(self.decided_at),
+            "changed_at": str(self.changed_at),
             "last_failure_at": str(self.last_failure_at),
             "cooldown_until": str(self.cools_until),
             "override_until": str(self.word_until),
@@ -237,7 +237,7 @@ class Prediction:
 
     def restore(self, now: int, then: Prediction) -> Answer:
         """Somebody still knows what it was ``then``: whatever was decided later counts."""
-        decided = then.decided_at > self.decided_at
+        decided = then.changed_at > self.changed_at
         cools = then.cools_until > max(now, self.cools_until)
         if not decided and not cools:
             return Answer("unchanged")
@@ -246,8 +246,8 @@ class Prediction:
             # Whose streak is the newest, nobody can tell.
             self.streak = [] if then.state == "closed" else list(then.streak)
             self.generation, self.warned_at = then.generation, then.warned_at
-            self.openings, self.opened_at = then.openings, then.opened_at
-            self.retry_at, self.decided_at = then.retry_at, then.decided_at
+            self.consecutive_openings, self.opened_at = then.consecutive_openings, then.opened_at
+            self.retry_at, self.changed_at = then.retry_at, then.changed_at
             self.last_failure_at = then.last_failure_at
             self.word, self.word_until = then.word, then.word_until
             self.word_reason, self.word_by = then.word_reason, then.word_by
@@ -330,12 +330,12 @@ class Prediction:
 
     def _open(self, now: int) -> None:
         wait = first = max(1.0, round(self.config.recovery_timeout * 1000))
-        for _ in range(self.openings):
+        for _ in range(self.consecutive_openings):
             wait *= self.config.backoff_multiplier
         wait = max(first, min(wait, self.config.max_recovery_timeout * 1000))
         self.state = "open"
         self.good_trials = 0
-        self.openings += 1
+        self.consecutive_openings += 1
         self.opened_at = now
         self.retry_at = now + int(wait)
         self._decided(now)
@@ -345,12 +345,12 @@ class Prediction:
         self.state = "half_open"
         self.good_trials = 0
         self.generation += 1
-        self.decided_at = now
+        self.changed_at = now
         self.events.append("breaker_half_opened")
 
     def _close(self, now: int) -> None:
         self.state = "closed"
-        self.good_trials = self.openings = self.retry_at = 0
+        self.good_trials = self.consecutive_openings = self.retry_at = 0
         self.calls, self.streak = [], []
         self.calling, self.failers = [], []
         self._decided(now)
@@ -358,7 +358,7 @@ class Prediction:
     def _decided(self, now: int) -> None:
         """A new generation, in which no permit of an older one is worth anything."""
         self.generation += 1
-        self.decided_at = now
+        self.changed_at = now
         self.trials = {}
 
 

@@ -348,7 +348,7 @@ def shown(breaker: BreakerState) -> dict[str, str]:
         "state": breaker.state.value,
         "override": breaker.override,
         "override_reason": breaker.override_reason,
-        "override_by": breaker.override_by,
+        "override_actor": breaker.override_actor,
         **{name: str(getattr(breaker, name)) for name in COUNTERS},
     }
 

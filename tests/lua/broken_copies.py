@@ -61,7 +61,11 @@ BROKEN: Final[dict[str, Replacements]] = {
     ),
     # Recording
     "the threshold is off by one": (
-        (_RULES, "b.failure_count >= b.failure_threshold", "b.failure_count > b.failure_threshold"),
+        (
+            _RULES,
+            "b.consecutive_failures >= b.failure_threshold",
+            "b.consecutive_failures > b.failure_threshold",
+        ),
     ),
     "the rate needs no minimum of calls": ((_RULES, "and calls >= b.minimum_calls and", "and"),),
     "the rate must be exceeded": ((_RULES, "failures / calls >= rate", "failures / calls > rate"),),
@@ -70,32 +74,36 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_RULES, "at > current - BUCKETS and", "at > current - BUCKETS + 1 and"),
     ),
     "a success does not end the streak": (
-        (_STREAK, "b.failure_count, b.streak_from = 0, 0", "b.streak_from = b.streak_from"),
+        (
+            _STREAK,
+            "b.consecutive_failures, b.streak_started_at = 0, 0",
+            "b.streak_started_at = b.streak_started_at",
+        ),
     ),
     "old successes end a streak": ((_STREAK, "at >= b.last_failure_at", "at >= 0"),),
     "a success that ended with the latest failure leaves it": (
         (_STREAK, "at >= b.last_failure_at", "at > b.last_failure_at"),
     ),
     "a success in the midst of a streak leaves all of it": (
-        (_STREAK, "elseif at > b.streak_from then", "elseif false then"),
+        (_STREAK, "elseif at > b.streak_started_at then", "elseif false then"),
     ),
     "a success from before a streak cuts it": (
-        (_STREAK, "elseif at > b.streak_from then", "else"),
+        (_STREAK, "elseif at > b.streak_started_at then", "else"),
     ),
     "a streak that was cut begins where it did": (
-        (_STREAK, "= 1, b.last_failure_at", "= 1, b.streak_from"),
+        (_STREAK, "= 1, b.last_failure_at", "= 1, b.streak_started_at"),
     ),
     "a success begins a streak": (
-        (_STREAK, "if b.failure_count == 0 then\n    return", "if false then\n    return"),
+        (_STREAK, "if b.consecutive_failures == 0 then\n    return", "if false then\n    return"),
     ),
     "each failure begins the streak": (
         (
             _STREAK,
-            "if b.failure_count == 0 then\n    b.streak_from = now",
-            "if true then\n    b.streak_from = now",
+            "if b.consecutive_failures == 0 then\n    b.streak_started_at = now",
+            "if true then\n    b.streak_started_at = now",
         ),
     ),
-    "a close keeps the beginning of the streak": ((_RULES, "  b.streak_from = 0\n", ""),),
+    "a close keeps the beginning of the streak": ((_RULES, "  b.streak_started_at = 0\n", ""),),
     "successes before an outcome are not counted": (
         (_RECORD, 'local gathered = successes > 0 and counts_in("closed")', "local gathered"),
     ),
@@ -147,8 +155,8 @@ BROKEN: Final[dict[str, Replacements]] = {
     "the success threshold is off by one": (
         (
             _RULES,
-            "b.success_count >= b.success_threshold",
-            "b.success_count > b.success_threshold",
+            "b.probe_successes >= b.success_threshold",
+            "b.probe_successes > b.success_threshold",
         ),
     ),
     "the generation is not checked": (
@@ -186,12 +194,12 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_RECORD, 'known and breaker.override(b, now) == ""', "known"),
     ),
     "permits of an older generation stay": ((_RECORD, '  redis.call("DEL", KEYS[2])\n', ""),),
-    "no longer recovery after a second opening": ((_RULES, "^ b.openings", "^ 0"),),
+    "no longer recovery after a second opening": ((_RULES, "^ b.consecutive_openings", "^ 0"),),
     "the recovery time has no limit": (
         (
             _RULES,
-            "math.min(b.recovery_timeout_ms * b.backoff_multiplier ^ b.openings, longest)",
-            "math.max(b.recovery_timeout_ms * b.backoff_multiplier ^ b.openings, longest * 0)",
+            "math.min(b.recovery_timeout_ms * b.backoff_multiplier ^ b.consecutive_openings, longest)",
+            "math.max(b.recovery_timeout_ms * b.backoff_multiplier ^ b.consecutive_openings, longest * 0)",
         ),
     ),
     "two events for one opening": (
@@ -225,8 +233,8 @@ BROKEN: Final[dict[str, Replacements]] = {
     "one process is enough to open it for all": (
         (
             _CALLERS,
-            "least, since = b.min_failing_processes, b.streak_from",
-            "least, since = 1, b.streak_from",
+            "least, since = b.min_failing_processes, b.streak_started_at",
+            "least, since = 1, b.streak_started_at",
         ),
     ),
     "one process too many must have failed": (
@@ -246,7 +254,11 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_CALLERS, "if other and string.sub(member, 1, #prefix) == prefix then", "if other then"),
     ),
     "whoever has ever failed is in the streak": (
-        (_CALLERS, "b.min_failing_processes, b.streak_from\n", "b.min_failing_processes, 0\n"),
+        (
+            _CALLERS,
+            "b.min_failing_processes, b.streak_started_at\n",
+            "b.min_failing_processes, 0\n",
+        ),
     ),
     "failures of one process among others open it by the rate": (
         (_CALLERS, "> 1 and 2 or 1", "> 1 and 1 or 1"),
@@ -284,7 +296,7 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_CALLERS, '"-inf", string.format("(%.0f", since)', '"-inf", string.format("(%.0f", 0)'),
     ),
     "callers of a running streak go with the window": (
-        (_CALLERS, "if b.failure_count > 0 then\n    since", "if false then\n    since"),
+        (_CALLERS, "if b.consecutive_failures > 0 then\n    since", "if false then\n    since"),
     ),
     "a close keeps the callers": ((_RECORD, "  callers.forget(KEYS[6], b)\n", ""),),
     "a reset keeps the callers": ((_RESET, "callers.forget(KEYS[5], b)\n", ""),),
@@ -302,7 +314,7 @@ BROKEN: Final[dict[str, Replacements]] = {
         (
             _RESET,
             "rules.close(b, now)\n",
-            "local streak = b.failure_count\nrules.close(b, now)\nb.failure_count = streak\n",
+            "local streak = b.consecutive_failures\nrules.close(b, now)\nb.consecutive_failures = streak\n",
         ),
     ),
     "a reset keeps the window": (
@@ -328,6 +340,6 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_RESTORE, "math.max(0, tonumber(ARGV[3]) - now)", "tonumber(ARGV[3]) - now"),
     ),
     "what is remembered replaces newer data": (
-        (_RESTORE, "local newer = remembered.decided_at > b.decided_at", "local newer = true"),
+        (_RESTORE, "local newer = remembered.changed_at > b.changed_at", "local newer = true"),
     ),
 }

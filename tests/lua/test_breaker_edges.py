@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         lambda server: override(server, "open", writes=False),
         lambda server: reset(server, writes=False),
         lambda server: cool_down(server, 1_000, writes=False),
-        lambda server: restore(server, {"state": "open", "decided_at": START}, writes=False),
+        lambda server: restore(server, {"state": "open", "changed_at": START}, writes=False),
         lambda server: merge(server, 1, 5, state="open", cooldown=1_000, writes=False),
     ],
     ids=["acquire", "record", "override", "reset", "cool_down", "restore", "merge"],
@@ -79,7 +79,7 @@ def test_a_damaged_state_reads_as_one_that_has_seen_nothing(server: LuaServer) -
     damage: dict[Any, Any] = {
         "state": "ajar",
         "generation": "nan",
-        "failure_count": "inf",
+        "consecutive_failures": "inf",
         "override": "?",
     }
     server.client.hset(KEYS.breaker("openai"), mapping=damage)
@@ -89,7 +89,7 @@ def test_a_damaged_state_reads_as_one_that_has_seen_nothing(server: LuaServer) -
     assert reply[0] == "admitted"
     shown = state(reply)
     assert (shown["state"], shown["override"]) == ("closed", "")
-    assert (shown["generation"], shown["failure_count"]) == ("0", "0")
+    assert (shown["generation"], shown["consecutive_failures"]) == ("0", "0")
 
 
 def test_the_call_that_completes_the_minimum_opens_even_if_it_succeeded(server: LuaServer) -> None:

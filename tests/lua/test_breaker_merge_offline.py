@@ -48,7 +48,11 @@ def test_a_breaker_that_opened_in_one_process_opens_for_all(server: LuaServer) -
             "reason": "opened by A while Redis was away: 3 of 5 calls failed",
         }
     ]
-    assert numbers(reply, "generation", "openings", "retry_at") == [1, 1, START + 60_000]
+    assert numbers(reply, "generation", "consecutive_openings", "retry_at") == [
+        1,
+        1,
+        START + 60_000,
+    ]
     assert server.dump()[KEYS.meta][0]["revision"] == "2"
     assert acquire(server, "A|1", writes=False)[2] == "open"
 
@@ -59,7 +63,7 @@ def test_failures_of_several_processes_add_up(server: LuaServer) -> None:
 
     reply = merge(server, failures=2)
     assert reply[0] == "changed"
-    assert numbers(reply, "failure_count", "streak_from") == [3, START]
+    assert numbers(reply, "consecutive_failures", "streak_started_at") == [3, START]
 
     server.clock.now += 10
     assert merge(server, failures=2)[0] == "opened"
@@ -74,8 +78,11 @@ def test_a_success_meanwhile_ends_the_streak_of_before(server: LuaServer) -> Non
     reply = merge(server, 6, 7, streak=2)
 
     assert reply[0] == "changed"
-    assert numbers(reply, "failure_count", "streak_from") == [2, START + 10]
-    assert numbers(merge(server, 1, 1, streak=0), "failure_count", "streak_from") == [0, 0]
+    assert numbers(reply, "consecutive_failures", "streak_started_at") == [2, START + 10]
+    assert numbers(merge(server, 1, 1, streak=0), "consecutive_failures", "streak_started_at") == [
+        0,
+        0,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +102,7 @@ def test_successes_meanwhile_end_a_streak_as_far_as_it_is_older_though_nothing_f
     reply = merge(server, 100, failures, age=age)
 
     assert reply[0] == ("unchanged" if left == 4 else "changed")
-    assert numbers(reply, "failure_count") == [left]
+    assert numbers(reply, "consecutive_failures") == [left]
 
 
 def test_any_newer_success_ends_a_streak_that_was_merged(server: LuaServer) -> None:
@@ -104,7 +111,7 @@ def test_any_newer_success_ends_a_streak_that_was_merged(server: LuaServer) -> N
 
     assert tally(server, ("openai", 1, 5, "")) == ["counted"]
 
-    assert server.dump()[KEYS.breaker("openai")][0]["failure_count"] == "0"
+    assert server.dump()[KEYS.breaker("openai")][0]["consecutive_failures"] == "0"
 
 
 @pytest.mark.parametrize("why", ["generation", "override", "open"])

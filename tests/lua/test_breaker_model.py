@@ -202,9 +202,9 @@ def without_totals(record: Method) -> Method:
 
 def keeping_the_streak(method: Method) -> Method:
     def broken(self: BreakerState, *args: Any, **named: Any) -> object:
-        before = self.failure_count
+        before = self.consecutive_failures
         verdict = method(self, *args, **named)
-        self.failure_count = max(before, self.failure_count)
+        self.consecutive_failures = max(before, self.consecutive_failures)
         return verdict
 
     return broken
@@ -247,9 +247,9 @@ def without_a_generation(set_override: Method) -> Method:
 
 def always_as_long(open_: Method) -> Method:
     def broken(self: BreakerState, now: int) -> None:
-        before, self.openings = self.openings, 0
+        before, self.consecutive_openings = self.consecutive_openings, 0
         open_(self, now)
-        self.openings = before + 1
+        self.consecutive_openings = before + 1
 
     return broken
 

@@ -29,7 +29,7 @@ def stored(server: LuaServer, *names: str, provider: str = "openai") -> list[int
 
 def streak(server: LuaServer) -> list[int]:
     """How long it is, and when it began, counted from the test's beginning."""
-    count, since = stored(server, "failure_count", "streak_from")
+    count, since = stored(server, "consecutive_failures", "streak_started_at")
     return [count, since - START if since else 0]
 
 
@@ -102,7 +102,7 @@ def test_successes_told_with_a_permit_count_in_the_totals_only(server: LuaServer
 
     assert record(server, "released", "A|1", successes=4, age=5)[0] == "counted"
 
-    assert stored(server, "total_successes", "success_count") == [4, 0]
+    assert stored(server, "total_successes", "probe_successes") == [4, 0]
 
 
 def test_successes_that_complete_the_minimum_open_a_breaker_that_fails_too_often(
@@ -132,7 +132,11 @@ def test_an_outcome_comes_too_late_when_the_successes_before_it_have_opened_the_
 
     assert record(server, "failure", successes=2)[0] == "opened"
 
-    assert stored(server, "total_failures", "openings", "last_failure_at") == [3, 1, START]
+    assert stored(server, "total_failures", "consecutive_openings", "last_failure_at") == [
+        3,
+        1,
+        START,
+    ]
     assert server.kinds().count("breaker_opened") == 1
 
 
@@ -146,7 +150,7 @@ def test_successes_of_another_generation_or_under_an_operators_word_are_late(
     override(server, "closed")
     assert tally(server, ("openai", 2, 0, 1)) == ["stale"]
 
-    assert stored(server, "total_successes", "failure_count") == [4, 1]
+    assert stored(server, "total_successes", "consecutive_failures") == [4, 1]
 
 
 def test_one_breaker_that_is_missing_or_damaged_does_not_keep_the_others_from_being_counted(
@@ -168,7 +172,7 @@ def test_one_breaker_can_be_told_of_two_generations_at_once(server: LuaServer) -
 
     assert tally(server, ("openai", 2, 0, 8), ("openai", 3, 0, 0)) == ["stale", "counted"]
 
-    assert stored(server, "total_successes", "failure_count") == [5, 0]
+    assert stored(server, "total_successes", "consecutive_failures") == [5, 0]
 
 
 def test_gathered_successes_keep_a_breaker_alive(server: LuaServer) -> None:

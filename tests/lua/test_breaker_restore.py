@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 OPEN: dict[str, str | int] = {
     "state": "open",
     "generation": 7,
-    "failure_count": 5,
-    "openings": 2,
+    "consecutive_failures": 5,
+    "consecutive_openings": 2,
     "opened_at": START - 400,
     "retry_at": START + 600,
-    "decided_at": START - 400,
+    "changed_at": START - 400,
     "last_failure_at": START - 400,
     "cooldown_until": 0,
     "total_failures": 9,
@@ -80,11 +80,11 @@ def test_permits_of_the_breaker_that_it_replaces_are_worth_nothing(server: LuaSe
     opened(server)
     acquire(server, "A|1")
 
-    restore(server, OPEN | {"decided_at": server.clock.now})
+    restore(server, OPEN | {"changed_at": server.clock.now})
     assert KEYS.permits("openai") in server.dump()
 
     server.clock.now += 1
-    restore(server, OPEN | {"decided_at": server.clock.now})
+    restore(server, OPEN | {"changed_at": server.clock.now})
     assert KEYS.permits("openai") not in server.dump()
 
 
@@ -127,14 +127,14 @@ def test_a_server_whose_clock_is_behind_makes_nobody_wait_longer(server: LuaServ
             | {
                 "opened_at": START + ahead,
                 "retry_at": START + ahead + 1_000,
-                "decided_at": START + ahead,
+                "changed_at": START + ahead,
             },
         )
     )
 
     assert shown["opened_at"] == str(START)
     assert shown["retry_at"] == str(START + 1_000)
-    assert shown["decided_at"] == str(START)
+    assert shown["changed_at"] == str(START)
 
 
 def test_every_time_of_a_server_whose_clock_was_ahead_is_as_long_ago_or_as_far_off(
@@ -145,9 +145,9 @@ def test_every_time_of_a_server_whose_clock_was_ahead_is_as_long_ago_or_as_far_o
     times = {
         "opened_at": START - 500,
         "retry_at": START + 700,
-        "decided_at": START - 400,
+        "changed_at": START - 400,
         "last_failure_at": START - 500,
-        "streak_from": START - 900,
+        "streak_started_at": START - 900,
         "warned_at": START - 600,
         "cooldown_until": START + 5_000,
         "override_until": START + 60_000,
@@ -186,9 +186,9 @@ def test_an_operators_word_is_put_back_as_it_was_written(server: LuaServer) -> N
     configure(server)
 
     word: dict[str, str | int] = {"override": "open", "override_until": START + 60_000}
-    restore(server, OPEN | word | {"override_reason": "1e3", "override_by": "007"})
+    restore(server, OPEN | word | {"override_reason": "1e3", "override_actor": "007"})
 
     stored = server.dump()[KEYS.breaker("openai")][0]
     assert (stored["override"], stored["override_until"]) == ("open", str(START + 60_000))
-    assert (stored["override_reason"], stored["override_by"]) == ("1e3", "007")
+    assert (stored["override_reason"], stored["override_actor"]) == ("1e3", "007")
     assert acquire(server, "A|1", writes=False)[2] == "forced_open"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         lambda server: override(server, "open"),
         reset,
         lambda server: cool_down(server, 1_000),
-        lambda server: restore(server, {"state": "closed", "decided_at": START + 900}),
+        lambda server: restore(server, {"state": "closed", "changed_at": START + 900}),
     ],
     ids=["half_open", "override", "reset", "cooldown", "restored"],
 )

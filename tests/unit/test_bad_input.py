@@ -230,7 +230,7 @@ async def test_a_damaged_record_is_left_out_and_everything_else_works(
         raw.delete(f"{prefix}:registration:p3@h")
         raw.set(f"{prefix}:registration:p4@h", "a string", ex=60)
         raw.hset(f"{prefix}:registration:p5@h", "priority_group", b"\xff\xfe")
-        raw.hset(f"{prefix}:breaker:p6", mapping={"state": "ajar", "failure_count": "many"})
+        raw.hset(f"{prefix}:breaker:p6", mapping={"state": "ajar", "consecutive_failures": "many"})
         raw.zadd(f"{prefix}:registrations", {"no such|thing": 0})
         raw.hincrby(f"{prefix}:meta", "revision", 1)
     other = new_registry(url=real_url)
@@ -264,7 +264,7 @@ async def test_a_damaged_breaker_is_mended_by_its_next_use(
 BEYOND_COUNTING = {
     "a time of many digits": ("retry_at", "9" * 400),
     "a time that Lua cannot count": ("retry_at", str(2**60)),
-    "a counter that nobody can read": ("failure_count", "9" * 5000),
+    "a counter that nobody can read": ("consecutive_failures", "9" * 5000),
     "a part of the window that nobody can read": ("bucket_1", f"1:1:{'9' * 5000}"),
     "a part of the window that is no number": ("bucket_1", "1:1:²"),
 }

@@ -75,13 +75,13 @@ def opened(registry: ServiceRegistry, ahead: int = 1, **changed: Any) -> Event:
     state |= {
         "state": "open",
         "generation": str(known.generation + 1),
-        "openings": "1",
+        "consecutive_openings": "1",
         "opened_at": str(now),
         "retry_at": str(now + 60_000),
-        "decided_at": str(now),
+        "changed_at": str(now),
         "override": "",
         "override_reason": "",
-        "override_by": "",
+        "override_actor": "",
         **changed.pop("state", {}),
     }
     fields: dict[str, str] = {
@@ -142,7 +142,7 @@ def stepped_back(registry: ServiceRegistry, seconds: float = 10) -> BreakerReply
     """The server has answered with a clock that was ahead, and is not any more."""
     replica = mirror_of(registry)
     known = remembered(replica.snapshot.breakers["shared"])
-    fields = {"success_count": "0", **known}
+    fields = {"probe_successes": "0", **known}
     now = replica.now()
     replica.learn("shared", BreakerReply(ReplyCode.COUNTED, now + round(seconds * 1000), fields))
     return BreakerReply(ReplyCode.COUNTED, now, fields)
