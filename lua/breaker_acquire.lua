@@ -70,7 +70,7 @@ if b.state == "open" then
   changes.change(KEYS[4], KEYS[5], now, b.retention_ms, {
     kind = "breaker_half_opened",
     provider = ARGV[1],
-    by = ARGV[2],
+    actor = ARGV[2],
     reason = "its recovery time is over",
     details = { "breaker", breaker.told(b) },
   })

@@ -60,7 +60,7 @@ if #changed > 0 then
   changes.change(KEYS[3], KEYS[4], now, b.retention_ms, {
     kind = "breaker_settings_changed",
     provider = ARGV[1],
-    by = ARGV[2],
+    actor = ARGV[2],
     reason = "registered with other settings",
     details = { "settings", table.concat(changed, " ") },
   })

@@ -10,7 +10,7 @@
 -- Returns  {"changed", now, field, value, …}
 --          {"unchanged", now, field, value, …}  it already cools down for longer
 --          {"missing"}                          configure the breaker first
--- Events   breaker_cooling_down
+-- Events   breaker_cooldown_started
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local changes = require("lib.changes")
@@ -27,9 +27,9 @@ end
 
 b.cooldown_until = deadline
 changes.change(KEYS[2], KEYS[3], now, b.retention_ms, {
-  kind = "breaker_cooling_down",
+  kind = "breaker_cooldown_started",
   provider = ARGV[1],
-  by = ARGV[2],
+  actor = ARGV[2],
   reason = ARGV[4],
   details = { "until", string.format("%.0f", deadline), "breaker", breaker.told(b) },
 })

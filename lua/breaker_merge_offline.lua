@@ -20,7 +20,7 @@
 --          {"changed", now, field, value, …}    the streak or the cooldown is another one
 --          {"unchanged", now, field, value, …}  but for the totals: the shared state leads
 --          {"missing"}                          configure the breaker first
--- Events   breaker_opened, breaker_cooling_down
+-- Events   breaker_opened, breaker_cooldown_started
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
@@ -82,7 +82,7 @@ end
 local function tell(kind, reason, details)
   details[#details + 1] = "breaker"
   details[#details + 1] = breaker.told(b)
-  local event = { kind = kind, provider = ARGV[1], by = process, reason = reason }
+  local event = { kind = kind, provider = ARGV[1], actor = process, reason = reason }
   event.details = details
   changes.change(KEYS[3], KEYS[4], now, b.retention_ms, event)
 end
@@ -101,7 +101,7 @@ if word == "opened" then
 end
 if cools then
   local reason = "told to " .. process .. " while Redis was away"
-  tell("breaker_cooling_down", reason, { "until", string.format("%.0f", deadline) })
+  tell("breaker_cooldown_started", reason, { "until", string.format("%.0f", deadline) })
 end
 breaker.save(KEYS[1], b, now)
 return breaker.reply(cools and word == "unchanged" and "changed" or word, b, now)

@@ -43,7 +43,7 @@ redis.call("DEL", KEYS[2])
 changes.change(KEYS[3], KEYS[4], now, b.retention_ms, {
   kind = KINDS[override],
   provider = ARGV[1],
-  by = ARGV[2],
+  actor = ARGV[2],
   reason = ARGV[4],
   details = { "until", string.format("%.0f", b.override_until), "breaker", breaker.told(b) },
 })

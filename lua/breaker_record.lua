@@ -18,7 +18,7 @@
 --          {"counted", now, field, value, …}
 --          {"stale", now, field, value, …}               counted in the totals, nothing else
 --          {"missing"}                                  configure the breaker first
--- Events   breaker_opened, breaker_half_opened, breaker_closed; breaker_failing: a streak runs
+-- Events   breaker_opened, breaker_half_opened, breaker_closed; breaker_streak_warning: a streak runs
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
@@ -56,7 +56,7 @@ local function is_probe()
 end
 
 local function tell(kind, reason)
-  local event = { kind = kind, provider = provider, by = process, reason = reason }
+  local event = { kind = kind, provider = provider, actor = process, reason = reason }
   event.details = { "breaker", breaker.told(b) }
   changes.change(KEYS[4], KEYS[5], now, b.retention_ms, event)
 end
@@ -68,7 +68,7 @@ local function called(number, at, fails)
   local hint = fails and not kind and streak.hint(b, now)
   if hint then
     local details = { "breaker", breaker.told(b) }
-    changes.event(KEYS[4], "breaker_failing", provider, process, hint, details)
+    changes.event(KEYS[4], "breaker_streak_warning", provider, process, hint, details)
   end
   return kind, reason
 end

@@ -44,7 +44,7 @@ local function tally(key, seen, provider, successes, age, generation)
     changes.change(KEYS[1], KEYS[2], now, b.retention_ms, {
       kind = kind,
       provider = provider,
-      by = process,
+      actor = process,
       reason = reason,
       details = { "breaker", breaker.told(b) },
     })

@@ -35,7 +35,7 @@ callers.forget(KEYS[5], b)
 changes.change(KEYS[3], KEYS[4], now, b.retention_ms, {
   kind = "breaker_reset",
   provider = ARGV[1],
-  by = ARGV[2],
+  actor = ARGV[2],
   reason = ARGV[3],
   details = { "was", was, "breaker", breaker.told(b) },
 })

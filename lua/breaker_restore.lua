@@ -70,7 +70,7 @@ end
 changes.change(KEYS[3], KEYS[4], now, b.retention_ms, {
   kind = "breaker_restored",
   provider = ARGV[1],
-  by = ARGV[2],
+  actor = ARGV[2],
   reason = "Redis had lost it",
   details = { "state", b.state, "breaker", breaker.told(b) },
 })

@@ -10,7 +10,7 @@
 -- Returns  {"changed", now, field, value, …}
 --          {"unchanged", now, field, value, …}  what all have decided stands above it
 --          {"missing"}                          configure the breaker first
--- Events   breaker_opened_here, breaker_closed_here; neither changes what others hold
+-- Events   breaker_tripped_locally, breaker_recovered_locally; neither changes what others hold
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local callers = require("lib.callers")
@@ -28,7 +28,7 @@ if opens and (b.state ~= "closed" or breaker.override(b, now) ~= "") then
 end
 
 callers.isolate(KEYS[2], b, now, ARGV[2], duration)
-local kind = opens and "breaker_opened_here" or "breaker_closed_here"
+local kind = opens and "breaker_tripped_locally" or "breaker_recovered_locally"
 local details = opens and { "until", string.format("%.0f", now + duration) } or {}
 changes.event(KEYS[3], kind, ARGV[1], ARGV[2], ARGV[4], details)
 return breaker.reply("changed", b, now)

@@ -13,7 +13,7 @@
 --           {"more", id, …}   these would have to be in ids too; the others are removed
 --           {"kept", id, …}   suspicious: members stay for one more lease; removed are those of
 --                         whom that is over
--- Events    member_expired, provider_expired, members_kept
+-- Events    member_expired, provider_expired, expiry_suspended
 local clock = require("lib.clock")
 local changes = require("lib.changes")
 local members = require("lib.members")
@@ -46,7 +46,7 @@ local function keep()
   end
   redis.call("HSET", KEYS[4], "kept_until", deadline)
   local counts = string.format("%d of %d leases", #fresh, #everybody)
-  changes.event(KEYS[3], "members_kept", "", process, counts .. " expired while Redis was away")
+  changes.event(KEYS[3], "expiry_suspended", "", process, counts .. " expired while Redis was away")
 end
 
 if #fresh > 0 and many and now < noted("suspect_until") then
@@ -73,7 +73,7 @@ local function remove_registration(id, name)
   changes.change(KEYS[3], KEYS[4], now, 0, {
     kind = "provider_expired",
     provider = name,
-    by = process,
+    actor = process,
     reason = "its last member's lease ended",
     details = { "id", id },
   })

@@ -62,7 +62,7 @@ local function change(kind, reason, details)
   changes.change(KEYS[4], KEYS[5], now, lease + retention, {
     kind = kind,
     provider = name,
-    by = process,
+    actor = process,
     reason = reason,
     details = { "id", id, unpack(details) },
   })
@@ -93,7 +93,7 @@ else
   if newest and #changed > 0 then
     write()
     local was = cjson.encode(before)
-    local details = { "fields", table.concat(changed, " "), "before", was, "before_by", by }
+    local details = { "fields", table.concat(changed, " "), "before", was, "before_actor", by }
     change("provider_changed", "registered with other settings", details)
     reply = { "changed", deadline, was, by, unpack(changed) }
   elseif joins then

@@ -33,7 +33,7 @@ redis.call("DEL", KEYS[2])
 changes.change(KEYS[4], KEYS[5], clock.now(), 0, {
   kind = "provider_unregistered",
   provider = name,
-  by = process,
+  actor = process,
   reason = "",
   details = { "id", id },
 })

@@ -222,7 +222,7 @@ def told(event: Event) -> None:
     assert_type(event.id, str)
     assert_type(event.kind, str)
     assert_type(event.provider, str)
-    assert_type(event.by, str)
+    assert_type(event.actor, str)
     assert_type(event.reason, str)
     assert_type(event.details, Mapping[str, str])
     assert_type(event.version, tuple[str, str] | None)

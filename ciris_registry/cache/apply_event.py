@@ -34,7 +34,7 @@ def follow(replica: Replica, events: Iterable[Event], flush_now: Callable[[], No
 
 
 def _follows(replica: Replica, event: Event, flush_now: Callable[[], None]) -> bool:
-    if event.kind == "breaker_failing":
+    if event.kind == "breaker_streak_warning":
         if replica.alert(event.provider):
             flush_now()
         return True
@@ -60,9 +60,9 @@ def _follows(replica: Replica, event: Event, flush_now: Callable[[], None]) -> b
 def _note_member(replica: Replica, event: Event) -> None:
     snapshot, registration_id = replica.snapshot, event.details.get("id", "")
     if event.kind == "member_joined":
-        replica.snapshot = snapshot.with_member(registration_id, event.by, event.at)
+        replica.snapshot = snapshot.with_member(registration_id, event.actor, event.at)
     elif event.kind in {"member_left", "member_expired"}:
-        process = event.details.get("process", event.by)
+        process = event.details.get("process", event.actor)
         replica.snapshot = snapshot.with_member(registration_id, process, None)
 
 

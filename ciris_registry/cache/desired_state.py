@@ -108,8 +108,10 @@ class DesiredState:
         settled = await store.breakers.configure(
             registration.service_type, registration.name, wanted.config or config, explicit=explicit
         )
-        if answer.word == "changed" and answer.before_by != store.process:
-            self._warn(registration, f"changed {_listed(answer.before)}, set by {answer.before_by}")
+        if answer.word == "changed" and answer.before_actor != store.process:
+            self._warn(
+                registration, f"changed {_listed(answer.before)}, set by {answer.before_actor}"
+            )
         elif settled.verdict is ReplyCode.CHANGED:
             self._warn(registration, "changed the settings of its breaker")
 

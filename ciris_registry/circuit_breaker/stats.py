@@ -36,7 +36,7 @@ def stats_of(name: str, breaker: BreakerState, now: int) -> dict[str, Any]:
         stats["override"] = {
             "state": breaker.override,
             "reason": breaker.override_reason,
-            "by": breaker.override_actor,
+            "actor": breaker.override_actor,
             "until": until / 1000 if until else None,
         }
     return stats

@@ -155,7 +155,7 @@ def _line(before: BreakerStatus | None, after: BreakerStatus | None, verdict: Re
     if verdict is ReplyCode.UNCHANGED:
         return f"{now}; there was nothing to clear"
     if after is not None and after.override is not None:
-        now += f", by {after.override.by}"
+        now += f", by {after.override.actor}"
         now += f": {after.override.reason}" if after.override.reason else ""
     return printable(f"{was} -> {now}")
 

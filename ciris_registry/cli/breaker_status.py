@@ -164,7 +164,7 @@ def _override(breaker: BreakerState, now: int) -> OverrideStatus | None:
     return OverrideStatus(
         state=state,
         reason=breaker.override_reason,
-        by=breaker.override_actor,
+        actor=breaker.override_actor,
         until=breaker.override_until or None,
         left=_left(breaker.override_until, now),
     )

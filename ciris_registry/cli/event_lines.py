@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from ciris_registry.store import Event
 
 _COLOURS: Final = {
-    "breaker_failing": "yellow",
+    "breaker_streak_warning": "yellow",
     "breaker_opened": "red",
     "breaker_half_opened": "yellow",
-    "breaker_cooling_down": "yellow",
+    "breaker_cooldown_started": "yellow",
     "breaker_closed": "green",
-    "breaker_opened_here": "yellow",
-    "breaker_closed_here": "green",
+    "breaker_tripped_locally": "yellow",
+    "breaker_recovered_locally": "green",
     "breaker_forced_open": "magenta",
     "breaker_forced_closed": "magenta",
 }
@@ -36,7 +36,7 @@ def as_json(event: Event) -> str:
             "service_type": event.service_type,
             "kind": event.kind,
             "provider": event.provider,
-            "by": event.by,
+            "actor": event.actor,
             "reason": event.reason,
             "details": dict(event.details),
         }
@@ -49,8 +49,8 @@ def as_line(event: Event) -> str:
     if event.reason:
         words.append(f" {event.reason}")
     words += [f" {name}={_detail(name, text)}" for name, text in _telling(event)]
-    if event.by:
-        words.append(f" by {event.by}")
+    if event.actor:
+        words.append(f" by {event.actor}")
     kind = printable(event.kind or "?").ljust(_WIDEST)
     styled = typer.style(kind, fg=_COLOURS.get(event.kind))
     return f"{date_and_time(event.at)}  {styled}  {printable(' '.join(words))}"

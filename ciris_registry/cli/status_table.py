@@ -145,7 +145,7 @@ def _breakers(breakers: Iterable[BreakerStatus]) -> Table:
 def _below(one: BreakerStatus) -> Iterator[str]:
     """What a breaker's state needs to be understood."""
     if one.override is not None:
-        yield f"by {printable(one.override.by)}: {printable(one.override.reason) or 'no reason'}"
+        yield f"by {printable(one.override.actor)}: {printable(one.override.reason) or 'no reason'}"
     elif one.state == "half_open":
         yield f"{one.probe_successes} of {one.success_threshold} probes succeeded"
     elif one.state == "open" and one.opened_at is not None:

@@ -21,7 +21,7 @@ from ciris_registry.demo.messages import Bye, Call, Orders, Ready, Refused, View
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-_LEFT_ALONE: Final = {"breaker_opened", "breaker_cooling_down"}
+_LEFT_ALONE: Final = {"breaker_opened", "breaker_cooldown_started"}
 """Events after which nobody shall call the provider."""
 
 _LONGEST_LINE: Final = 1 << 24

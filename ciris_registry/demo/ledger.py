@@ -93,14 +93,14 @@ class Ledger:
         # The server's wall clock is this machine's, so it can be told in monotonic time.
         at = event.at / 1000 - self._offset
         state, end = _STATES.get(event.kind, ""), float("inf")
-        if event.kind == "breaker_cooling_down":
+        if event.kind == "breaker_cooldown_started":
             state, end = "cooling", int(event.details["until"]) / 1000 - self._offset
         if not state:
             return
         for index, one in enumerate(self._periods):
             if one.provider == event.provider and one.end > at and state != "cooling":
                 self._periods[index] = one._replace(end=at)
-        by = self.ids.get(event.by, event.by)
+        by = self.ids.get(event.actor, event.actor)
         self._periods.append(Period(event.provider, state, at, end, event.id, by, event.reason))
 
     def periods(self, provider: str = "", *states: str) -> list[Period]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from ciris_registry.store.replies import Version
 
-_OWN: Final = frozenset({"kind", "provider", "by", "reason", "epoch", "revision", "breaker"})
+_OWN: Final = frozenset({"kind", "provider", "actor", "reason", "epoch", "revision", "breaker"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,12 @@ class Event:
 
     ``kind`` says what happened: ``provider_registered``, ``provider_changed``,
     ``provider_unregistered``, ``provider_expired``, ``member_joined``, ``member_left``,
-    ``member_expired``, ``members_kept``, ``breaker_failing`` (a streak has
+    ``member_expired``, ``expiry_suspended``, ``breaker_streak_warning`` (a streak has
     come half of its way; nothing else has changed), ``breaker_opened``, ``breaker_half_opened``,
-    ``breaker_closed``, ``breaker_opened_here`` and ``breaker_closed_here`` (in the process that did
-    it, and nowhere else), ``breaker_cooling_down``, ``breaker_forced_open``,
+    ``breaker_closed``, ``breaker_tripped_locally`` and ``breaker_recovered_locally`` (in the process that did
+    it, and nowhere else), ``breaker_cooldown_started``, ``breaker_forced_open``,
     ``breaker_forced_closed``, ``breaker_override_cleared``, ``breaker_reset``,
-    ``breaker_settings_changed`` or ``breaker_restored``. ``by`` is the process or person that did
+    ``breaker_settings_changed`` or ``breaker_restored``. ``actor`` is the process or person that did
     it, ``at`` the server's time in milliseconds, ``id`` the entry's place in the stream.
     ``version`` is the service type's version that it made, if it did, and ``breaker`` the breaker's
     state after it, as JSON.
@@ -34,7 +34,7 @@ class Event:
     id: str
     kind: str
     provider: str = ""
-    by: str = ""
+    actor: str = ""
     reason: str = ""
     details: Mapping[str, str] = field(default_factory=dict[str, str])
     version: Version | None = None
@@ -54,7 +54,7 @@ class Event:
             id=entry_id,
             kind=fields.get("kind", ""),
             provider=fields.get("provider", ""),
-            by=fields.get("by", ""),
+            actor=fields.get("actor", ""),
             reason=fields.get("reason", ""),
             details={name: text for name, text in fields.items() if name not in _OWN},
             version=(fields.get("epoch", ""), fields["revision"]) if "revision" in fields else None,

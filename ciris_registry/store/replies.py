@@ -41,7 +41,7 @@ class Registered(NamedTuple):
 
     word: str
     before: str = ""
-    before_by: str = ""
+    before_actor: str = ""
     fields: tuple[str, ...] = ()
 
 

@@ -32,7 +32,7 @@ end
 -- One event: its kind, the provider it is about, who did it and why, then {field, value, …}.
 -- A stream that somebody damaged begins anew: it must not keep a breaker from opening.
 function changes.event(stream, kind, provider, actor, reason, details)
-  local entry = { "kind", kind, "provider", provider, "by", actor, "reason", reason }
+  local entry = { "kind", kind, "provider", provider, "actor", actor, "reason", reason }
   for _, item in ipairs(details or {}) do
     entry[#entry + 1] = item
   end
@@ -63,7 +63,7 @@ function changes.change(stream, meta, now, keep, event)
   for _, item in ipairs(event.details or {}) do
     details[#details + 1] = item
   end
-  changes.event(stream, event.kind, event.provider, event.by, event.reason, details)
+  changes.event(stream, event.kind, event.provider, event.actor, event.reason, details)
   changes.keep(stream, keep)
   changes.keep(meta, keep)
 end

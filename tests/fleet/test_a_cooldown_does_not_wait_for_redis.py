@@ -48,5 +48,5 @@ async def test_where_redis_is_there_the_fleet_knows_when_it_returns(server: Serv
         with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as looking:
             shared = SharedState(looking)
             assert int(shared.breaker()["cooldown_until"]) > shared.now()
-            [event] = shared.events("breaker_cooling_down")
+            [event] = shared.events("breaker_cooldown_started")
             assert event["reason"] == "HTTP 429"

@@ -85,6 +85,6 @@ def test_a_retry_after_stops_all_and_is_no_failure(
     breaker = shared.breaker()
     assert breaker["state"] == "closed"
     assert breaker["total_failures"] == breaker["consecutive_failures"] == "0"
-    (event,) = shared.events("breaker_cooling_down")
+    (event,) = shared.events("breaker_cooldown_started")
     assert event["reason"] == "HTTP 429, retry-after"
     assert int(breaker["cooldown_until"]) - int(event["at"]) == SECONDS * 1000

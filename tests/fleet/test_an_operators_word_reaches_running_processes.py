@@ -86,7 +86,7 @@ def test_events_are_followed_live_until_ctrl_c(real_url: str) -> None:
                     registry.register_global("memory", Client(), name="new-type")
                     await registry.flush()
                 """)
-                assert "breaker_failing" in next(lines)
+                assert "breaker_streak_warning" in next(lines)
                 opened = next(lines)
                 assert "breaker_opened" in opened
                 assert "llm/shared  5 failures in a row" in opened

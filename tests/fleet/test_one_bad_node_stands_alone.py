@@ -101,8 +101,8 @@ def test_one_that_always_fails_stops_within_its_threshold_and_three_never_notice
     assert [refused for _, refused in others] == [0, 0, 0]
     assert shared.state() == "closed"
     assert shared.events("breaker_opened") == []
-    [event] = shared.events("breaker_opened_here")
-    assert event["by"] == bad.process_id
+    [event] = shared.events("breaker_tripped_locally")
+    assert event["actor"] == bad.process_id
     verdict, reason, retry_after = bad.run(EXPLAIN)
     assert (verdict, reason) == ("left out", "open_locally")
     assert 50 < retry_after <= 60
@@ -131,9 +131,9 @@ def test_it_comes_back_by_its_own_trial(
     """) == [[True] + [False] * 4, [True] * 5]
 
     kinds = [event["kind"] for event in shared.events() if event["kind"].endswith("_here")]
-    assert kinds[0] == "breaker_opened_here"
-    assert kinds[-1] == "breaker_closed_here"
-    assert kinds.count("breaker_closed_here") == 1
+    assert kinds[0] == "breaker_tripped_locally"
+    assert kinds[-1] == "breaker_recovered_locally"
+    assert kinds.count("breaker_recovered_locally") == 1
     assert shared.state() == "closed"
 
 
@@ -155,9 +155,9 @@ def test_it_opens_for_all_only_when_so_many_processes_have_failed(
     three[2].run(fail.format(times=1))
 
     assert shared.state() == "open"
-    assert shared.events("breaker_opened")[0]["by"] == three[2].process_id
+    assert shared.events("breaker_opened")[0]["actor"] == three[2].process_id
     wait_until(lambda: three.all(EXPLAIN)[0][1] == "open")
-    wait_until(lambda: shared.events("breaker_closed_here") != [])
+    wait_until(lambda: shared.events("breaker_recovered_locally") != [])
 
 
 def test_failures_that_the_whole_fleet_has_seen_open_nothing_here(
@@ -174,7 +174,7 @@ def test_failures_that_the_whole_fleet_has_seen_open_nothing_here(
 
     assert shared.state() == "open"
     assert two[0].run(EXPLAIN)[1] == "open"
-    assert shared.events("breaker_opened_here", "breaker_closed_here") == []
+    assert shared.events("breaker_tripped_locally", "breaker_recovered_locally") == []
 
 
 def test_an_operator_ends_what_is_open_in_one_process(
@@ -214,6 +214,6 @@ def test_failures_while_redis_is_away_open_it_for_all_only_if_enough_processes_h
         shared = SharedState(client)
         assert shared.state() == ("open" if needed == 1 else "closed")
         assert bad.run(EXPLAIN)[1] == ("open" if needed == 1 else "open_locally")
-        told = shared.events("breaker_opened_here")
-        assert [event["by"] for event in told] == [bad.process_id] * (needed - 1)
+        told = shared.events("breaker_tripped_locally")
+        assert [event["actor"] for event in told] == [bad.process_id] * (needed - 1)
     wait_until(lambda: (well.run(EXPLAIN)[0] == "chosen") is (needed == 2))

@@ -62,7 +62,7 @@ def test_failures_of_four_processes_in_turn_open_it_for_all_at_the_fifth(
 
     assert four.all(LOOK) == [REFUSED] * 4
     [event] = shared.events("breaker_opened")
-    assert event["by"] == four[0].process_id
+    assert event["actor"] == four[0].process_id
     assert shared.breaker()["consecutive_failures"] == "5"
 
 

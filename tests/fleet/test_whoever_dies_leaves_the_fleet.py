@@ -177,12 +177,12 @@ def test_when_most_leases_end_because_redis_hung_they_are_kept_once(
         server.freeze()
         three[0].run("await asyncio.sleep(2.5)")
         server.thaw()
-        wait_until(lambda: shared.events("members_kept"), timeout=10)
+        wait_until(lambda: shared.events("expiry_suspended"), timeout=10)
         assert set(shared.registrations()) == registrations
         assert set(shared.members("")) == members
         three[1].signal(signal.SIGCONT)
         wait_until(lambda: len(shared.registrations()) == 2, timeout=10)
-        assert len(shared.events("members_kept")) == 1
+        assert len(shared.events("expiry_suspended")) == 1
         assert len(shared.events("provider_expired")) == 1
 
 

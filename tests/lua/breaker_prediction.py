@@ -220,7 +220,7 @@ class Prediction:
         if later == self.cools_until:
             return Answer("unchanged")
         self.cools_until = later
-        self.events.append("breaker_cooling_down")
+        self.events.append("breaker_cooldown_started")
         return Answer("changed")
 
     def configure(self, config: CircuitBreakerConfig, *, explicit: bool) -> Answer:
@@ -286,7 +286,7 @@ class Prediction:
         half_way = 2 * len(self.streak) >= self.config.failure_threshold
         if self.state == "closed" and half_way and not 0 <= now - self.warned_at < A_SECOND:
             self.warned_at = now
-            self.events.append("breaker_failing")
+            self.events.append("breaker_streak_warning")
         return answer
 
     def _called(self, now: int, by: str, calls: int, *, failed: bool) -> Answer:

@@ -219,10 +219,10 @@ class LuaSide:
         new = [entry for stamp, entry in reversed(latest) if stamp not in known]
         agree("events", [entry["kind"] for entry in new], expected.events)
         for entry in new:
-            agree("an event is about", (entry["provider"], entry["by"]), (NAME, by))
+            agree("an event is about", (entry["provider"], entry["actor"]), (NAME, by))
             agree("an event has a reason", bool(entry["reason"]), True)
         before, after = (int(dump[KEYS.meta][0]["revision"]) for dump in (self._seen, seen))
-        changes = [entry for entry in new if entry["kind"] != "breaker_failing"]
+        changes = [entry for entry in new if entry["kind"] != "breaker_streak_warning"]
         agree("revisions", after - before, len(changes))
 
     def _check_expiries(self, seen: Dump, expected: Prediction) -> None:

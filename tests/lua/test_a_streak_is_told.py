@@ -24,9 +24,9 @@ def test_a_streak_is_told_from_half_of_the_threshold_on(server: LuaServer) -> No
     reply = record(server, process="B")
     assert server.events() == [
         {
-            "kind": "breaker_failing",
+            "kind": "breaker_streak_warning",
             "provider": "openai",
-            "by": "B",
+            "actor": "B",
             "reason": "3 failures in a row",
         }
     ]
@@ -40,7 +40,7 @@ def test_a_streak_that_is_told_changes_no_version(server: LuaServer) -> None:
 
     record(server)
 
-    assert server.kinds() == ["breaker_failing"]
+    assert server.kinds() == ["breaker_streak_warning"]
     assert server.dump()[KEYS.meta][0] == before
     assert "revision" not in server.entries()[0]
 
@@ -67,4 +67,4 @@ def test_a_streak_is_told_though_it_was_told_in_the_future(server: LuaServer) ->
 
     record(server)
 
-    assert server.kinds() == ["breaker_failing"]
+    assert server.kinds() == ["breaker_streak_warning"]

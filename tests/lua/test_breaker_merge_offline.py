@@ -44,7 +44,7 @@ def test_a_breaker_that_opened_in_one_process_opens_for_all(server: LuaServer) -
         {
             "kind": "breaker_opened",
             "provider": "openai",
-            "by": "A",
+            "actor": "A",
             "reason": "opened by A while Redis was away: 3 of 5 calls failed",
         }
     ]
@@ -151,9 +151,9 @@ def test_the_later_cooldown_stays(server: LuaServer) -> None:
     assert reply[0] == "changed"
     assert numbers(reply, "cooldown_until") == [START + 6_000]
     assert server.events()[-1] == {
-        "kind": "breaker_cooling_down",
+        "kind": "breaker_cooldown_started",
         "provider": "openai",
-        "by": "A",
+        "actor": "A",
         "reason": "told to A while Redis was away",
         "until": str(START + 6_000),
     }

@@ -50,7 +50,7 @@ DRIVEN = {
 
 MET = {
     "ask: admitted",
-    "breaker_failing",
+    "breaker_streak_warning",
     "ask: permit",
     "ask: refused cooling_down",
     "ask: refused forced_open",

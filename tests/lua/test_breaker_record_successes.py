@@ -117,7 +117,7 @@ def test_successes_that_complete_the_minimum_open_a_breaker_that_fails_too_often
     assert server.events()[-1] == {
         "kind": "breaker_opened",
         "provider": "openai",
-        "by": "A",
+        "actor": "A",
         "reason": "2 of 4 calls failed within the window",
     }
     assert acquire(server, "A|1", writes=False)[2] == "open"

@@ -45,7 +45,7 @@ def test_a_breaker_that_redis_has_lost_is_open_again(server: LuaServer) -> None:
         {
             "kind": "breaker_restored",
             "provider": "openai",
-            "by": "A",
+            "actor": "A",
             "reason": "Redis had lost it",
             "state": "open",
         }

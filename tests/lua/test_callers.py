@@ -120,9 +120,9 @@ def test_a_process_says_that_it_is_open_there(server: LuaServer) -> None:
     assert callers(server) == {"open|A": START + 5_000}
     assert server.events() == [
         {
-            "kind": "breaker_opened_here",
+            "kind": "breaker_tripped_locally",
             "provider": "openai",
-            "by": "A",
+            "actor": "A",
             "reason": "5 failures in a row of its own",
             "until": str(START + 5_000),
         }
@@ -132,7 +132,7 @@ def test_a_process_says_that_it_is_open_there(server: LuaServer) -> None:
 
     assert isolate(server, 0)[0] == "changed"
     assert callers(server) == {}
-    assert server.events()[-1]["kind"] == "breaker_closed_here"
+    assert server.events()[-1]["kind"] == "breaker_recovered_locally"
 
 
 @pytest.mark.parametrize("why", ["open", "an operator's word", "missing"])

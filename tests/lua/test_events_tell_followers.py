@@ -88,7 +88,7 @@ def test_what_is_open_in_one_process_only_is_nothing_to_follow(server: LuaServer
     isolate(server, 1_000)
     isolate(server, 0)
 
-    assert server.kinds() == ["breaker_opened_here", "breaker_closed_here"]
+    assert server.kinds() == ["breaker_tripped_locally", "breaker_recovered_locally"]
     assert server.dump()[KEYS.meta][0] == before
     assert [set(entry) & {"epoch", "revision", "breaker"} for entry in server.entries()] == [
         set()

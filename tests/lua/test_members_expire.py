@@ -27,7 +27,7 @@ def test_a_registration_goes_with_the_lease_of_its_last_member(server: LuaServer
     found = server.dump()
     assert set(found) == {KEYS.events, KEYS.meta}
     assert found[KEYS.meta][0]["revision"] == "2"
-    about = {"provider": "openai", "by": "B", "id": "openai"}
+    about = {"provider": "openai", "actor": "B", "id": "openai"}
     assert server.events()[1:] == [
         {"kind": "member_expired", "reason": "its lease ended", "process": "A", **about},
         {"kind": "provider_expired", "reason": "its last member's lease ended", **about},
@@ -102,9 +102,9 @@ def test_more_than_half_at_once_after_an_outage_are_kept_for_one_more_lease(
         assert set(server.dump()[KEYS.members][0]) == {*dead, *live}
         assert server.dump()[KEYS.members][0]["p0|A"] == START + 1 + LEASE
         assert server.events()[-1] == {
-            "kind": "members_kept",
+            "kind": "expiry_suspended",
             "provider": "",
-            "by": "B",
+            "actor": "B",
             "reason": "3 of 4 leases expired while Redis was away",
         }
     else:
@@ -162,7 +162,7 @@ def test_what_was_kept_once_goes_though_a_slow_process_sees_one_outage_after_the
     renew(server, [], process="slow", outage=True)
 
     assert sweep(server) == ["swept", "openai"]
-    assert server.kinds().count("members_kept") == 1
+    assert server.kinds().count("expiry_suspended") == 1
 
 
 def test_who_has_renewed_since_is_kept_again_and_who_has_not_is_swept(server: LuaServer) -> None:

@@ -32,7 +32,7 @@ def test_the_first_one_writes_the_record_and_is_its_member(server: LuaServer) ->
         {
             "kind": "provider_registered",
             "provider": "openai",
-            "by": "A",
+            "actor": "A",
             "reason": "",
             "id": "openai",
         }
@@ -85,11 +85,11 @@ def test_the_newest_settings_win_and_the_reply_says_what_they_replace(server: Lu
     assert event == {
         "kind": "provider_changed",
         "provider": "openai",
-        "by": "B",
+        "actor": "B",
         "reason": "registered with other settings",
         "id": "openai",
         "fields": "priority",
-        "before_by": "A",
+        "before_actor": "A",
     }
 
 

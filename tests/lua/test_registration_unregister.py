@@ -22,7 +22,7 @@ def test_the_last_member_takes_the_registration_along(server: LuaServer) -> None
     assert server.events()[-1] == {
         "kind": "provider_unregistered",
         "provider": "openai",
-        "by": "A",
+        "actor": "A",
         "reason": "",
         "id": "openai",
     }

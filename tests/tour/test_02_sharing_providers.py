@@ -71,7 +71,7 @@ async def test_the_newest_settings_win_and_both_sides_are_warned_once(
         await one.get_service("h", "llm")
         await one.get_service("h", "llm")
     event = await anext(feed)
-    assert (event.kind, event.by) == ("provider_changed", other.process_id)
+    assert (event.kind, event.actor) == ("provider_changed", other.process_id)
     assert event.details["fields"] == "priority"
     [listed] = one.get_provider_info()["handlers"]["h"]["llm"]
     assert listed["priority"] == "HIGH"
@@ -226,7 +226,7 @@ async def test_events_tell_each_change_once_and_who_made_it(new_registry: New) -
     kinds = [(await anext(feed)).kind for _ in range(6)]
     assert kinds == [
         "provider_registered",
-        "breaker_failing",
+        "breaker_streak_warning",
         "breaker_opened",
         "breaker_forced_closed",
         "breaker_override_cleared",

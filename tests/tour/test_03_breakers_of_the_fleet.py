@@ -246,7 +246,7 @@ async def test_an_operators_word_stands_until_it_is_taken_away(new_registry: New
     assert (told.verdict, told.reason) == ("left out", "forced_open")
     override = (await one.breaker("llm", "a").aget_stats())["override"]
     assert override["reason"] == "maintenance until noon"
-    assert override["by"] == operator.process_id
+    assert override["actor"] == operator.process_id
     await handle.aforce_close("we know better")
     for _ in range(5):
         await one.breaker("llm", "a").arecord_failure()

@@ -48,7 +48,7 @@ async def test_open_says_what_was_and_what_is_and_who_said_so(
     override = (await handle.aget_stats())["override"]
     assert override["state"] == "open"
     assert override["reason"] == "deploying"
-    assert override["by"] == operator_name()
+    assert override["actor"] == operator_name()
     assert handle.state is CircuitState.OPEN
     assert not await handle.ais_available()
 

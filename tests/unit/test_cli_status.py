@@ -175,7 +175,7 @@ async def test_json_has_the_same_keys_whatever_state_a_breaker_is_in(
         )
     }
     override = seen[2]["service_types"][0]["breakers"][0]["override"]
-    assert set(override) == {"state", "reason", "by", "until", "left"}
+    assert set(override) == {"state", "reason", "actor", "until", "left"}
     assert (override["state"], override["reason"]) == ("open", "why")
 
 
@@ -219,7 +219,7 @@ async def test_a_breaker_that_is_open_in_one_process_only_is_told_so(
     (here,) = found["open_locally"]
     assert (here["process"], here["until"] > 0, 40 < here["left"] <= 50) == (who, True, True)
     result = await ciris("events", url=real_url)
-    (line,) = [one for one in result.stdout.splitlines() if "breaker_opened_here" in one]
+    (line,) = [one for one in result.stdout.splitlines() if "breaker_tripped_locally" in one]
     assert "llm/one  2 failures in a row of its own  until=" in line
     assert line.endswith(f"by {who}")
 

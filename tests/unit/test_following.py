@@ -87,7 +87,7 @@ def opened(registry: ServiceRegistry, ahead: int = 1, **changed: Any) -> Event:
     fields: dict[str, str] = {
         "kind": "breaker_opened",
         "provider": "shared",
-        "by": "another",
+        "actor": "another",
         "epoch": epoch,
         "revision": str(int(revision) + ahead),
         "breaker": json.dumps([part for pair in state.items() for part in pair]),
@@ -271,7 +271,7 @@ async def test_who_joins_and_leaves_is_noted_without_a_load(
 ) -> None:
     replica = mirror_of(registry)
     at = replica.now()
-    joined = {"kind": "member_joined", "provider": "shared", "by": "another", "id": "shared@h"}
+    joined = {"kind": "member_joined", "provider": "shared", "actor": "another", "id": "shared@h"}
     assert followed(registry, Event.parse("llm", f"{at}-0", joined))
     assert "another" in replica.snapshot.members["shared@h"]
 
