@@ -118,7 +118,8 @@ class CircuitBreakerError(RegistryError):
     """A call was refused because the breaker does not let it through.
 
     ``name`` is the breaker's, ``reason`` one of ``open``, ``half_open`` (its permits are out),
-    ``open_locally`` (in this process only, or its trial is out), ``cooling_down`` and ``forced_open``;
+    ``open_locally`` (in this process only, or its trial is out), ``cooling_down`` and
+    ``forced_open``;
     ``retry_after`` is the number of seconds until it might let one through, ``None`` if nobody
     knows.
     """

@@ -19,7 +19,8 @@ class Parts:
     """What they share, and how this registry goes about it.
 
     ``exact`` says whether resolves ask Redis each time, and outcomes are told one by one;
-    ``always_use_last_provider`` whether the only provider of a service type is called though it cools down.
+    ``always_use_last_provider`` whether the
+    only provider of a service type is called though it cools down.
     """
 
     settings: RegistrySettings

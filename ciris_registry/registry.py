@@ -57,8 +57,9 @@ class ServiceRegistry(RegistrationMethods, CallMethods):
 
     ``url`` says where the shared state lives (default ``$CIRIS_REGISTRY_URL``, else ``memory://``,
     which shares nothing); two namespaces on one server never see each other. ``classify`` says how
-    guarded calls have ended, where neither the caller nor the registration does. With ``always_use_last_provider``,
-    the only provider of a service type is called though it cools down. Everything else is the
+    guarded calls have ended, where neither the caller nor the registration does. With
+    ``always_use_last_provider``, the only provider of a service type is called though it cools
+    down. Everything else is the
     in-process CIRIS registry's surface.
     """
 

@@ -1,14 +1,14 @@
 -- breaker_configure: gives a breaker its settings, which all processes obey; its state stays.
 --
--- KEYS[1]   breaker    the breaker's hash
--- KEYS[2]   permits    permit -> deadline
--- KEYS[3]   events     the service type's stream
--- KEYS[4]   meta       the service type's revision
--- KEYS[5]   callers  called|process, failed|process -> time
--- ARGV[1]   provider   its name
--- ARGV[2]   process    whose settings these are
--- ARGV[3]   mode       "explicit": the newest settings win; "default": only where there are none
--- ARGV[4..] settings   field, value, …: every setting of the breaker
+-- KEYS[1]    breaker   the breaker's hash
+-- KEYS[2]    permits   permit -> deadline
+-- KEYS[3]    events    the service type's stream
+-- KEYS[4]    meta      the service type's revision
+-- KEYS[5]    callers   called|process, failed|process -> time
+-- ARGV[1]    provider  its name
+-- ARGV[2]    process   whose settings these are
+-- ARGV[3]    mode      "explicit": the newest settings win; "default": only where there are none
+-- ARGV[4..]  settings  field, value, …: every setting of the breaker
 -- Returns   {"created", now, field, value, …}    there were none that could be read
 --           {"changed", now, field, value, …}    others stood there before
 --           {"unchanged", now, field, value, …}

@@ -1,20 +1,20 @@
 -- breaker_merge_offline: what a process learned of one breaker while Redis was away, told once.
 --
--- KEYS[1]  breaker      the breaker's hash
--- KEYS[2]  permits      permit -> deadline
--- KEYS[3]  events       the service type's stream
--- KEYS[4]  meta         the service type's revision
--- KEYS[5]  callers    called|process, failed|process -> time
--- ARGV[1]  provider     its name
--- ARGV[2]  process      the process that learned it
--- ARGV[3]  generation   the shared generation that it last knew
--- ARGV[4]  successes    how many calls succeeded meanwhile
--- ARGV[5]  failures     how many failed
--- ARGV[6]  streak       how many failed since the last one that succeeded
--- ARGV[7]  state        "open" if its own breaker is open now, else "closed"
--- ARGV[8]  cooldown_ms  what is left of a cooldown that it was told; 0: none
--- ARGV[9]  age          how long ago the newest of the successes was, in milliseconds
--- ARGV[10] wait_ms      what is left until its own breaker, open, lets a probe through; 0: nothing
+-- KEYS[1]   breaker      the breaker's hash
+-- KEYS[2]   permits      permit -> deadline
+-- KEYS[3]   events       the service type's stream
+-- KEYS[4]   meta         the service type's revision
+-- KEYS[5]   callers      called|process, failed|process -> time
+-- ARGV[1]   provider     its name
+-- ARGV[2]   process      the process that learned it
+-- ARGV[3]   generation   the shared generation that it last knew
+-- ARGV[4]   successes    how many calls succeeded meanwhile
+-- ARGV[5]   failures     how many failed
+-- ARGV[6]   streak       how many failed since the last one that succeeded
+-- ARGV[7]   state        "open" if its own breaker is open now, else "closed"
+-- ARGV[8]   cooldown_ms  what is left of a cooldown that it was told; 0: none
+-- ARGV[9]   age          how long ago the newest of the successes was, in milliseconds
+-- ARGV[10]  wait_ms      what is left until its own breaker, open, lets a probe through; 0: nothing
 -- Returns  {"opened", now, field, value, …}     the failures opened it; if they were probes of an
 --                                               open one: again, for what is left to wait
 --          {"changed", now, field, value, …}    the streak or the cooldown is another one

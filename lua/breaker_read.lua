@@ -1,9 +1,9 @@
 -- breaker_read: one breaker as it is now, counters and permits too.
 --
--- KEYS[1]  breaker    the breaker's hash
--- KEYS[2]  permits    permit -> deadline
--- KEYS[3]  callers  called|process, failed|process, open|process -> time
--- Returns  {"read", now, {field, value, …}, {permit, deadline, …}, {reporter, time, …}}
+-- KEYS[1]  breaker  the breaker's hash
+-- KEYS[2]  permits  permit -> deadline
+-- KEYS[3]  callers  called|process, failed|process -> time
+-- Returns  {"read", now, {field, value, …}, {permit, deadline, …}, {caller, time, …}}
 local clock = require("lib.clock")
 
 local fields = redis.call("HGETALL", KEYS[1])

@@ -5,7 +5,7 @@
 -- KEYS[3]  members     registration|process -> lease deadline
 -- KEYS[4]  events      the service type's stream
 -- KEYS[5]  meta        the service type's revision
--- KEYS[6]  callers   called|process, failed|process -> time
+-- KEYS[6]  callers     called|process, failed|process -> time
 -- ARGV[1]  provider    its name
 -- ARGV[2]  process     the reporting process
 -- ARGV[3]  outcome     "success" | "failure" | "released" (neither: the permit goes back)
@@ -18,7 +18,7 @@
 --          {"counted", now, field, value, …}
 --          {"stale", now, field, value, …}               counted in the totals, nothing else
 --          {"missing"}                                  configure the breaker first
--- Events   breaker_opened, breaker_half_opened, breaker_closed; breaker_streak_warning: a streak runs
+-- Events   breaker_opened, breaker_half_opened, breaker_closed, breaker_streak_warning
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")

@@ -1,12 +1,12 @@
--- breaker_record_successes: counts successes that a process has gathered, for many breakers at once.
+-- breaker_record_successes: counts the successes that a process has batched, of many breakers.
 --
--- KEYS[1]   events    the service type's stream
--- KEYS[2]   meta      the service type's revision
--- KEYS[3..] breakers  each breaker's hash, and its callers: called|process, … -> time
--- ARGV[1]   process   the reporting process
--- ARGV[2..] counts    for each breaker: the provider's name; how many calls without a permit
---                     succeeded; how long ago the newest of them ended, in milliseconds; the
---                     generation that admitted them, "" if it is not known
+-- KEYS[1]    events    the service type's stream
+-- KEYS[2]    meta      the service type's revision
+-- KEYS[3..]  breakers  each breaker's hash, and its callers: called|process, … -> time
+-- ARGV[1]    process   the reporting process
+-- ARGV[2..]  counts    for each breaker: the provider's name; how many calls without a permit
+--                      succeeded; how long ago the newest of them ended, in milliseconds; the
+--                      generation that admitted them, "" if it is not known
 -- Returns   {"tallied", now, word, …}, one word for each breaker:
 --           "opened"   these calls completed the minimum, and too many others had failed
 --           "counted"

@@ -1,13 +1,13 @@
 -- breaker_reset: closes a breaker and forgets what it counted, its cooldown and its override.
 --
--- KEYS[1]  breaker    the breaker's hash
--- KEYS[2]  permits    permit -> deadline
--- KEYS[3]  events     the service type's stream
--- KEYS[4]  meta       the service type's revision
--- KEYS[5]  callers  called|process, failed|process -> time
--- ARGV[1]  provider   its name
--- ARGV[2]  actor      who says so
--- ARGV[3]  reason     why
+-- KEYS[1]  breaker   the breaker's hash
+-- KEYS[2]  permits   permit -> deadline
+-- KEYS[3]  events    the service type's stream
+-- KEYS[4]  meta      the service type's revision
+-- KEYS[5]  callers   called|process, failed|process -> time
+-- ARGV[1]  provider  its name
+-- ARGV[2]  actor     who says so
+-- ARGV[3]  reason    why
 -- Returns  {"changed", now, field, value, …}
 --          {"missing"}  there is nothing to reset
 -- Events   breaker_reset

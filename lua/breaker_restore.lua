@@ -1,13 +1,13 @@
 -- breaker_restore: puts back what a process still knows of a breaker that Redis has lost.
 --
--- KEYS[1]   breaker     the breaker's hash
--- KEYS[2]   permits     permit -> deadline
--- KEYS[3]   events      the service type's stream
--- KEYS[4]   meta        the service type's revision
--- ARGV[1]   provider    its name
--- ARGV[2]   process     the process that remembers
--- ARGV[3]   seen_at     the time of the server that had it, as far as the process can tell
--- ARGV[4..] remembered  field, value, …: its state as last seen
+-- KEYS[1]    breaker     the breaker's hash
+-- KEYS[2]    permits     permit -> deadline
+-- KEYS[3]    events      the service type's stream
+-- KEYS[4]    meta        the service type's revision
+-- ARGV[1]    provider    its name
+-- ARGV[2]    process     the process that remembers
+-- ARGV[3]    seen_at     the time of the server that had it, as far as the process can tell
+-- ARGV[4..]  remembered  field, value, …: its state as last seen
 -- Returns   {"restored", now, field, value, …}
 --           {"unchanged", now, field, value, …}  Redis has newer data: a later decision
 --           {"missing"}                          configure the breaker first

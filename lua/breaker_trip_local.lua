@@ -1,11 +1,11 @@
 -- breaker_trip_local: a process says that a breaker is open in it alone, or that it is no longer.
 --
 -- KEYS[1]  breaker      the breaker's hash
--- KEYS[2]  callers    called|process, failed|process, open|process -> time
+-- KEYS[2]  local_trips  process -> until when it is open in it alone
 -- KEYS[3]  events       the service type's stream
 -- ARGV[1]  provider     its name
 -- ARGV[2]  process      the process
--- ARGV[3]  duration_ms  how long nobody there is handed the provider; 0: it is open no longer
+-- ARGV[3]  duration_ms  how long it refuses the provider; 0: no longer
 -- ARGV[4]  reason       why
 -- Returns  {"changed", now, field, value, …}
 --          {"unchanged", now, field, value, …}  what all have decided stands above it
@@ -27,7 +27,7 @@ if opens and (b.state ~= "closed" or breaker.override(b, now) ~= "") then
   return breaker.reply("unchanged", b, now)
 end
 
-callers.isolate(KEYS[2], b, now, ARGV[2], duration)
+callers.trip_local(KEYS[2], b, now, ARGV[2], duration)
 local kind = opens and "breaker_tripped_locally" or "breaker_recovered_locally"
 local details = opens and { "until", string.format("%.0f", now + duration) } or {}
 changes.event(KEYS[3], kind, ARGV[1], ARGV[2], ARGV[4], details)

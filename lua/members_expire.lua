@@ -1,14 +1,14 @@
 -- members_expire: removes members whose lease has expired, and registrations without members.
 --
--- KEYS[1]   registrations  registration id -> order of registration
--- KEYS[2]   members        registration|process -> lease deadline
--- KEYS[3]   events         the service type's stream
--- KEYS[4]   meta           the service type's revision
--- KEYS[5..] providers      provider:<id> of each id, in their order
--- ARGV[1]   process        the process that looks
--- ARGV[2]   lease_ms       how much longer suspicious expiries are kept
--- ARGV[3]   share          more than this share expired at once after an outage is suspicious
--- ARGV[4..] ids            registrations that may be removed
+-- KEYS[1]    registrations  registration id -> order of registration
+-- KEYS[2]    members        registration|process -> lease deadline
+-- KEYS[3]    events         the service type's stream
+-- KEYS[4]    meta           the service type's revision
+-- KEYS[5..]  providers      provider:<id> of each id, in their order
+-- ARGV[1]    process        the process that looks
+-- ARGV[2]    lease_ms       how much longer suspicious expiries are kept
+-- ARGV[3]    share          more than this share expired at once after an outage is suspicious
+-- ARGV[4..]  ids            registrations that may be removed
 -- Returns   {"swept", id, …}  removed; what is not in ids stays for the next call
 --           {"more", id, …}   these would have to be in ids too; the others are removed
 --           {"kept", id, …}   suspicious: members stay for one more lease; removed are those of

@@ -1,13 +1,13 @@
 -- process_heartbeat: a process says who it is, and which service types it uses.
 --
--- KEYS[1]   process       its hash
--- KEYS[2]   types         service types in use
--- ARGV[1]   lease_ms      how long it promises to be alive
--- ARGV[2]   retention_ms  how long the list of service types outlives the last lease
--- ARGV[3]   host          where it runs
--- ARGV[4]   pid           its process id there
--- ARGV[5]   version       of ciris_registry
--- ARGV[6..] used          its service types
+-- KEYS[1]    process       its hash
+-- KEYS[2]    types         service types in use
+-- ARGV[1]    lease_ms      how long it promises to be alive
+-- ARGV[2]    retention_ms  how long the list of service types outlives the last lease
+-- ARGV[3]    host          where it runs
+-- ARGV[4]    pid           its process id there
+-- ARGV[5]    version       of ciris_registry
+-- ARGV[6..]  used          its service types
 -- Returns   {"renewed", now}
 local clock = require("lib.clock")
 local changes = require("lib.changes")

@@ -1,18 +1,18 @@
 -- registration_register: writes one registration and makes a process its member.
 --
--- KEYS[1]   registrations  registration id -> order of registration
--- KEYS[2]   registration   the registration record
--- KEYS[3]   members        registration|process -> lease deadline
--- KEYS[4]   events         the service type's stream
--- KEYS[5]   meta           the service type's revision
--- ARGV[1]   id             the registration id
--- ARGV[2]   name           the provider's name
--- ARGV[3]   process        the registering process
--- ARGV[4]   lease_ms       how long it promises to be alive
--- ARGV[5]   retention_ms   how long the data outlives the last lease
--- ARGV[6]   mode           "register": the newest settings win; "rejoin": a process that was away
---                          comes back and changes no record that is there
--- ARGV[7..] record         field, value, …: what was registered
+-- KEYS[1]    registrations  registration id -> order of registration
+-- KEYS[2]    registration   the registration record
+-- KEYS[3]    members        registration|process -> lease deadline
+-- KEYS[4]    events         the service type's stream
+-- KEYS[5]    meta           the service type's revision
+-- ARGV[1]    id             the registration id
+-- ARGV[2]    name           the provider's name
+-- ARGV[3]    process        the registering process
+-- ARGV[4]    lease_ms       how long it promises to be alive
+-- ARGV[5]    retention_ms   how long the data outlives the last lease
+-- ARGV[6]    mode           "register": the newest settings win; "rejoin": a process that was away
+--                           comes back and changes no record that is there
+-- ARGV[7..]  record         field, value, …: what was registered
 -- Returns   {"registered", deadline}  a new registration
 --           {"joined", deadline}      one more member of the same registration
 --           {"changed", deadline, before, by, field, …}  the record differed: these fields are

@@ -1,17 +1,17 @@
 -- registration_renew: a heartbeat: renews the leases of all of a process's registrations.
 --
--- KEYS[1]   registrations  registration id -> order of registration
--- KEYS[2]   members        registration|process -> lease deadline
--- KEYS[3]   events         the service type's stream
--- KEYS[4]   cursors        round-robin positions
--- KEYS[5]   meta           the service type's revision
--- KEYS[6..] hashes         provider:<id> of each id, in their order; then the breakers to keep
--- ARGV[1]   process        the living process
--- ARGV[2]   lease_ms       how long it promises to be alive
--- ARGV[3]   retention_ms   how long the data outlives the last lease
--- ARGV[4]   outage         "1": Redis was away, or has just started; expiries are suspicious
--- ARGV[5]   share          more than this share expired at once after an outage is suspicious
--- ARGV[6..] ids            its registrations
+-- KEYS[1]    registrations  registration id -> order of registration
+-- KEYS[2]    members        registration|process -> lease deadline
+-- KEYS[3]    events         the service type's stream
+-- KEYS[4]    cursors        round-robin positions
+-- KEYS[5]    meta           the service type's revision
+-- KEYS[6..]  hashes         provider:<id> of each id, in their order; then the breakers to keep
+-- ARGV[1]    process        the living process
+-- ARGV[2]    lease_ms       how long it promises to be alive
+-- ARGV[3]    retention_ms   how long the data outlives the last lease
+-- ARGV[4]    outage         "1": Redis was away, or has just started; expiries are suspicious
+-- ARGV[5]    share          more than this share expired at once after an outage is suspicious
+-- ARGV[6..]  ids            its registrations
 -- Returns   {"renewed", now, epoch, revision, expired, id, …}  how many leases have expired;
 --                          the ids that Redis has lost and that must be registered again
 local clock = require("lib.clock")

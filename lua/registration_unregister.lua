@@ -1,4 +1,4 @@
--- registration_unregister: ends one process's membership; the last one takes the registration along.
+-- registration_unregister: ends one membership; the last member takes the registration along.
 --
 -- KEYS[1]  registrations  registration id -> order of registration
 -- KEYS[2]  registration   the registration record

@@ -1,9 +1,9 @@
 -- slot_renew: a heartbeat: the calls of a process that hold slots of a service type go on, and
 -- slots that nobody has renewed go.
 --
--- KEYS[1..] slots     process|token -> deadline, of each provider
--- ARGV[1]   lease_ms  how long the slots are held from now on without being renewed
--- ARGV[2..] held      number of the provider's key, slot, …: also what Redis has lost meanwhile
+-- KEYS[1..]  slots     process|token -> deadline, of each provider
+-- ARGV[1]    lease_ms  how long the slots are held from now on without being renewed
+-- ARGV[2..]  held      number of the provider's key, slot, …: also what Redis has lost meanwhile
 -- Returns   {"renewed", n}  so many
 local clock = require("lib.clock")
 local changes = require("lib.changes")

@@ -1,12 +1,12 @@
 -- snapshot_load: reads one service type whole, or says that the caller's list of it is old.
 --
--- KEYS[1]   meta      the service type's revision
--- KEYS[2]   members   registration|process -> lease deadline
--- KEYS[3..] hashes    provider:<id> of each id; then breaker:<n>, permits:<n> and callers:<n> of
---                     each name
--- ARGV[1]   epoch     that the list of ids and names was read at
--- ARGV[2]   revision  that the list of ids and names was read at
--- ARGV[3]   ids       how many of the hashes are providers
+-- KEYS[1]    meta      the service type's revision
+-- KEYS[2]    members   registration|process -> lease deadline
+-- KEYS[3..]  hashes    provider:<id> of each id; then breaker:<n>, permits:<n> and callers:<n> of
+--                      each name
+-- ARGV[1]    epoch     that the list of ids and names was read at
+-- ARGV[2]    revision  that the list of ids and names was read at
+-- ARGV[3]    ids       how many of the hashes are providers
 -- Returns   {"loaded", now, {member, deadline, …}, {field, value, …}, …}  one inner list for each
 --                     key; {"damaged", error} as the inner list of a key of another type
 --           {"moved", now}  it has changed since: sync again

@@ -1,13 +1,13 @@
 -- snapshot_sync: is a copy of the service type still what is true? Takes cursor steps along.
 --
--- KEYS[1]   meta          the service type's revision
--- KEYS[2]   registrations registration id -> order of registration
--- KEYS[3]   members       registration|process -> lease deadline
--- KEYS[4]   cursors       round-robin positions
--- ARGV[1]   epoch         of the caller's copy; "" if it has none
--- ARGV[2]   revision      of the caller's copy
--- ARGV[3]   retention_ms  how long a cursor outlives its last use
--- ARGV[4..] steps         cursor, number of steps, …
+-- KEYS[1]    meta           the service type's revision
+-- KEYS[2]    registrations  registration id -> order of registration
+-- KEYS[3]    members        registration|process -> lease deadline
+-- KEYS[4]    cursors        round-robin positions
+-- ARGV[1]    epoch          of the caller's copy; "" if it has none
+-- ARGV[2]    revision       of the caller's copy
+-- ARGV[3]    retention_ms   how long a cursor outlives its last use
+-- ARGV[4..]  steps          cursor, number of steps, …
 -- Returns   {"same", now, expired, position, …}  how many leases have expired; the first
 --                         position taken for each cursor
 --           {"changed", now, expired, epoch, revision, #positions, position, …, id, order, …}

@@ -1,6 +1,6 @@
 """circuit_breaker."""
 
-from ciris_registry.circuit_breaker.callers import Callers, times_of
+from ciris_registry.circuit_breaker.callers import Callers
 from ciris_registry.circuit_breaker.circuit_breaker import CircuitBreaker
 from ciris_registry.circuit_breaker.config import (
     CircuitBreakerConfig,
@@ -38,6 +38,5 @@ __all__ = [
     "length_or_ever",
     "milliseconds",
     "stats_of",
-    "times_of",
     "totals",
 ]

@@ -23,7 +23,7 @@ class Callers:
     @classmethod
     def parse(cls, members: Mapping[str, int]) -> Callers:
         """Those in a breaker's sorted set."""
-        return cls(times_of(members, "called"), times_of(members, "failed"))
+        return cls(_times_of(members, "called"), _times_of(members, "failed"))
 
     def copy(self) -> Callers:
         """An independent copy."""
@@ -53,7 +53,7 @@ class Callers:
         self.failed = {one: at for one, at in self.failed.items() if at >= failed_before}
 
 
-def times_of(members: Mapping[str, int], what: str) -> dict[str, int]:
-    """By process, when it ``called`` or ``failed``, or until when the breaker is ``open`` there."""
+def _times_of(members: Mapping[str, int], what: str) -> dict[str, int]:
+    """By process, when it ``called`` or ``failed``."""
     pairs = ((member.partition("|"), at) for member, at in members.items())
     return {parts[2]: at for parts, at in pairs if parts[0] == what}

@@ -50,8 +50,8 @@ class CircuitBreakerConfig:
       ``window`` seconds once ``minimum_calls`` are in it. ``None`` turns it off.
     - ``backoff_multiplier``: each opening in a row lasts this many times longer than the last one,
       up to ``max_recovery_timeout``.
-    - ``min_failing_processes``: it opens only if at least so many processes have failed, in the streak or
-      in the window. The rate needs two in any case where two or more are calling.
+    - ``min_failing_processes``: it opens only if at least so many processes have failed, in the
+      streak or in the window. The rate needs two in any case where two or more are calling.
 
     Counts are 1 to 1,000,000.
 

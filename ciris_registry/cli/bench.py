@@ -49,20 +49,20 @@ def bench(
     where = Target.of(context, url, None).url
     try:
         # The other commands need none of these.
-        from ciris_registry.bench.plan import BenchError, Picker  # noqa: PLC0415
+        from ciris_registry.bench.plan import BenchError, Plan  # noqa: PLC0415
 
         if quick and scale is not None:
             raise BenchError("--quick is a scale; give one of --quick and --scale")
         size = scale if scale is not None else QUICK if quick else 1.0
-        picker = Picker.checked(where, processes, size)
+        plan = Plan.checked(where, processes, size)
         if plot is not None:
             from ciris_registry.bench.picture import check_picture, draw  # noqa: PLC0415
 
             check_picture(plot)
-            results = run(picker)
+            results = run(plan)
             draw(results, plot)
         else:
-            results = run(picker)
+            results = run(plan)
     except RegistryError as error:
         fail(error)
     print_results(results, as_json=as_json)

@@ -23,7 +23,7 @@ class OverrideStatus:
 
     state: str
     reason: str
-    by: str
+    actor: str
     until: int | None
     left: float | None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ciris_registry.circuit_breaker import CircuitBreakerConfig, times_of
+from ciris_registry.circuit_breaker import CircuitBreakerConfig
 from ciris_registry.cli.breaker_status import BreakerStatus
 from ciris_registry.errors import CorruptStateError, InvalidNameError
 from ciris_registry.names import EVERY_HANDLER, GLOBAL, fits, service_type_name
@@ -131,7 +131,7 @@ async def read_type(store: Store, service_type: str, also: Iterable[str] = ()) -
         damaged.append(Damage("one of the keys registrations, members and meta", error.problem))
         return TypeStatus(service_type, 0, (), (), tuple(damaged))
     registrations = _registrations(service_type, orders, loaded, damaged)
-    open_locally = await _open_locally(store, loaded)
+    open_locally = await _open_locally(store, service_type, loaded)
     breakers = list(_breakers(loaded, open_locally, {name_of(one) for one in orders}, damaged))
     for one in breakers:
         if one.state != "closed" and not one.permits_out:
@@ -215,9 +215,11 @@ def _breakers(
             yield BreakerStatus.of(name, breaker, loaded.now, open_locally[name], registered=known)
 
 
-async def _open_locally(store: Store, loaded: Loaded) -> dict[str, dict[str, int]]:
+async def _open_locally(
+    store: Store, service_type: str, loaded: Loaded
+) -> dict[str, dict[str, int]]:
     """By breaker, the processes that have said that it is open in them only, and still live."""
-    told = {name: times_of(members, "open") for name, members in loaded.callers.items()}
+    told = await store.processes.local_trips(service_type, list(loaded.breakers))
     processes = sorted({process for times in told.values() for process in times})
     infos = zip(processes, await store.processes.infos(processes), strict=True)
     living = {process for process, info in infos if info}

@@ -111,7 +111,7 @@ class Ledger:
             if provider in {"", one.provider} and (not states or one.state in states)
         ]
 
-    def consecutive_openings(self, provider: str) -> list[Period]:
+    def openings(self, provider: str) -> list[Period]:
         """Each time that calls, not a probe, opened a breaker."""
         before = "closed"
         found: list[Period] = []
@@ -123,7 +123,7 @@ class Ledger:
 
     def reopenings(self, provider: str) -> list[Period]:
         """Each time that a probe failed."""
-        first = self.consecutive_openings(provider)
+        first = self.openings(provider)
         return [one for one in self.periods(provider, "open") if one not in first]
 
     def closed_again(self, provider: str) -> bool:

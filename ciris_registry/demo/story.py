@@ -74,7 +74,7 @@ class Story:
         self._ledger.failing = time.monotonic()
         await self._stage.control(BAD, fails=True)
         self._phase(2, f"{BAD} answers 500; its callers are served by others")
-        await self._happens(lambda: bool(self._ledger.consecutive_openings(BAD)))
+        await self._happens(lambda: bool(self._ledger.openings(BAD)))
         await self._until(time.monotonic() + _LIMITED_AFTER)
 
     async def _another_limits(self) -> None:
@@ -98,7 +98,7 @@ class Story:
         await self._stage.control(HANGING, hangs=True)
         told = f"does not answer; a call waits {BREAKER.timeout_duration} s, then goes elsewhere"
         self._phase(5, f"{HANGING} {told}")
-        await self._happens(lambda: bool(ledger.consecutive_openings(HANGING)))
+        await self._happens(lambda: bool(ledger.openings(HANGING)))
         await self._until(time.monotonic() + _WELL_AFTER)
         ledger.well[HANGING] = time.monotonic()
         await self._stage.control(HANGING)

@@ -75,10 +75,10 @@ def _cut_off(ledger: Ledger) -> Check:
 def _opening(ledger: Ledger) -> Check:
     threshold = BREAKER.failure_threshold
     claim = f"The fleet's {threshold}th failure opens it"
-    consecutive_openings = ledger.consecutive_openings(BAD)
-    if len(consecutive_openings) != 1:
-        return Check(held=False, claim=claim, figure=f"opened {len(consecutive_openings)} times")
-    opening = consecutive_openings[0]
+    openings = ledger.openings(BAD)
+    if len(openings) != 1:
+        return Check(held=False, claim=claim, figure=f"opened {len(openings)} times")
+    opening = openings[0]
     last_good = max(
         (one.left for one in ledger.received(BAD, "answered") if one.left < opening.start),
         default=0.0,
@@ -99,9 +99,9 @@ def _opening(ledger: Ledger) -> Check:
 def _refusal(ledger: Ledger) -> Check:
     living = set(ledger.living)
     told = [
-        *ledger.consecutive_openings(BAD)[:1],
+        *ledger.openings(BAD)[:1],
         *ledger.periods(LIMITED, "cooling")[:1],
-        *ledger.consecutive_openings(HANGING)[:1],
+        *ledger.openings(HANGING)[:1],
     ]
     refused = [ledger.refused_by(one) for one in told]
     latest = [max(one.values(), default=0.0) for one in refused]
@@ -139,7 +139,7 @@ def _limit(ledger: Ledger) -> Check:
         return Check(held=False, claim=claim, figure="there was none")
     first = min(limits, key=lambda one: one.left)
     period = cooling[0]._replace(end=first.left + first.retry_after)
-    through, opened = len(_through(ledger, period)), len(ledger.consecutive_openings(LIMITED))
+    through, opened = len(_through(ledger, period)), len(ledger.openings(LIMITED))
     figure = f"{_calls(through)} within its {first.retry_after} s, {len(limits)} in flight"
     return Check(
         held=not through and not opened,
@@ -151,13 +151,13 @@ def _limit(ledger: Ledger) -> Check:
 def _hanging(ledger: Ledger) -> Check:
     threshold = BREAKER.failure_threshold
     claim = f"A hang costs {threshold} timeouts"
-    consecutive_openings, hung = (
-        ledger.consecutive_openings(HANGING),
+    openings, hung = (
+        ledger.openings(HANGING),
         ledger.received(HANGING, "hung"),
     )
-    if len(consecutive_openings) != 1 or len(hung) < threshold:
-        return Check(held=False, claim=claim, figure=f"opened {len(consecutive_openings)} times")
-    opening = consecutive_openings[0]
+    if len(openings) != 1 or len(hung) < threshold:
+        return Check(held=False, claim=claim, figure=f"opened {len(openings)} times")
+    opening = openings[0]
     known = _known(ledger, opening)
     later = sum(one.sent > known[one.agent] for one in hung)
     fifth = sorted(one.left for one in hung)[threshold - 1]
@@ -197,7 +197,7 @@ def _reopening(ledger: Ledger) -> Check:
     return Check(
         held=times > 0 and times == failed,
         claim="A failed probe opens it again",
-        figure=f"{failed} failed, {times} re-consecutive_openings",
+        figure=f"{failed} failed, {times} re-openings",
     )
 
 

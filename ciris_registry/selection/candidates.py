@@ -96,7 +96,8 @@ def walk(
 ) -> Candidates:
     """Go through a service type's registrations as a resolve does; ``now`` is the server's time.
 
-    With ``always_use_last_provider``, the only provider of the service type is used though it cools down.
+    With ``always_use_last_provider``, the only provider of the service type is used though it
+    cools down.
     """
     kept = (
         snapshot.registrations[0].name if always_use_last_provider and _is_alone(snapshot) else ""

@@ -19,15 +19,15 @@ class Event:
 
     ``kind`` says what happened: ``provider_registered``, ``provider_changed``,
     ``provider_unregistered``, ``provider_expired``, ``member_joined``, ``member_left``,
-    ``member_expired``, ``expiry_suspended``, ``breaker_streak_warning`` (a streak has
-    come half of its way; nothing else has changed), ``breaker_opened``, ``breaker_half_opened``,
-    ``breaker_closed``, ``breaker_tripped_locally`` and ``breaker_recovered_locally`` (in the process that did
-    it, and nowhere else), ``breaker_cooldown_started``, ``breaker_forced_open``,
-    ``breaker_forced_closed``, ``breaker_override_cleared``, ``breaker_reset``,
-    ``breaker_settings_changed`` or ``breaker_restored``. ``actor`` is the process or person that did
-    it, ``at`` the server's time in milliseconds, ``id`` the entry's place in the stream.
-    ``version`` is the service type's version that it made, if it did, and ``breaker`` the breaker's
-    state after it, as JSON.
+    ``member_expired``, ``expiry_suspended``, ``breaker_streak_warning`` (half of the failure
+    threshold is reached; nothing else has changed), ``breaker_opened``, ``breaker_half_opened``,
+    ``breaker_closed``, ``breaker_tripped_locally`` and ``breaker_recovered_locally`` (of the
+    process that reports it, and of no other), ``breaker_cooldown_started``,
+    ``breaker_forced_open``, ``breaker_forced_closed``, ``breaker_override_cleared``,
+    ``breaker_reset``, ``breaker_settings_changed`` or ``breaker_restored``. ``actor`` is the
+    process or person that did it, ``at`` the server's time in milliseconds, ``id`` the entry's
+    place in the stream. ``version`` is the service type's version that it made, if it made one,
+    and ``breaker`` the breaker's state after it, as JSON.
     """
 
     service_type: str

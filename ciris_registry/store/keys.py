@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 PREFIX: Final = "ciris:v2"
 """Begins every key; the number is the version of the layout."""
 
-_OF_A_SUBJECT: Final = frozenset({"registration", "breaker", "permits", "callers", "slots"})
+_OF_A_SUBJECT: Final = frozenset(
+    {"registration", "breaker", "permits", "callers", "local_trips", "slots"}
+)
 
 
 class ScriptKeys:
@@ -30,10 +32,10 @@ class ScriptKeys:
         self._of_subject = tuple(of_subject.items())
 
     def about(self, subject: str = "") -> dict[str, str | Sequence[str]]:
-        """They by the slot's name; to be kept and added to.
+        """The keys by parameter; the caller owns the dict.
 
-        ``subject`` is the registration id for ``registration``, the name for the three of a breaker,
-        either of them for ``slots``.
+        ``subject`` is the registration id for ``registration``, the provider's name for the keys of
+        a breaker, and either of them for ``slots``.
         """
         keys = self._shared.copy()
         for slot, key_of in self._of_subject:
@@ -86,6 +88,10 @@ class TypeKeys:
     def callers(self, name: str) -> str:
         """The sorted set of processes that call one provider, and of those that fail."""
         return f"{self._root}:callers:{name}"
+
+    def local_trips(self, name: str) -> str:
+        """The sorted set of processes in which alone one provider's breaker is open."""
+        return f"{self._root}:local_trips:{name}"
 
     def slots(self, subject: str) -> str:
         """The sorted set of slots of one provider, by its name or the id of a registration."""

@@ -10,8 +10,10 @@ import os
 import re
 import secrets
 import socket
-from typing import TYPE_CHECKING, Final
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
 
+from ciris_registry.store.decoding import counters
 from ciris_registry.store.keys import process_key, types_key
 
 if TYPE_CHECKING:
@@ -40,22 +42,22 @@ def host_name() -> str:
 class ProcessStore:
     """The processes of one namespace, as one of them says and sees it."""
 
-    def __init__(self, calls: ScriptRunner, transport: Transport) -> None:
-        self._calls = calls
+    def __init__(self, runner: ScriptRunner, transport: Transport) -> None:
+        self._runner = runner
         self._transport = transport
-        self._namespace = calls.namespace
+        self._namespace = runner.namespace
 
     async def renew(self, host: str, pid: int, version: str, service_types: Sequence[str]) -> None:
         """Say who this process is and which service types it uses."""
-        calls = self._calls
-        await calls.run_with(
+        runner = self._runner
+        await runner.run_with(
             "process_heartbeat",
             {
-                "process": process_key(self._namespace, calls.process),
+                "process": process_key(self._namespace, runner.process),
                 "types": types_key(self._namespace),
             },
-            lease_ms=calls.lease,
-            retention_ms=calls.retention,
+            lease_ms=runner.lease,
+            retention_ms=runner.retention,
             host=host,
             pid=pid,
             version=version,
@@ -64,12 +66,30 @@ class ProcessStore:
 
     async def leave(self, service_type: str) -> None:
         """Be present no longer: the permits that this process holds are free at once."""
-        await self._calls.run("process_leave", service_type, process=self._calls.process)
+        await self._runner.run("process_leave", service_type, process=self._runner.process)
 
     async def service_types(self) -> list[str]:
         """The service types in use, in alphabetical order."""
         key = types_key(self._namespace)
         return sorted(await self._transport.command(lambda redis: redis.smembers(key)))
+
+    async def local_trips(
+        self, service_type: str, names: Sequence[str]
+    ) -> dict[str, dict[str, int]]:
+        """By provider, the processes in which alone its breaker is open, and until when."""
+        keys = self._runner.keys(service_type)
+
+        async def ask(redis: Redis) -> list[list[tuple[str, float]] | Exception]:
+            pipeline = redis.pipeline(transaction=False)
+            for name in names:
+                pipeline.zrange(keys.local_trips(name), 0, -1, withscores=True)
+            return await pipeline.execute(raise_on_error=False)
+
+        found: list[Any] = await self._transport.command(ask) if names else []
+        return {
+            name: counters(list(chain(*one))) if isinstance(one, list) else {}
+            for name, one in zip(names, found, strict=True)
+        }
 
     async def infos(self, processes: Iterable[str]) -> list[dict[str, str]]:
         """Host, pid, version and start of processes, in one round trip.

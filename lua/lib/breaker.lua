@@ -16,9 +16,9 @@ local SETTINGS = words(
     .. "min_failing_processes"
 )
 
-local COUNTED = "generation consecutive_failures probe_successes consecutive_openings opened_at retry_at changed_at "
-  .. "last_failure_at streak_started_at warned_at cooldown_until override_until "
-  .. "total_successes total_failures"
+local COUNTED = "generation consecutive_failures probe_successes consecutive_openings opened_at "
+  .. "retry_at changed_at last_failure_at streak_started_at warned_at cooldown_until "
+  .. "override_until total_successes total_failures"
 local COUNTERS = words(COUNTED)
 local WORDS = words("state override override_reason override_actor")
 local EVERYTHING = words(table.concat(WORDS, " ") .. " " .. COUNTED)

@@ -1,8 +1,8 @@
--- Which processes call, which fail, and in which of them alone the breaker is open: one sorted set,
--- called|process and failed|process -> when it last did, open|process -> until when.
+-- Which processes call a provider and which fail: called|process and failed|process -> when it last
+-- did. Beside it, in which of them alone the breaker is open: process -> until when.
 local callers = {}
 
-local FAILED, OPEN = "failed|", "open|"
+local FAILED = "failed|"
 local BUCKETS = 10
 
 -- How many processes have done so at a time or since, with this one, if it is given.
@@ -60,7 +60,7 @@ function callers.note(key, b, now, process, failed)
   redis.call("ZREMRANGEBYSCORE", key, "-inf", string.format("(%.0f", since))
 end
 
--- The window is forgotten: all goes but who has failed in the running streak, and where it is open.
+-- The window is forgotten: all goes but which processes have failed in the running streak.
 function callers.forget(key, b)
   local found = redis.pcall("ZRANGE", key, 0, -1, "WITHSCORES")
   if found.err then
@@ -72,19 +72,18 @@ function callers.forget(key, b)
     local needed = failed
       and b.consecutive_failures > 0
       and tonumber(found[i + 1]) >= b.streak_started_at
-    if not needed and string.sub(found[i], 1, #OPEN) ~= OPEN then
+    if not needed then
       redis.call("ZREM", key, found[i])
     end
   end
 end
 
 -- In this process alone it is open for so long; 0: it is open there no longer.
-function callers.isolate(key, b, now, process, duration)
+function callers.trip_local(key, b, now, process, duration)
   if duration > 0 then
-    local till = string.format("%.0f", now + duration)
-    write(key, duration + b.retention_ms, till, OPEN .. process)
+    write(key, duration + b.retention_ms, string.format("%.0f", now + duration), process)
   else
-    redis.pcall("ZREM", key, OPEN .. process)
+    redis.pcall("ZREM", key, process)
   end
 end
 

@@ -38,6 +38,10 @@ class SharedState:
         """Permits and their deadlines."""
         return self._scores(self.keys.permits(name))
 
+    def local_trips(self, name: str = "shared") -> dict[str, int]:
+        """In which processes alone the breaker is open, and until when."""
+        return self._scores(self.keys.local_trips(name))
+
     def callers(self, name: str = "shared") -> dict[str, int]:
         """Who called and who failed, and until when it is open in a process only."""
         return self._scores(self.keys.callers(name))

@@ -184,12 +184,12 @@ def test_an_operator_ends_what_is_open_in_one_process(
     register(two, recovery=60.0, min_failing_processes=2)
     two[0].run("[await handle.arecord_failure() for _ in range(5)]\nawait registry.flush()")
     assert two[0].run(EXPLAIN)[1] == "open_locally"
-    assert f"open|{two[0].process_id}" in shared.callers()
+    assert two[0].process_id in shared.local_trips()
 
     two[1].run("await handle.areset('mended')")
 
     wait_until(lambda: two[0].run(EXPLAIN)[0] == "chosen")
-    wait_until(lambda: f"open|{two[0].process_id}" not in shared.callers())
+    wait_until(lambda: two[0].process_id not in shared.local_trips())
 
 
 @pytest.mark.parametrize("needed", [1, 2])

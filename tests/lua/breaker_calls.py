@@ -177,6 +177,12 @@ def isolate(
     )
 
 
+def local_trips(server: LuaServer) -> dict[str, int]:
+    """In which processes alone the breaker is open, and until when."""
+    found: dict[str, int] = server.dump().get(KEYS.local_trips("openai"), ({}, 0))[0]
+    return found
+
+
 def callers(server: LuaServer) -> dict[str, int]:
     """Who called, who failed and where it is open, by time."""
     found: dict[str, int] = server.dump().get(KEYS.callers("openai"), ({}, 0))[0]

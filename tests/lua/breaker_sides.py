@@ -189,7 +189,7 @@ class LuaSide:
         agree("settings", settings, expected.config.fields())
         out = {
             permit: end
-            for permit, deadline in leases.items()
+            for permit, deadline in permits.items()
             if (end := min(deadline, members.get(f"|{holder_of(permit)}", 0))) > now
         }
         agree("permits out", out, expected.out(now))
@@ -319,7 +319,7 @@ class MemorySide:
     def check(self, expected: Prediction, by: str, *, quiet: bool) -> None:
         agree("state", shown(self._state), expected.shown())
         self._see_leases()
-        out = {one: end for one, end in self._state.leases.items() if end > self._clock.now}
+        out = {one: end for one, end in self._state.permits.items() if end > self._clock.now}
         agree("permits out", out, expected.out(self._clock.now))
         now, seen = self._clock.now, self._state.callers
         first = min(expected.window_from(now), *expected.streak[:1], now)
@@ -334,7 +334,7 @@ class MemorySide:
         """A process that reads a permit takes it for no longer than its holder's lease."""
         self._state.permits = {
             permit: min(self._deadlines.get(permit, end), self._leases.get(holder_of(permit), 0))
-            for permit, end in self._state.leases.items()
+            for permit, end in self._state.permits.items()
         }
         return dict(self._state.permits)
 

@@ -65,18 +65,18 @@ MET = {
     "override : changed",
     "override : unchanged",
     "report failure: counted",
-    "report failure: late",
+    "report failure: stale",
     "report failure: opened",
-    "report returned: counted",
-    "report returned: late",
+    "report released: counted",
+    "report released: stale",
     "report success: closed",
     "report success: counted",
-    "report success: late",
+    "report success: stale",
     "reset: changed",
     "restore: restored",
     "restore: unchanged",
     "tally: counted",
-    "tally: late",
+    "tally: stale",
 }
 """What so many walks come across at the least; nothing in it is rare."""
 

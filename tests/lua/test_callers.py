@@ -12,6 +12,7 @@ from tests.lua.breaker_calls import (
     callers,
     configure,
     isolate,
+    local_trips,
     merge,
     override,
     record,
@@ -92,14 +93,15 @@ def test_who_calls_and_who_fails_is_kept_as_long_as_it_is_needed(server: LuaServ
     assert left > RETENTION - 1_000
 
 
-def test_a_reset_forgets_all_but_where_it_is_open(server: LuaServer) -> None:
+def test_a_reset_forgets_callers_and_leaves_local_trips(server: LuaServer) -> None:
     configure(server, TWO)
     record(server)
     isolate(server, 5_000, "B")
 
     reset(server)
 
-    assert callers(server) == {"open|B": START + 5_000}
+    assert callers(server) == {}
+    assert local_trips(server) == {"B": START + 5_000}
 
 
 def test_reporters_that_cannot_be_read_keep_nothing_from_opening(server: LuaServer) -> None:
@@ -117,7 +119,7 @@ def test_a_process_says_that_it_is_open_there(server: LuaServer) -> None:
 
     assert isolate(server, 5_000)[:2] == ["changed", str(START)]
 
-    assert callers(server) == {"open|A": START + 5_000}
+    assert local_trips(server) == {"A": START + 5_000}
     assert server.events() == [
         {
             "kind": "breaker_tripped_locally",
@@ -131,7 +133,7 @@ def test_a_process_says_that_it_is_open_there(server: LuaServer) -> None:
     assert "revision" not in server.entries()[0]
 
     assert isolate(server, 0)[0] == "changed"
-    assert callers(server) == {}
+    assert local_trips(server) == {}
     assert server.events()[-1]["kind"] == "breaker_recovered_locally"
 
 

@@ -36,7 +36,7 @@ def test_everything_asked_for_comes_in_the_order_of_the_keys(server: LuaServer) 
     register(server, "openai@chat")
     server.client.hset(KEYS.breaker("openai"), "state", "half_open")
     server.client.zadd(KEYS.permits("openai"), {"A|1": START + 7})
-    server.client.zadd(KEYS.callers("openai"), {"open|A": START + 9})
+    server.client.zadd(KEYS.callers("openai"), {"failed|A": START + 9})
 
     word, now, members, record, other, breaker, permits, callers, *more = load(
         server, ["openai@chat", "unheard-of"], ["openai", "unheard-of"]
@@ -47,7 +47,7 @@ def test_everything_asked_for_comes_in_the_order_of_the_keys(server: LuaServer) 
     assert fields(record)["name"] == "openai"
     assert fields(breaker) == {"state": "half_open"}
     assert permits == ["A|1", str(START + 7)]
-    assert callers == ["open|A", str(START + 9)]
+    assert callers == ["failed|A", str(START + 9)]
     assert other == []
     assert more == [[], [], []]
 

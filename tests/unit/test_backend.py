@@ -127,9 +127,9 @@ async def test_a_server_that_is_not_there_is_reported_at_once_and_without_the_pa
 def test_a_program_with_a_server_of_its_own_never_loads_fakeredis() -> None:
     program = (
         "import asyncio, sys\n"
-        "from ciris_registry.store.connection import Backend\n"
-        "from ciris_registry.store.connection import Location\n"
-        "asyncio.run(Backend(Location.parse('redis://db')).client())\n"
+        "from ciris_registry.store.connection import Clients\n"
+        "from ciris_registry.store.connection import StoreURL\n"
+        "asyncio.run(Clients(StoreURL.parse('redis://db')).client())\n"
         "sys.exit('fakeredis' in sys.modules or 'lupa' in sys.modules)\n"
     )
 

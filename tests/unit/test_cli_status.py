@@ -224,7 +224,7 @@ async def test_a_breaker_that_is_open_in_one_process_only_is_told_so(
     assert line.endswith(f"by {who}")
 
     later = found["open_locally"][0]["until"]
-    await client.zadd(f"{KEYS}:callers:one", {f"open|ghost-{n}": later for n in range(3)})
+    await client.zadd(f"{KEYS}:local_trips:one", {f"ghost-{n}": later for n in range(3)})
     assert "open in 1 process:" in await words_of(registry, real_url), "the others are gone"
 
     await handle.areset()
@@ -328,8 +328,8 @@ async def test_a_process_without_a_readable_record_is_shown_by_its_id(
 @pytest.mark.parametrize(
     ("key", "field", "told"),
     [
-        ("provider:bad", ("priority", "URGENT"), "registration bad: "),
-        ("provider:bad", None, "registration bad: WRONGTYPE"),
+        ("registration:bad", ("priority", "URGENT"), "registration bad: "),
+        ("registration:bad", None, "registration bad: WRONGTYPE"),
         ("breaker:bad", ("state", "ajar"), "breaker bad: state is 'ajar'"),
         ("breaker:bad", ("failure_threshold", "many"), "breaker bad: invalid literal for int()"),
         ("breaker:bad", None, "breaker bad: WRONGTYPE"),

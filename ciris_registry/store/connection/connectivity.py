@@ -195,7 +195,7 @@ class Connectivity:
         return self.ok
 
     async def settled(self, write_timeout: float) -> bool:
-        """Wait for the end of any doubt, at most ``write_timeout`` seconds; whether Redis is there."""
+        """Wait until Redis has answered or is lost, for so many seconds; whether it answers."""
         await self._while({"suspended"}, write_timeout)
         return self.ok
 
