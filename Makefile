@@ -64,7 +64,8 @@ format: $(DEVELOPED)
 # Strict: a link to a page, a heading or a name that does not exist ends it. What docstrings lack is
 # only logged, so a line of a log ends it too.
 docs: $(DOCUMENTED)
-	@said=$$(NO_COLOR=1 $(BIN)/zensical build --clean --strict 2>&1); failed=$$?; echo "$$said"; \
+	@said=$$($(BIN)/zensical build --clean --strict 2>&1); failed=$$?; \
+	echo "$$said" | sed 's/\x1b\[[0-9;]*m//g'; \
 	case $$said in *[Ww]arning* | *WARNING* | *ERROR* | *griffe* | *mkdocstrings*) failed=1 ;; esac; \
 	exit $$failed
 
