@@ -65,7 +65,7 @@ format: $(DEVELOPED)
 # only logged, so a line of a log ends it too.
 docs: $(DOCUMENTED)
 	@said=$$($(BIN)/zensical build --clean --strict 2>&1); failed=$$?; \
-	echo "$$said" | sed 's/\x1b\[[0-9;]*m//g'; \
+	printf '%s\n' "$$said" | sed 's/\x1b\[[0-9;]*m//g'; \
 	case $$said in *[Ww]arning* | *WARNING* | *ERROR* | *griffe* | *mkdocstrings*) failed=1 ;; esac; \
 	exit $$failed
 
