@@ -54,7 +54,7 @@ def test_every_block_is_closed_and_is_tested_or_left_out_for_a_reason(page: str)
 
 def problem_of(block: Block, before: Block | None) -> str:
     """Why a block would be left out in silence; empty if it is not."""
-    known = {"setup", "python", "text", "sh", "console", "mermaid"}
+    known = {"setup", "python", "text", "sh", "console"}
     if block.language not in known:
         return f"blocks of {block.language or 'no language'} are not tested"
     if block.note in {"not run", "output varies"} and len(block.said.split()) < 2:
