@@ -70,6 +70,21 @@ def problem_of(block: Block, before: Block | None) -> str:
     return ""
 
 
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        Block("README.md", 1, "", "", "a text without a language"),
+        Block("README.md", 1, "rust", "", "fn main() {}"),
+        Block("README.md", 1, "text", "", "what no block prints"),
+        Block("README.md", 1, "text", "", "what varies", "output varies", ""),
+        Block("README.md", 1, "console", "", "$ python agent.py"),
+        Block("README.md", 1, "python", "", "print()", "run by", "tests/test_recipes.py"),
+    ],
+)
+def test_a_block_that_nothing_tests_is_noticed(left_out: Block) -> None:
+    assert problem_of(left_out, None)
+
+
 def command_lines(block: Block) -> Iterator[list[str]]:
     """The words of each command of a block, without comments."""
     for line in block.text.splitlines():

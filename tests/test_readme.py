@@ -50,7 +50,7 @@ def test_the_table_of_breaker_settings_is_true() -> None:
 
 def test_the_table_of_events_has_what_the_scripts_announce() -> None:
     page = text_of("docs/reference/events.md")
-    told = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    listed = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
     announced: set[str] = set()
     for script in (ROOT / "lua").glob("*.lua"):
         header = re.match(r"(?:--.*\n)+", script.read_text(encoding="utf-8"))
@@ -58,4 +58,4 @@ def test_the_table_of_events_has_what_the_scripts_announce() -> None:
         events = re.search(r"^-- Events(.*(?:\n--  .*)*)", header[0], re.MULTILINE)
         if events:
             announced |= set(re.findall(r"\b(?:breaker|provider|members?|expiry)_\w+", events[1]))
-    assert told == announced
+    assert listed == announced
