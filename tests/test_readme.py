@@ -1,65 +1,40 @@
-"""The README's code runs and prints what the README says, and every test that it names exists."""
+"""What README and docs say in tables and figures is true."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-import tempfile
 from dataclasses import fields
 
-import pytest
-
 from ciris_registry import CircuitBreakerConfig, RegistrySettings
-from tests.readme_code import README, ROOT
+from tests.documentation import ROOT, text_of
+
+README = text_of("README.md")
 
 
-def test_the_first_example_prints_what_it_says() -> None:
-    program, printed = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, re.DOTALL)[0]
-    with tempfile.TemporaryDirectory(prefix="ciris-") as folder:
-        ran = subprocess.run(
-            [sys.executable, "-W", "error", "-c", program],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-            env={**os.environ, "TMPDIR": folder, "PYTHONPATH": str(ROOT)},
-        )
-    assert ran.stderr == ""
-    assert ran.stdout == printed
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) < 160
+    assert len(re.findall(r"!\[", README)) <= 2, "badges"
 
 
-def named_tests() -> list[tuple[str, str]]:
-    """The tests that are named between backticks: each file, and each test with its file.
-
-    A name after ``…`` is a test of the file that was named last; one that ends with ``…``, and a
-    file without ``.py``, says how names begin.
-    """
-    found: list[tuple[str, str]] = []
-    file = ""
-    for text in re.findall(r"`([^`\n]*test_[^`\n]*)`", README):
-        for word in text.split():
-            if "/test_" in word:
-                file = word.removeprefix("tests/")
-                found.append((file, ""))
-            elif word.startswith("test_"):
-                found.append((file, word))
-    return sorted(set(found))
+def test_the_readme_begins_with_a_program_and_what_it_prints() -> None:
+    first_screen = "\n".join(README.splitlines()[:45])
+    assert first_screen.index("```python") < first_screen.index("```text")
 
 
-@pytest.mark.parametrize(("file", "name"), named_tests())
-def test_every_test_that_is_named_exists(file: str, name: str) -> None:
-    found = list((ROOT / "tests").glob(file if file.endswith(".py") else f"{file}*.py"))
-    assert found, "there is such a file"
-    sources = "".join(path.read_text(encoding="utf-8") for path in found)
-    begins = name.removesuffix("…") if name.endswith("…") else f"{name}("
-    assert not name or f"def {begins}" in sources
+def test_the_readme_shows_what_the_demo_proves() -> None:
+    claims = re.findall(r"^✓ (.*?)  ", README, re.MULTILINE)
+    source = (ROOT / "ciris_registry/demo/verdict.py").read_text(encoding="utf-8")
+    patterns = re.findall(r"claim ?= ?f?\"(.*?)\"", source)
+    assert len(claims) == len(patterns) == 12
+    for pattern in patterns:
+        begins, _, ends = re.sub(r"\{.*?\}", "\0", pattern).partition("\0")
+        assert any(one.startswith(begins) and one.endswith(ends) for one in claims), pattern
 
 
 def table(name: str) -> dict[str, str]:
-    """Defaults by field, as the README has them."""
-    [rows] = re.findall(rf"\| `{name}` \| default .*\n\|.*\n((?:\|.*\n)+)", README)
+    """Defaults by field, as the settings' page has them."""
+    page = text_of("docs/reference/settings.md")
+    [rows] = re.findall(rf"\| `{name}` \| default .*\n\|.*\n((?:\|.*\n)+)", page)
     return dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", rows, re.MULTILINE))
 
 
@@ -71,3 +46,16 @@ def test_the_table_of_registry_settings_is_true() -> None:
 def test_the_table_of_breaker_settings_is_true() -> None:
     known = {one.name: repr(one.default) for one in fields(CircuitBreakerConfig)}
     assert table("CircuitBreakerConfig") == known
+
+
+def test_the_table_of_events_has_what_the_scripts_announce() -> None:
+    page = text_of("docs/reference/events.md")
+    listed = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    announced: set[str] = set()
+    for script in (ROOT / "lua").glob("*.lua"):
+        header = re.match(r"(?:--.*\n)+", script.read_text(encoding="utf-8"))
+        assert header is not None
+        events = re.search(r"^-- Events(.*(?:\n--  .*)*)", header[0], re.MULTILINE)
+        if events:
+            announced |= set(re.findall(r"\b(?:breaker|provider|members?|expiry)_\w+", events[1]))
+    assert listed == announced

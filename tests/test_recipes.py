@@ -1,4 +1,4 @@
-"""The README's recipes run with the real packages, against servers that fail in several ways."""
+"""The recipes for LLM clients run with the real packages, against servers that fail."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import pytest
 
 from ciris_registry import ServiceRegistry
 from ciris_registry.demo.upstream import Behaviour, Upstream
-from tests.readme_code import block_after, run
+from tests.documentation import block_after, run_with_package
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.parametrize("recipe", ["The OpenAI SDK:", "\npydantic-ai;", "LangChain:"])
+pytestmark = pytest.mark.parametrize("recipe", ["## OpenAI SDK", "## pydantic-ai", "## LangChain"])
+
+PAGE = "docs/how-to/llm-clients.md"
 
 OPENAI = "openai has read 41 characters."
 LOCAL = "local has read 41 characters."
@@ -50,7 +52,7 @@ async def said(
 ) -> list[str]:
     """What a recipe prints: the answer to its call, then that of its stream."""
     urls = {one.name: f"http://127.0.0.1:{one.server_port}/v1" for one in servers}
-    await run(block_after(recipe), registry=registry, urls=urls)
+    await run_with_package(block_after(PAGE, recipe), registry=registry, urls=urls)
     return capsys.readouterr().out.splitlines()
 
 

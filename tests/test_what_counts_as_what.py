@@ -1,4 +1,4 @@
-"""What the outcome of a guarded call means: the README's table, and what stands around it."""
+"""What the outcome of a guarded call means: the table of outcomes, and the ways to call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ciris_registry import (
     RegistrySettings,
     ServiceRegistry,
 )
-from tests.readme_code import block_after, run
+from tests.documentation import block_after, run_with_package
 from tests.unit.http_error import HttpError, code
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SETTINGS = RegistrySettings(breaker=CircuitBreakerConfig(timeout_duration=0.3))
 HOUR = 3600.0
+PAGE = "docs/how-to/call.md"
 
 
 class Client:
@@ -143,23 +144,25 @@ async def test_nobody_is_blamed_for_a_cancellation_a_deadline_or_a_stream_that_i
     assert (await failures(registry), await rest(registry)) == (0, 0.0)
 
 
-async def test_the_four_ways_of_calling_run_as_the_readme_has_them(
+async def test_the_four_ways_of_calling_run_as_the_page_has_them(
     registry: ServiceRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry.register_global("llm", Client("local"), name="local")
-    known = await run(block_after("## Calling"), registry=registry, Client=Client)
+    known = await run_with_package(
+        block_after(PAGE, "There are four ways"), registry=registry, Client=Client
+    )
     assert known["answer"] == "local"
     assert capsys.readouterr().out == "local\nagain\n"
     assert (await registry.breaker("llm", "local").aget_stats())["total_successes"] == 4
 
 
-POLICY = block_after("each row is a case of")
+POLICY = block_after(PAGE, "## Decide what counts as a failure")
 
 
 async def test_a_policy_judges_values_too(registry: ServiceRegistry) -> None:
     registry.register_global("llm", Client(""), name="first")
     registry.register_global("llm", Client("second"), name="second")
-    known = await run(POLICY, registry=registry, Client=Client)
+    known = await run_with_package(POLICY, registry=registry, Client=Client)
     assert known["answer"] == "second"
     assert await failures(registry) == 1
 
@@ -170,7 +173,7 @@ async def test_who_finds_nobody_is_told_why_and_when_to_come_again(
     two(registry)
     for name, seconds in (("first", 60.0), ("second", 40.0)):
         await registry.breaker("llm", name).acool_down(seconds)
-    await run(POLICY.replace("retry=3", "retry=1"), registry=registry, Client=Client)
+    await run_with_package(POLICY.replace("retry=3", "retry=1"), registry=registry, Client=Client)
     assert 38 < float(capsys.readouterr().out) <= 40
     with pytest.raises(NoProviderError, match=r"first \(cooling_down, again in .*; second \("):
         await registry.call("planner", "llm", Client.complete, "Hello?")
