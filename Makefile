@@ -8,6 +8,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEVELOPED := .venv/.developed
 DOCUMENTED := .venv/.documented
+MEASURED := .venv/.measured
 LOWEST := .venv-lowest
 STYLUA ?= $(or $(wildcard .tools/node_modules/.bin/stylua),stylua)
 LUACHECK ?= luacheck
@@ -32,14 +33,19 @@ $(DOCUMENTED): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[embedded,docs]'
 	@touch $@
 
+# Another breaker, to compare with.
+$(MEASURED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[embedded,bench]'
+	@touch $@
+
 demo: $(INSTALLED)
 	$(BIN)/ciris-registry demo $(ARGS)
 
-bench: $(INSTALLED)
-	$(BIN)/ciris-registry bench $(ARGS)
+bench: $(MEASURED)
+	$(BIN)/ciris-registry dev bench $(ARGS)
 
 soak: $(INSTALLED)
-	$(BIN)/ciris-registry soak $(ARGS)
+	$(BIN)/ciris-registry dev soak $(ARGS)
 
 test: $(DEVELOPED)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)

@@ -28,12 +28,10 @@ from ciris_registry.errors import (
     StoreUnavailableError,
 )
 from ciris_registry.explanation import Explanation
-from ciris_registry.global_registry import get_global_registry
 from ciris_registry.health import RegistryHealth
-from ciris_registry.mocks import MockService
-from ciris_registry.providers import HealthCheckProtocol, ServiceProvider
+from ciris_registry.providers import HealthCheckProtocol, MockService, ServiceProvider
 from ciris_registry.registration import Priority, Registration, SelectionStrategy
-from ciris_registry.registry import ServiceRegistry
+from ciris_registry.registry import ServiceRegistry, get_global_registry
 from ciris_registry.settings import RegistrySettings
 from ciris_registry.shared_breaker import BreakerHandle
 from ciris_registry.store import Event

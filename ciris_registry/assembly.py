@@ -1,47 +1,88 @@
-"""Putting the parts of one registry together.
+"""Putting the parts of one registry together: the one place that knows all of them.
 
-Owns their order, and who is told by whom. It refuses to know what any of them does.
+Each constructor names what it uses. Callbacks that lead from a lower room to a higher one are tied
+here, and so is the order of the steps of reconciling.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ciris_registry.cache import DesiredState, Watcher
+from ciris_registry.cache import (
+    DesiredState,
+    Reconciler,
+    RefreshSchedule,
+    Replicas,
+    SingleFlights,
+    Watcher,
+    block_of,
+)
 from ciris_registry.calls import AttemptContext, Executor
 from ciris_registry.circuit_breaker.outcomes import Classifier
-from ciris_registry.ending import Ending
-from ciris_registry.lifecycle import Exchange
-from ciris_registry.membership import Heartbeat, Readiness, Registrar
-from ciris_registry.parts import Parts
-from ciris_registry.selection import ConcurrencyLimit, Resolver
-from ciris_registry.shared_breaker import HeldPermits, OfflineOutcomes, SuccessBatches
+from ciris_registry.lifecycle import Lifecycle
+from ciris_registry.membership import Bindings, Heartbeat, Readiness, Registrar
+from ciris_registry.selection import (
+    Admission,
+    ConcurrencyLimit,
+    Explainer,
+    Pickers,
+    Resolver,
+    RoundRobins,
+)
+from ciris_registry.shared_breaker import (
+    BreakerAdmission,
+    BreakerHandle,
+    Breakers,
+    BreakerWrites,
+    Cooldowns,
+    HeldPermits,
+    LocalTrips,
+    OfflineOutcomes,
+    Overrides,
+    Reporting,
+    SuccessBatches,
+)
 from ciris_registry.store import Session, WriteQueue
 from ciris_registry.store.connection import Clients, Connectivity
-from ciris_registry.views import Views
 
 if TYPE_CHECKING:
     from ciris_registry.circuit_breaker.outcomes import Classify
     from ciris_registry.membership import Naming
     from ciris_registry.settings import RegistrySettings
+    from ciris_registry.shared_breaker import OfflineCounts, SuccessBatch
+    from ciris_registry.store import Store
     from ciris_registry.store.connection import StoreURL
+
+_PING = 1.0
+"""Seconds for the first answer in an event loop, if offline outcomes wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """What a registry calls; the rest runs by itself, from the session's start to its end."""
+    """The parts that a registry calls; the others run by themselves, between start and end."""
 
-    parts: Parts
-    views: Views
+    session: Session
+    connectivity: Connectivity
+    write_queue: WriteQueue
+    batches: SuccessBatches
+    permits: HeldPermits
+    replicas: Replicas
+    single_flights: SingleFlights
+    breakers: Breakers
+    concurrency_limit: ConcurrencyLimit
+    round_robins: RoundRobins
     registrar: Registrar
-    exchange: Exchange
+    lifecycle: Lifecycle
     readiness: Readiness
+    pickers: Pickers
     resolver: Resolver
-    calls: Executor
+    explainer: Explainer
+    executor: Executor
 
 
-def assemble(
+def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
     url: StoreURL,
     namespace: str,
     process: str,
@@ -52,53 +93,190 @@ def assemble(
     exact: bool,
     always_use_last_provider: bool,
 ) -> Assembly:
-    """All parts of a registry, which does nothing yet. What is given must have been checked."""
-    parts = _parts(
-        url,
-        namespace,
-        process,
-        settings,
-        exact=exact,
-        always_use_last_provider=always_use_last_provider,
-    )
-    session, views = parts.session, Views(parts)
-    registrar = Registrar(naming, parts.write_queue, parts.desired, views)
-    bindings = registrar.bindings
-    exchange = Exchange(parts, views, registrar.tidy)
-    readiness = Readiness(parts, bindings, views, exchange)
-    registrar.on_change = readiness.wake
-    resolver = Resolver(parts, bindings, views)
-    calls = Executor(
-        resolver, AttemptContext(Classifier(settings, classify), parts.slots, views.breaker_parts)
-    )
-    heartbeat = Heartbeat(parts, views, registrar.tidy)
-    session.on_start = Watcher(parts, views, heartbeat).begin
-    session.on_end = Ending(parts).finish
-    return Assembly(parts, views, registrar, exchange, readiness, resolver, calls)
+    """All parts of a registry, from the bottom up; none of them runs yet.
 
-
-def _parts(
-    url: StoreURL,
-    namespace: str,
-    process: str,
-    settings: RegistrySettings,
-    *,
-    exact: bool,
-    always_use_last_provider: bool,
-) -> Parts:
+    The arguments must have been checked. ``exact`` says whether resolves ask Redis each time and
+    outcomes are reported one by one.
+    """
     connectivity = Connectivity(url.redacted, settings)
     session = Session(Clients(url), namespace, process, settings, connectivity)
     write_queue = WriteQueue(session, connectivity)
-    return Parts(
-        settings=settings,
+
+    desired, replicas = DesiredState(settings), Replicas(settings)
+    single_flights = SingleFlights(replicas, session, connectivity, desired, settings.breaker)
+    block = block_of(settings.max_staleness)
+    schedule = RefreshSchedule(connectivity, single_flights, block)
+
+    permits, offline = HeldPermits(process), OfflineOutcomes()
+    interval = settings.success_report_interval
+    batches = SuccessBatches(session, connectivity, interval, batching=not exact)
+    local_trips = LocalTrips(write_queue, desired)
+    lease = round(settings.lease * 1000)
+    writes = BreakerWrites(connectivity, write_queue, batches, desired, local_trips, lease)
+    reporting = Reporting(session, connectivity, write_queue, permits, batches, writes)
+    breaker_admission = BreakerAdmission(session, connectivity, permits, writes)
+    cooldowns = Cooldowns(session, connectivity, write_queue, writes)
+    new_handle = partial(
+        BreakerHandle,
+        session=session,
+        connectivity=connectivity,
+        batches=batches,
+        writes=writes,
+        reporting=reporting,
+        admission=breaker_admission,
+        cooldowns=cooldowns,
+        overrides=Overrides(session, connectivity, permits, writes),
+    )
+    breakers = Breakers(replicas, desired, offline, batches, new_handle)
+
+    bindings = Bindings()
+    registrar = Registrar(naming, session, write_queue, desired, replicas, bindings)
+    lifecycle = Lifecycle(
+        session,
+        connectivity,
+        write_queue,
+        batches,
+        desired,
+        replicas,
+        single_flights,
+        registrar.leave_dead,
+    )
+    readiness = Readiness(
+        session, connectivity, write_queue, bindings, replicas, single_flights, lifecycle.flush
+    )
+    concurrency_limit = ConcurrencyLimit(session, connectivity, write_queue, settings)
+    heartbeat = Heartbeat(
+        settings,
+        connectivity,
+        desired,
+        replicas,
+        single_flights,
+        leave_dead=registrar.leave_dead,
+        renew_slots=concurrency_limit.renew,
+    )
+
+    round_robins = RoundRobins(session, connectivity)
+    pickers = Pickers(
+        breakers, bindings, round_robins, always_use_last_provider=always_use_last_provider
+    )
+    admission = Admission(
+        session, bindings, breakers, permits, breaker_admission, reporting, concurrency_limit
+    )
+    resolver = Resolver(
+        session,
+        write_queue,
+        replicas,
+        single_flights,
+        breakers,
+        permits,
+        pickers,
+        admission,
+        round_robins,
         exact=exact,
-        always_use_last_provider=always_use_last_provider,
+    )
+    explainer = Explainer(
+        session,
+        connectivity,
+        write_queue,
+        replicas,
+        single_flights,
+        breakers,
+        pickers,
+        round_robins,
+        exact=exact,
+    )
+    context = AttemptContext(
+        Classifier(settings, classify), reporting, breaker_admission, cooldowns, concurrency_limit
+    )
+
+    # Following Redis
+
+    async def replay_offline(store: Store) -> None:
+        async def merge(key: tuple[str, str], counts: OfflineCounts) -> None:
+            await writes.merge_offline(breakers.of(*key), store, counts)
+
+        await offline.replay(merge)
+
+    async def deliver(_store: Store) -> None:
+        await write_queue.deliver()
+
+    async def refresh_all(store: Store) -> None:
+        for kind in list(replicas.by_type):
+            await schedule.reload(store, kind)
+
+    async def first_contact(store: Store) -> None:
+        if offline:  # of an event loop that ended while Redis was away
+            await store.ping(_PING)
+            await replay_offline(store)
+        await heartbeat.start(store, unwritten=write_queue.pending)
+
+    reconciler = Reconciler(
+        session,
+        connectivity,
+        first_contact=first_contact,
+        steps=(replay_offline, deliver, heartbeat.after_outage, refresh_all),
+        last=replay_offline,
+    )
+
+    def resume() -> None:
+        write_queue.resume()
+        batches.report_soon()
+
+    watcher = Watcher(
+        session,
+        connectivity,
+        replicas,
+        schedule,
+        reconciler,
+        settings.max_staleness,
+        follows=not exact,
+        on_connected=resume,
+        flush_now=batches.flush_now,
+    )
+
+    async def start(store: Store) -> None:
+        await watcher.begin(store)
+        session.supervise("heartbeat", lambda: heartbeat.run(store))
+
+    # Callbacks from lower rooms to higher ones
+
+    def to_offline(key: tuple[str, str], batch: SuccessBatch) -> None:
+        reporting.note_offline(breakers.of(*key), batch)
+
+    async def restore_missing(store: Store, key: tuple[str, str]) -> None:
+        await writes.restore(breakers.of(*key), store)
+
+    def connectivity_changed() -> None:
+        replicas.distrust()
+        if not connectivity.connected:
+            # In the order in which they happened: no failure waits behind batched successes.
+            write_queue.rescue()
+        batches.connectivity_changed()
+
+    session.on_start, session.on_end = start, lifecycle.end_of_loop
+    connectivity.on_change(connectivity_changed)
+    batches.on_away, batches.on_missing = to_offline, restore_missing
+    replicas.on_local_end = lambda kind, name: local_trips.report(breakers.of(kind, name))
+    registrar.on_change = readiness.wake
+    # A picker must not keep an instance alive that is bound no longer.
+    bindings.on_change = pickers.clear
+
+    return Assembly(
         session=session,
         connectivity=connectivity,
         write_queue=write_queue,
-        desired=DesiredState(settings),
-        permits=HeldPermits(process),
-        slots=ConcurrencyLimit(session, connectivity, write_queue, settings),
-        successes=SuccessBatches(session, connectivity, settings.success_report_interval),
-        offline=OfflineOutcomes(),
+        batches=batches,
+        permits=permits,
+        replicas=replicas,
+        single_flights=single_flights,
+        breakers=breakers,
+        concurrency_limit=concurrency_limit,
+        round_robins=round_robins,
+        registrar=registrar,
+        lifecycle=lifecycle,
+        readiness=readiness,
+        pickers=pickers,
+        resolver=resolver,
+        explainer=explainer,
+        executor=Executor(resolver, context),
     )

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from ciris_registry.selection import Rejected
+from typing import NamedTuple
 
 
 class Explanation(NamedTuple):
     """What a resolve would do with one registration, and why.
 
     ``scope`` is the handler, ``*`` or ``global``; ``verdict`` is ``chosen``, ``next`` or ``left
-    out``; ``retry_after`` is the number of seconds until that might change, None if nobody knows.
+    out``; ``retry_after`` is the number of seconds until that might change, None if it is unknown.
     """
 
     name: str
@@ -20,10 +17,3 @@ class Explanation(NamedTuple):
     verdict: str
     reason: str
     retry_after: float | None = None
-
-    @classmethod
-    def of_rejected(cls, left: Rejected, now: int) -> Explanation:
-        """Of one that was left out, at the server's time ``now``."""
-        wait = max(0, left.retry_at - now) / 1000 if left.retry_at else None
-        one = left.registration
-        return cls(one.name, one.scope or "global", "left out", left.reason, wait)

@@ -1,4 +1,4 @@
-"""How a registry is doing: a reading, which changes nothing."""
+"""The health of a registry: whether Redis is there, how fresh the replicas are, what waits."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ciris_registry.parts import Parts
-    from ciris_registry.store.connection import ConnectivityState
-    from ciris_registry.views import Views
+    from ciris_registry.cache import Replicas
+    from ciris_registry.shared_breaker import SuccessBatches
+    from ciris_registry.store import Session, WriteQueue
+    from ciris_registry.store.connection import Connectivity, ConnectivityState
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryHealth:
-    """What ``registry.health()`` tells.
+    """What ``registry.health()`` returns.
 
-    ``redis`` is ``up``, ``in doubt`` (somebody waited too long; it is being asked again) or
-    ``down``, ``since`` a time of this machine in seconds of the epoch, ``error`` why.
-    ``outages`` counts those that were confirmed. ``heard`` says for each service type how many
-    seconds ago Redis last told everything about it, None if it never has. ``pending_writes`` and
-    ``pending_successes`` have not reached Redis yet; ``dropped_writes`` never will.
-    ``failures`` has the last error of each background task that had to be started again.
+    ``redis`` is ``connected``, ``suspended`` (a call waited too long, and Redis is being asked
+    again) or ``lost``; ``since`` is a time of this machine in seconds of the epoch, ``error`` why.
+    ``outages`` counts the times it was lost. ``heard`` is, for each service type, how many seconds
+    ago the replica was last known to be true, None if it never was. ``pending_writes`` and
+    ``pending_successes`` have not reached Redis yet; ``dropped_writes`` never will. ``failures``
+    has the last error of each background task that had to be started again.
     """
 
     redis: ConnectivityState
@@ -42,10 +43,15 @@ class RegistryHealth:
         return self.redis == "connected"
 
 
-def health_of(parts: Parts, views: Views) -> RegistryHealth:
-    """Read it off the parts of a registry."""
+def health_of(
+    session: Session,
+    connectivity: Connectivity,
+    write_queue: WriteQueue,
+    batches: SuccessBatches,
+    replicas: Replicas,
+) -> RegistryHealth:
+    """Read the health of a registry off its parts; nothing is asked or changed."""
     now = time.monotonic()
-    connectivity, write_queue = parts.connectivity, parts.write_queue
     return RegistryHealth(
         redis=connectivity.state,
         since=connectivity.since,
@@ -53,10 +59,10 @@ def health_of(parts: Parts, views: Views) -> RegistryHealth:
         outages=connectivity.outages,
         heard={
             kind: now - replica.heard_at if replica.heard_at else None
-            for kind, replica in views.replicas.items()
+            for kind, replica in replicas.by_type.items()
         },
         pending_writes=len(write_queue),
-        pending_successes=parts.successes.total,
+        pending_successes=batches.total,
         dropped_writes=write_queue.dropped,
-        failures=dict(parts.session.failures),
+        failures=dict(session.failures),
     )

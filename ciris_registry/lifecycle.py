@@ -1,91 +1,148 @@
-"""What this process has to tell Redis, told; and what Redis knows, read anew.
+"""The life of a registry: flush, refresh, leave; and what ends it without ``aclose``.
 
-Owns how long a program waits for either where it asks for it. It refuses to decide what is told:
-that waits in the outbox and among the successes.
+Decides how long a program waits for each of them. What is written waits in the write queue and in
+the batches of successes. A copy that a fork made must not use its parent's connections; a registry
+that a program dropped without closing it leaves no task behind, and warns.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import os
+import warnings
+import weakref
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.errors import StoreUnavailableError
+from ciris_registry.errors import RegistryError, StoreUnavailableError
 from ciris_registry.names import service_type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from enum import Enum
 
-    from ciris_registry.parts import Parts
-    from ciris_registry.store import Store
-    from ciris_registry.views import Views
+    from ciris_registry.cache import DesiredState, Replicas, SingleFlights
+    from ciris_registry.shared_breaker import SuccessBatches
+    from ciris_registry.store import Session, Store, WriteQueue
+    from ciris_registry.store.connection import Connectivity
 
 _log = logging.getLogger(__name__)
 
-GOODBYE: Final = 0.25
+_LAST_ANSWER: Final = 0.25
 """Seconds that closing waits for Redis to answer at all."""
 
+_AT_THE_END: Final = 0.2
+"""Seconds that a program that ends without ``aclose`` waits at most for each kind of write."""
 
-class Exchange:
-    """Both ways between one process and Redis; ``tidy`` leaves what has died meanwhile."""
 
-    def __init__(self, parts: Parts, views: Views, tidy: Callable[[], None]) -> None:
-        self._session = parts.session
-        self._connectivity = parts.connectivity
-        self._write_queue = parts.write_queue
-        self._successes = parts.successes
-        self._desired = parts.desired
-        self._views = views
-        self._tidy = tidy
+class Lifecycle:
+    """Flushes, refreshes and leaves; ``leave_dead`` unregisters what died in this process."""
 
-    async def tell(self) -> None:
+    def __init__(
+        self,
+        session: Session,
+        connectivity: Connectivity,
+        write_queue: WriteQueue,
+        batches: SuccessBatches,
+        desired: DesiredState,
+        replicas: Replicas,
+        single_flights: SingleFlights,
+        leave_dead: Callable[[], None],
+    ) -> None:
+        self._session = session
+        self._connectivity = connectivity
+        self._write_queue = write_queue
+        self._batches = batches
+        self._desired = desired
+        self._replicas = replicas
+        self._single_flights = single_flights
+        self._leave_dead = leave_dead
+
+    async def flush(self) -> None:
         """Everything that waits now has reached Redis when this returns.
 
         Raises:
             StoreUnavailableError: Redis is away; nothing is lost by that.
         """
-        self._connectivity.check()
-        await self._successes.flush()
+        self._connectivity.require()
+        await self._batches.flush()
         await self._write_queue.flush()
-        await self._write_queue.landed()
+        await self._session.landed()
 
-    async def tell_patiently(self) -> None:
-        """``tell``, again whenever Redis is back, for ``settings.write_timeout`` seconds."""
+    async def flush_retrying(self) -> None:
+        """``flush``, again whenever Redis is back, for ``settings.write_timeout`` seconds."""
         await self._session.store()
-        self._tidy()
-        await self._connectivity.patiently(self.tell)
+        self._leave_dead()
+        await self._connectivity.retrying(self.flush)
 
-    async def read_patiently(self, service_type: str | Enum | None) -> None:
-        """Read one service type anew, or all in use; as patiently."""
+    async def refresh_retrying(self, service_type: str | Enum | None) -> None:
+        """Read one service type anew, or all in use, for as long."""
         store = await self._session.store()
-        await self._connectivity.patiently(lambda: self._read(store, service_type))
+        await self._connectivity.retrying(lambda: self._refresh(store, service_type))
 
-    async def read_unless_away(self, service_type: str | Enum | None) -> None:
+    async def refresh_unless_away(self, service_type: str | Enum | None) -> None:
         """Read one service type anew, or all in use, as long as Redis answers."""
         store = await self._session.store()
-        await self._session.unless_away(lambda: self._read(store, service_type))
+        await self._session.unless_away(lambda: self._refresh(store, service_type))
 
-    async def depart(self) -> None:
-        """Tell what waits and leave the fleet, if Redis answers within a moment."""
+    async def leave(self) -> None:
+        """Flush and leave the fleet, if Redis answers within a moment."""
+        session = self._session
         try:
-            unsaid = (
-                self._write_queue.pending or self._write_queue.under_way or self._successes.pending
-            )
-            if unsaid or self._session.running():
-                store = await self._session.store()
-                await self._connectivity.promptly(store.ping(GOODBYE), GOODBYE)
-                await self.tell()
-                await self._desired.depart(store, list(self._views.replicas))
+            unsent = self._write_queue.pending or bool(session.sending) or self._batches.pending
+            if unsent or session.running():
+                store = await session.store()
+                await self._connectivity.within_timeout(store.ping(_LAST_ANSWER), _LAST_ANSWER)
+                await self.flush()
+                await self._desired.leave(store, list(self._replicas.by_type))
         except StoreUnavailableError as error:
-            _log.warning("closed without saying so to the fleet; the leases run out: %s", error)
+            _log.warning("closed without leaving the fleet; the leases run out: %s", error)
 
-    async def _read(self, store: Store, service_type: str | Enum | None) -> None:
-        self._tidy()
-        await self.tell()
+    async def end_of_loop(self) -> None:
+        """The event loop ends without ``aclose``: write what waits within a moment, or drop it."""
+        if not self._connectivity.connected:
+            return
+        with contextlib.suppress(TimeoutError, RegistryError):
+            async with asyncio.timeout(_AT_THE_END):
+                await self._batches.flush()
+        await self._write_queue.finish(_AT_THE_END)
+
+    async def _refresh(self, store: Store, service_type: str | Enum | None) -> None:
+        self._leave_dead()
+        await self.flush()
         kinds = (
-            {*self._views.replicas, *await store.processes.service_types()}
+            {*self._replicas.by_type, *await store.processes.service_types()}
             if service_type is None
             else {service_type_name(service_type)}
         )
         for kind in sorted(kinds):
-            await self._views.shared_sync(kind).reload(store)
+            await self._single_flights.of(kind).reload(store)
+
+
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def end_with_owner(owner: object, session: Session) -> None:
+    """End a session when its owner is dropped, and disown it in a fork."""
+    _sessions.add(session)
+    # Not at exit: a program that never closes its registry ends quietly.
+    weakref.finalize(owner, _dropped, session).atexit = False
+
+
+def _dropped(session: Session) -> None:
+    if session.abandon():
+        warnings.warn(
+            f"a registry on {session.url} was dropped without aclose(); its tasks are ended, "
+            f"and its leases run out",
+            ResourceWarning,
+            stacklevel=2,
+        )
+
+
+def _forked() -> None:
+    for session in list(_sessions):
+        session.disown()
+
+
+os.register_at_fork(after_in_child=_forked)

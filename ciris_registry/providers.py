@@ -1,15 +1,20 @@
-"""What a provider is, to a program: the object and what was said of it."""
+"""What programs see of providers: the protocol of health checks, the record, the mock."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ciris_registry.registration import Priority, SelectionStrategy
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from ciris_registry.circuit_breaker import CircuitBreaker
     from ciris_registry.shared_breaker import BreakerHandle
+
+_log = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -33,3 +38,22 @@ class ServiceProvider:
     metadata: dict[str, Any] | None = field(default=None)
     priority_group: int = 0
     strategy: SelectionStrategy = SelectionStrategy.FALLBACK
+
+
+class MockService:
+    """Every method can be awaited, logs the call and returns None."""
+
+    def __init__(self, service_type: str) -> None:
+        self.service_type = service_type
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[None]]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        async def method(*_args: object, **_kwargs: object) -> None:
+            _log.warning("mock %s service: %s() does nothing", self.service_type, name)
+
+        return method
+
+    def __repr__(self) -> str:
+        return f"MockService({self.service_type!r})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_validator
@@ -39,7 +39,7 @@ class Priority(Enum):
     FALLBACK = 9
 
 
-class SelectionStrategy(Enum):
+class SelectionStrategy(StrEnum):
     """How one group of providers is used.
 
     FALLBACK takes them in order. The others take in turn those of equal priority: ROUND_ROBIN each

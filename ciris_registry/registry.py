@@ -12,26 +12,25 @@ import os
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ciris_registry.assembly import assemble
-from ciris_registry.cache import EventFeed
+from ciris_registry.cache import Subscription
 from ciris_registry.calls import CallMethods
 from ciris_registry.errors import StoreUnavailableError
 from ciris_registry.health import RegistryHealth, health_of
+from ciris_registry.lifecycle import end_with_owner
 from ciris_registry.membership import Naming, RegistrationMethods, checked_policy
-from ciris_registry.mocks import MockService
 from ciris_registry.names import (
     namespace_name,
     provider_name,
     service_type_name,
 )
-from ciris_registry.ownership import owned
 from ciris_registry.provider_info import provider_info
+from ciris_registry.providers import MockService
 from ciris_registry.selection import (
     Consistency,
+    ResolvingMethods,
     check_all,
     check_arguments,
     is_exact,
-    key_of,
-    request_of,
     service_types_of,
 )
 from ciris_registry.settings import RegistrySettings
@@ -39,11 +38,10 @@ from ciris_registry.store import new_process_id
 from ciris_registry.store.connection import StoreURL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping
     from enum import Enum
 
     from ciris_registry.circuit_breaker.outcomes import Classify
-    from ciris_registry.explanation import Explanation
     from ciris_registry.shared_breaker import BreakerHandle
 
 _log = logging.getLogger(__name__)
@@ -52,7 +50,7 @@ DEFAULT_REQUIRED = ("communication", "memory", "audit", "llm")
 """The service types that ``wait_ready`` waits for if it is not told any."""
 
 
-class ServiceRegistry(RegistrationMethods, CallMethods):
+class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
     """Finds services for one agent process, and shares providers and breakers with the fleet.
 
     ``url`` says where the shared state lives (default ``$CIRIS_REGISTRY_URL``, else ``memory://``,
@@ -100,18 +98,17 @@ class ServiceRegistry(RegistrationMethods, CallMethods):
             exact=exact,
             always_use_last_provider=always_use_last_provider,
         )
-        self._parts = made.parts
-        self._session = made.parts.session
-        self._views = made.views
+        self._parts = made
+        self._session = made.session
         self._registrar = made.registrar
         self._bindings = made.registrar.bindings
-        self._exchange = made.exchange
+        self._lifecycle = made.lifecycle
         self._readiness = made.readiness
+        self._pickers = made.pickers
         self._resolver = made.resolver
-        self._calls = made.calls
-        self._picker_for = made.resolver.picker_for
-        self._exact = exact
-        owned(self, self._session)
+        self._explainer = made.explainer
+        self._executor = made.executor
+        end_with_owner(self, self._session)
 
     # Life
 
@@ -122,7 +119,7 @@ class ServiceRegistry(RegistrationMethods, CallMethods):
         """
         await self._session.store()
         with contextlib.suppress(StoreUnavailableError):
-            await self._exchange.tell()
+            await self._lifecycle.flush()
         return self
 
     async def aclose(self) -> None:
@@ -134,10 +131,10 @@ class ServiceRegistry(RegistrationMethods, CallMethods):
             return
         try:
             self._registrar.leave_all()
-            await self._exchange.depart()
+            await self._lifecycle.leave()
         finally:
             await self._session.aclose()
-            self._resolver.forget()
+            self._pickers.clear()
 
     async def flush(self) -> None:
         """Wait until everything that synchronous methods left behind has reached Redis.
@@ -145,7 +142,7 @@ class ServiceRegistry(RegistrationMethods, CallMethods):
         Raises:
             StoreUnavailableError: Redis is away; nothing is lost by that.
         """
-        await self._exchange.tell_patiently()
+        await self._lifecycle.flush_retrying()
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -169,45 +166,11 @@ class ServiceRegistry(RegistrationMethods, CallMethods):
 
     # Resolving
 
-    async def get_service(
-        self,
-        handler: str,
-        service_type: str | Enum,
-        required_capabilities: Sequence[str] | None = None,
-        fallback_to_global: bool = True,  # as in the in-process registry
-        *,
-        consistency: Consistency | None = None,
-    ) -> Any:  # a program's object
-        """The best instance that can be used now, or None.
-
-        It takes no slot of a provider with ``max_in_flight``, and is not kept from one that is
-        full: nobody knows when its caller is done. ``acquire``, ``call`` and ``stream`` do.
-
-        Cached, which is the registry's default, it asks Redis only for the permit of a probe, for
-        the next block of positions of a round robin, or where nothing has been heard of Redis for
-        ``settings.max_staleness``. Exact, it is one script call, and one more for a permit. While
-        Redis is away it goes by what this process knows.
-
-        Raises:
-            InvalidNameError: The handler or service type cannot be one.
-        """
-        exact = self._exact if consistency is None else is_exact(consistency)
-        key = key_of(handler, service_type, required_capabilities, fallback_to_global)
-        picker = self._picker_for(key)
-        if picker is None:
-            request = request_of(handler, service_type, required_capabilities, fallback_to_global)
-        else:
-            pick = None if exact else picker.take()
-            if pick is not None:
-                return pick.instance
-            request = picker.request
-        return await self._resolver.resolve(request, exact=exact, key=key, known=picker)
-
     async def get_service_with_fallback(
         self,
         handler: str,
         service_type: str | Enum,
-        required_capabilities: Sequence[str] | None = None,
+        required_capabilities: Collection[str] | None = None,
         fallback_to_global: bool = True,  # as get_service
     ) -> Any:  # a program's object
         """As ``get_service``; where that has none and mock services are allowed, a mock."""
@@ -218,20 +181,6 @@ class ServiceRegistry(RegistrationMethods, CallMethods):
             return service
         kind = service_type_name(service_type)
         return self._mocks[kind] if kind in self._mocks else MockService(kind)
-
-    async def explain(
-        self,
-        handler: str,
-        service_type: str | Enum,
-        required_capabilities: Sequence[str] | None = None,
-        fallback_to_global: bool = True,  # as get_service
-    ) -> list[Explanation]:
-        """What ``get_service`` would do with each registration, and why.
-
-        It asks no health check, takes no permit and moves no round robin.
-        """
-        request = request_of(handler, service_type, required_capabilities, fallback_to_global)
-        return await self._resolver.explain(request)
 
     async def wait_ready(
         self,
@@ -257,8 +206,8 @@ class ServiceRegistry(RegistrationMethods, CallMethods):
     ) -> dict[str, Any]:
         """Registrations and breakers as last seen, keyed as in the in-process registry."""
         kind = None if service_type is None else service_type_name(service_type)
-        snapshots = [replica.snapshot for replica in self._views.replicas.values()]
-        return provider_info(snapshots, self._views.handle, handler, kind)
+        snapshots = [replica.snapshot for replica in self._parts.replicas.by_type.values()]
+        return provider_info(snapshots, self._parts.breakers.handle, handler, kind)
 
     async def aget_provider_info(
         self, handler: str | None = None, service_type: str | Enum | None = None
@@ -267,12 +216,12 @@ class ServiceRegistry(RegistrationMethods, CallMethods):
 
         While Redis is away, it is what was last seen.
         """
-        await self._exchange.read_unless_away(service_type)
+        await self._lifecycle.refresh_unless_away(service_type)
         return self.get_provider_info(handler, service_type)
 
     def get_services_by_type(self, service_type: str | Enum) -> list[Any]:
         """The instances of a service type that are there in this process, each once."""
-        snapshot = self._views.replica(service_type_name(service_type)).snapshot
+        snapshot = self._parts.replicas.of(service_type_name(service_type)).snapshot
         return self._bindings.instances(snapshot.registrations)
 
     async def health_check_all(self) -> dict[str, bool]:
@@ -281,13 +230,19 @@ class ServiceRegistry(RegistrationMethods, CallMethods):
         Records nothing. Keys are ``handler.service_type.name``, with ``global`` for global ones.
         """
         await self._session.store()
-        if self._parts.write_queue.owed:
+        if self._parts.write_queue.must_flush:
             await self._session.unless_away(self._parts.write_queue.flush)
-        return await check_all(self._views, self._bindings)
+        return await check_all(self._parts.replicas, self._parts.breakers, self._bindings)
 
     def health(self) -> RegistryHealth:
         """Whether Redis is there, how fresh the snapshots are, and what waits to be written."""
-        return health_of(self._parts, self._views)
+        return health_of(
+            self._session,
+            self._parts.connectivity,
+            self._parts.write_queue,
+            self._parts.batches,
+            self._parts.replicas,
+        )
 
     async def refresh(self, service_type: str | Enum | None = None) -> None:
         """Read the shared state anew, counters too: of one service type, or of all in use.
@@ -295,26 +250,39 @@ class ServiceRegistry(RegistrationMethods, CallMethods):
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        await self._exchange.read_patiently(service_type)
+        await self._lifecycle.refresh_retrying(service_type)
 
-    def events(self, service_type: str | Enum | None = None) -> EventFeed:
+    def events(self, service_type: str | Enum | None = None) -> Subscription:
         """What changes from now on, of one service type or of all: ``async for``."""
         kind = None if service_type is None else service_type_name(service_type)
-        return EventFeed(self._parts, kind)
+        return Subscription(
+            self._parts.session, self._parts.connectivity, self._parts.write_queue, kind
+        )
 
     # Breakers
 
     def breaker(self, service_type: str | Enum, name: str) -> BreakerHandle:
         """The handle on one provider's shared breaker, registered or not."""
-        return self._views.handle(service_type_name(service_type), provider_name(name))
+        return self._parts.breakers.handle(service_type_name(service_type), provider_name(name))
 
     def reset_circuit_breakers(self) -> None:
         """Reset the breakers of all providers that this process knows, for the whole fleet."""
-        for service_type, replica in self._views.replicas.items():
+        for service_type, replica in self._parts.replicas.by_type.items():
             for name in replica.snapshot.names():
-                self._views.handle(service_type, name).reset("reset_circuit_breakers")
+                self._parts.breakers.handle(service_type, name).reset("reset_circuit_breakers")
 
     async def areset_circuit_breakers(self) -> None:
         """``reset_circuit_breakers``, and the fleet knows when this returns."""
         self.reset_circuit_breakers()
         await self.flush()
+
+
+_global: ServiceRegistry | None = None
+
+
+def get_global_registry() -> ServiceRegistry:
+    """The registry that the parts of this process share, made on first use."""
+    global _global  # noqa: PLW0603 # one per process is its purpose
+    if _global is None or not _global.usable:
+        _global = ServiceRegistry()
+    return _global

@@ -1,4 +1,4 @@
-"""How much is to be measured, and where: the options, checked."""
+"""The options of a run, checked, and how much each measurement does at a given scale."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import math
 from dataclasses import dataclass
 from typing import Final, Self
 
-from ciris_registry.bench import FEWEST_PROCESSES, LEAST_SCALE, MOST_PROCESSES, MOST_SCALE
 from ciris_registry.errors import RegistryError
 from ciris_registry.store.connection import StoreURL
 
+FEWEST_PROCESSES, MOST_PROCESSES = 1, 19
+LEAST_SCALE, MOST_SCALE = 0.01, 10.0
+
 FLEET_PROVIDERS: Final = 4
-"""Those that take turns in the round robin."""
+"""Providers of the round robin."""
 
 _FEWEST_OPENINGS: Final = 20
-_TRYING_OUT: Final = 0.05
-"""Below this scale nothing is learned but that it runs."""
+_SMOKE_TEST: Final = 0.05
+"""Below this scale the figures mean nothing; a run only shows that everything works."""
 
 
 class BenchError(RegistryError):
-    """The bench cannot begin or go on; the message says why."""
+    """The bench cannot start or continue; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -27,18 +29,18 @@ class Plan:
     """One run. The URL may hold a password, so this has no repr."""
 
     url: str | None
-    """Where; None is an embedded server of the run's own."""
+    """None is an embedded server that the run starts."""
 
     processes: int
     scale: float
-    """1 is a full run; what is counted in the properties below shrinks and grows with it."""
+    """1 is a full run; the amounts below are proportional to it."""
 
     @classmethod
     def checked(cls, url: str | None, processes: int, scale: float) -> Self:
         """The plan for these options.
 
         Raises:
-            LocationError: The URL is none.
+            LocationError: The URL is invalid.
             BenchError: Another option is out of its bounds.
         """
         if not FEWEST_PROCESSES <= processes <= MOST_PROCESSES:
@@ -54,34 +56,34 @@ class Plan:
 
     @property
     def rounds(self) -> int:
-        """How often each contender of a comparison has its turn."""
+        """How many rounds each contender of a comparison gets."""
         return max(5, round(80 * self.scale))
 
     @property
     def round_seconds(self) -> float:
-        """About how long one turn lasts."""
-        return 0.02 if self._serious else 0.002
+        """About how long one round lasts."""
+        return 0.02 if self._meaningful else 0.002
 
     @property
     def counted_seconds(self) -> float:
-        """How long guarded calls are made at a steady rate while commands are counted."""
+        """How long calls are made at a steady rate while commands are counted."""
         return max(0.5, 10 * self.scale)
 
     @property
-    def turns(self) -> int:
+    def round_robin_resolves(self) -> int:
         """Round-robin resolves of each process; a multiple of the number of providers."""
-        return 500 if self._serious else 20 * FLEET_PROVIDERS
+        return 500 if self._meaningful else 20 * FLEET_PROVIDERS
 
     @property
-    def consecutive_openings(self) -> int:
+    def openings(self) -> int:
         """How often a breaker is opened while other processes watch."""
-        return max(_FEWEST_OPENINGS, round(100 * self.scale)) if self._serious else 4
+        return max(_FEWEST_OPENINGS, round(100 * self.scale)) if self._meaningful else 4
 
     @property
     def population(self) -> int:
-        """Providers that are registered to see how much memory they take."""
+        """How many providers are registered to measure the memory of one."""
         return min(1000, max(50, round(2000 * self.scale)))
 
     @property
-    def _serious(self) -> bool:
-        return self.scale >= _TRYING_OUT
+    def _meaningful(self) -> bool:
+        return self.scale >= _SMOKE_TEST

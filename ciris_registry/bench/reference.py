@@ -1,10 +1,10 @@
-"""A reference for comparison only: the bare algorithm of the in-process CIRIS registry.
+"""The bare algorithm of the in-process CIRIS registry, only to compare its speed.
 
-Written anew after the listing of ``get_service`` in that system's documentation, and asynchronous
-as it is: look up the handler's providers, group and sort them, check capabilities and breaker, hand
-out the first that is left. It refuses to be of any other use: no logging, no health checks, no
-strategy but FALLBACK, and the defects of the original (a resolve counts as a success, every call
-passes in HALF_OPEN, asking for availability changes the state) are kept.
+It follows the listing of ``get_service`` in that system's documentation, and is asynchronous as
+well: find the handler's providers, group and sort them, check capabilities and breaker, return the
+first that passes. It has no logging, no health checks and no strategy but FALLBACK. The defects of
+the original are kept: a resolve counts as a success, HALF_OPEN lets every call through, and
+``is_available`` changes the state.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ReferenceBreaker:
         self._opened = 0.0
 
     def is_available(self) -> bool:
-        """Whether a call may be made; an open one whose time has come is HALF_OPEN from then on."""
+        """Whether a call may be made; turns OPEN into HALF_OPEN after the recovery timeout."""
         if self.state is CircuitState.CLOSED:
             return True
         if self.state is CircuitState.OPEN:
@@ -41,14 +41,14 @@ class ReferenceBreaker:
         return True
 
     def record_failure(self) -> None:
-        """Count a failure, which may open it."""
+        """Count a failure, which may open the breaker."""
         self.failure_count += 1
         if self.state is CircuitState.CLOSED and self.failure_count < self.config.failure_threshold:
             return
         self.state, self._opened = CircuitState.OPEN, time.time()
 
     def record_success(self) -> None:
-        """Count a success, which may close it."""
+        """Count a success, which may close the breaker."""
         if self.state is CircuitState.HALF_OPEN:
             self.success_count += 1
             if self.success_count >= self.config.success_threshold:
@@ -67,7 +67,7 @@ class ReferenceProvider:
 
 
 class ReferenceRegistry:
-    """Dictionaries of lists, walked on each resolve."""
+    """Dictionaries of lists, sorted and searched on each resolve."""
 
     def __init__(self) -> None:
         self._providers: dict[str, dict[str, list[ReferenceProvider]]] = {}
@@ -82,7 +82,7 @@ class ReferenceRegistry:
         capabilities: Sequence[str] = (),
         priority_group: int = 0,
     ) -> ReferenceBreaker:
-        """Register an instance for a handler, or for all (None); its breaker."""
+        """Register an instance for a handler, or for all handlers (None); returns its breaker."""
         found = ReferenceProvider(instance, priority, list(capabilities), priority_group)
         services = (
             self._global_services if handler is None else self._providers.setdefault(handler, {})
@@ -97,7 +97,7 @@ class ReferenceRegistry:
         required_capabilities: Sequence[str] | None = None,
         fallback_to_global: bool = True,  # the listing's signature
     ) -> Any:
-        """The best instance that can be used now, or None."""
+        """The best available instance, or None."""
         own = self._providers.get(handler, {}).get(service_type, [])
         service = await self._first_of(own, required_capabilities)
         if service is None and fallback_to_global:

@@ -1,18 +1,30 @@
 """cache."""
 
+from ciris_registry.cache.change import BreakerRead, BreakerReport, ExpectedBreaker, LocalEdit
 from ciris_registry.cache.desired_state import DesiredState
+from ciris_registry.cache.reconcile import Reconciler
+from ciris_registry.cache.refresh_schedule import RefreshSchedule
 from ciris_registry.cache.replica import Replica
-from ciris_registry.cache.single_flight import SingleFlight
+from ciris_registry.cache.replicas import Replicas
+from ciris_registry.cache.single_flight import SingleFlights
 from ciris_registry.cache.snapshot import Snapshot
-from ciris_registry.cache.subscription import BLOCK, EventFeed
-from ciris_registry.cache.watcher import Watcher
+from ciris_registry.cache.subscription import READ_INTERVAL, Subscription
+from ciris_registry.cache.watcher import Watcher, block_of
 
 __all__ = [
-    "BLOCK",
+    "BreakerRead",
+    "BreakerReport",
     "DesiredState",
-    "EventFeed",
+    "ExpectedBreaker",
+    "LocalEdit",
+    "READ_INTERVAL",
+    "Reconciler",
+    "RefreshSchedule",
     "Replica",
-    "SingleFlight",
+    "Replicas",
+    "SingleFlights",
     "Snapshot",
+    "Subscription",
     "Watcher",
+    "block_of",
 ]

@@ -1,7 +1,7 @@
-"""What an event of the stream means for the mirror of its service type.
+"""What an event of the stream changes in the replica of its service type.
 
-Each says which version it made, so that a gap shows. It refuses to read the stream, which the tail
-does, and to fill a gap, which a sync does.
+Each event says which version it made, so that a gap shows. Reading the stream is the watcher's
+work, filling a gap a refresh's.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
+from ciris_registry.cache.change import BreakerReport, MemberChange
 from ciris_registry.store import COUNTERS, paired
 
 if TYPE_CHECKING:
@@ -18,29 +19,29 @@ if TYPE_CHECKING:
     from ciris_registry.store import Event, Version
 
 _STATE: Final = frozenset({"state", *COUNTERS})
-"""What an event must tell of a breaker."""
+"""What an event must contain of a breaker."""
 
 
-def follow(replica: Replica, events: Iterable[Event], flush_now: Callable[[], None]) -> bool:
-    """Take over what the stream tells; False if there is more to it, and a sync must tell.
+def apply_events(replica: Replica, events: Iterable[Event], flush_now: Callable[[], None]) -> bool:
+    """Apply events in their order; False if a refresh has to read what they do not contain.
 
-    A streak of failures may run somewhere: then whoever has counted successes is to ``flush_now``.
+    On a streak warning, ``flush_now`` reports the successes that this process has batched.
     """
-    told = True
+    complete = True
     for event in events:
         replica.place = event.id
-        told = _follows(replica, event, flush_now) and told
-    return told
+        complete = _apply(replica, event, flush_now) and complete
+    return complete
 
 
-def _follows(replica: Replica, event: Event, flush_now: Callable[[], None]) -> bool:
+def _apply(replica: Replica, event: Event, flush_now: Callable[[], None]) -> bool:
     if event.kind == "breaker_streak_warning":
         if replica.alert(event.provider):
             flush_now()
         return True
     made = event.version
     if made is None:
-        _note_member(replica, event)
+        _apply_membership(replica, event)
         return True  # it changes nothing that a resolve looks at
     version = replica.snapshot.version
     if made[0] != version[0]:
@@ -48,34 +49,36 @@ def _follows(replica: Replica, event: Event, flush_now: Callable[[], None]) -> b
     ahead = _ahead(made, version)
     if ahead is not None and ahead <= 0:
         return True  # known already
-    fields = _told(event.breaker)
+    fields = _breaker_fields(event.breaker)
     if not fields:
         return False
-    # Also where there is more to come: nobody should call a provider until that is read.
-    follows = ahead == 1
-    taken = replica.take_over(event.provider, event.at, fields, version=made if follows else None)
-    return taken and follows
+    # Also where changes are missing between: the provider is refused until they are read.
+    is_next = ahead == 1
+    applied = replica.apply(
+        BreakerReport(event.provider, event.at, fields, version=made if is_next else None)
+    )
+    return applied and is_next
 
 
-def _note_member(replica: Replica, event: Event) -> None:
-    snapshot, registration_id = replica.snapshot, event.details.get("id", "")
+def _apply_membership(replica: Replica, event: Event) -> None:
+    registration_id = event.details.get("id", "")
     if event.kind == "member_joined":
-        replica.snapshot = snapshot.with_member(registration_id, event.actor, event.at)
+        replica.apply(MemberChange(registration_id, event.actor, event.at))
     elif event.kind in {"member_left", "member_expired"}:
         process = event.details.get("process", event.actor)
-        replica.snapshot = snapshot.with_member(registration_id, process, None)
+        replica.apply(MemberChange(registration_id, process, None))
 
 
 def _ahead(made: Version, known: Version) -> int | None:
-    """By how many changes a version is ahead of another one; None if nobody can tell."""
+    """By how many changes a version is ahead of another one; None if that cannot be read."""
     try:
         return int(made[1]) - int(known[1])
     except ValueError:
         return None
 
 
-def _told(text: str) -> dict[str, str]:
-    """A breaker's state as an event tells it; empty if it tells none, or not all of it."""
+def _breaker_fields(text: str) -> dict[str, str]:
+    """A breaker's state as an event contains it; empty if it is missing or incomplete."""
     try:
         fields = dict(paired(json.loads(text) if text else []))
     except (ValueError, TypeError, KeyError, RecursionError):

@@ -1,8 +1,8 @@
-"""Breakers of one service type as Redis last told them, and when it did.
+"""Breakers of one service type as Redis last reported them, and when it did.
 
-So it is known here which of two things that were told is the newer one, and what can be put back
-should Redis lose it. A process's own streak stands beside what is told, until that ends it. It
-refuses to foresee anything: what Redis is expected to answer is in the snapshot, and nowhere else.
+Decides which of two reports is the newer one, and keeps what can be restored if Redis loses it. A
+process's own local streak is carried along beside each report until one ends it. It refuses to hold
+what this process merely expects; that is in the snapshot alone.
 """
 
 from __future__ import annotations
@@ -10,80 +10,102 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ciris_registry.cache.server_clock import STEP
-from ciris_registry.cache.snapshot import admit_alike
 from ciris_registry.circuit_breaker import BreakerState
 from ciris_registry.store import update_breaker
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
+    from ciris_registry.cache.change import BreakerReport
+
 
 class AuthoritativeBreakers:
-    """Each breaker as it was told, by name; times are the server's milliseconds."""
+    """Each breaker as it was reported, by name; times are the server's milliseconds."""
 
-    __slots__ = ("_told_at", "breakers")
+    __slots__ = ("_reported_at", "breakers")
 
     def __init__(self) -> None:
         self.breakers: dict[str, BreakerState] = {}
-        self._told_at: dict[str, int] = {}
+        self._reported_at: dict[str, int] = {}
 
-    def weigh(
-        self,
-        name: str,
-        known: BreakerState,
-        at: int,
-        fields: Mapping[str, str],
-        now: int,
-        permit: tuple[str, int] | None = None,
-    ) -> BreakerState | None:
-        """The breaker after it was told at the time ``at`` that it is so; with a permit just had.
+    def weigh(self, known: BreakerState, report: BreakerReport, now: int) -> BreakerState | None:
+        """The breaker after a report, where the snapshot has ``known``.
 
-        That is ``known``, what is in the snapshot, itself if it was told nothing new; None if it
-        cannot be read, or nobody can tell what it means.
+        That is ``known`` itself if the report is not newer; None if it cannot be read, or nothing
+        says whether it is.
         """
-        # Neither is told, and to share them is safe: nobody changes what is in a snapshot.
+        name, at = report.name, report.at
+        # A report has neither, and sharing them is safe: no state in a snapshot is modified.
         breaker = BreakerState(known.config, buckets=known.buckets, callers=known.callers)
-        if update_breaker(breaker, fields):
+        if update_breaker(breaker, report.fields):
             return None
-        if at < self._told_at.get(name, 0):
+        if at < self._reported_at.get(name, 0):
             authoritative = self.breakers.get(name, known)
-            # A generation tells old from new also where the server's clock has stepped back.
+            # A generation orders reports also where the server's clock has stepped back.
             if breaker.generation <= authoritative.generation:
                 return known if admit_alike(breaker, authoritative) else None
         if known.permits and breaker.generation == known.generation:
             breaker.permits = known.permits.copy()
-        if permit is not None:
-            breaker.permits[permit[0]] = permit[1]
-        self.take(name, known, breaker, now)
-        self._told_at[name] = at if at <= now + STEP else now
+        if report.permit is not None:
+            breaker.permits[report.permit[0]] = report.permit[1]
+        if known.local is not None:
+            self._carry_local_streak(name, known, breaker, now)
+        self.breakers[name] = breaker
+        self._reported_at[name] = at if at <= now + STEP else now
         return breaker
 
     def take(self, name: str, known: BreakerState | None, breaker: BreakerState, now: int) -> None:
-        """A breaker was read as it is, and is going to be in the place of the one that is known."""
-        if known is not None and known.own is not None:
-            self._carry(name, known, breaker, now)
+        """A breaker was read as it is, and takes the place of the one that is known."""
+        if known is not None and known.local is not None:
+            self._carry_local_streak(name, known, breaker, now)
         self.breakers[name] = breaker
 
     def take_all(
         self, known: Mapping[str, BreakerState], read: Mapping[str, BreakerState], now: int
     ) -> None:
-        """All were read as they are, and there are no others."""
+        """All breakers were read as they are, and there are no others."""
         for name, one in known.items():
-            if one.own is not None and name in read:
-                self._carry(name, one, read[name], now)
+            if one.local is not None and name in read:
+                self._carry_local_streak(name, one, read[name], now)
         self.breakers = dict(read)
-        self._told_at.clear()
+        self._reported_at.clear()
 
     def forget_times(self) -> None:
-        """The server's clock has stepped back: none that it told says what is older than what."""
-        self._told_at.clear()
+        """The server's clock has stepped back: its earlier times order nothing any more."""
+        self._reported_at.clear()
 
     def keep(self, names: Container[str]) -> None:
-        """Forget all others."""
+        """Drop all other breakers."""
         self.breakers = {name: one for name, one in self.breakers.items() if name in names}
-        self._told_at = {name: at for name, at in self._told_at.items() if name in names}
+        self._reported_at = {n: at for n, at in self._reported_at.items() if n in names}
 
-    def _carry(self, name: str, known: BreakerState, breaker: BreakerState, now: int) -> None:
-        """Keep this process's own streak beside what is shared, unless that has ended it."""
-        if known.own is not None:
-            breaker.own = known.own.beside(breaker, now, told_before=name in self.breakers)
+    def _carry_local_streak(
+        self, name: str, known: BreakerState, breaker: BreakerState, now: int
+    ) -> None:
+        """Keep this process's own streak beside the shared state, unless that has ended it."""
+        if known.local is not None:
+            breaker.local = known.local.beside(
+                now,
+                breaker.config,
+                closed=breaker.state is breaker.state.CLOSED,
+                changed_at=breaker.changed_at,
+                known_before=name in self.breakers,
+            )
+
+
+def admit_alike(one: BreakerState, other: BreakerState) -> bool:
+    """Whether all that decides who is admitted is the same in both, apart from permits."""
+    return (
+        one.generation == other.generation
+        and one.state is other.state
+        and one.retry_at == other.retry_at
+        and one.cooldown_until == other.cooldown_until
+        and one.override == other.override
+        and one.override_until == other.override_until
+        and (one.local is other.local or _open_locally(one) == _open_locally(other))
+    )
+
+
+def _open_locally(breaker: BreakerState) -> tuple[int, int]:
+    local = breaker.local
+    return (local.until, local.trial_until) if local is not None else (0, 0)

@@ -1,6 +1,6 @@
-"""What this process has registered: desired state, which Redis is made to agree with.
+"""The desired state: what this process has registered, which Redis is made to agree with.
 
-Owns the leases: registering, renewing, and registering again what Redis turns out to have lost.
+Registers, and registers again what Redis turns out to have lost.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Wanted(NamedTuple):
-    """A registration of this process, and the breaker settings that it named, if it did."""
+class DesiredRegistration(NamedTuple):
+    """A registration of this process, and the breaker settings that came with it, if any."""
 
     registration: Registration
     config: CircuitBreakerConfig | None
@@ -40,11 +40,11 @@ class DesiredState:
     """The registrations of one process."""
 
     def __init__(self, settings: RegistrySettings) -> None:
-        self.departed = False
+        self.left = False
         self._default = settings.breaker
         self._half_lease = settings.lease / 2
         self._renewed_at = -math.inf
-        self._wanted: dict[str, dict[str, Wanted]] = {}
+        self._desired: dict[str, dict[str, DesiredRegistration]] = {}
         self._own: dict[str, dict[str, Registration]] = {}
         self._announced: set[str] = set()
         self._warned: set[tuple[str, str]] = set()
@@ -53,18 +53,18 @@ class DesiredState:
         """Every lease of this process has just been renewed."""
         self._renewed_at = time.monotonic()
 
-    def may_bury(self) -> bool:
-        """Whether Redis was there within half a lease, so that others could renew theirs too.
+    def may_expire_others(self) -> bool:
+        """Whether Redis was there within half a lease, so that other processes could renew too.
 
-        Otherwise it is not for this process to call anybody dead before its next heartbeat.
+        Otherwise this process expires no lease before its next heartbeat.
         """
         return time.monotonic() - self._renewed_at < self._half_lease
 
     def was_cut_off(self) -> bool:
         """Whether this process has renewed its leases before, but not within half a lease."""
-        return self._renewed_at > -math.inf and not self.may_bury()
+        return self._renewed_at > -math.inf and not self.may_expire_others()
 
-    def own(self, service_type: str) -> dict[str, Registration]:
+    def registrations(self, service_type: str) -> dict[str, Registration]:
         """This process's registrations of a service type, by id; the dict stays the same one."""
         return self._own.setdefault(service_type, {})
 
@@ -74,28 +74,28 @@ class DesiredState:
             yield from registrations.values()
 
     def add(self, registration: Registration, config: CircuitBreakerConfig | None) -> None:
-        """Want a registration."""
+        """Add a registration to the desired state."""
         service_type = registration.service_type
-        self.own(service_type)[registration.id] = registration
-        wanted = self._wanted.setdefault(service_type, {})
-        wanted[registration.id] = Wanted(registration, config)
+        self.registrations(service_type)[registration.id] = registration
+        desired = self._desired.setdefault(service_type, {})
+        desired[registration.id] = DesiredRegistration(registration, config)
 
     def remove(self, registration: Registration) -> None:
-        """Want it no longer."""
-        self.own(registration.service_type).pop(registration.id, None)
-        self._wanted.get(registration.service_type, {}).pop(registration.id, None)
+        """Take a registration out of the desired state."""
+        self.registrations(registration.service_type).pop(registration.id, None)
+        self._desired.get(registration.service_type, {}).pop(registration.id, None)
         self._warned.discard((registration.service_type, registration.id))
 
     def config_for(self, service_type: str, name: str) -> tuple[CircuitBreakerConfig, bool]:
-        """The settings that this process would give a breaker, and whether it was told them."""
-        for registration, config in self._wanted.get(service_type, {}).values():
+        """The settings that this process gives a breaker, and whether a program named them."""
+        for registration, config in self._desired.get(service_type, {}).values():
             if registration.name == name and config is not None:
                 return config, True
         return self._default, False
 
     async def write(self, store: Store, registration: Registration) -> None:
-        """Make Redis agree with one registration, and warn of whose settings it changed."""
-        wanted = self._wanted.get(registration.service_type, {}).get(registration.id)
+        """Write one registration; warn if that changed what another process has set."""
+        wanted = self._desired.get(registration.service_type, {}).get(registration.id)
         if wanted is None:
             return
         await self.announce(store, [registration.service_type])
@@ -106,39 +106,43 @@ class DesiredState:
         if explicit and wanted.config is None:
             explicit = False
         settled = await store.breakers.configure(
-            registration.service_type, registration.name, wanted.config or config, explicit=explicit
+            registration.service_type,
+            registration.name,
+            wanted.config or config,
+            explicit=explicit,
         )
         if answer.word == "changed" and answer.before_actor != store.process:
             self._warn(
                 registration, f"changed {_listed(answer.before)}, set by {answer.before_actor}"
             )
-        elif settled.verdict is ReplyCode.CHANGED:
+        elif settled.code is ReplyCode.CHANGED:
             self._warn(registration, "changed the settings of its breaker")
 
     async def configure(self, store: Store, service_type: str, name: str) -> BreakerReply:
         """Give a breaker that Redis does not have the settings that this process knows."""
         await self.announce(store, [service_type])
         config, _ = self.config_for(service_type, name)
-        # If somebody was faster, these settings are not the newest ones.
+        # If another process was faster, these settings are not the newest ones.
         return await store.breakers.configure(service_type, name, config, explicit=False)
 
     async def announce(
         self, store: Store, service_types: Sequence[str], *, again: bool = False
     ) -> None:
-        """Say who this process is and what it uses, where that is news, or ``again``."""
+        """Write who this process is and what it uses, if that is new, or ``again``."""
         if again or not self._announced.issuperset(service_types):
             self._announced.update(service_types)
-            await store.processes.renew(host_name(), os.getpid(), __version__, service_types)
+            await store.processes.heartbeat(host_name(), os.getpid(), __version__, service_types)
 
     async def rewrite(self, store: Store, known: Snapshot, ids: Iterable[str]) -> None:
         """Register again what Redis has lost, as it was last ``known``.
 
-        Whoever comes back overrules nobody: this process's own settings may be older ones.
+        A process that rejoins must not overwrite newer settings, so it writes those that it last
+        saw in Redis, not its own.
         """
         service_type = known.service_type
         shared = {one.id: one for one in known.registrations}
         for registration_id in ids:
-            mine = self.own(service_type).get(registration_id)
+            mine = self.registrations(service_type).get(registration_id)
             if mine is not None:
                 await self.announce(store, [service_type])
                 await store.registrations.register(
@@ -146,9 +150,9 @@ class DesiredState:
                 )
                 await self.configure(store, service_type, mine.name)
 
-    async def depart(self, store: Store, service_types: Iterable[str]) -> None:
-        """Leave the fleet: what this process holds there is free now, not when its lease ends."""
-        self.departed = True
+    async def leave(self, store: Store, service_types: Iterable[str]) -> None:
+        """Leave the fleet: what this process holds is free now, not when its lease ends."""
+        self.left = True
         if self.was_cut_off():
             return  # Redis is away, and the lease is over before it is back
         for service_type in service_types:
@@ -160,7 +164,7 @@ class DesiredState:
                 _log.warning("what %s holds ends with its lease: %s", store.process, error)
 
     async def recover(self, store: Store, before: Snapshot, now: int) -> None:
-        """Redis has lost a service type: register anew, put back what the breakers were.
+        """Redis has lost a service type: register anew, restore the breakers.
 
         ``now`` is the time of the server that had it, as far as this process can tell.
         """
@@ -171,7 +175,7 @@ class DesiredState:
             service_type,
             extra={"service_type": service_type},
         )
-        own = self.own(service_type)
+        own = self.registrations(service_type)
         names = {one.name for one in own.values()}
         for name, breaker in before.breakers.items():
             decided = breaker.changed_at or breaker.cooldown_until
@@ -182,7 +186,7 @@ class DesiredState:
                 await store.breakers.restore(service_type, name, remembered(breaker), now)
         await self.rewrite(store, before, list(own))
 
-    def notice(self, snapshot: Snapshot) -> None:
+    def warn_of_changes(self, snapshot: Snapshot) -> None:
         """Warn, once, of registrations of this process that another one has changed."""
         own = self._own.get(snapshot.service_type)
         if not own:
@@ -206,13 +210,13 @@ class DesiredState:
 
 
 def _writable(shared: Registration | None, mine: Registration) -> Registration:
-    """The registration as the fleet had it; this process's own where that cannot be written."""
+    """The registration as the fleet had it; this process's own if that cannot be written."""
     if shared is None:
         return mine
     try:
         shared.fields()
     except ValueError:
-        return mine  # somebody wrote what JSON cannot hold
+        return mine  # its record was edited to what JSON cannot hold
     return shared
 
 
@@ -220,7 +224,7 @@ def _same(mine: Registration, shared: Registration) -> bool:
     try:
         return mine.fields() == shared.fields()
     except ValueError:
-        return False  # somebody wrote what JSON cannot hold
+        return False  # its record was edited to what JSON cannot hold
 
 
 def _listed(before: str) -> str:

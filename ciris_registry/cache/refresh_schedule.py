@@ -1,7 +1,7 @@
-"""When a service type is read anew in the background, and which ones are left alone for a moment.
+"""When a service type is read anew in the background, and which ones are put aside for a moment.
 
-Where much is registered at once, all of it is read a few times, not each time; and what cannot be
-read does not keep the others from being followed. It refuses to know why something is read anew.
+Where many registrations arrive at once, the service type is read a few times, not once for each of
+them. A service type that cannot be read does not keep the others from being watched.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
     from ciris_registry.cache.replica import Replica
+    from ciris_registry.cache.single_flight import SingleFlights
     from ciris_registry.store import Store
     from ciris_registry.store.connection import Connectivity
-    from ciris_registry.views import Views
 
 _log = logging.getLogger(__name__)
 
@@ -34,11 +34,13 @@ _LONGEST_SYNC: Final = 60.0
 
 
 class RefreshSchedule:
-    """Reads service types anew; what is damaged it puts ``aside`` for so many seconds."""
+    """Refreshes service types; a damaged one is put ``aside`` for so many seconds."""
 
-    def __init__(self, connectivity: Connectivity, views: Views, aside: float) -> None:
+    def __init__(
+        self, connectivity: Connectivity, single_flights: SingleFlights, aside: float
+    ) -> None:
         self._connectivity = connectivity
-        self._views = views
+        self._single_flights = single_flights
         self._seconds_aside = aside
         self._due: dict[str, float] = {}
         self._rested_at: dict[str, float] = {}
@@ -59,16 +61,16 @@ class RefreshSchedule:
         """Whether a service type is put aside."""
         return kind in self._aside
 
-    def is_wanted(self, kind: str) -> bool:
-        """Whether there is more to a service type than was followed."""
+    def is_requested(self, kind: str) -> bool:
+        """Whether a service type has changed by more than its events contained."""
         return kind in self._due
 
-    def want(self, kind: str) -> None:
-        """There is more to a service type than could be followed: read it as soon as it may be."""
+    def request(self, kind: str) -> None:
+        """Events did not contain a whole change: read the service type as soon as it may be."""
         self._due.setdefault(kind, self._rested_at.get(kind, 0.0))
 
-    def is_due(self, replica: Replica) -> bool:
-        """Whether a service type has to be read anew now; it is not put aside any longer then."""
+    def take_if_due(self, replica: Replica) -> bool:
+        """Whether a service type has to be read anew now; if so, it is no longer put aside."""
         kind = replica.service_type
         if kind in self._aside:
             if time.monotonic() < self._aside[kind]:
@@ -78,25 +80,25 @@ class RefreshSchedule:
         due = self._due.get(kind)
         return not replica.place or (due is not None and time.monotonic() >= due)
 
-    async def promptly(self, store: Store, kind: str) -> None:
-        """Read a service type anew; a doubt ends that."""
-        sync = self._views.shared_sync(kind).sync(store)
-        await self._read(kind, self._connectivity.promptly(sync, _LONGEST_SYNC))
+    async def refresh(self, store: Store, kind: str) -> None:
+        """Read a service type anew, as long as Redis is connected."""
+        sync = self._single_flights.of(kind).run(store)
+        await self._read(kind, self._connectivity.within_timeout(sync, _LONGEST_SYNC))
 
-    async def surely(self, store: Store, kind: str) -> None:
-        """Read a service type anew and whole, in spite of any doubt."""
-        await self._read(kind, self._views.shared_sync(kind).reload(store))
+    async def reload(self, store: Store, kind: str) -> None:
+        """Read a service type anew and whole, also while Redis is suspended."""
+        await self._read(kind, self._single_flights.of(kind).reload(store))
 
     def put_aside(self, kind: str, error: RegistryError) -> None:
-        """Leave a service type alone for a moment, so that the others are followed."""
+        """Leave a service type alone for a moment, so that the others are watched."""
         self._due.pop(kind, None)
         self._aside[kind] = time.monotonic() + self._seconds_aside
         if kind not in self._damaged:
             self._damaged.add(kind)
-            _log.warning("service type %s cannot be followed: %s", kind, error)
+            _log.warning("service type %s cannot be watched: %s", kind, error)
 
-    def followed(self, kinds: Iterable[str]) -> None:
-        """These could be followed: whatever damage is found next is told again."""
+    def readable(self, kinds: Iterable[str]) -> None:
+        """These could be read: the next damage is logged again."""
         self._damaged.difference_update(kinds)
 
     async def _read(self, kind: str, work: Coroutine[object, object, object]) -> None:

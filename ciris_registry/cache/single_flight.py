@@ -1,8 +1,8 @@
-"""Syncs of one service type, shared by all who wait for one at the same time.
+"""Single flight: resolves that wait for a refresh at the same time share it.
 
-A resolve may rely on any call that began after it asked: so they share the next one to start, and
-64 at once cost two or three. It refuses to know what a sync does, and owns who waits for which, and
-for how long.
+A resolve may rely on any refresh that began after it asked. So those that wait share the next one
+to start, and 64 at once cost two or three script calls. Decides who waits for which refresh, and
+for how long; what a refresh does is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -17,54 +17,64 @@ from ciris_registry.errors import RegistryError, StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from ciris_registry.cache.refresh import UpToDate
+    from ciris_registry.cache.desired_state import DesiredState
+    from ciris_registry.cache.refresh import Refreshed
     from ciris_registry.cache.replica import Replica
-    from ciris_registry.parts import Parts
-    from ciris_registry.store import Store
+    from ciris_registry.cache.replicas import Replicas
+    from ciris_registry.circuit_breaker import CircuitBreakerConfig
+    from ciris_registry.store import Session, Store
+    from ciris_registry.store.connection import Connectivity
 
-_FIRST_LOOK: Final = 2.0
-_ONE_LOOK: Final = 0.5
-"""Seconds that the first look at a service type may take, as nothing is known of it; and from when
-on Redis is asked whether it is there at all."""
+_FIRST_LOAD: Final = 2.0
+_ONE_TRY: Final = 0.5
+"""Seconds that the first load of a service type may take, as this process knows nothing of it yet;
+and after which Redis is asked whether it is there at all."""
 
-_SHORTEST_LOOK: Final = 0.05
-"""Seconds that it may take once a doubt has ended, however long that lasted."""
+_SHORTEST_TRY: Final = 0.05
+"""Seconds that it may take once Redis is connected again, however long it was suspended."""
 
 Taken = tuple[int, int]
-"""The server's time at which the mirror was true, and a position that was taken."""
+"""The server's time at which the replica was true, and a position that was taken."""
 
 
 class SingleFlight:
-    """The syncs of one mirror."""
+    """The refreshes of one replica."""
 
-    def __init__(self, replica: Replica, parts: Parts) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        session: Session,
+        connectivity: Connectivity,
+        desired: DesiredState,
+        default: CircuitBreakerConfig,
+    ) -> None:
         self._replica = replica
-        self._session = parts.session
-        self._connectivity = parts.connectivity
-        self._refresh = Refresh(replica, parts)
+        self._session = session
+        self._connectivity = connectivity
+        self._refresh = Refresh(replica, connectivity, desired, default)
         self._forming: _Batch | None = None
         self._running: _Batch | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def promptly(self, store: Store, cursor: str = "") -> Awaitable[Taken]:
-        """As ``sync``, but it waits no longer than a resolve may.
+        """As ``run``, but it waits no longer than a resolve may.
 
-        Who knows nothing yet waits for the end of a doubt: he would let everybody through.
+        If nothing is loaded yet it waits longer: without any data, every provider would be called.
 
         Raises:
             StoreUnavailableError: Redis is away.
         """
         if not self._replica.loaded:
-            return self._first_look(store, cursor)
-        self._connectivity.check()
-        return self.sync(store, cursor, self._connectivity.timeout)
+            return self._first_load(store, cursor)
+        self._connectivity.require()
+        return self.run(store, cursor, self._connectivity.timeout)
 
-    async def sync(self, store: Store, cursor: str = "", limit: float | None = None) -> Taken:
-        """Bring the mirror up to date; the server's time, and the position taken of ``cursor``.
+    async def run(self, store: Store, cursor: str = "", limit: float | None = None) -> Taken:
+        """Refresh the replica; the server's time, and the position taken of ``cursor``.
 
         Raises:
             StoreUnavailableError: Redis is away.
-            DamagedStateError: Somebody wrote another type under one of its keys.
+            CorruptStateError: One of the keys has a value of another type.
         """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
@@ -75,45 +85,47 @@ class SingleFlight:
                 batch = self._forming = _Batch()
             place = batch.join(cursor, limit)
             if self._running is None:
-                await self._run(store, batch)
+                await self._fly(store, batch)
             elif limit is None or self._running.limit is not None:
                 await batch.wait(loop)
-            else:  # what runs now may take its time
-                await self._connectivity.attentively(batch.wait(loop))
+            else:  # the running refresh may take its time
+                await self._connectivity.while_answering(batch.wait(loop))
             if batch.error is not None:
                 raise batch.error
             if batch.found is not None:
                 now, positions = batch.found
                 return now, positions.get(cursor, 0) + place
             self._session.check_open()
-            # Whoever asked for all of us was cancelled: ask again.
+            # The resolve that made the call for all was cancelled: ask again.
 
     async def reload(self, store: Store) -> None:
         """Read everything again, counters too, whether the version has changed or not."""
-        # The same epoch: what tells a new life of the data from the old one must not be lost.
+        # The epoch stays: it tells a new life of the data from the old one.
         self._replica.expire()
-        await self.sync(store)
+        await self.run(store)
 
-    async def _first_look(self, store: Store, cursor: str) -> Taken:
-        end = time.monotonic() + _FIRST_LOOK
+    async def _first_load(self, store: Store, cursor: str) -> Taken:
+        end = time.monotonic() + _FIRST_LOAD
         while not self._replica.loaded:
             try:
-                self._connectivity.check()
-                left = min(_ONE_LOOK, end - time.monotonic())
-                return await self.sync(store, cursor, max(_SHORTEST_LOOK, left))
+                self._connectivity.require()
+                left = min(_ONE_TRY, end - time.monotonic())
+                return await self.run(store, cursor, max(_SHORTEST_TRY, left))
             except StoreUnavailableError:
-                if not await self._connectivity.settled(end - time.monotonic()):
+                if not await self._connectivity.wait_settled(end - time.monotonic()):
                     raise
         return await self.promptly(store, cursor)
 
-    async def _run(self, store: Store, batch: _Batch) -> None:
+    async def _fly(self, store: Store, batch: _Batch) -> None:
         if batch is not self._forming:
             return
         self._forming, self._running = None, batch
         try:
-            work = self._refresh.agree(store, batch.steps)
+            work = self._refresh.run(store, batch.steps)
             batch.found = await (
-                work if batch.limit is None else self._connectivity.promptly(work, batch.limit)
+                work
+                if batch.limit is None
+                else self._connectivity.within_timeout(work, batch.limit)
             )
         except RegistryError as error:
             batch.error = error
@@ -122,13 +134,45 @@ class SingleFlight:
             batch.finish()
             if self._forming is not None:
                 waiting = self._forming
-                task = self._session.spawn(self._run(store, waiting))
-                # One that is cancelled before it begins would leave them waiting for ever.
+                task = self._session.spawn(self._fly(store, waiting))
+                # A task that is cancelled before it begins would leave them waiting for ever.
                 task.add_done_callback(lambda ended: ended.cancelled() and waiting.finish())
 
 
+class SingleFlights:
+    """The single flights of one process, one for each replica."""
+
+    def __init__(
+        self,
+        replicas: Replicas,
+        session: Session,
+        connectivity: Connectivity,
+        desired: DesiredState,
+        default: CircuitBreakerConfig,
+    ) -> None:
+        self._replicas = replicas
+        self._session = session
+        self._connectivity = connectivity
+        self._desired = desired
+        self._default = default
+        self._by_type: dict[str, SingleFlight] = {}
+
+    def of(self, service_type: str) -> SingleFlight:
+        """The single flight of a service type's replica."""
+        flight = self._by_type.get(service_type)
+        if flight is None:
+            flight = self._by_type[service_type] = SingleFlight(
+                self._replicas.of(service_type),
+                self._session,
+                self._connectivity,
+                self._desired,
+                self._default,
+            )
+        return flight
+
+
 class _Batch:
-    """Those who share one call, and the cursor steps that they take in it."""
+    """Resolves that share one refresh, and the cursor steps that they take in it."""
 
     __slots__ = ("_waiting", "error", "found", "limit", "steps")
 
@@ -136,13 +180,13 @@ class _Batch:
         self.steps: dict[str, int] = {}
         self.limit: float | None = None
         self.error: RegistryError | None = None
-        self.found: UpToDate | None = None
+        self.found: Refreshed | None = None
         self._waiting: list[asyncio.Future[None]] = []
 
     def join(self, cursor: str, limit: float | None) -> int:
-        """Take part; the place among those who move the same cursor.
+        """Take part; the place among those that move the same cursor.
 
-        Who must not wait for longer than ``limit`` makes all who take part give up by then.
+        The shortest ``limit`` of those that take part holds for all of them.
         """
         if limit is not None and (self.limit is None or limit < self.limit):
             self.limit = limit
@@ -153,13 +197,13 @@ class _Batch:
         return place
 
     def wait(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
-        """For the end of the call that somebody else makes."""
+        """A future that ends with the refresh."""
         waiting = loop.create_future()
         self._waiting.append(waiting)
         return waiting
 
     def finish(self) -> None:
-        """Let everybody go on."""
+        """Let all that wait go on."""
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)

@@ -130,19 +130,6 @@ class Snapshot:
             members[process] = joined
         return replace(self, members={**self.members, registration_id: members})
 
-    def with_breaker(
-        self, name: str, breaker: BreakerState, version: Version | None = None
-    ) -> Snapshot:
-        """The same, with this breaker in the place of its predecessor, at ``version`` if given."""
-        return Snapshot(  # half the time of replace, and every process does it for every opening
-            self.service_type,
-            version or self.version,
-            self.registrations,
-            {**self.breakers, name: breaker},
-            self.members,
-            self.damaged,
-        )
-
     def names(self) -> list[str]:
         """The names of the providers, each once."""
         return list(dict.fromkeys(name_of(one.id) for one in self.registrations))
@@ -157,24 +144,6 @@ class Snapshot:
             or breaker.is_open_locally(now)
             or breaker.override_in_force(now)
         ]
-
-
-def admit_alike(one: BreakerState, other: BreakerState) -> bool:
-    """Whether all that decides who may call is the same in both, apart from permits."""
-    return (
-        one.generation == other.generation
-        and one.state is other.state
-        and one.retry_at == other.retry_at
-        and one.cooldown_until == other.cooldown_until
-        and one.override == other.override
-        and one.override_until == other.override_until
-        and (one.own is other.own or _open_locally(one) == _open_locally(other))
-    )
-
-
-def _open_locally(breaker: BreakerState) -> tuple[int, int]:
-    own = breaker.own
-    return (own.until, own.trial_until) if own is not None else (0, 0)
 
 
 def _sorted(registrations: Iterable[Registration]) -> tuple[Registration, ...]:

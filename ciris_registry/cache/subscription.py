@@ -1,4 +1,4 @@
-"""Following the streams of a namespace."""
+"""The subscription to events that a program iterates over."""
 
 from __future__ import annotations
 
@@ -11,26 +11,32 @@ from ciris_registry.errors import StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ciris_registry.parts import Parts
-    from ciris_registry.store import Event, Store
+    from ciris_registry.store import Event, Session, Store, WriteQueue
+    from ciris_registry.store.connection import Connectivity
 
-BLOCK: int = 1000
+READ_INTERVAL: int = 1000
 """Milliseconds for which one read waits; then service types that are new are looked for."""
 
 
-class EventFeed:
+class Subscription:
     """An async iterator over events, from the moment at which it was made."""
 
-    def __init__(self, parts: Parts, service_type: str | None) -> None:
-        self._session = parts.session
-        self._connectivity = parts.connectivity
-        self._write_queue = write_queue = parts.write_queue
+    def __init__(
+        self,
+        session: Session,
+        connectivity: Connectivity,
+        write_queue: WriteQueue,
+        service_type: str | None,
+    ) -> None:
+        self._session = session
+        self._connectivity = connectivity
+        self._write_queue = write_queue
         self._only = service_type
         self._after: dict[str, str] = {}
         self._ready: deque[Event] = deque()
         self._placed = False
-        # In its place among the writes: what is registered next is an event, what was is not.
-        write_queue.put("the beginning of an event feed", self._place)
+        # In order with the writes: the next registration is an event, the last one is not.
+        write_queue.put("the beginning of a subscription", self._place)
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -45,8 +51,8 @@ class EventFeed:
                     await self._write_queue.flush()
                 await self._look(store)
             except StoreUnavailableError as error:
-                self._connectivity.doubt(error)
-                await self._connectivity.back(BLOCK / 1000)
+                self._connectivity.suspect(error)
+                await self._connectivity.wait_connected(READ_INTERVAL / 1000)
         return self._ready.popleft()
 
     async def _place(self, store: Store) -> None:
@@ -61,8 +67,8 @@ class EventFeed:
         for service_type in await self._types(store):
             self._after.setdefault(service_type, "0-0")
         if not self._after:
-            await asyncio.sleep(BLOCK / 10_000)
+            await asyncio.sleep(READ_INTERVAL / 10_000)
             return
-        for event in await store.events.after(self._after, BLOCK):
+        for event in await store.events.after(self._after, READ_INTERVAL):
             self._after[event.service_type] = event.id
             self._ready.append(event)

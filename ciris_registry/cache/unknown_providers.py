@@ -1,7 +1,4 @@
-"""Warning of outcomes for providers that nobody has registered: most of them are misspelt.
-
-Each name is told once. It refuses to keep anybody from recording them.
-"""
+"""Warning once of outcomes for names that no provider has: most of them are misspelt."""
 
 from __future__ import annotations
 
@@ -26,8 +23,8 @@ class UnknownProviders:
     def __init__(self) -> None:
         self._names: set[str] = set()
 
-    def warn_if_unknown(self, name: str, snapshot: Snapshot) -> None:
-        """An outcome is recorded for this name: say so, once, if no provider has it."""
+    def warn(self, name: str, snapshot: Snapshot) -> None:
+        """Warn, once a name, if no provider has the name that an outcome is recorded for."""
         names = snapshot.names()
         if (
             not names
@@ -40,7 +37,7 @@ class UnknownProviders:
         self._names.add(name)
         meant = get_close_matches(name, names, 1)
         _log.warning(
-            "an outcome is recorded for %s of %s, which nobody has registered%s",
+            "an outcome is recorded for %s of %s, which has no registration%s",
             name,
             snapshot.service_type,
             f"; is it {meant[0]}?" if meant else "",

@@ -1,8 +1,8 @@
-"""Keeping the mirrors true: following the event streams as long as Redis is there.
+"""The watcher: keeps the replicas true by following the event streams while Redis is connected.
 
-Owns the one task that talks to Redis when nobody else does. In exact mode there is nothing to
-follow, and it only looks after the link. It refuses to decide what an event means, and what has to
-be done when Redis is back.
+It is the background task that reads when no call does. In exact mode there is no stream to follow,
+and it only waits for Redis to go away. What an event changes, and what has to be done when Redis is
+back, is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -10,84 +10,104 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.cache.apply_event import follow
-from ciris_registry.cache.reconcile import FIRST_WAIT, LONGEST_WAIT, Reconciler
-from ciris_registry.cache.refresh_schedule import REST, RefreshSchedule
+from ciris_registry.cache.apply_event import apply_events
+from ciris_registry.cache.refresh_schedule import REST
 from ciris_registry.errors import CorruptStateError, RegistryError, StoreUnavailableError
 from ciris_registry.settings import REPLY_TIMEOUT
+from ciris_registry.store.connection import backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from ciris_registry.cache.reconcile import Reconciler
+    from ciris_registry.cache.refresh_schedule import RefreshSchedule
     from ciris_registry.cache.replica import Replica
-    from ciris_registry.membership import Heartbeat
-    from ciris_registry.parts import Parts
-    from ciris_registry.store import Event, EventReader, Store
-    from ciris_registry.views import Views
+    from ciris_registry.cache.replicas import Replicas
+    from ciris_registry.store import Event, EventReader, Session, Store
+    from ciris_registry.store.connection import Connectivity
 
 _log = logging.getLogger(__name__)
 
 _SHARE_OF_STALENESS: Final = 0.7
 _LATEST_SHARE: Final = 0.8
-"""How much of ``max_staleness`` one read of the streams waits, and how much may have passed when
-it ends since what is known was true: the next must come in time."""
+"""How much of ``max_staleness`` one read of the streams waits, and how much of it may have passed
+when the read ends: the next read must confirm the replica in time."""
 
 _LONGEST_BLOCK: Final = REPLY_TIMEOUT - 1
-"""Seconds that a read waits at most, however long what it tells counts as fresh."""
+"""Seconds that a read waits at most, whatever ``max_staleness`` is."""
 
-_LONGEST_DOUBT: Final = 1.0
-"""Seconds that a tail that failed is not there to end a doubt, which nobody else does."""
+_LONGEST_RESTART: Final = 1.0
+"""Seconds after which a watcher that failed runs again: only it can end a suspended state."""
+
+_FIRST_WAIT: Final = 0.04
+_LONGEST_WAIT: Final = 2.0
+"""Seconds between two attempts to read streams that cannot be read."""
 
 _WORTH_A_LINE: Final = 3
-"""Reads in a row that failed though Redis answered otherwise."""
+"""Reads in a row that failed although Redis answered other commands."""
 
 
 class Watcher:
-    """Follows the streams of every service type that this process looks at."""
+    """Follows the streams of every service type that this process looks at.
 
-    def __init__(self, parts: Parts, views: Views, heartbeat: Heartbeat) -> None:
-        self._parts = parts
-        self._session = parts.session
-        self._connectivity = parts.connectivity
-        self._views = views
-        self._heartbeat = heartbeat
-        staleness = parts.settings.max_staleness
-        self._block = min(staleness * _SHARE_OF_STALENESS, _LONGEST_BLOCK)
-        self._latest = staleness * _LATEST_SHARE
-        self._schedule = RefreshSchedule(parts.connectivity, views, self._block)
-        self._reconciler = Reconciler(parts, views, heartbeat, self._schedule)
+    ``on_connected`` is called whenever it begins to read: writes that wait may go out.
+    ``flush_now`` is called on a streak warning.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        connectivity: Connectivity,
+        replicas: Replicas,
+        schedule: RefreshSchedule,
+        reconciler: Reconciler,
+        max_staleness: float,
+        *,
+        follows: bool,
+        on_connected: Callable[[], None],
+        flush_now: Callable[[], None],
+    ) -> None:
+        self._session = session
+        self._connectivity = connectivity
+        self._replicas = replicas
+        self._schedule = schedule
+        self._reconciler = reconciler
+        self._follows = follows
+        self._on_connected = on_connected
+        self._flush_now = flush_now
+        self._block = block_of(max_staleness)
+        self._latest = max_staleness * _LATEST_SHARE
         self._heard_at = 0.0
         self._news = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reader: EventReader | None = None
         self._unread = 0
+        self._waits = backoff(_FIRST_WAIT, _LONGEST_WAIT)
         self._checked = 0
         self._checked_at = 0.0
-        self._connectivity.on_change(self._look_up)
-        views.on_new = self._look_up
+        connectivity.on_change(self._look_up)
+        replicas.on_new = self._look_up
 
     async def begin(self, store: Store) -> None:
-        """Look for Redis once, in a new event loop, and go on in the background either way."""
+        """Try to reach Redis once, in a new event loop, and go on in the background either way."""
         self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
         self._reader = None
         await self._reconciler.begin(store)
-        self._session.supervise("tail", lambda: self._run(store), _LONGEST_DOUBT)
-        self._session.supervise("heartbeat", lambda: self._heartbeat.run(store, self._connectivity))
+        self._session.supervise("watcher", lambda: self._run(store), _LONGEST_RESTART)
 
     async def _run(self, store: Store) -> None:
         while True:
-            if not self._connectivity.ok:
-                await self._reconciler.again(store)
+            if not self._connectivity.connected:
+                await self._reconciler.run(store)
             try:
                 await self._follow(store)
             except RegistryError as error:
-                self._connectivity.doubt(error)
+                self._connectivity.suspect(error)
                 self._unread += 1
                 if self._unread == _WORTH_A_LINE:
                     _log.warning(
@@ -96,16 +116,16 @@ class Watcher:
                         error,
                     )
 
-    # What interrupts a read
+    # Interrupting a read
 
     def _look_up(self) -> None:
-        """Something has changed that the running read knows nothing of.
+        """Something changed that the running read knows nothing of.
 
-        Whoever says so may be in another thread, or between two runs of the loop.
+        The caller may be in another thread, or between two runs of the loop.
         """
         if self._loop is None or self._session.forked:
-            return  # what wakes the loop is shared with the process that a fork was made of
-        with contextlib.suppress(RuntimeError):  # it is closed
+            return  # a fork shares with its parent what wakes the loop
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             if asyncio._get_running_loop() is self._loop:  # noqa: SLF001 # raises nothing
                 self._interrupt()
             else:
@@ -120,37 +140,36 @@ class Watcher:
 
     async def _follow(self, store: Store) -> None:
         """Read the streams until Redis is away."""
-        self._parts.write_queue.resume()
-        self._parts.successes.report_soon()
+        self._on_connected()
         await self._hold_off()
         self._heard_at = time.monotonic()
         async with store.events.reader() as reader:
             self._reader = reader
             try:
-                while self._connectivity.ok:
+                while self._connectivity.connected:
                     await self._follow_once(store, reader)
             finally:
                 if self._reader is reader:  # it may be the garbage of a loop that has ended
                     self._reader = None
 
     async def _hold_off(self) -> None:
-        """Wait before what has failed again and again; whoever resolves may ask meanwhile."""
+        """Wait before the next read if the last ones failed; resolves may ask in between."""
         if self._unread <= 1:
+            self._waits = backoff(_FIRST_WAIT, _LONGEST_WAIT)
             return
-        wait = min(FIRST_WAIT * 2 ** min(self._unread, 10), LONGEST_WAIT)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait * random.uniform(0.5, 1.5)):  # noqa: S311 # no secret
-                while self._connectivity.ok:
+            async with asyncio.timeout(next(self._waits)):
+                while self._connectivity.connected:
                     self._news.clear()
                     await self._news.wait()
 
     async def _follow_once(self, store: Store, reader: EventReader) -> None:
         self._news.clear()
         schedule = self._schedule
-        replicas = {} if self._parts.exact else dict(self._views.replicas)
+        replicas = dict(self._replicas.by_type) if self._follows else {}
         for kind, replica in replicas.items():
-            if schedule.is_due(replica):
-                await schedule.promptly(store, kind)
+            if schedule.take_if_due(replica):
+                await schedule.refresh(store, kind)
         places = {
             kind: replica.place
             for kind, replica in replicas.items()
@@ -183,36 +202,35 @@ class Watcher:
         except StoreUnavailableError:
             raise
         except RegistryError as error:
-            await self._look_for_damage(store, places, error)
+            await self._put_damaged_aside(store, places, error)
             return True
         if events is None:
             return True
-        # Nothing was told up to the end of its wait, else up to when it began; it may have been
-        # here for a while.
+        # A silent read confirms up to the end of its wait, one with events up to its beginning:
+        # the events may have been here for a while.
         self._heard_at = began if events else min(began + block / 1000, time.monotonic())
-        self._take_in(replicas, places, events)
+        self._apply(replicas, places, events)
         return bool(events) or wait < self._block
 
-    def _take_in(
+    def _apply(
         self, replicas: Mapping[str, Replica], places: Iterable[str], events: Iterable[Event]
     ) -> None:
-        """What one read has told, and that it was read at all."""
+        """Apply what one read contained, and confirm the replicas that it has made complete."""
         if self._unread >= _WORTH_A_LINE:
             _log.warning("the events of Redis can be read again")
         self._unread = 0
-        self._schedule.followed(places)
-        flush_now = self._parts.successes.flush_now
+        self._schedule.readable(places)
         for kind, news in groupby(events, key=attrgetter("service_type")):
-            if not follow(replicas[kind], news, flush_now):
-                self._schedule.want(kind)
+            if not apply_events(replicas[kind], news, self._flush_now):
+                self._schedule.request(kind)
         for kind in places:
-            if not self._schedule.is_wanted(kind):
+            if not self._schedule.is_requested(kind):
                 replicas[kind].confirm(self._heard_at)
 
-    async def _look_for_damage(
+    async def _put_damaged_aside(
         self, store: Store, kinds: Iterable[str], error: RegistryError
     ) -> None:
-        """Put the streams aside that cannot be read; if that is not why, it is an ``error``."""
+        """Put the streams aside that cannot be read; if there is none, the error is another one."""
         found = False
         for kind in kinds:
             try:
@@ -225,18 +243,23 @@ class Watcher:
         if not found:
             if not isinstance(error, CorruptStateError):
                 raise error
-            await asyncio.sleep(REST)  # somebody has mended it meanwhile
+            await asyncio.sleep(REST)  # it has been mended since
 
     async def _check(self, store: Store, replicas: Sequence[Replica], *, silent: bool) -> None:
-        """Compare one version, in turn: silence is also what a stream says that was deleted."""
+        """Compare one version, in turn: a stream that was deleted is silent, too."""
         self._checked += 1
         self._checked_at = time.monotonic()
         replica = replicas[self._checked % len(replicas)]
         version = replica.snapshot.version
         if not self._schedule.is_aside(replica.service_type):
-            await self._schedule.promptly(store, replica.service_type)
+            await self._schedule.refresh(store, replica.service_type)
         if silent and version[1] and replica.snapshot.version != version:
-            replica.place = ""  # it was not told: what is told next may have any id
+            replica.place = ""  # the stream is another one: its next ids may be any
         if version[0] not in {"", replica.snapshot.version[0]}:
-            for other in replicas:  # it was lost, and so may be the others
-                await self._schedule.promptly(store, other.service_type)
+            for other in replicas:  # one service type was lost, and so may be the others
+                await self._schedule.refresh(store, other.service_type)
+
+
+def block_of(max_staleness: float) -> float:
+    """Seconds that one read of the streams waits."""
+    return min(max_staleness * _SHARE_OF_STALENESS, _LONGEST_BLOCK)

@@ -1,36 +1,38 @@
-"""A guarded block: the provider is its caller's inside it, and settled by how it ends."""
+"""A guarded block: the caller has a provider inside it, and its end is the attempt's outcome."""
 
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
-from ciris_registry.calls.executor import blamed, late
+from ciris_registry.calls.attempt import Attempt
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ciris_registry.calls.attempt import Attempt
     from ciris_registry.calls.executor import CallOptions, Executor
-    from ciris_registry.selection import Pick
-    from ciris_registry.timeouts import TimeLimit
 
 
-class Acquisition(AbstractAsyncContextManager[Any]):
+class AcquiredBlock(AbstractAsyncContextManager[Any]):
     """One block; see ``ServiceRegistry.acquire``. It is entered once."""
 
-    def __init__(self, calls: Executor, options: CallOptions) -> None:
-        self._calls = calls
-        self._order = options
-        self._entered: tuple[Pick, Attempt, TimeLimit] | None = None
+    def __init__(self, executor: Executor, options: CallOptions) -> None:
+        self._executor = executor
+        self._options = options
+        self._attempt: Attempt | None = None
 
     async def __aenter__(self) -> Any:  # a program's object
-        if self._entered is not None:
+        if self._attempt is not None:
             raise RuntimeError("this block was entered before; call registry.acquire(…) anew")
-        pick = await self._calls.first(self._order)
-        limit = self._calls.limit(pick)
-        self._entered = pick, self._calls.use(self._order, pick), limit
-        limit.__enter__()
+        options = self._options
+        picker = options.picker
+        pick = picker.pick() if picker is not None and not options.exact else None
+        if pick is None:
+            pick = await self._executor.next(options)
+        elif picker is not None and pick.registration.max_in_flight is not None:
+            pick = await self._executor.next(options, (), picker.position)
+        self._attempt = Attempt(self._executor.context, pick, options.classify)
+        self._attempt.limit.__enter__()
         return pick.instance
 
     async def __aexit__(
@@ -39,19 +41,19 @@ class Acquisition(AbstractAsyncContextManager[Any]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._entered is not None  # noqa: S101 # __aenter__ was awaited
-        pick, use, limit = self._entered
+        attempt = self._attempt
+        assert attempt is not None  # noqa: S101 # __aenter__ was awaited
         try:
-            limit.__exit__(kind, error, traceback)
+            attempt.limit.__exit__(kind, error, traceback)
         except TimeoutError as expired:
-            failure = blamed(expired, limit, pick)
-            await use.raised(failure)
-            raise failure from expired
-        if limit.expired and error is None:  # the block went on as if nothing had been
-            await use.raised(late(pick))
-        elif error is None:
-            await use.succeeded()
-        elif isinstance(error, Exception) and not limit.interrupted:
-            await use.raised(error)
+            error = expired
+        if error is not None:
+            failure = attempt.failure(error)
+            if failure is not None:
+                await attempt.failed(failure)
+                if failure is not error:
+                    raise failure from error
+        elif attempt.limit.expired:  # the block went on as if nothing had happened
+            await attempt.failed(attempt.late())
         else:
-            use.abandoned()
+            await attempt.succeeded()

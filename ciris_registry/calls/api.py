@@ -1,18 +1,14 @@
-"""The guarded calls of a registry: what programs call.
-
-Owns the public signatures of ``acquire``, ``call``, ``stream`` and ``proxy``, and makes orders of
-what callers say.
-"""
+"""Guarded calls, as programs make them: the public signatures, and argument checks."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ciris_registry.calls.acquire import Acquisition
+from ciris_registry.calls.acquire import AcquiredBlock
 from ciris_registry.calls.executor import CallOptions
 from ciris_registry.calls.proxy import new_proxy
-from ciris_registry.calls.retry import repeatedly
+from ciris_registry.calls.retry import with_retries
 from ciris_registry.calls.streaming import stream
 from ciris_registry.membership import checked_policy
 from ciris_registry.selection import check_call, is_exact, key_of, request_of
@@ -23,6 +19,7 @@ if TYPE_CHECKING:
         AsyncIterable,
         Awaitable,
         Callable,
+        Collection,
         Mapping,
         Sequence,
     )
@@ -31,7 +28,7 @@ if TYPE_CHECKING:
     from ciris_registry.calls.executor import Executor
     from ciris_registry.calls.retry import Retry
     from ciris_registry.circuit_breaker.outcomes import Classify
-    from ciris_registry.selection import Consistency, Resolver
+    from ciris_registry.selection import Consistency, Pickers, Resolver
 
 _T = TypeVar("_T")
 _P = TypeVar("_P")
@@ -42,42 +39,43 @@ _NO_MORE: Final[Mapping[str, Any]] = {}
 class CallMethods:
     """Calls that choose a provider, report how it went, and go on to the next one if it failed.
 
-    How a call has ended is judged by ``classify``, then by what the provider was registered with,
-    then by the registry's, and else by the rules of ``ciris_registry.classification``. It may take
-    as long as the breaker's ``timeout_duration`` at the most; longer is a failure.
+    How a call ended is classified by its ``classify``, then by the policy that the provider was
+    registered with, then by the registry's, else by the default rules. A call may take as long as
+    the breaker's ``timeout_duration``; longer is a failure.
     """
 
+    _pickers: Pickers
     _resolver: Resolver
-    _calls: Executor
-    _exact: bool
+    _executor: Executor
 
     def acquire(
         self,
         handler: str,
         service_type: str | Enum,
-        required_capabilities: Sequence[str] | None = None,
+        required_capabilities: Collection[str] | None = None,
         fallback_to_global: bool = True,  # as get_service
         *,
         classify: Classify | None = None,
         consistency: Consistency | None = None,
-    ) -> Acquisition:
+    ) -> AcquiredBlock:
         """``async with`` gives an instance, and how the block ends is its outcome.
 
-        It ends normally, by ``return`` or by ``break``: a success. By an exception: what that is
-        judged to be. By cancellation, from outside or because a generator was closed: neither. A
-        block does not go on to another provider; ``call`` does. Do not ``yield`` inside it, because
-        its time goes on while others have their turn; use ``stream``.
+        A block that ends normally, by ``return`` or by ``break``, is a success. An exception is
+        what it is classified as. Cancellation, from outside or because a generator was closed, is
+        neither. A block does not fail over; ``call`` does. Do not ``yield`` inside the block: its
+        timeout keeps running while your consumer works, and would cancel the consumer. Use
+        ``stream``.
 
         Raises:
-            NoProviderError: On entering, that nobody can serve now.
-            CallTimeoutError: On leaving, that it took too long.
+            NoProviderError: On entering: no provider can serve now.
+            CallTimeoutError: On leaving: the block took too long.
             InvalidNameError: The handler or service type cannot be one.
             RegistrationError: Another argument is not as described.
         """
-        options = self._order(
+        options = self._options(
             handler, service_type, required_capabilities, fallback_to_global, consistency, classify
         )
-        return Acquisition(self._calls, options)
+        return AcquiredBlock(self._executor, options)
 
     async def call(
         self,
@@ -85,7 +83,7 @@ class CallMethods:
         service_type: str | Enum,
         fn: Callable[..., Awaitable[_T]],
         *args: Any,
-        required_capabilities: Sequence[str] | None = None,
+        required_capabilities: Collection[str] | None = None,
         fallback_to_global: bool = True,
         failover: bool = True,
         deadline: float | None = None,
@@ -96,8 +94,8 @@ class CallMethods:
         """Await ``fn(instance, *args)``, with the next provider if one fails.
 
         Args:
-            handler: Who calls.
-            service_type: What is wanted.
+            handler: The component that calls.
+            service_type: What the provider must do.
             fn: Is given an instance and ``args``; what it returns is awaited, in the caller's task
                 and context.
             args: Passed on.
@@ -106,25 +104,26 @@ class CallMethods:
             failover: Whether another provider may be called after a failure or a cooldown, never
                 the same one twice. Say False for what is not safe to be done twice.
             deadline: Seconds for all of it. No provider is blamed for running into it.
-            retry: Over again when all have failed: so many attempts in all, with growing waits at
-                random, or a tenacity policy; never before a provider may serve. What nobody is to
-                blame for is not repeated, nor, without ``failover``, what has been sent.
-            classify: What this caller says of outcomes.
-            consistency: ``exact`` asks Redis who may be called, ``cached`` goes by the snapshot.
+            retry: How many rounds to make in all when all providers have failed, with growing,
+                random waits; or a tenacity policy. No round begins before a provider may serve.
+                An error that is no provider's failure is not retried, nor, without ``failover``,
+                a call that was sent.
+            classify: This caller's policy: how an error or a value is classified.
+            consistency: ``exact`` asks Redis who may be called, ``cached`` goes by the replica.
 
         Returns:
-            What ``fn`` returned; of the last provider, if all were judged to have failed by it.
+            What ``fn`` returned; of the last provider, if a policy called all values failures.
 
         Raises:
-            NoProviderError: Nobody could be called; ``retry_after`` says when to come again.
+            NoProviderError: No provider could be called; ``retry_after`` says when to try again.
             CallTimeoutError: The last provider took longer than its ``timeout_duration``.
             DeadlineExceededError: ``deadline`` is over.
-            CallError: ``fn`` gave nothing that can be awaited.
+            NotAwaitableError: ``fn`` gave nothing that can be awaited.
             InvalidNameError: The handler or service type cannot be one.
             RegistrationError: Another argument is not as described.
             Exception: What the last provider raised.
         """
-        options = self._order(
+        options = self._options(
             handler,
             service_type,
             required_capabilities,
@@ -135,7 +134,7 @@ class CallMethods:
         )
         value: _T
         if deadline is None and retry is None:
-            value = (await self._calls.call(options, fn, args, _NO_MORE)).result()
+            value = (await self._executor.call(options, fn, args, _NO_MORE)).result()
         else:
             value = await self._call(options, deadline, retry, fn, args, _NO_MORE)
         return value
@@ -146,7 +145,7 @@ class CallMethods:
         service_type: str | Enum,
         fn: Callable[..., AsyncIterable[_T] | Awaitable[AsyncIterable[_T]]],
         *args: Any,
-        required_capabilities: Sequence[str] | None = None,
+        required_capabilities: Collection[str] | None = None,
         fallback_to_global: bool = True,
         failover: bool = True,
         classify: Classify | None = None,
@@ -159,12 +158,12 @@ class CallMethods:
         consumer leaves is neither.
 
         Raises:
-            NoProviderError: Nobody could be called.
+            NoProviderError: No provider could be called.
             CallTimeoutError: An item took too long.
-            CallError: ``fn`` gave nothing that can be iterated over.
+            NotAwaitableError: ``fn`` gave nothing that can be iterated over.
             Exception: What the provider raised.
         """
-        options = self._order(
+        options = self._options(
             handler,
             service_type,
             required_capabilities,
@@ -173,7 +172,7 @@ class CallMethods:
             classify,
             failover=failover,
         )
-        return stream(self._calls, options, fn, args, _NO_MORE)
+        return stream(self._executor, options, fn, args, _NO_MORE)
 
     def proxy(
         self,
@@ -181,7 +180,7 @@ class CallMethods:
         *,
         handler: str,
         service_type: str | Enum,
-        required_capabilities: Sequence[str] | None = None,
+        required_capabilities: Collection[str] | None = None,
         fallback_to_global: bool = True,
         failover: bool = True,
         deadline: float | None = None,
@@ -201,7 +200,7 @@ class CallMethods:
             RegistrationError: Another argument is not as described.
         """
         options = partial(
-            self._order,
+            self._options,
             handler,
             service_type,
             required_capabilities,
@@ -217,7 +216,7 @@ class CallMethods:
             return self._call(options(), deadline, retry, fn, args, kwargs)
 
         def streamed(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-            return stream(self._calls, options(), fn, args, kwargs)
+            return stream(self._executor, options(), fn, args, kwargs)
 
         made: _P = new_proxy(protocol, call, streamed)
         return made
@@ -232,31 +231,31 @@ class CallMethods:
         kwargs: Mapping[str, Any],
     ) -> Any:  # what fn returned
         if deadline is None and retry is None:
-            return (await self._calls.call(options, fn, args, kwargs)).result()
+            return (await self._executor.call(options, fn, args, kwargs)).result()
         check_call(deadline, retry)
-        return await repeatedly(
-            lambda: self._calls.call(options, fn, args, kwargs),
+        return await with_retries(
+            lambda: self._executor.call(options, fn, args, kwargs),
             lambda: self._resolver.soonest(options.request),
             retry,
             deadline,
         )
 
-    def _order(
+    def _options(
         self,
         handler: str,
         service_type: str | Enum,
-        required_capabilities: Sequence[str] | None,
+        required_capabilities: Collection[str] | None,
         fallback_to_global: bool,
         consistency: Consistency | None,
         classify: Classify | None,
         *,
         failover: bool = True,
     ) -> CallOptions:
-        exact = self._exact if consistency is None else is_exact(consistency)
+        exact = self._resolver.exact if consistency is None else is_exact(consistency)
         if classify is not None:
             checked_policy(classify)
         key = key_of(handler, service_type, required_capabilities, fallback_to_global)
-        picker = self._resolver.picker_for(key)
+        picker = self._pickers.find(key)
         if picker is not None:
             return CallOptions(picker.request, key, picker, exact, failover, classify)
         request = request_of(handler, service_type, required_capabilities, fallback_to_global)

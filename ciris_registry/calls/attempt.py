@@ -1,170 +1,230 @@
-"""One use of one provider: judged by how it ended, and settled once.
+"""One attempt: a call of one provider, limited in time, classified by how it ended, settled once.
 
-Owns what an outcome means to the breaker. It refuses to choose providers, to limit time and to
-repeat anything; and whatever happens to the report of an outcome, the caller gets its own.
+``call``, ``stream`` and ``acquire`` all make attempts, so that limit, blame and settlement are the
+same for each. It refuses to choose providers and to repeat anything; whatever happens to the report
+of an outcome, the caller gets its own result.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.circuit_breaker.outcomes import IGNORED, SUCCESS
 from ciris_registry.errors import CallTimeoutError, RegistryError
+from ciris_registry.timeouts import TimeLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from ciris_registry.breaker_parts import BreakerParts
     from ciris_registry.circuit_breaker.outcomes import Classification, Classifier, Classify
     from ciris_registry.selection import ConcurrencyLimit, Pick
+    from ciris_registry.shared_breaker import BreakerAdmission, Cooldowns, Reporting
+    from ciris_registry.timeouts import TimeLimit
 
 _log = logging.getLogger(__name__)
 
 _LONGEST_ERROR: Final = 200
 """Characters of an error that are shown."""
 
+PROGRAMMING_ERRORS: Final = (TypeError, AttributeError, NameError)
+"""Raised in calling, before there is anything to await, these are the program's mistake: they must
+not open a provider for the whole fleet."""
+
 
 class AttemptContext:
-    """Begins the uses of one process."""
+    """What the attempts of one process use."""
 
     def __init__(
-        self, classifier: Classifier, slots: ConcurrencyLimit, breaker_parts: BreakerParts
+        self,
+        classifier: Classifier,
+        reporting: Reporting,
+        admission: BreakerAdmission,
+        cooldowns: Cooldowns,
+        concurrency_limit: ConcurrencyLimit,
     ) -> None:
         self.classifier = classifier
-        self.outcomes = breaker_parts.outcomes
-        self.admissions = breaker_parts.admissions
-        self.cooldowns = breaker_parts.cooldowns
-        self._slots = slots
-        self._told: set[str] = set()
+        self.limits = TimeLimits()
+        self._reporting = reporting
+        self._admission = admission
+        self._cooldowns = cooldowns
+        self._concurrency_limit = concurrency_limit
+        self._warned: set[str] = set()
 
-    def use(self, pick: Pick, classify: Classify | None) -> Attempt:
-        """A use that begins now; ``classify`` is what its caller says of outcomes."""
-        return Attempt(self, pick, classify)
-
-    async def settle(self, pick: Pick, classification: Classification) -> None:
-        """Tell the breaker how a use has ended."""
-        shared = pick.shared
+    async def settle(self, pick: Pick, outcome: Classification) -> None:
+        """Report how an attempt ended, and release what it was admitted with."""
+        breaker = pick.breaker
         permit = pick.permit.permit if pick.permit is not None else ""
-        # A permit is of one generation only.
+        # A permit belongs to one generation.
         generation = None if permit else pick.generation
         try:
-            if classification.kind == "success":
-                if permit or not self.outcomes.count_success(shared, generation):
-                    await self.outcomes.report(shared, "success", permit, generation, in_order=True)
-            elif classification.kind == "failure":
-                await self.outcomes.report(shared, "failure", permit, generation, in_order=True)
+            if outcome.kind == "success":
+                if permit or not breaker.count_success(generation):
+                    await self._reporting.report(breaker, "success", permit, generation)
+            elif outcome.kind == "failure":
+                await self._reporting.report(breaker, "failure", permit, generation)
             else:
-                if classification.kind == "cooldown":
-                    self.cooldowns.begin(shared, classification.seconds, classification.reason)
+                if outcome.kind == "cooldown":
+                    self._cooldowns.begin(breaker, outcome.seconds, outcome.reason)
                 if permit:
-                    self.admissions.give_back(shared, permit)
+                    self._admission.release(breaker, permit)
         except RegistryError as error:
-            if shared.name not in self._told:
-                self._told.add(shared.name)
-                _log.warning("outcomes of %s cannot be reported: %s", shared.name, error)
+            if breaker.name not in self._warned:
+                self._warned.add(breaker.name)
+                _log.warning("outcomes of %s cannot be reported: %s", breaker.name, error)
         finally:
-            # Behind the report, which may have little time left and does not wait for this.
-            self.free(pick)
+            # After the report, which may have little time left and does not wait for this.
+            if pick.slot is not None:
+                self._concurrency_limit.release(pick.slot)
 
-    def free(self, pick: Pick) -> None:
-        """Its call is in flight no longer: somebody else may make one."""
+    def release(self, pick: Pick) -> None:
+        """Release what an attempt without an outcome was admitted with."""
+        if pick.permit is not None:
+            self._admission.release(pick.breaker, pick.permit.permit)
         if pick.slot is not None:
-            self._slots.give_back(pick.slot)
+            self._concurrency_limit.release(pick.slot)
 
 
 class Attempt:
-    """One use, from its beginning to its end, at which one of the last five methods is called."""
+    """One attempt; ``limit`` is for ``with`` around what is awaited of the provider.
 
-    __slots__ = ("_admitted", "_answered", "_classify", "_guard")
+    It begins when it is made. It ends with ``count``, ``succeeded``, ``returned``, ``failed`` or
+    ``abandon``, of which the first one settles it; later ones change nothing.
+    """
 
-    def __init__(self, guard: AttemptContext, pick: Pick, classify: Classify | None) -> None:
-        self._guard = guard
-        self._admitted = pick
+    __slots__ = ("_answered", "_classify", "_context", "_pick", "_settled", "limit")
+
+    def __init__(self, context: AttemptContext, pick: Pick, classify: Classify | None) -> None:
+        self.limit: TimeLimit = context.limits.limit(pick.seconds)
+        self._context = context
+        self._pick = pick
         self._classify = classify
-        self._answered = False
-        pick.shared.in_flight += 1
+        self._settled = self._answered = False
+        pick.breaker.in_flight += 1
+
+    # Whose failure an error is
+
+    def failure(self, error: BaseException, *, called: bool = True) -> Exception | None:
+        """What the provider failed with; None if the error is not the provider's.
+
+        Then the attempt is abandoned: the caller was cancelled, or the program made a mistake
+        before anything was ``called`` that can be awaited.
+        """
+        limit = self.limit
+        if self._settled:
+            return None
+        if (
+            not isinstance(error, Exception)
+            # A caller that was cancelled wants no other answer, whatever the provider makes of it.
+            or limit.interrupted
+            or (not called and isinstance(error, PROGRAMMING_ERRORS))
+        ):
+            self.abandon()
+            return None
+        if not (isinstance(error, TimeoutError) and limit.expired):
+            return error
+        late = self.late()
+        late.__cause__ = error
+        return late
+
+    def late(self) -> CallTimeoutError:
+        """The error of a provider that took too long."""
+        return CallTimeoutError(self._pick.registration.name, self._pick.seconds)
+
+    # How it goes on
 
     async def answered(self) -> None:
-        """It goes on, but what a probe was to show is known: it goes well."""
-        if self._admitted.permit is not None:
-            probe, self._answered = self._admitted._replace(slot=None), True
-            self._admitted = self._admitted._replace(permit=None, generation=None)
-            await self._guard.settle(probe, SUCCESS)
+        """It goes on, but the outcome of a probe is known: the provider has answered."""
+        pick = self._pick
+        if pick.permit is not None:
+            self._pick, self._answered = pick._replace(permit=None, generation=None), True
+            await self._context.settle(pick._replace(slot=None), SUCCESS)
 
-    async def raised(self, error: Exception) -> Classification:
-        """It ended with this exception; what that was taken for."""
-        pick, classifier = self._admitted, self._guard.classifier
-        if isinstance(error, CallTimeoutError) and error.provider != pick.registration.name:
-            classification = IGNORED  # of a call inside of this one
-        else:
-            with self._judging():
-                classification = classifier.error(error, self._classify, pick.classify)
-        if classification.kind == "failure":
-            pick.shared.last_error = in_words(error)
-        _log.debug(
-            "a call of %s raised %s: %s",
-            pick.registration.name,
-            in_words(error),
-            classification.kind,
-        )
-        await self._guard.settle(self._ended(), classification)
-        return classification
+    def limit_next(self) -> None:
+        """Begin a new limit, for what follows the first answer: as long as any call may take."""
+        self.limit = self._context.limits.limit(self._pick.breaker.config.timeout_duration)
 
-    def counted(self) -> bool:
-        """It ended with a value that nobody judges, which is counted; else ``returned`` settles."""
-        pick, classifier = self._admitted, self._guard.classifier
+    # How it ends
+
+    def count(self) -> bool:
+        """It ended with a value that no policy classifies, and its success is counted.
+
+        False if something has to be awaited for that: ``returned`` does.
+        """
+        pick, context = self._pick, self._context
         if (
             pick.permit is not None
-            or classifier.judges_values(self._classify, pick.classify)
-            or not self._guard.outcomes.count_success(pick.shared, pick.generation)
+            or self._classify is not None
+            or pick.classify is not None
+            or context.classifier.classifies_values
+            or not pick.breaker.count_success(pick.generation)
         ):
             return False
-        self._guard.free(self._ended())
+        self._end()
+        if pick.slot is not None:
+            context.release(pick)
         return True
 
     async def returned(self, value: object) -> Classification:
-        """It ended with this value; what that was taken for."""
-        pick, classifier = self._admitted, self._guard.classifier
-        with self._judging():
-            classification = classifier.value(value, self._classify, pick.classify)
-        await self._guard.settle(self._ended(), classification)
-        return classification
+        """It ended with this value; how that is classified."""
+        pick, classifier = self._pick, self._context.classifier
+        try:
+            outcome = classifier.value(value, self._classify, pick.classify)
+        except BaseException:  # a policy may do anything, also end the program
+            self.abandon()
+            raise
+        await self._settle(outcome)
+        return outcome
 
     async def succeeded(self) -> None:
-        """It ended well, with nothing to be judged."""
-        pick = self._ended()
-        if not self._answered:
-            await self._guard.settle(pick, SUCCESS)
+        """It ended well, and there is no value to classify."""
+        pick = self._pick
+        if not self._answered and (
+            pick.permit is not None or not pick.breaker.count_success(pick.generation)
+        ):
+            await self._settle(SUCCESS)
+            return
+        self._end()
+        if pick.slot is not None:
+            self._context.release(pick)
+
+    async def failed(self, failure: Exception) -> Classification:
+        """It ended with this failure; how that is classified."""
+        pick, classifier = self._pick, self._context.classifier
+        if isinstance(failure, CallTimeoutError) and failure.provider != pick.registration.name:
+            outcome = IGNORED  # of a guarded call inside of this one
         else:
-            self._guard.free(pick)
+            try:
+                outcome = classifier.error(failure, self._classify, pick.classify)
+            except BaseException:  # as in returned
+                self.abandon()
+                raise
+        words = in_words(failure)
+        if outcome.kind == "failure":
+            pick.breaker.last_error = words
+        _log.debug("a call of %s raised %s: %s", pick.registration.name, words, outcome.kind)
+        await self._settle(outcome)
+        return outcome
 
-    def abandoned(self) -> None:
+    def abandon(self) -> None:
         """It ended without an outcome: cancelled, or given up by its caller."""
-        pick = self._ended()
-        if pick.permit is not None:
-            self._guard.admissions.give_back(pick.shared, pick.permit.permit)
-        self._guard.free(pick)
+        if self._end():
+            self._context.release(self._pick)
 
-    @contextlib.contextmanager
-    def _judging(self) -> Generator[None]:
-        """A policy may do anything, also end the program: nothing stays taken."""
-        try:
-            yield
-        except BaseException:
-            self.abandoned()
-            raise
+    async def _settle(self, outcome: Classification) -> None:
+        if self._end():
+            await self._context.settle(self._pick, outcome)
 
-    def _ended(self) -> Pick:
-        """It is in flight no longer, whatever becomes of the report of its outcome."""
-        self._admitted.shared.in_flight -= 1
-        return self._admitted
+    def _end(self) -> bool:
+        """It is in flight no longer; whether it was not settled before."""
+        if self._settled:
+            return False
+        self._settled = True
+        self._pick.breaker.in_flight -= 1
+        return True
 
 
 def in_words(error: BaseException) -> str:
     """An error as it is shown, whatever the program made of its ``repr``."""
     try:
         return repr(error)[:_LONGEST_ERROR]
-    except Exception:  # noqa: BLE001 # the call is to be settled in any case
+    except Exception:  # noqa: BLE001 # the call has to be settled in any case
         return type(error).__name__

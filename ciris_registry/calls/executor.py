@@ -1,42 +1,34 @@
-"""Guarded calls: the outcome of the real call decides, and a failing provider costs nothing.
+"""The executor of guarded calls: one attempt after the other until one has served.
 
-Owns the time of one use and failing over: on to the next candidate, never the same one twice. What
-a use means to the breaker, the guard says; who may be called, the resolver.
+Decides which pick is next: never the same provider twice. How an attempt is limited, classified and
+settled is the attempt's business; who may be called, the picker's and the resolver's.
 """
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ciris_registry.calls.attempt import in_words
-from ciris_registry.errors import CallTimeoutError, ClosedError, NoProviderError, NotAwaitableError
-from ciris_registry.explanation import Explanation
-from ciris_registry.timeouts import TimeLimits
+from ciris_registry.calls.attempt import Attempt
+from ciris_registry.calls.messages import explain_failure, not_awaitable
+from ciris_registry.errors import ClosedError, NoProviderError, NotAwaitableError
+from ciris_registry.selection import explanation_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from ciris_registry.calls.attempt import Attempt, AttemptContext
+    from ciris_registry.calls.attempt import AttemptContext
     from ciris_registry.circuit_breaker.outcomes import Classification, Classify
     from ciris_registry.selection import Pick, Picker, Rejected, Request, Resolver
-    from ciris_registry.timeouts import TimeLimit
 
 _NOTHING: Final = object()
-_GOES_ON: Final = frozenset({"failure", "cooldown"})
-"""Judgements after which the next candidate is called."""
-
-_IN_VAIN: Final = "called in vain: "
-
-MISTAKES: Final = (TypeError, AttributeError, NameError)
-"""What is raised in calling, before there is anything to await, is the program's mistake: it must
-not open a provider for the whole fleet."""
+_FAIL_OVER: Final = frozenset({"failure", "cooldown"})
+"""Outcomes after which the next provider is called."""
 
 
 class CallOptions(NamedTuple):
     """What a caller wants called, and how.
 
-    ``key`` is what it said, by which the ``picker`` is found that was made for it.
+    ``key`` are the caller's arguments, by which the ``picker`` is found that was made for them.
     """
 
     request: Request
@@ -46,9 +38,16 @@ class CallOptions(NamedTuple):
     failover: bool = True
     classify: Classify | None = None
 
+    def fails_over(self, outcome: Classification) -> bool:
+        """Whether the next provider is called after an attempt with this outcome."""
+        return self.failover and outcome.kind in _FAIL_OVER
+
 
 class CallResult(NamedTuple):
-    """How a call has ended; ``exhausted`` says that it might end better once somebody is back."""
+    """How a call ended.
+
+    ``exhausted``: all providers failed or were unavailable; a later call may succeed.
+    """
 
     value: Any = None
     failure: Exception | None = None
@@ -62,25 +61,16 @@ class CallResult(NamedTuple):
         try:
             raise failure
         finally:
-            # Its traceback holds this frame: what it holds must not wait for the collector.
+            # The traceback holds this frame; its contents must not wait for the collector.
             del failure, self
 
 
 class Executor:
-    """The guarded calls of one process."""
+    """Executes the guarded calls of one process."""
 
-    def __init__(self, resolver: Resolver, guard: AttemptContext) -> None:
+    def __init__(self, resolver: Resolver, context: AttemptContext) -> None:
+        self.context = context
         self._resolver = resolver
-        self._guard = guard
-        self._limits = TimeLimits()
-
-    def use(self, options: CallOptions, pick: Pick) -> Attempt:
-        """A use of a provider that begins now."""
-        return self._guard.use(pick, options.classify)
-
-    def limit(self, pick: Pick) -> TimeLimit:
-        """How long it may take at the most."""
-        return self._limits.limit(pick.seconds)
 
     async def first(self, options: CallOptions) -> Pick:
         """The first provider that may be called.
@@ -88,35 +78,44 @@ class Executor:
         Raises:
             NoProviderError: There is none.
         """
-        pick, position = _drawn(options)
-        return pick or await self.next(options, (), position)
+        picker = options.picker
+        pick = picker.pick() if picker is not None and not options.exact else None
+        if pick is None or picker is None:
+            return await self.next(options)
+        if pick.registration.max_in_flight is not None:
+            return await self.next(options, (), picker.position)
+        return pick
 
     async def next(
-        self, options: CallOptions, tried: Collection[str], position: int | None = None
+        self, options: CallOptions, tried: Collection[str] = (), position: int | None = None
     ) -> Pick:
-        """The first provider that may be called and has not been ``tried``.
+        """The next provider that may be called and was not ``tried``.
 
-        ``position`` is one that the order's plan has taken of its rotation just now.
+        ``position`` is one that the options' picker has just taken of its round robin.
 
         Raises:
             NoProviderError: There is none.
         """
-        left: list[Rejected] = []
+        if tried and options.picker is not None and not options.exact:
+            pick = options.picker.pick_after(tried)
+            if pick is not None:
+                return pick
+        rejected: list[Rejected] = []
         pick = await self._resolver.admit(
             options.request,
             exact=options.exact,
             key=options.key,
             known=options.picker,
             without=tried,
-            left=left,
+            rejected=rejected,
             position=position,
         )
         if pick is None:
             kind = options.request.service_type
             now = self._resolver.now(kind)
-            reasons = [Explanation.of_rejected(one, now) for one in left]
-            served = self._resolver.registered_for(kind)
-            raise NoProviderError(options.request.handler, kind, reasons, served)
+            reasons = [explanation_of(one, now) for one in rejected]
+            handlers = self._resolver.registered_for(kind)
+            raise NoProviderError(options.request.handler, kind, reasons, handlers)
         return pick
 
     async def call(
@@ -126,32 +125,37 @@ class Executor:
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
     ) -> CallResult:
-        """Await ``fn(instance, *args, **kwargs)`` for one candidate after the other.
+        """Await ``fn(instance, *args, **kwargs)`` for one provider after the other.
 
         Raises:
-            CallError: ``fn`` is none that can be awaited.
+            NotAwaitableError: ``fn`` gives nothing that can be awaited.
         """
-        tried: dict[str, str] = {}
-        ended = CallResult()
-        pick, position = _drawn(options)
+        tried: dict[str, Exception | None] = {}
+        result = CallResult()
+        picker = options.picker
+        pick = picker.pick() if picker is not None and not options.exact else None
         while True:
             try:
-                pick = pick or await self.next(options, tried, position)
-            except NoProviderError as nobody:
-                if ended.failure is not None:
-                    explain(ended.failure, tried, nobody)
-                return ended if tried else CallResult(failure=nobody, exhausted=True)
+                if pick is None:
+                    pick = await self.next(options, tried)
+                elif pick.slot is None and pick.registration.max_in_flight is not None:
+                    assert picker is not None  # noqa: S101 # it has given the pick
+                    pick = await self.next(options, tried, picker.position)
+            except NoProviderError as none:
+                if result.failure is not None:
+                    explain_failure(result.failure, tried, none)
+                return result if tried else CallResult(failure=none, exhausted=True)
             except ClosedError:
-                if ended.failure is None:
+                if result.failure is None:
                     raise
-                return ended
-            ended = await self._call(options, pick, fn, args, kwargs)
-            if not ended.exhausted:
-                return ended
-            tried[pick.registration.name] = told(ended.failure)
-            pick = position = None
+                return result
+            result = await self._attempt(options, pick, fn, args, kwargs)
+            if not result.exhausted:
+                return result
+            tried[pick.registration.name] = result.failure
+            pick = None
 
-    async def _call(
+    async def _attempt(
         self,
         options: CallOptions,
         pick: Pick,
@@ -159,94 +163,28 @@ class Executor:
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
     ) -> CallResult:
-        """One candidate; ``exhausted`` if the next one is to be called."""
-        use = self._guard.use(pick, options.classify)
-        limit = self._limits.limit(pick.seconds)
+        """One provider; ``exhausted`` if the next one is to be called."""
+        attempt = Attempt(self.context, pick, options.classify)
         pending: Any = _NOTHING
         try:
-            with limit:
+            with attempt.limit:
                 pending = fn(pick.instance, *args, **kwargs)
                 value = await pending if hasattr(pending, "__await__") else _NOTHING
-        except Exception as raised:
-            # Who is cancelled wants no other answer, whatever the provider makes of it.
-            if limit.interrupted or (pending is _NOTHING and isinstance(raised, MISTAKES)):
-                use.abandoned()
+        except BaseException as error:
+            failure = attempt.failure(error, called=pending is not _NOTHING)
+            if failure is None:
                 raise
-            failure = blamed(raised, limit, pick)
             try:
-                return CallResult(
-                    failure=failure, exhausted=goes_on(options, await use.raised(failure))
-                )
+                exhausted = options.fails_over(await attempt.failed(failure))
+                return CallResult(failure=failure, exhausted=exhausted)
             finally:
-                del failure  # as in Ended
-        except BaseException:
-            use.abandoned()
-            raise
+                del failure  # as in CallResult
         if value is _NOTHING:
-            use.abandoned()
-            raise NotAwaitableError(unusable(pending))
-        if limit.expired:  # and whoever was called made an answer of it
-            await use.raised(late(pick))
+            attempt.abandon()
+            raise NotAwaitableError(not_awaitable(pending))
+        if attempt.limit.expired:  # and the function that was called made a value of it
+            await attempt.failed(attempt.late())
             return CallResult(value)
-        if use.counted():
+        if attempt.count():
             return CallResult(value)
-        return CallResult(value, exhausted=goes_on(options, await use.returned(value)))
-
-
-def goes_on(options: CallOptions, classification: Classification) -> bool:
-    """Whether the next candidate is to be called after a use that was judged so."""
-    return options.failover and classification.kind in _GOES_ON
-
-
-def _drawn(options: CallOptions) -> tuple[Pick | None, int | None]:
-    """Whom its plan lets be called; or, if that one has slots, the position that drew it."""
-    picker = options.picker
-    if picker is None or options.exact:
-        return None, None
-    pick = picker.take()
-    if pick is None or pick.registration.max_in_flight is None:
-        return pick, None
-    return None, picker.position
-
-
-def blamed(raised: Exception, limit: TimeLimit, pick: Pick) -> Exception:
-    """What a provider is blamed for: that it took too long, or what it raised."""
-    if not (isinstance(raised, TimeoutError) and limit.expired):
-        return raised
-    failure = late(pick)
-    failure.__cause__ = raised
-    return failure
-
-
-def late(pick: Pick) -> CallTimeoutError:
-    """That a provider took too long."""
-    return CallTimeoutError(pick.registration.name, pick.seconds)
-
-
-def explain(failure: Exception, tried: Mapping[str, str], nobody: NoProviderError) -> None:
-    """Say in a failure who was called in vain, and why nobody else was."""
-    others = f"; {nobody}" if any(one.name not in tried for one in nobody.reasons) else ""
-    called = ", ".join(f"{name} ({problem})" for name, problem in tried.items())
-    with contextlib.suppress(Exception):  # a program's exceptions need not allow that
-        notes = getattr(failure, "__notes__", [])
-        # One that is raised again and again has ours already.
-        notes[:] = [note for note in notes if not note.startswith(_IN_VAIN)]
-        failure.add_note(f"{_IN_VAIN}{called}{others}")
-
-
-def told(failure: Exception | None) -> str:
-    """What a provider failed with, in a few words."""
-    return "its answer" if failure is None else in_words(failure)
-
-
-def unusable(given: object, *, streams: bool = False) -> str:
-    """What to do where what was called gives something that a guarded call cannot use."""
-    kind = type(given).__name__
-    if streams:
-        return f"what was called gave a {kind}, which is no stream; await registry.call(…)"
-    if hasattr(given, "__aiter__"):
-        return f"what was called gave a stream ({kind}); iterate over registry.stream(…)"
-    return (
-        f"what was called gave a {kind}, which cannot be awaited; call an async function, or "
-        f"asyncio.to_thread with a blocking one"
-    )
+        return CallResult(value, exhausted=options.fails_over(await attempt.returned(value)))

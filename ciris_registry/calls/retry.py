@@ -1,7 +1,8 @@
-"""Making a guarded call over again, when all who could be called have failed.
+"""Retrying a guarded call when all providers that could be called have failed.
 
-A tenacity policy decides how often and how long between. Added is what the fleet knows better: when
-the first provider might serve again, what is no provider's failure, and the caller's deadline.
+A tenacity policy decides how often and with which waits. Added is what the fleet knows better: when
+the first provider may serve again, which errors are no provider's failure, and the caller's
+deadline.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ _SPREAD: Final = 0.1
 """By this share of it, at the most, is waited longer than until a provider might be back."""
 
 
-async def repeatedly(
+async def with_retries(
     attempt: Callable[[], Awaitable[CallResult]],
     soonest: Callable[[], float],
     retry: Retry | None,
     deadline: float | None,
 ) -> Any:  # what was called returned it
-    """Make an attempt, and others if ``retry`` says so, within ``deadline`` seconds.
+    """Make an attempt, and others if ``retry`` allows, within ``deadline`` seconds.
 
     ``soonest`` tells in how many seconds a provider might serve.
 
@@ -55,7 +56,7 @@ async def repeatedly(
                 return (await attempt()).result()
             return await _Attempts(attempt, soonest, deadline).made(_policy(retry))
     except Exception as error:
-        # Also what somebody has made of being cancelled.
+        # Also an error that a provider made of the cancellation.
         if deadline is None or not watch.expired():
             raise
         cause = None if isinstance(error, TimeoutError) else error

@@ -1,7 +1,7 @@
-"""Guarded streams: failing over until the first item has come, and never after it.
+"""Guarded streams: they fail over until the first item has come, and never after it.
 
-What was given on cannot be taken back. Time is limited for each wait for an item; while the
-consumer has its turn, none runs out. The first item is what a probe was to show.
+An item that was passed on cannot be taken back. Time is limited for each wait for an item, and
+stands still while the consumer works. The first item is the outcome of a probe.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
-from ciris_registry.calls.executor import MISTAKES, blamed, explain, goes_on, late, told, unusable
+from ciris_registry.calls.attempt import Attempt
+from ciris_registry.calls.messages import explain_failure, not_awaitable
 from ciris_registry.errors import ClosedError, NoProviderError, NotAwaitableError
 
 if TYPE_CHECKING:
@@ -23,58 +24,56 @@ if TYPE_CHECKING:
     )
 
     from ciris_registry.calls.executor import CallOptions, Executor
-    from ciris_registry.selection import Pick
 
 _END: Final = object()
+_NOTHING: Final = object()
 
 
 async def stream(
-    calls: Executor,
+    executor: Executor,
     options: CallOptions,
     fn: Callable[..., Any],
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> AsyncGenerator[Any, None]:  # a program's items
-    """The items of ``fn(instance, *args, **kwargs)`` of the first candidate that gives one.
+    """The items of ``fn(instance, *args, **kwargs)`` of the first provider that gives one.
 
     Raises:
-        NoProviderError: Nobody could be called.
+        NoProviderError: No provider could be called.
         CallTimeoutError: An item took too long.
-        CallError: ``fn`` gives no stream.
+        NotAwaitableError: ``fn`` gives no stream.
         Exception: What the provider raised.
     """
-    tried: dict[str, str] = {}
-    pick = await calls.first(options)
+    tried: dict[str, Exception | None] = {}
+    pick = await executor.first(options)
     while True:
-        use, source, begun = calls.use(options, pick), _Source(calls, pick), False
+        attempt = Attempt(executor.context, pick, options.classify)
+        source, begun = _Source(attempt), False
         try:
-            item = await source.first(fn, args, kwargs)
-            await use.answered()
+            item = await source.first(fn, pick.instance, args, kwargs)
+            await attempt.answered()
             while item is not _END:
                 begun = True
                 yield item
                 item = await source.next()
-        except _MistakeError as mistaken:
-            use.abandoned()
-            raise mistaken.mistake from None
         except _FailedError as failed:
             failure = failed.failure
-            classification = await use.raised(failure)
-            tried[pick.registration.name] = told(failure)
-            if begun or not goes_on(options, classification):
+            outcome = await attempt.failed(failure)
+            tried[pick.registration.name] = failure
+            if begun or not options.fails_over(outcome):
                 raise failure from failure.__cause__
         except BaseException:  # also what the consumer throws into it: not the provider's
-            use.abandoned()
+            attempt.abandon()
             raise
         else:
-            await use.succeeded()
+            await attempt.succeeded()
             return
         finally:
             await source.aclose()
         try:
-            pick = await calls.next(options, tried)
-        except NoProviderError as nobody:
-            explain(failure, tried, nobody)
+            pick = await executor.next(options, tried)
+        except NoProviderError as none:
+            explain_failure(failure, tried, none)
             raise failure from failure.__cause__
         except ClosedError:
             raise failure from failure.__cause__
@@ -83,79 +82,74 @@ async def stream(
 class _Source:
     """The items of one provider, each waited for no longer than a call may take."""
 
-    def __init__(self, calls: Executor, pick: Pick) -> None:
-        self._calls = calls
-        self._admitted = pick
-        self._given: object = None
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._given: Any = _NOTHING
         self._items: AsyncIterator[Any] | None = None
 
     async def first(
-        self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+        self,
+        fn: Callable[..., Any],
+        instance: object,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
     ) -> Any:  # a program's item
         """Begin the stream; its first item, ``_END`` if it has none."""
 
         async def begin() -> Any:  # as above
-            try:
-                given = fn(self._admitted.instance, *args, **kwargs)
-            except MISTAKES as mistake:
-                raise _MistakeError(mistake) from mistake
+            given = self._given = fn(instance, *args, **kwargs)
             if hasattr(given, "__await__"):
-                given = await given  # clients do that send the request first
+                given = await given  # clients do that which send the request first
             if not hasattr(given, "__aiter__"):
-                raise _MistakeError(NotAwaitableError(unusable(given, streams=True)))
+                self._attempt.abandon()
+                raise NotAwaitableError(not_awaitable(given, streams=True))
             self._given, self._items = given, aiter(given)
             return await anext(self._items, _END)
 
         item = await self._limited(begin())
-        # A probe has to be over while its permit stands; what follows has as long as any call.
-        seconds = self._admitted.shared.config.timeout_duration
-        self._admitted = self._admitted._replace(seconds=seconds)
+        # A probe has to end while its permit stands; what follows has as long as any call.
+        self._attempt.limit_next()
         return item
 
     async def next(self) -> Any:  # a program's item
         """The next item, ``_END`` if there is none."""
         assert self._items is not None  # noqa: S101 # the first one has come
-        return await self._limited(anext(self._items, _END))
+        item = await self._limited(anext(self._items, _END))
+        self._attempt.limit_next()
+        return item
 
     async def aclose(self) -> None:
-        """End it, and what it was made of, if they can be ended."""
+        """End the stream, and what it was made of, if they can be ended."""
         ending: list[Any] = [self._items]
         if self._given is not self._items:
             ending.append(self._given)
         for one in ending:
-            # Whatever a provider does when nobody listens any more is nobody's business.
-            with contextlib.suppress(Exception), self._calls.limit(self._admitted):
-                close: Callable[[], Awaitable[object]] | None = getattr(one, "aclose", None)
-                if close is not None:
-                    await close()
+            close: Callable[[], Awaitable[object]] | None = getattr(one, "aclose", None)
+            if close is None:
+                continue
+            self._attempt.limit_next()
+            # What a provider raises after its consumer has gone concerns no caller.
+            with contextlib.suppress(Exception), self._attempt.limit:
+                await close()
 
     async def _limited(self, work: Awaitable[Any]) -> Any:
-        limit = self._calls.limit(self._admitted)
+        attempt = self._attempt
         try:
-            with limit:
+            with attempt.limit:
                 item = await work
-        except _MistakeError:
-            raise
-        except Exception as raised:
-            if limit.interrupted:
-                raise _MistakeError(raised) from raised
-            raise _FailedError(blamed(raised, limit, self._admitted)) from raised
-        if limit.expired:  # and whoever was asked made an item of it
-            raise _FailedError(late(self._admitted))
+        except BaseException as error:
+            failure = attempt.failure(error, called=self._given is not _NOTHING)
+            if failure is None:
+                raise
+            raise _FailedError(failure) from error
+        if attempt.limit.expired:  # and the provider made an item of it
+            raise _FailedError(attempt.late())
         return item
 
 
 class _FailedError(Exception):
-    """The provider has failed, and nobody else."""
+    """The provider has failed, not its caller."""
 
     def __init__(self, failure: Exception) -> None:
         super().__init__(failure)
         self.failure = failure
-
-
-class _MistakeError(Exception):
-    """What is not the provider's: a call that cannot be made, or what a cancellation became."""
-
-    def __init__(self, mistake: Exception) -> None:
-        super().__init__(mistake)
-        self.mistake = mistake

@@ -79,7 +79,7 @@ class CircuitBreaker:
             reason, retry_at = admission.refusal
             retry_after = (retry_at - now) / 1000 if retry_at else None
             raise CircuitBreakerError(self.name, reason, retry_after)
-        if admission.verdict is ReplyCode.PERMIT:
+        if admission.code is ReplyCode.PERMIT:
             self._held.append(admission.permit)
 
     def record_success(self) -> None:

@@ -92,6 +92,15 @@ class CircuitBreakerConfig:
         if problems:
             raise SettingsError("circuit breaker settings", tuple(problems))
 
+    def open_for(self, openings: int) -> int:
+        """Milliseconds that an opening lasts which follows so many others in a row."""
+        first = milliseconds(self.recovery_timeout)
+        longest = max(milliseconds(self.max_recovery_timeout), first)
+        try:
+            return int(min(first * self.backoff_multiplier**openings, longest))
+        except OverflowError:
+            return longest
+
     def fields(self) -> dict[str, str]:
         """These settings as the fields of a breaker's hash, all text; durations in milliseconds."""
         rate = self.failure_rate_threshold

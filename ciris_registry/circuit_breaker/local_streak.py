@@ -1,8 +1,9 @@
-"""One process's own streak: how many of its calls failed in a row, whatever those of others did.
+"""The local streak of one process: how many of its own calls failed in a row.
 
-A process that alone keeps failing has a problem of its own: at ``failure_threshold`` the breaker is
-open in it only, for ``recovery_timeout``, then for one trial at a time. A value: what happens makes
-a new one. It refuses to decide for anybody else, and sleeps while the shared breaker is not closed.
+A process that alone keeps failing has a problem of its own. At ``failure_threshold`` the breaker is
+open in that process only, for ``recovery_timeout``, then for one trial at a time. A streak is a
+value: each outcome makes a new one. It decides nothing for other processes, and stands still while
+the shared breaker is not closed.
 """
 
 from __future__ import annotations
@@ -11,20 +12,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ciris_registry.circuit_breaker.config import CircuitBreakerConfig, milliseconds
-from ciris_registry.circuit_breaker.states import UNTRACKED, CircuitState
+from ciris_registry.circuit_breaker.states import UNTRACKED
 
 if TYPE_CHECKING:
-    from ciris_registry.circuit_breaker.state_machine import BreakerState
     from ciris_registry.circuit_breaker.states import Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class LocalStreak:
-    """Failures in a row, and since there were too many, until when the breaker is open here.
+    """Failures in a row, and once there were too many, until when the breaker is open locally.
 
-    ``changed_at`` is that of the shared breaker when the streak began: another one ends it.
-    ``until`` is 0 as long as it is not open here; ``trial`` is the permit of the trial that is out,
-    until ``trial_until``.
+    ``changed_at`` is that of the shared breaker when the streak began; another one ends the streak.
+    ``until`` is 0 as long as the breaker is not open locally; ``trial`` is the permit of the trial
+    that is out, until ``trial_until``. Times are milliseconds of the server's clock.
     """
 
     changed_at: int = 0
@@ -34,25 +34,32 @@ class LocalStreak:
     trial_until: int = 0
 
     def refused_until(self, now: int) -> int:
-        """When somebody here may be admitted again; 0 if somebody may be now."""
+        """When this process admits again; 0 if it admits now."""
         if now < self.until:
             return self.until
         return self.trial_until if now < self.trial_until else 0
 
     def trying(self, permit: str, deadline: int) -> LocalStreak:
-        """A trial is out."""
+        """The same with a trial out."""
         return replace(self, trial=permit, trial_until=deadline)
 
-    def beside(self, breaker: BreakerState, now: int, *, told_before: bool) -> LocalStreak | None:
-        """The same beside what all share now; None if that has ended it.
+    def beside(
+        self,
+        now: int,
+        config: CircuitBreakerConfig,
+        *,
+        closed: bool,
+        changed_at: int,
+        known_before: bool,
+    ) -> LocalStreak | None:
+        """The same beside a newer shared state; None if that state has ended it.
 
-        What is decided for all does, be it an opening, a reset or an operator's word; unless the
-        breaker was never ``told_before``, so that it may have been decided before the streak began.
+        Any change of the shared state ends it: an opening, a reset, an override. If the shared
+        breaker was not ``known_before``, its change may be older than the streak.
         """
-        decided = told_before and breaker.changed_at != self.changed_at
-        if decided or breaker.state is not CircuitState.CLOSED:
+        if not closed or (known_before and changed_at != self.changed_at):
             return None
-        return replace(self, changed_at=breaker.changed_at).bounded(now, breaker.config)
+        return replace(self, changed_at=changed_at).bounded(now, config)
 
     def bounded(self, now: int, config: CircuitBreakerConfig) -> LocalStreak:
         """No longer than if it opened now: a server that took over may have an earlier clock."""
@@ -63,39 +70,47 @@ class LocalStreak:
         return replace(self, until=until, trial_until=trial_until)
 
 
-def counted(
-    breaker: BreakerState, now: int, outcome: Outcome, permit: str, generation: int | None
+def after_outcome(
+    local: LocalStreak | None,
+    config: CircuitBreakerConfig,
+    now: int,
+    outcome: Outcome,
+    permit: str,
+    *,
+    changed_at: int,
+    current: bool,
 ) -> LocalStreak | None:
-    """The own streak of the process that reports this outcome, after it; None: there is none."""
-    own = breaker.own
-    if breaker.state is not CircuitState.CLOSED or breaker.override_in_force(now):
-        return own
-    if own is not None and own.until:
-        return _tried(own, breaker.config, now, outcome, permit)
-    if permit not in {"", UNTRACKED} or generation not in {None, breaker.generation}:
-        return own
+    """The local streak after an outcome of a closed shared breaker; None: there is none.
+
+    ``changed_at`` is the shared breaker's; ``current`` says that the outcome belongs to its
+    generation.
+    """
+    if local is not None and local.until:
+        return _tried(local, config, now, outcome, permit)
+    if not current or permit not in {"", UNTRACKED}:
+        return local
     if outcome == "success":
         return None
-    return _failed(own or LocalStreak(breaker.changed_at), breaker.config, now)
+    return _failed(local or LocalStreak(changed_at), config, now)
 
 
-def _failed(own: LocalStreak, config: CircuitBreakerConfig, now: int) -> LocalStreak:
-    failures = own.failures + 1
+def _failed(local: LocalStreak, config: CircuitBreakerConfig, now: int) -> LocalStreak:
+    failures = local.failures + 1
     opens = failures >= config.failure_threshold
     until = now + milliseconds(config.recovery_timeout) if opens else 0
-    return LocalStreak(own.changed_at, failures, until)
+    return LocalStreak(local.changed_at, failures, until)
 
 
 def _tried(
-    own: LocalStreak, config: CircuitBreakerConfig, now: int, outcome: Outcome, permit: str
+    local: LocalStreak, config: CircuitBreakerConfig, now: int, outcome: Outcome, permit: str
 ) -> LocalStreak | None:
     """Only a trial's outcome counts; any other may be of a call that began before."""
     if permit == UNTRACKED:
-        tried = not own.refused_until(now)
+        tried = not local.refused_until(now)
     else:
-        tried = bool(permit) and permit == own.trial and now < own.trial_until
+        tried = bool(permit) and permit == local.trial and now < local.trial_until
     if not tried:
-        return own
+        return local
     if outcome == "released":
-        return own.trying("", 0)
-    return None if outcome == "success" else _failed(own, config, now)
+        return local.trying("", 0)
+    return None if outcome == "success" else _failed(local, config, now)

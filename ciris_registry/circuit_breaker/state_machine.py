@@ -1,8 +1,8 @@
-"""When a breaker opens, probes and closes, for one process.
+"""The transitions of one breaker: when it admits, opens, probes and closes.
 
-The same rules as ``lua/lib/rules.lua`` and the scripts that use it, on the same fields, so that a
-process can go by them alone and can foresee what Redis will answer. It refuses to know a clock:
-every method is told the time, in milliseconds.
+The rules are those of ``lua/lib/rules.lua`` and the scripts that use it, on the same fields. A
+process goes by them alone while Redis is away, and applies them optimistically to what Redis will
+report. There is no clock here: each method takes the time, in milliseconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ciris_registry.circuit_breaker.states import (
     Refusal,
     ReplyCode,
 )
-from ciris_registry.circuit_breaker.window import Bucket, beginning, count, empty
+from ciris_registry.circuit_breaker.trip_conditions import rate_trips, streak_trips
+from ciris_registry.circuit_breaker.window import Bucket, count, empty
 
 if TYPE_CHECKING:
     from ciris_registry.circuit_breaker.local_streak import LocalStreak
@@ -34,7 +35,7 @@ HINTS_APART: Final = 1000
 class BreakerState:
     """A breaker's settings, state and counters; times are milliseconds of one clock.
 
-    ``own`` is what this process knows of its own calls alone, and nobody else's.
+    ``local`` is the streak of this process's own calls; it is in no other process.
     """
 
     config: CircuitBreakerConfig
@@ -59,7 +60,7 @@ class BreakerState:
     buckets: list[Bucket] = field(default_factory=empty)
     permits: dict[str, int] = field(default_factory=dict[str, int])
     callers: Callers = field(default_factory=Callers)
-    own: LocalStreak | None = None
+    local: LocalStreak | None = None
 
     def copy(self) -> BreakerState:
         """An independent copy."""
@@ -76,13 +77,21 @@ class BreakerState:
         return self.override if stands else ""
 
     def shown_state(self, now: int) -> CircuitState:
-        """The state as callers feel it, wherever they are: an override in force counts."""
+        """The state as callers meet it: an override in force counts.
+
+        An OPEN breaker whose next admission would be a probe reads HALF_OPEN, as in the in-process
+        system; nothing is changed by that.
+        """
         override = self.override_in_force(now)
-        return CircuitState(override) if override else self.state
+        if override:
+            return CircuitState(override)
+        if self.state is CircuitState.OPEN and self.refusal(now) is None:
+            return CircuitState.HALF_OPEN
+        return self.state
 
     def is_open_locally(self, now: int) -> bool:
         """Whether it is open in this process only: it is closed for all others."""
-        open_locally = self.own is not None and self.own.until > 0
+        open_locally = self.local is not None and self.local.until > 0
         return (
             open_locally and self.state is CircuitState.CLOSED and not self.override_in_force(now)
         )
@@ -95,7 +104,7 @@ class BreakerState:
         if self.cooldown_until > now:
             return Refusal("cooling_down", self.cooldown_until)
         if override == "closed" or self.state is CircuitState.CLOSED:
-            until = self.own.refused_until(now) if self.own is not None and not override else 0
+            until = self.local.refused_until(now) if self.local is not None and not override else 0
             return Refusal("open_locally", until) if until else None
         if self.state is CircuitState.OPEN and now < self.retry_at:
             return Refusal("open", self.retry_at)
@@ -107,8 +116,8 @@ class BreakerState:
     def changes_at(self, now: int) -> int:
         """The next moment at which time alone changes who is admitted; 0 if there is none."""
         times = [self.override_until, self.cooldown_until, self.retry_at, *self.permits.values()]
-        if self.own is not None:
-            times += (self.own.until, self.own.trial_until)
+        if self.local is not None:
+            times += (self.local.until, self.local.trial_until)
         return min((time for time in times if time > now), default=0)
 
     def needs_permit(self, now: int) -> bool:
@@ -128,8 +137,8 @@ class BreakerState:
         if not self.needs_permit(now):
             return Admission(ReplyCode.ADMITTED)
         deadline = now + milliseconds(self.config.timeout_duration)
-        if self.own is not None and self.state is CircuitState.CLOSED:
-            self.own = self.own.trying(permit, deadline)
+        if self.local is not None and self.state is CircuitState.CLOSED:
+            self.local = self.local.trying(permit, deadline)
             return Admission(ReplyCode.PERMIT, None, permit, deadline)
         self.permits = {held: end for held, end in self.permits.items() if end > now}
         self.permits[permit] = deadline
@@ -239,17 +248,11 @@ class BreakerState:
         self.changed_at = now
 
     def _open(self, now: int) -> None:
-        config = self.config
-        first = milliseconds(config.recovery_timeout)
-        longest = max(milliseconds(config.max_recovery_timeout), first)
-        try:
-            wait = min(first * config.backoff_multiplier**self.consecutive_openings, longest)
-        except OverflowError:
-            wait = longest
+        wait = self.config.open_for(self.consecutive_openings)
         self._decide(CircuitState.OPEN, now)
         self.consecutive_openings += 1
         self.opened_at = now
-        self.retry_at = now + int(wait)
+        self.retry_at = now + wait
         self.permits.clear()
 
     def _close(self, now: int) -> None:
@@ -289,35 +292,16 @@ class BreakerState:
         return verdict
 
     def _called(self, now: int, calls: int, failures: int, by: str) -> ReplyCode:
-        self._note(now, by, failed=failures > 0)
-        length = milliseconds(self.config.window)
-        calls, failures = count(self.buckets, now, length, calls, failures)
-        rate = self.config.failure_rate_threshold
-        sick = (
-            rate is not None
-            and failures > 0
-            and calls >= self.config.minimum_calls
-            and failures / calls >= rate
-        )
-        long = self.consecutive_failures >= self.config.failure_threshold
-        if (long and self._many_failed_in_a_row()) or (sick and self._many_are_failing(now)):
+        config = self.config
+        needed = now - milliseconds(config.window)
+        if self.consecutive_failures:
+            needed = min(needed, self.streak_started_at)
+        self.callers.note(now, by, failed=failures > 0, needed=needed)
+        counted = count(self.buckets, now, milliseconds(config.window), calls, failures)
+        streak = self.consecutive_failures, self.streak_started_at
+        if streak_trips(config, self.callers, *streak) or rate_trips(
+            config, self.callers, now, *counted
+        ):
             self._open(now)
             return ReplyCode.OPENED
         return ReplyCode.COUNTED
-
-    def _note(self, now: int, by: str, *, failed: bool) -> None:
-        """Who called, as long as the window or the running streak needs it."""
-        needed = now - milliseconds(self.config.window)
-        if self.consecutive_failures:
-            needed = min(needed, self.streak_started_at)
-        self.callers.note(now, by, failed=failed, needed=needed)
-
-    def _many_failed_in_a_row(self) -> bool:
-        least = self.config.min_failing_processes
-        return least <= 1 or self.callers.failing(self.streak_started_at) >= least
-
-    def _many_are_failing(self, now: int) -> bool:
-        """Within the window; two, where two or more are calling."""
-        since = beginning(now, milliseconds(self.config.window))
-        least = max(self.config.min_failing_processes, 2 if self.callers.calling(since) > 1 else 1)
-        return least <= 1 or self.callers.failing(since) >= least

@@ -5,7 +5,7 @@ Here and in Redis they are the same. What they lead to, the rules say.
 
 from __future__ import annotations
 
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
 Outcome = Literal["success", "failure", "released"]
@@ -14,7 +14,7 @@ UNTRACKED: Final = "untracked"
 """In place of a permit: the caller has none, but was told that the breaker is available."""
 
 
-class CircuitState(Enum):
+class CircuitState(StrEnum):
     """The three states of a circuit breaker, as in the in-process CIRIS registry."""
 
     CLOSED = "closed"
@@ -49,7 +49,7 @@ class Refusal(NamedTuple):
 class Admission(NamedTuple):
     """The answer to one who asks for admission."""
 
-    verdict: ReplyCode
+    code: ReplyCode
     refusal: Refusal | None = None
     permit: str = ""
     deadline: int = 0

@@ -1,4 +1,4 @@
-"""``ciris-registry breaker``: an operator's word over a breaker, for the whole fleet."""
+"""``ciris-registry breaker``: an operator overrides or resets a breaker, for the whole fleet."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ciris_registry.circuit_breaker import ReplyCode
-from ciris_registry.cli.durations import parse_duration
-from ciris_registry.cli.shown_text import printable
+from ciris_registry.cli.formatting.durations import parse_duration
+from ciris_registry.cli.formatting.printable import printable
 from ciris_registry.cli.target import Namespace, Target, Url, fail
 from ciris_registry.names import provider_name, service_type_name
 
 if TYPE_CHECKING:
-    from ciris_registry.cli.breaker_status import BreakerStatus
-    from ciris_registry.cli.fleet_status import TypeStatus
+    from ciris_registry.cli.status.breaker import BreakerStatus
+    from ciris_registry.cli.status.fleet import TypeStatus
     from ciris_registry.store import BreakerReply, Store
 
+    Change = Callable[[Store, str, str], Awaitable[BreakerReply]]
+
 app = typer.Typer(
-    help="Force a breaker open or closed, take that back, or reset it, for the whole fleet.",
+    help="Force a breaker open or closed, clear that override, or reset it, for the whole fleet.",
     no_args_is_help=True,
 )
 
@@ -33,7 +35,7 @@ def _duration(text: str) -> int:
 
 ServiceType = Annotated[str, typer.Argument(metavar="SERVICE_TYPE", help="Such as llm.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The provider's name.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; everybody will read it.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; shown in status and events.")]
 For = Annotated[
     int | None,
     typer.Option(
@@ -45,8 +47,8 @@ For = Annotated[
 ]
 
 
-@app.command("open")
-def open_(
+@app.command()
+def force_open(
     context: typer.Context,
     service_type: ServiceType,
     name: Name,
@@ -55,20 +57,13 @@ def open_(
     url: Url = None,
     namespace: Namespace = None,
 ) -> None:
-    """Refuse every call of the fleet to this provider."""
-    target = Target.of(context, url, namespace)
-    _say(
-        target,
-        service_type,
-        name,
-        lambda store: store.breakers.override(
-            service_type, name, "open", reason, store.process, length or 0
-        ),
-    )
+    """Refuse every call to this provider."""
+    change = _override("open", reason, length)
+    _run(Target.of(context, url, namespace), service_type, name, change)
 
 
 @app.command()
-def close(
+def force_close(
     context: typer.Context,
     service_type: ServiceType,
     name: Name,
@@ -77,20 +72,13 @@ def close(
     url: Url = None,
     namespace: Namespace = None,
 ) -> None:
-    """Let every call of the fleet to this provider through, whatever happens."""
-    target = Target.of(context, url, namespace)
-    _say(
-        target,
-        service_type,
-        name,
-        lambda store: store.breakers.override(
-            service_type, name, "closed", reason, store.process, length or 0
-        ),
-    )
+    """Allow every call to this provider, however many fail."""
+    change = _override("closed", reason, length)
+    _run(Target.of(context, url, namespace), service_type, name, change)
 
 
 @app.command()
-def clear(
+def clear_override(
     context: typer.Context,
     service_type: ServiceType,
     name: Name,
@@ -98,14 +86,9 @@ def clear(
     url: Url = None,
     namespace: Namespace = None,
 ) -> None:
-    """Take back open or close: what the breaker had decided itself stands again."""
-    target = Target.of(context, url, namespace)
-    _say(
-        target,
-        service_type,
-        name,
-        lambda store: store.breakers.override(service_type, name, "", reason, store.process, 0),
-    )
+    """End force-open or force-close: the breaker's own state applies again."""
+    change = _override("", reason, None)
+    _run(Target.of(context, url, namespace), service_type, name, change)
 
 
 @app.command()
@@ -117,43 +100,47 @@ def reset(
     url: Url = None,
     namespace: Namespace = None,
 ) -> None:
-    """Close it and forget its failures, its cooldown and what was forced; settings stay."""
-    target = Target.of(context, url, namespace)
-    _say(
-        target,
-        service_type,
-        name,
-        lambda store: store.breakers.reset(service_type, name, reason, store.process),
-    )
+    """Close the breaker and clear its failures, cooldown and override; settings stay."""
+
+    def change(store: Store, service_type: str, name: str) -> Awaitable[BreakerReply]:
+        return store.breakers.reset(service_type, name, reason, store.process)
+
+    _run(Target.of(context, url, namespace), service_type, name, change)
 
 
-def _say(
-    target: Target,
-    service_type: str,
-    name: str,
-    word: Callable[[Store], Awaitable[BreakerReply]],
-) -> None:
-    """Say the word, and print in one line what was and what is."""
+def _override(state: str, reason: str, length: int | None) -> Change:
+    """A change that forces this state, for so many milliseconds or until it is cleared."""
+
+    def change(store: Store, service_type: str, name: str) -> Awaitable[BreakerReply]:
+        return store.breakers.override(
+            service_type, name, state, reason, store.process, length or 0
+        )
+
+    return change
+
+
+def _run(target: Target, service_type: str, name: str, change: Change) -> None:
+    """Apply the change, and print the breaker's state before and after it in one line."""
 
     async def work(store: Store, _: str) -> str:
-        from ciris_registry.cli.fleet_status import read_type  # noqa: PLC0415 # lua and demo need none of it
+        from ciris_registry.cli.status.fleet import read_type  # noqa: PLC0415 # `lua` and `demo` do not need it
 
         kind = service_type_name(service_type)
         before = await read_type(store, kind, [provider_name(name)])
-        verdict = (await word(store)).verdict
-        if verdict is ReplyCode.MISSING:
+        code = (await change(store, service_type, name)).code
+        if code is ReplyCode.MISSING:
             fail(_missing(before, name))
         after = await read_type(store, kind, [name])
-        return _line(before.breaker(name), after.breaker(name), verdict)
+        return _line(before.breaker(name), after.breaker(name), code)
 
     changed = target.run(work)
     typer.echo(f"{service_type} {name}: {changed}")
 
 
-def _line(before: BreakerStatus | None, after: BreakerStatus | None, verdict: ReplyCode) -> str:
+def _line(before: BreakerStatus | None, after: BreakerStatus | None, code: ReplyCode) -> str:
     was, now = before.in_words if before else "nothing", after.in_words if after else "nothing"
-    if verdict is ReplyCode.UNCHANGED:
-        return f"{now}; there was nothing to clear"
+    if code is ReplyCode.UNCHANGED:
+        return f"{now}; there is no override to clear"
     if after is not None and after.override is not None:
         now += f", by {after.override.actor}"
         now += f": {after.override.reason}" if after.override.reason else ""
@@ -165,7 +152,7 @@ def _missing(status: TypeStatus, name: str) -> str:
         if damage.record == f"breaker {name}":
             return (
                 f"the breaker of {status.service_type} {name} is damaged ({damage.problem}); "
-                "delete its key with redis-cli, and whoever registers the provider writes it anew"
+                "delete its key with redis-cli; registering the provider writes a new one"
             )
     known = ", ".join(one.name for one in status.breakers) or "none"
-    return f"there is no breaker of {status.service_type} {name}; those there are: {known}"
+    return f"no breaker of {status.service_type} {name}; known breakers: {known}"

@@ -1,6 +1,6 @@
 """An operator's connection to the shared state, for the length of one command.
 
-It is no process of the fleet: it joins nothing, has no lease and sweeps nothing away.
+It is not a process of the fleet: it has no lease, registers nothing and expires no members.
 """
 
 from __future__ import annotations
@@ -10,33 +10,34 @@ import os
 from typing import TYPE_CHECKING
 
 from ciris_registry.errors import InvalidURLError
+from ciris_registry.store import host_name
 from ciris_registry.names import namespace_name
 from ciris_registry.settings import RegistrySettings
-from ciris_registry.store import Store, host_name
+from ciris_registry.store import Store
 from ciris_registry.store.connection import Clients, StoreURL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-_PATIENCE = 0.3
-"""Seconds for which a connection that was refused is tried again: a person waits."""
+_WRITE_TIMEOUT = 0.3
+"""Seconds for which a refused connection is retried; short, as a person is waiting."""
 
 
 class OperatorSession:
     """``async with`` gives the store of one namespace.
 
     Raises:
-        LocationError: The URL is wrong, or names a state that no other process can see.
-        InvalidNameError: The namespace cannot be one.
+        LocationError: The URL is invalid, or names a state that no other process can see.
+        InvalidNameError: The namespace's name is invalid.
     """
 
     def __init__(self, url: str | None, namespace: str) -> None:
         location = StoreURL.parse(url or "memory://")
         if location.scheme == "memory":
             raise InvalidURLError(
-                "memory://, which is also what no URL means, is private to each process: say where "
-                "the fleet's state is with --url redis://host:6379/0 or in CIRIS_REGISTRY_URL"
+                "memory://, the default URL, is private to each process: name the fleet's state "
+                "with --url redis://host:6379/0 or in CIRIS_REGISTRY_URL"
             )
         self.location = location.redacted
         self._namespace = namespace_name(namespace)
@@ -46,7 +47,7 @@ class OperatorSession:
 
     async def __aenter__(self) -> Store:
         client = await self._clients.client()
-        settings = RegistrySettings(write_timeout=_PATIENCE)
+        settings = RegistrySettings(write_timeout=_WRITE_TIMEOUT)
         self._store = Store(
             client,
             self._clients,
@@ -71,9 +72,9 @@ class OperatorSession:
 
 
 def operator_name() -> str:
-    """``user@host`` of whoever runs this command."""
+    """``user@host`` of the user who runs this command."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
+    except (KeyError, OSError):  # a container's user may have no name
         user = f"uid{os.getuid()}"
     return f"{user}@{host_name()}"

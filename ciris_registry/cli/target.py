@@ -1,4 +1,4 @@
-"""What every command needs: the options that say where the state lives, and how errors end."""
+"""The options of every command that say which state it uses, and how it ends on an error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
 import typer
 
-from ciris_registry.cli.shown_text import printable
+from ciris_registry.cli.formatting.printable import printable
 from ciris_registry.errors import (
     EmbeddedServerError,
     RegistryError,
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 LIMIT: Final = 3.0
-"""Seconds that a command waits for an answer at the most, but one that follows."""
+"""Seconds that a command waits for an answer; `events --follow` waits without end."""
 
 _SILENCE: Final = 1.0
-"""Seconds after which it says what it is waiting for."""
+"""Seconds after which a command prints what it is waiting for."""
 
 FAILED = 2
-"""The exit code of a command that could not do what it was told."""
+"""The exit code of a command that failed."""
 
 Url = Annotated[
     str | None,
-    typer.Option("--url", metavar="URL", help="Where the state lives; or CIRIS_REGISTRY_URL."),
+    typer.Option("--url", metavar="URL", help="URL of the state; or CIRIS_REGISTRY_URL."),
 ]
 Namespace = Annotated[
     str | None,
     typer.Option(
-        "--namespace", metavar="NAME", help='Whose state; or CIRIS_REGISTRY_NAMESPACE, "default".'
+        "--namespace", metavar="NAME", help='The fleet; or CIRIS_REGISTRY_NAMESPACE, "default".'
     ),
 ]
 
@@ -55,14 +55,14 @@ def fail(error: Exception | str) -> NoReturn:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Target:
-    """The state that a command is about. The URL may hold a password, so this has no repr."""
+    """The state that a command uses. The URL may hold a password, so this has no repr."""
 
     url: str | None
     namespace: str | None
 
     @classmethod
     def of(cls, context: typer.Context, url: str | None, namespace: str | None) -> Target:
-        """What was said behind the command, else before it, else in the environment."""
+        """From the options after the command, else before it, else from the environment."""
         before = context.find_object(Target) or cls(None, None)
         return cls(
             url or before.url or os.environ.get("CIRIS_REGISTRY_URL"),
@@ -72,9 +72,9 @@ class Target:
     def run(
         self, work: Callable[[Store, str], Coroutine[Any, Any, _T]], limit: float | None = LIMIT
     ) -> _T:
-        """Do something with the store of this state and the URL that may be shown.
+        """Run ``work`` with the store of this state and its URL without credentials.
 
-        An error of the URL or of Redis ends the command, and so do ``limit`` seconds without an
+        The command ends on an error of the URL or of Redis, and after ``limit`` seconds without an
         answer.
         """
         # Not every command needs a connection.

@@ -10,7 +10,7 @@ from ciris_registry.demo import run
 
 
 def main() -> int:
-    """Run the demo as the command line says."""
+    """Run the demo with the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m ciris_registry.demo", description=run.__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--agents", type=int, default=4)

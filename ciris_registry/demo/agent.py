@@ -1,7 +1,7 @@
-"""An agent: everything that a program writes to share its providers with a fleet.
+"""An agent: all the code that a program needs to share its providers with a fleet.
 
-It registers its clients, and it calls. Whose turn it is, who is down, how a call went and who is
-called instead is the registry's business. ``agent_process`` runs it and tells what it saw.
+It registers its clients and calls them through the registry, which selects a provider, skips those
+that are down, records the outcome and fails over. ``agent_process`` runs it and reports its calls.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ SERVICE: Final = "llm"
 BREAKER: Final = CircuitBreakerConfig(
     failure_threshold=5, recovery_timeout=2.0, success_threshold=3, timeout_duration=1.5
 )
-"""As by default, but with times that a spectator can wait for."""
+"""The defaults, with shorter times."""
 
 
 class Llm(Protocol):
-    """What the agent wants of a provider."""
+    """The interface of a provider."""
 
     async def complete(self, prompt: str) -> str:
         """The answer to a prompt."""
@@ -36,15 +36,15 @@ class Agent:
     """One agent of the fleet."""
 
     async def ask(self, prompt: str) -> str:
-        """Through an object that looks like a client."""
+        """Call through a proxy that has a client's methods."""
         return await self._llm.complete(prompt)
 
     async def call(self, prompt: str) -> str:
-        """The same without one."""
+        """Make the same call without a proxy."""
         return await self._registry.call(self._name, SERVICE, Client.complete, prompt)
 
     def stream(self, prompt: str) -> AsyncIterator[str]:
-        """Word by word."""
+        """Stream the answer word by word."""
         return self._registry.stream(self._name, SERVICE, Client.words, prompt)
 
     def __init__(self, registry: ServiceRegistry, name: str, clients: Mapping[str, Client]) -> None:

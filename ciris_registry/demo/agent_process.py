@@ -1,6 +1,6 @@
-"""The process of an agent: has it send prompts at a steady rate, and tells the parent what it saw.
+"""The process of an agent: sends prompts at a steady rate, and reports each call to the parent.
 
-It ends with the end of its input.
+It ends when its input ends.
 """
 
 from __future__ import annotations
@@ -9,68 +9,67 @@ import asyncio
 import itertools
 import os
 import random
-import sys
 import time
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry import RegistryError, ServiceRegistry
 from ciris_registry.demo.agent import BREAKER, SERVICE, Agent
 from ciris_registry.demo.client import Client
-from ciris_registry.demo.messages import Bye, Call, Orders, Ready, Refused, View
+from ciris_registry.demo.messages import Call, Left, Ready, Refused, Start, View
+from ciris_registry.local_fleet import open_stdin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-_LEFT_ALONE: Final = {"breaker_opened", "breaker_cooldown_started"}
-"""Events after which nobody shall call the provider."""
+_REFUSING: Final = {"breaker_opened", "breaker_cooldown_started"}
+"""Events after which no process may call the provider."""
 
-_LONGEST_LINE: Final = 1 << 24
 _MOST_CALLS: Final = 64
 
 
 class AgentProcess:
     """One process of the fleet."""
 
-    def __init__(self, orders: Orders) -> None:
-        self._orders = orders
-        self._registry = ServiceRegistry(url=orders.url, namespace=orders.namespace)
-        self._clients = {name: Client(port, orders.name) for name, port in orders.upstreams.items()}
-        made = _Disobedient if orders.disobeys else Agent
-        self._agent = made(self._registry, orders.name, self._clients)
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        self._registry = ServiceRegistry(url=start.url, namespace=start.namespace)
+        self._clients = {name: Client(port, start.name) for name, port in start.upstreams.items()}
+        made = _Disobedient if start.disobeys else Agent
+        self._agent = made(self._registry, start.name, self._clients)
         self._views: dict[str, str] = {}
         self._feed = self._registry.events(SERVICE)
 
-    async def live(self, words: asyncio.Queue[bytes]) -> None:
-        """Join the fleet, work from the first word until the second, and leave it."""
+    async def run(self, commands: asyncio.Queue[bytes]) -> None:
+        """Join the fleet, send prompts from the first command to the second, and leave."""
         async with self._registry:
             following = asyncio.create_task(self._follow())
             Ready(process=self._registry.process_id).send()
-            await words.get()
-            working = asyncio.create_task(self._work())
-            await words.get()
-            for task in (working, following):
+            await commands.get()
+            calling = asyncio.create_task(self._send_prompts())
+            await commands.get()
+            for task in (calling, following):
                 task.cancel()
-            await asyncio.gather(working, following, return_exceptions=True)
-        Bye(sent=sum(client.sent for client in self._clients.values())).send()
+            await asyncio.gather(calling, following, return_exceptions=True)
+        Left(sent=sum(client.sent for client in self._clients.values())).send()
 
-    async def _work(self) -> None:
-        """A call each tick, whether or not the last one has ended."""
+    async def _send_prompts(self) -> None:
+        """Start a call at each interval, whether or not the last call has ended."""
         calls: set[asyncio.Task[None]] = set()
         due = time.monotonic()
         try:
-            for prompt in itertools.cycle(self._orders.prompts):
+            for prompt in itertools.cycle(self._start.prompts):
                 if len(calls) < _MOST_CALLS:
                     calls.add(task := asyncio.create_task(self._call(prompt)))
                     task.add_done_callback(calls.discard)
-                # Not in step with the other agents, as real ones are not.
-                due += self._orders.every * random.uniform(0.5, 1.5)  # noqa: S311 # no secret
+                # Random, so that the agents are not in step, as real ones are not.
+                due += self._start.interval * random.uniform(0.5, 1.5)  # noqa: S311 # no secret
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
         finally:
             await asyncio.gather(*calls)
 
     async def _call(self, prompt: str) -> None:
-        """A call in one of the three ways, and what its caller saw of it."""
-        asked, words, error = time.monotonic(), 0, ""
+        """Call in one of the three ways, and report the result."""
+        started, words, error = time.monotonic(), 0, ""
         way = random.choice((self._agent.ask, self._agent.call, None))  # noqa: S311 # no secret
         try:
             if way is not None:
@@ -78,31 +77,31 @@ class AgentProcess:
             else:
                 async for _ in self._agent.stream(prompt):
                     words += 1
-        except Exception as problem:  # noqa: BLE001 # whatever it is, the caller sees it
+        except Exception as problem:  # noqa: BLE001 # every error of a call is reported
             error = f"{type(problem).__name__}: {problem}"
-        Call(asked=asked, ended=time.monotonic(), words=words, error=error).send()
-        self._show()
+        Call(started=started, ended=time.monotonic(), words=words, error=error).send()
+        self._report_views()
 
     async def _follow(self) -> None:
-        """Ask at once what the registry makes of each event, instead of at the next call."""
+        """At each event, report how this registry treats the provider now."""
         async for event in self._feed:
             try:
-                if event.kind in _LEFT_ALONE:
-                    await self._ask(event.provider, event.id)
+                if event.kind in _REFUSING:
+                    await self._report_refusal(event.provider, event.id)
                 elif event.kind.startswith("breaker_"):
                     await self._registry.breaker(SERVICE, event.provider).aget_stats()
             except RegistryError as error:
                 now = time.monotonic()
-                Call(asked=now, ended=now, error=str(error)).send()
-            self._show()
+                Call(started=now, ended=now, error=str(error)).send()
+            self._report_views()
 
-    async def _ask(self, provider: str, event: str) -> None:
-        told = await self._registry.explain(self._orders.name, SERVICE)
-        left_out = any(one.name == provider and one.verdict == "left out" for one in told)
-        if left_out and not self._orders.disobeys:
+    async def _report_refusal(self, provider: str, event: str) -> None:
+        explained = await self._registry.explain(self._start.name, SERVICE)
+        left_out = any(one.name == provider and one.verdict == "left out" for one in explained)
+        if left_out and not self._start.disobeys:
             Refused(provider=provider, event=event, at=time.monotonic()).send()
 
-    def _show(self) -> None:
+    def _report_views(self) -> None:
         for name in self._clients:
             breaker = self._registry.breaker(SERVICE, name)
             state = breaker.state.value
@@ -114,15 +113,15 @@ class AgentProcess:
 
 
 class _Disobedient(Agent):
-    """Calls whom it likes, so that the demo can be seen to notice."""
+    """Calls its providers in turn without asking the registry, so that the demo must notice."""
 
     def __init__(self, registry: ServiceRegistry, name: str, clients: Mapping[str, Client]) -> None:
         super().__init__(registry, name, clients)
-        self._at_will = itertools.cycle(clients.values())
+        self._in_turn = itertools.cycle(clients.values())
 
     async def ask(self, prompt: str) -> str:
         async with asyncio.timeout(BREAKER.timeout_duration):
-            return await next(self._at_will).complete(prompt)
+            return await next(self._in_turn).complete(prompt)
 
     call = ask
 
@@ -130,22 +129,18 @@ class _Disobedient(Agent):
         yield await self.ask(prompt)
 
 
-async def _listen(orders: asyncio.StreamReader, words: asyncio.Queue[bytes]) -> None:
-    while line := await orders.readline():
-        words.put_nowait(line)
-    os._exit(1)  # the parent is gone, and with it the server: there is nobody to tell
+async def _read(stdin: asyncio.StreamReader, lines: asyncio.Queue[bytes]) -> None:
+    while line := await stdin.readline():
+        lines.put_nowait(line)
+    os._exit(1)  # the parent is gone, and the server with it: leaving the fleet is not possible
 
 
 async def main() -> None:
-    """Read the orders and follow them."""
-    orders = asyncio.StreamReader(limit=_LONGEST_LINE)
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(orders), sys.stdin
-    )
-    words = asyncio.Queue[bytes]()
-    listening = asyncio.create_task(_listen(orders, words))
-    await AgentProcess(Orders.model_validate_json(await words.get())).live(words)
-    listening.cancel()
+    """Run the agent that the first line of the input describes."""
+    lines = asyncio.Queue[bytes]()
+    reading = asyncio.create_task(_read(await open_stdin(), lines))
+    await AgentProcess(Start.model_validate_json(await lines.get())).run(lines)
+    reading.cancel()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""A client of one upstream: what a program registers as a provider.
+"""A client of one upstream, which a program registers as a provider.
 
-It knows nothing of registries and breakers. It has no ``is_healthy``: that would be one more
-request for each call, and says less than the call itself, which is the probe. A few lines of HTTP
-over asyncio streams stand for the HTTP library that a program would use.
+It does not use the registry. It has no ``is_healthy``: a health check is one more request for each
+call, and the call itself is the better probe. A few lines of HTTP over asyncio streams stand for
+the HTTP library that a program would use.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
 _GOOD: Final = 200
-_PATIENCE: Final = 2.0
+_CONTROL_TIMEOUT: Final = 2.0
 _EVENT: Final = b"data: "
 
 
 class UpstreamError(Exception):
-    """An upstream answered with something else than 200, or not to its end."""
+    """An upstream did not answer with 200, or its answer was incomplete."""
 
     def __init__(
         self, problem: str, status: int = 0, headers: Mapping[str, str] | None = None
@@ -44,8 +44,8 @@ class Client:
         """The answer to a prompt.
 
         Raises:
-            UpstreamError: There was none.
-            OSError: Nobody was there.
+            UpstreamError: There was no complete answer.
+            OSError: The upstream could not be reached.
         """
         async with self._chat(prompt) as answer:
             content = await answer.read()
@@ -55,11 +55,11 @@ class Client:
         """The answer to a prompt, word by word.
 
         Raises:
-            UpstreamError: There was none, or it broke off.
-            OSError: Nobody was there.
+            UpstreamError: There was no complete answer.
+            OSError: The upstream could not be reached.
         """
         async with self._chat(prompt, stream=True) as answer:
-            async for line in answer:  # those between the events tell how long the next chunk is
+            async for line in answer:  # lines between events are chunk lengths
                 if line.startswith(_EVENT + b"[DONE]"):
                     return
                 if line.startswith(_EVENT):
@@ -67,8 +67,8 @@ class Client:
         raise UpstreamError("the stream broke off")
 
     async def control(self, **behaviour: float) -> None:
-        """Tell the upstream how to behave from now on; see ``upstream.Behaviour``."""
-        async with asyncio.timeout(_PATIENCE), self._post("/control", behaviour) as answer:
+        """Set how the upstream behaves from now on; see ``upstream.Behaviour``."""
+        async with asyncio.timeout(_CONTROL_TIMEOUT), self._post("/control", behaviour) as answer:
             await answer.read()
 
     @contextlib.asynccontextmanager
@@ -84,7 +84,7 @@ class Client:
     async def _post(
         self, path: str, content: Mapping[str, Any]
     ) -> AsyncGenerator[asyncio.StreamReader, None]:
-        """What is left to be read of an answer when its head says that all is well."""
+        """The body of an answer, once its head has been read and says 200."""
         body = json.dumps(content).encode()
         head = (
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"

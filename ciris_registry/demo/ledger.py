@@ -1,6 +1,6 @@
-"""What has happened so far, as the processes and the event stream told it.
+"""A record of the run: what the processes reported and what the event stream said.
 
-All times are seconds of CLOCK_MONOTONIC. It judges nothing; ``verdict`` does.
+All times are seconds of CLOCK_MONOTONIC. ``guarantees`` judges the record.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from ciris_registry.demo.messages import Bye, Call, Refused, Request, View
+from ciris_registry.demo.messages import Call, Left, Refused, Request, View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ _STATES = {
 
 
 class Period(NamedTuple):
-    """A breaker was in one state from ``start`` to ``end``, by the stream's word."""
+    """A breaker was in one state from ``start`` to ``end``, according to the event stream."""
 
     provider: str
     state: str
@@ -42,7 +42,7 @@ class Period(NamedTuple):
 
 @dataclass
 class Ledger:
-    """Everything that was told, in order of arrival; pairs begin with who told it."""
+    """All reports in order of arrival; each pair begins with the name of the reporting process."""
 
     providers: Sequence[str]
     agents: Sequence[str]
@@ -55,42 +55,42 @@ class Ledger:
     """How many requests each agent has sent, by its own count."""
 
     ids: dict[str, str] = field(default_factory=dict[str, str])
-    """The agents by the ids of their registries."""
+    """The agents' names by the process ids of their registries."""
 
     lost: dict[str, str] = field(default_factory=dict[str, str])
     """Agents that ended by themselves, and how."""
 
     started: float = 0.0
     failing: float = 0.0
-    well: dict[str, float] = field(default_factory=dict[str, float])
-    """When each upstream that was made to fail or hang was made well again."""
+    recovered: dict[str, float] = field(default_factory=dict[str, float])
+    """When each upstream that was made to fail or hang recovered."""
 
     restored: float = 0.0
-    """When all was as in the beginning."""
+    """When every upstream had recovered and every breaker was closed."""
 
     ended: float = 0.0
     _periods: list[Period] = field(default_factory=list[Period])
     _offset: float = field(default_factory=lambda: time.time() - time.monotonic())
 
-    def note(self, who: str, report: Report) -> None:
-        """Take in what a process told."""
+    def note(self, process: str, report: Report) -> None:
+        """Record a report of a process."""
         match report:
             case Call():
-                self.calls.append((who, report))
+                self.calls.append((process, report))
             case Request():
-                self.requests.append((who, report))
+                self.requests.append((process, report))
             case Refused():
-                self.refusals.append((who, report))
+                self.refusals.append((process, report))
             case View():
-                self.views[who, report.provider] = report.state
-            case Bye():
-                self.sent[who] = report.sent
+                self.views[process, report.provider] = report.state
+            case Left():
+                self.sent[process] = report.sent
             case _:
                 pass
 
     def note_event(self, event: Event) -> None:
-        """Take in a change of the shared state."""
-        # The server's wall clock is this machine's, so it can be told in monotonic time.
+        """Record an event of the stream."""
+        # The server runs on this machine, so its wall clock converts to monotonic time.
         at = event.at / 1000 - self._offset
         state, end = _STATES.get(event.kind, ""), float("inf")
         if event.kind == "breaker_cooldown_started":
@@ -104,7 +104,7 @@ class Ledger:
         self._periods.append(Period(event.provider, state, at, end, event.id, by, event.reason))
 
     def periods(self, provider: str = "", *states: str) -> list[Period]:
-        """The periods of one breaker after its first transition, or of all; or some of them."""
+        """The periods of one breaker or all, or those in some states."""
         return [
             one
             for one in self._periods
@@ -112,7 +112,7 @@ class Ledger:
         ]
 
     def openings(self, provider: str) -> list[Period]:
-        """Each time that calls, not a probe, opened a breaker."""
+        """The periods that calls, not a probe, opened."""
         before = "closed"
         found: list[Period] = []
         for one in self.periods(provider, "closed", "open", "half_open"):
@@ -122,30 +122,30 @@ class Ledger:
         return found
 
     def reopenings(self, provider: str) -> list[Period]:
-        """Each time that a probe failed."""
+        """The periods that a failed probe opened."""
         first = self.openings(provider)
         return [one for one in self.periods(provider, "open") if one not in first]
 
     def closed_again(self, provider: str) -> bool:
-        """Whether it was open, and recovered."""
+        """Whether the breaker was open and has closed."""
         return bool(self.periods(provider, "closed"))
 
     def received(self, provider: str, *endings: str) -> list[Request]:
-        """The requests that an upstream has told of, or those that ended in one of these ways."""
+        """The requests that an upstream reported, or those of them with one of these endings."""
         return [
             request
-            for who, request in self.requests
-            if who == provider and (not endings or request.ending in endings)
+            for upstream, request in self.requests
+            if upstream == provider and (not endings or request.ending in endings)
         ]
 
     @property
     def errors(self) -> list[Call]:
-        """The calls of which the caller saw nothing but an error."""
+        """The calls that raised an error to the caller before anything else."""
         return [call for _, call in self.calls if call.error and not call.words]
 
     @property
     def cut_off(self) -> list[Call]:
-        """The streams of which the caller saw the beginning, and then an error."""
+        """The streams that raised an error after their first word."""
         return [call for _, call in self.calls if call.error and call.words]
 
     @property
@@ -154,9 +154,9 @@ class Ledger:
         return [one for one in self.agents if one not in self.lost]
 
     def refused_by(self, period: Period) -> dict[str, float]:
-        """The agents that left the provider alone since this event, and how long after it."""
+        """How long after this event each agent refused the provider."""
         return {
-            who: max(0.0, refusal.at - period.start)
-            for who, refusal in self.refusals
+            agent: max(0.0, refusal.at - period.start)
+            for agent, refusal in self.refusals
             if refusal.event == period.event
         }

@@ -1,30 +1,16 @@
-"""What the demo's processes tell each other: one JSON object a line.
-
-Times are seconds of CLOCK_MONOTONIC, which all processes of one machine share, so that a moment in
-one process can be compared with a moment in another.
-"""
+"""The messages between the demo and its processes."""
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
+
+from ciris_registry.local_fleet import Message
 
 
-class Message(BaseModel):
-    """A line."""
-
-    model_config = ConfigDict(frozen=True)
-
-    def send(self) -> None:
-        """Write it to the process that started this one."""
-        sys.stdout.write(self.model_dump_json() + "\n")
-        sys.stdout.flush()
-
-
-class Orders(Message):
-    """What an agent is to do; the first line that it reads."""
+class Start(Message):
+    """What an agent needs to join; the first line that it reads."""
 
     name: str
     url: str
@@ -33,15 +19,21 @@ class Orders(Message):
     """The port of each provider."""
 
     prompts: list[str]
-    every: float
+    interval: float
     """Seconds between two prompts."""
 
     disobeys: bool = False
-    """Whether it calls providers as it likes, so that the demo can be seen to notice."""
+    """Whether it calls providers that its registry refuses, so that the demo must notice."""
+
+
+class Command(Message):
+    """What an agent does next: send prompts, and then leave the fleet."""
+
+    do: Literal["call", "leave"]
 
 
 class Ready(Message):
-    """A process can be used."""
+    """A process has started."""
 
     kind: Literal["ready"] = "ready"
     port: int = 0
@@ -49,19 +41,19 @@ class Ready(Message):
 
 
 class Call(Message):
-    """What an agent saw of one of its calls, however many upstreams were asked for it."""
+    """The result of one call of an agent, however many upstreams were tried for it."""
 
     kind: Literal["call"] = "call"
-    asked: float
+    started: float
     ended: float
     words: int = 0
-    """How many words of a stream had come."""
+    """How many words of a stream had arrived."""
 
     error: str = ""
 
 
 class View(Message):
-    """In which state an agent sees a provider's breaker now, or that it is ``cooling``."""
+    """The state in which an agent sees a provider's breaker, or ``cooling``."""
 
     kind: Literal["view"] = "view"
     provider: str
@@ -69,7 +61,7 @@ class View(Message):
 
 
 class Refused(Message):
-    """An agent learned that a provider is to be left alone, and its registry left it out."""
+    """An agent read an event after which a provider must not be called, and its registry agrees."""
 
     kind: Literal["refused"] = "refused"
     provider: str
@@ -83,7 +75,7 @@ after its first word."""
 
 
 class Request(Message):
-    """What an upstream saw of one request."""
+    """One request as an upstream saw it."""
 
     kind: Literal["request"] = "request"
     agent: str
@@ -92,26 +84,26 @@ class Request(Message):
     ending: Ending
     answered: float = 0.0
     left: float = 0.0
-    """When the first word of the answer was there, and when the last one was."""
+    """When the first word of the answer was sent, and when the last one was."""
 
     retry_after: int = 0
 
 
-class Bye(Message):
-    """An agent has ended in order, and has sent so many requests."""
+class Left(Message):
+    """An agent has left the fleet, after so many requests."""
 
-    kind: Literal["bye"] = "bye"
+    kind: Literal["left"] = "left"
     sent: int
 
 
-Report = Ready | Call | View | Refused | Request | Bye
+Report = Ready | Call | View | Refused | Request | Left
 _REPORTS: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="kind")])
 
 
-def read(line: bytes) -> Report:
+def parse_report(line: bytes) -> Report:
     """The message on a line.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The line is no message.
     """
     return _REPORTS.validate_json(line)

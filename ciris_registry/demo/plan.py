@@ -1,4 +1,4 @@
-"""What is to be played: the options, checked."""
+"""The options of a run, checked, and the times of its scenario."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Final, Self
 
-from ciris_registry.demo import LEAST_AGENTS, LEAST_SECONDS, MOST_AGENTS, MOST_SECONDS
-
 if TYPE_CHECKING:
     from pathlib import Path
 
+LEAST_AGENTS, MOST_AGENTS = 2, 16
+LEAST_SECONDS, MOST_SECONDS = 12.0, 600.0
+
 NAMESPACE: Final = "demo"
 PROVIDERS: Final = ("alpha", "bravo", "charlie")
-HANGING, BAD, LIMITED = PROVIDERS
-"""What happens to them: one hangs for a while, one fails, one limits its callers; that one breaks
-off some streams, too."""
+HANGING, FAILING, LIMITED = PROVIDERS
+"""What the scenario does to each: one hangs, one fails, one answers 429 and breaks off streams."""
 
 _CALLS_A_SECOND: Final = 48.0
-"""Of the whole fleet, however many agents: a laptop has other things to do."""
+"""Of the whole fleet, for any number of agents, so that a laptop is not busy."""
 
 _FAILS: Final = 0.13
 _RECOVERS: Final = 0.36
 _HANGS: Final = 0.5
-"""The shares of the time after which they do so."""
+"""When, as a share of the run's length, the upstream fails, recovers, and the other one hangs."""
 
 
 class DemoError(Exception):
-    """The demo cannot begin or go on; the message says why."""
+    """The demo cannot start or continue; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One performance."""
+    """One run."""
 
     agents: int
     seconds: float
@@ -45,7 +45,7 @@ class Plan:
         """The plan for these options.
 
         Raises:
-            DemoError: One of them is out of its bounds.
+            DemoError: An option is out of its bounds.
         """
         if not LEAST_AGENTS <= agents <= MOST_AGENTS:
             raise DemoError(f"{agents} agents; use {LEAST_AGENTS} to {MOST_AGENTS}")
@@ -63,25 +63,25 @@ class Plan:
 
     @property
     def names(self) -> list[str]:
-        """The agents."""
+        """The names of the agents."""
         return [f"agent-{number}" for number in range(1, self.agents + 1)]
 
     @property
-    def every(self) -> float:
-        """Seconds from one prompt of an agent to its next."""
+    def interval(self) -> float:
+        """Seconds between two prompts of an agent."""
         return self.agents / _CALLS_A_SECOND
 
     @property
     def fails_at(self) -> float:
-        """When the bad provider begins to fail, in seconds after the first call."""
+        """When the failing upstream begins to fail, in seconds after the first call."""
         return self.seconds * _FAILS
 
     @property
     def recovers_at(self) -> float:
-        """When it is well again, at the earliest."""
+        """When it recovers, at the earliest."""
         return self.seconds * _RECOVERS
 
     @property
     def hangs_at(self) -> float:
-        """When another one begins to hang, at the earliest."""
+        """When another upstream begins to hang, at the earliest."""
         return self.seconds * _HANGS

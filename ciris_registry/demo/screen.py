@@ -1,4 +1,4 @@
-"""What a spectator sees while the demo runs: a table drawn in place, or lines of text."""
+"""The output while the demo runs: a table redrawn in place, or lines of text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LINES: Final = 16
 _ROWS: Final = 9
-"""What the table takes of the terminal's height."""
+"""Lines of the terminal that the table takes."""
 
 _BAR: Final = 7
 _FULL: Final = 48.0
@@ -36,33 +36,33 @@ _STYLES: Final = {
 
 
 class Screen(Protocol):
-    """Where the demo shows itself."""
+    """Where the demo shows its progress."""
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start showing."""
         ...
 
     def __exit__(self, *_: object) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
         ...
 
-    def say(self, text: str, style: str = "", at: float = 0.0) -> None:
-        """Show that something has happened, now unless a moment is given."""
+    def show(self, text: str, style: str = "", at: float = 0.0) -> None:
+        """Show that something has happened, now or at a given time."""
         ...
 
     def tick(self) -> None:
-        """Show how things stand; to be called ten times a second."""
+        """Show the current state; called about twenty times a second."""
         ...
 
 
 def new_screen(console: Console, ledger: Ledger, *, plain: bool) -> Screen:
-    """The one that fits where the output goes."""
+    """A table on a terminal, else lines."""
     fancy = console.is_terminal and not console.is_dumb_terminal and not plain
     return LiveScreen(console, ledger) if fancy else PlainScreen(console, ledger)
 
 
 class PlainScreen:
-    """A line for what happens, and one a second for how things stand."""
+    """A line for each event, and one a second for the current state."""
 
     def __init__(self, console: Console, ledger: Ledger) -> None:
         self._console = console
@@ -75,7 +75,7 @@ class PlainScreen:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def say(self, text: str, style: str = "", at: float = 0.0) -> None:
+    def show(self, text: str, style: str = "", at: float = 0.0) -> None:
         """Write a line."""
         line = Text(f"{_seconds(self._ledger, at):5.2f} s  ").append(text, style)
         self._console.print(line, soft_wrap=True)
@@ -91,15 +91,15 @@ class PlainScreen:
         rates = "  ".join(f"{name} {_rate(ledger, name):2d}" for name in ledger.providers)
         seen = f"errors seen: {len(ledger.errors)}"
         for name in ledger.providers:
-            views = Counter(_view(ledger, who, name) for who in ledger.living)
+            views = Counter(_view(ledger, agent, name) for agent in ledger.living)
             if set(views) != {"closed"}:
                 states = ", ".join(f"{state} in {count}" for state, count in views.most_common())
                 seen += f"   {name} {states}"
-        self.say(f"         requests/s: {rates}   {seen}", "dim")
+        self.show(f"         requests/s: {rates}   {seen}", "dim")
 
 
 class LiveScreen:
-    """A table of the providers, drawn in place, with what has happened last below it."""
+    """A table of the providers, redrawn in place, with the latest events below it."""
 
     def __init__(self, console: Console, ledger: Ledger) -> None:
         self._console = console
@@ -117,13 +117,13 @@ class LiveScreen:
         self.tick()
         self._live.stop()
 
-    def say(self, text: str, style: str = "", at: float = 0.0) -> None:
+    def show(self, text: str, style: str = "", at: float = 0.0) -> None:
         """Add a line below the table."""
         self._lines.append(Text(f"{_seconds(self._ledger, at):5.2f} s  ").append(text, style))
         self.tick()
 
     def tick(self) -> None:
-        """Draw it anew."""
+        """Redraw everything."""
         self._live.update(self._picture(), refresh=True)
 
     def _picture(self) -> Group:
@@ -131,19 +131,19 @@ class LiveScreen:
         table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
         table.add_column("provider", style="bold", width=8)
         table.add_column("breaker", width=14)
-        table.add_column("as agents see it", width=16)
-        table.add_column("asked", justify="right", width=5)
+        table.add_column("in each process", width=16)
+        table.add_column("calls", justify="right", width=5)
         table.add_column("failed", justify="right", width=6)
         table.add_column("last second", width=11)
         for name in ledger.providers:
-            wrong = len(ledger.received(name)) - len(ledger.received(name, "answered"))
+            failed = len(ledger.received(name)) - len(ledger.received(name, "answered"))
             rate = _rate(ledger, name)
             table.add_row(
                 name,
                 _breaker(ledger, name),
                 _views(ledger, name),
                 str(len(ledger.received(name))),
-                Text(str(wrong), "red" if wrong else "dim"),
+                Text(str(failed), "red" if failed else "dim"),
                 Text(f"{rate:3d} ").append("█" * min(_BAR, round(rate / _FULL * _BAR)), "blue"),
             )
         errors = len(ledger.errors)
@@ -154,7 +154,7 @@ class LiveScreen:
 
 
 def _breaker(ledger: Ledger, name: str) -> Text:
-    """The state by the event stream, which is the fleet's."""
+    """The fleet's state, according to the event stream."""
     now = time.monotonic()
     periods = ledger.periods(name, "closed", "open", "half_open")
     state = periods[-1].state if periods else "closed"
@@ -169,26 +169,26 @@ def _breaker(ledger: Ledger, name: str) -> Text:
 
 def _views(ledger: Ledger, name: str) -> Text:
     text = Text()
-    for who in ledger.agents:
-        if who in ledger.lost:
+    for agent in ledger.agents:
+        if agent in ledger.lost:
             text.append("x", "dim")
         else:
-            state = _view(ledger, who, name)
+            state = _view(ledger, agent, name)
             text.append(_SIGNS[state], _STYLES[state])
     return text
 
 
-def _view(ledger: Ledger, who: str, name: str) -> str:
-    return ledger.views.get((who, name), "closed")
+def _view(ledger: Ledger, agent: str, name: str) -> str:
+    return ledger.views.get((agent, name), "closed")
 
 
 def _rate(ledger: Ledger, name: str) -> int:
     """Requests that ended within the last second."""
     since, count = time.monotonic() - 1.0, 0
-    for who, request in reversed(ledger.requests):
+    for upstream, request in reversed(ledger.requests):
         if request.left < since - 1.0:
             break
-        count += who == name and request.left >= since
+        count += upstream == name and request.left >= since
     return count
 
 

@@ -1,4 +1,4 @@
-"""The last page: who asked whom, what came of it, and every guarantee with its figure."""
+"""The summary: requests by agent and upstream, and every guarantee with its figure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from ciris_registry.demo.guarantees import Check
     from ciris_registry.demo.ledger import Ledger
-    from ciris_registry.demo.verdict import Check
 
 
 def show(console: Console, ledger: Ledger, checks: Sequence[Check]) -> None:
@@ -30,7 +30,7 @@ def show(console: Console, ledger: Ledger, checks: Sequence[Check]) -> None:
             sign.append(check.figure, "cyan" if check.held else "bold red"), soft_wrap=True
         )
     for name, how in ledger.lost.items():
-        console.print(f"! {name} ended by itself and was left out: {how}", soft_wrap=True)
+        console.print(f"! {name} ended by itself and is not counted: {how}", soft_wrap=True)
     console.print()
     broken = sum(not check.held for check in checks)
     if broken:
@@ -47,18 +47,18 @@ def _calls(ledger: Ledger) -> Table:
     table.add_column("process")
     for name in (*ledger.providers, "failed", "calls", "errors", "cut off"):
         table.add_column(name, justify="right")
-    for who in ledger.agents:
-        table.add_row(who, *_row(ledger, {who}))
+    for agent in ledger.agents:
+        table.add_row(agent, *_row(ledger, {agent}))
     table.add_section()
     table.add_row("all", *_row(ledger, set(ledger.agents)), style="bold")
     return table
 
 
-def _row(ledger: Ledger, who: set[str]) -> list[str]:
-    sent = [(name, one) for name, one in ledger.requests if one.agent in who]
+def _row(ledger: Ledger, agents: set[str]) -> list[str]:
+    sent = [(name, one) for name, one in ledger.requests if one.agent in agents]
     shares = [sum(name == provider for name, _ in sent) for provider in ledger.providers]
     failed = sum(one.ending != "answered" for _, one in sent)
-    calls = [call for agent, call in ledger.calls if agent in who]
+    calls = [call for agent, call in ledger.calls if agent in agents]
     errors = sum(bool(call.error) and not call.words for call in calls)
     cut_off = sum(bool(call.error and call.words) for call in calls)
     return [str(count) for count in (*shares, failed, len(calls), errors, cut_off)]

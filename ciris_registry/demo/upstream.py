@@ -1,8 +1,8 @@
 """An upstream: a process with an HTTP server that answers as the OpenAI API does.
 
-``POST /v1/chat/completions`` is what a provider has, also with ``"stream": true``. ``POST
-/control`` takes a ``Behaviour``, and ``GET /stats`` shows what was counted. It tells its parent of
-every request of an agent, and ends with the end of its input.
+Agents send ``POST /v1/chat/completions``, also with ``"stream": true``. ``POST /control`` takes a
+``Behaviour``, and ``GET /stats`` returns the counts. It reports every request of an agent to its
+parent, and ends when its input ends.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MOST_BYTES: Final = 1 << 20
 
 
 class Behaviour(BaseModel):
-    """How an upstream treats chats; ``{}`` is well."""
+    """How an upstream answers chats; ``{}`` answers all of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -41,14 +41,14 @@ class Behaviour(BaseModel):
     """Answers 500."""
 
     limits: float = Field(default=0.0, ge=0, le=3600)
-    """Answers 429 with ``Retry-After`` for so many seconds from now, and is well afterwards."""
+    """Answers 429 with ``Retry-After`` for so many seconds from now."""
 
     hangs: bool = False
-    """Does not answer, for as long as the client waits."""
+    """Never answers."""
 
     cuts_early: int = Field(default=0, ge=0)
     cuts_late: int = Field(default=0, ge=0)
-    """How many of the next streams break off before their first word; and how many after it."""
+    """How many of the next streams break off before, and how many after, their first word."""
 
 
 class Upstream(ThreadingHTTPServer):
@@ -66,13 +66,13 @@ class Upstream(ThreadingHTTPServer):
         self._limited_until = 0.0
 
     def behave(self, behaviour: Behaviour) -> None:
-        """Do so from now on."""
+        """Behave like this from now on."""
         with self.lock:
             self._behaviour = behaviour
             self._limited_until = time.monotonic() + behaviour.limits
 
     def ending(self, *, streamed: bool) -> tuple[Ending, int]:
-        """How a chat that arrives now will end; and its Retry-After."""
+        """How a chat that arrives now ends, and its Retry-After."""
         with self.lock:
             now, one = time.monotonic(), self._behaviour
             if now < self._limited_until:
@@ -112,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 # as in the parent
-        """Nothing: the parent is told in its own way."""
+        """Log nothing; requests are reported to the parent instead."""
 
     def _serve(self) -> None:
         arrived = time.monotonic()
@@ -129,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
                 case "stats":
                     self._reply(_GOOD, dict(self.server.counts))
                 case _:
-                    self._reply(404, _error("invalid_request_error", f"nothing at {self.path}"))
+                    self._reply(404, _error("invalid_request_error", f"no resource at {self.path}"))
         except ValueError as error:
             self._reply(400, _error("invalid_request_error", str(error)))
         except OSError:
@@ -140,7 +140,7 @@ class Handler(BaseHTTPRequestHandler):
         if not isinstance(messages, list) or not messages or "model" not in content:
             raise ValueError("model and messages are required")
         streamed, model = bool(content.get("stream")), str(content["model"])
-        # Decided when it arrives, not when it is answered.
+        # Decided when the request arrives, not when it is answered.
         ending, retry_after = self.server.ending(streamed=streamed)
         request = Request(
             agent=self.headers.get("X-Demo-Agent", ""),
@@ -153,27 +153,29 @@ class Handler(BaseHTTPRequestHandler):
         match ending:
             case "limited":
                 time.sleep(REFUSAL_TAKES)
-                self._tell(request)
-                why = _error("rate_limit_error", f"Rate limit reached, in {retry_after} s again.")
+                self._report(request)
+                why = _error("rate_limit_error", f"Rate limit reached; retry in {retry_after} s.")
                 self._reply(_LIMITED, why, retry_after=retry_after)
             case "failed":
                 time.sleep(CHAT_TAKES)
-                self._tell(request)
-                why = _error("server_error", "The server had an error while processing it.")
+                self._report(request)
+                why = _error(
+                    "server_error", "The server had an error while processing the request."
+                )
                 self._reply(_FAILED, why)
             case "hung":
                 self.connection.settimeout(None)
-                self.rfile.read(1)  # there is nothing to read until the client closes
-                self._tell(request)
+                self.rfile.read(1)  # returns when the client closes the connection
+                self._report(request)
             case _ if streamed:
                 self._stream(request, model, prompt)
             case _:
                 time.sleep(CHAT_TAKES)
-                self._tell(request)
+                self._report(request)
                 self._reply(_GOOD, _completion(self.server.name, model, prompt))
 
     def _stream(self, request: Request, model: str, prompt: str) -> None:
-        """Server-sent events. One that breaks off lacks its last, empty chunk."""
+        """Server-sent events. A stream that breaks off lacks its last, empty chunk."""
         answered = 0.0
         try:
             self.send_response(_GOOD)
@@ -191,20 +193,20 @@ class Handler(BaseHTTPRequestHandler):
                     return
                 time.sleep(WORD_TAKES)
         finally:
-            self._tell(request, answered)
+            self._report(request, answered)
         self._chunk(b"")
 
     def _chunk(self, data: bytes) -> None:
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
-    def _tell(self, request: Request, answered: float = 0.0) -> None:
-        """Count it, and tell the parent; ``answered`` is when that began, now if not given."""
+    def _report(self, request: Request, answered: float = 0.0) -> None:
+        """Count and report the request; ``answered`` is when the answer began, by default now."""
         left = time.monotonic()
-        told = request.model_copy(update={"answered": answered or left, "left": left})
+        report = request.model_copy(update={"answered": answered or left, "left": left})
         with self.server.lock:
-            self.server.counts[told.ending] += 1
-            if told.agent:  # not a spectator's
-                told.send()
+            self.server.counts[report.ending] += 1
+            if report.agent:  # a request from elsewhere is not reported
+                report.send()
 
     def _reply(self, status: int, body: dict[str, Any], *, retry_after: int = 0) -> None:
         content = json.dumps(body).encode()
@@ -224,7 +226,7 @@ def _answer(name: str, prompt: str) -> str:
 
 def _completion(name: str, model: str, prompt: str) -> dict[str, Any]:
     answer = _answer(name, prompt)
-    asked, said = len(prompt.split()), len(answer.split())
+    prompt_words, answer_words = len(prompt.split()), len(answer.split())
     return {
         "id": f"chatcmpl-{time.monotonic_ns():x}",
         "object": "chat.completion",
@@ -239,15 +241,15 @@ def _completion(name: str, model: str, prompt: str) -> dict[str, Any]:
             }
         ],
         "usage": {
-            "prompt_tokens": asked,
-            "completion_tokens": said,
-            "total_tokens": asked + said,
+            "prompt_tokens": prompt_words,
+            "completion_tokens": answer_words,
+            "total_tokens": prompt_words + answer_words,
         },
     }
 
 
 def _events(name: str, model: str, prompt: str) -> list[str]:
-    """A word each, then why there are no more, then the end."""
+    """One event for each word, one with the finish reason, and the end."""
     whole = {
         "id": f"chatcmpl-{time.monotonic_ns():x}",
         "object": "chat.completion.chunk",

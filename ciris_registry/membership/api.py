@@ -13,12 +13,11 @@ from ciris_registry.names import GLOBAL, handler_name, provider_name, service_ty
 from ciris_registry.registration import Priority, Registration, SelectionStrategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping
     from enum import Enum
 
     from ciris_registry.circuit_breaker import CircuitBreakerConfig
     from ciris_registry.circuit_breaker.outcomes import Classify
-    from ciris_registry.lifecycle import Exchange
     from ciris_registry.membership.registrar import Registrar
 
 
@@ -26,19 +25,22 @@ class RegistrationMethods:
     """What this process offers to the fleet, and how it uses what others offer."""
 
     _registrar: Registrar
-    _exchange: Exchange
+
+    async def flush(self) -> None:
+        """Wait until Redis has what this process has registered."""
+        raise NotImplementedError
 
     def register(  # the signature of the in-process registry
         self,
         handler: str,
         service_type: str | Enum,
         provider: object = None,
-        priority: Priority = Priority.NORMAL,
-        capabilities: Sequence[str] | None = None,
+        priority: Priority | str | int = Priority.NORMAL,
+        capabilities: Collection[str] | None = None,
         circuit_breaker_config: CircuitBreakerConfig | None = None,
         metadata: Mapping[str, Any] | None = None,
         priority_group: int = 0,
-        strategy: SelectionStrategy = SelectionStrategy.FALLBACK,
+        strategy: SelectionStrategy | str = SelectionStrategy.FALLBACK,
         *,
         name: str | None = None,
         factory: Callable[[Registration], object] | None = None,
@@ -100,12 +102,12 @@ class RegistrationMethods:
         self,
         service_type: str | Enum,
         provider: object = None,
-        priority: Priority = Priority.NORMAL,
-        capabilities: Sequence[str] | None = None,
+        priority: Priority | str | int = Priority.NORMAL,
+        capabilities: Collection[str] | None = None,
         circuit_breaker_config: CircuitBreakerConfig | None = None,
         metadata: Mapping[str, Any] | None = None,
         priority_group: int = 0,
-        strategy: SelectionStrategy = SelectionStrategy.FALLBACK,
+        strategy: SelectionStrategy | str = SelectionStrategy.FALLBACK,
         *,
         name: str | None = None,
         factory: Callable[[Registration], object] | None = None,
@@ -161,7 +163,7 @@ class RegistrationMethods:
     async def aunregister(self, provider_name: str) -> bool:
         """``unregister``, and the fleet knows when this returns."""
         found = self.unregister(provider_name)
-        await self._exchange.tell_patiently()
+        await self.flush()
         return found
 
     def clear_all(self) -> None:
@@ -172,4 +174,4 @@ class RegistrationMethods:
     async def aclear_all(self) -> None:
         """``clear_all``, and the fleet knows when this returns."""
         self.clear_all()
-        await self._exchange.tell_patiently()
+        await self.flush()

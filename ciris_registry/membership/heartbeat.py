@@ -1,4 +1,4 @@
-"""The heartbeat: renews this process's leases, and looks after what others left behind."""
+"""The heartbeat: renews this process's leases, and notices what is lost or expired."""
 
 from __future__ import annotations
 
@@ -10,92 +10,115 @@ from typing import TYPE_CHECKING
 from ciris_registry.errors import RegistryError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from ciris_registry.cache import Replica
-    from ciris_registry.parts import Parts
+    from ciris_registry.cache import DesiredState, Replica, Replicas, SingleFlights
+    from ciris_registry.settings import RegistrySettings
     from ciris_registry.store import Store
     from ciris_registry.store.connection import Connectivity
-    from ciris_registry.views import Views
 
 _log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Says again and again that this process is alive, for every service type that it uses."""
+    """Says regularly that this process is alive, for every service type that it uses.
 
-    def __init__(self, parts: Parts, views: Views, tidy: Callable[[], None]) -> None:
-        self._every = parts.settings.heartbeat_every
-        self._lease = parts.settings.lease
-        self._desired = parts.desired
-        self._slots = parts.slots
-        self._views = views
-        self._tidy = tidy
+    ``leave_dead`` unregisters what died in this process; ``renew_slots`` renews the slots of calls
+    that go on.
+    """
+
+    def __init__(
+        self,
+        settings: RegistrySettings,
+        connectivity: Connectivity,
+        desired: DesiredState,
+        replicas: Replicas,
+        single_flights: SingleFlights,
+        *,
+        leave_dead: Callable[[], None],
+        renew_slots: Callable[[Store, str], Awaitable[None]],
+    ) -> None:
+        self._interval = settings.heartbeat_every
+        self._lease = settings.lease
+        self._connectivity = connectivity
+        self._desired = desired
+        self._replicas = replicas
+        self._single_flights = single_flights
+        self._leave_dead = leave_dead
+        self._renew_slots = renew_slots
         self._outage = False
-        self._told = False
+        self._warned = False
 
-    async def run(self, store: Store, connectivity: Connectivity) -> None:
-        """Beat until cancelled, as long as Redis is there."""
+    async def run(self, store: Store) -> None:
+        """Beat until cancelled, while Redis is connected."""
         while True:
             # Jitter keeps a fleet that was started at once from beating at once.
-            await asyncio.sleep(self._every * random.uniform(0.9, 1.0))  # noqa: S311 # no secret
-            self._tidy()
-            if not connectivity.ok:
+            await asyncio.sleep(self._interval * random.uniform(0.9, 1.0))  # noqa: S311 # no secret
+            self._leave_dead()
+            if not self._connectivity.connected:
                 continue
             try:
                 await self.beat(store)
-                self._told = False
+                self._warned = False
             except StoreUnavailableError as error:
-                connectivity.doubt(error)
+                self._connectivity.suspect(error)
             except RegistryError as error:
-                if not self._told:
+                if not self._warned:
                     _log.warning("a heartbeat failed: %s", error)
-                self._told = True
+                self._warned = True
 
-    async def return_to(self, store: Store) -> None:
-        """The first beat after an outage: what expired meanwhile is suspicious."""
+    async def after_outage(self, store: Store) -> None:
+        """The first beat after an outage: leases that expired during it are suspicious.
+
+        One damaged service type does not keep the process from coming back.
+        """
         self._outage = True
-        await self.beat(store)
+        try:
+            await self.beat(store)
+        except StoreUnavailableError:
+            raise
+        except RegistryError as error:
+            _log.warning("the first heartbeat failed: %s", error)
 
     async def start(self, store: Store, *, unwritten: bool) -> None:
-        """The first beat in an event loop; what is ``unwritten`` yet needs none."""
+        """The first beat in an event loop; registrations that are ``unwritten`` need none."""
         uptime = await store.uptime()
         self._outage = self._outage or (uptime is not None and uptime < self._lease)
         if not unwritten:
             await self.beat(store)
 
     async def beat(self, store: Store) -> None:
-        """Renew every lease, register again what was lost, and sweep away what has expired.
+        """Renew every lease, register again what was lost, expire leases that are over.
 
-        What goes wrong with one service type does not keep the others from being renewed.
+        A failure with one service type does not keep the others from being renewed.
         """
         failures: list[RegistryError] = []
-        for service_type, replica in list(self._views.replicas.items()):
+        replicas = self._replicas.by_type
+        for service_type, replica in list(replicas.items()):
             try:
                 await self._renew(store, service_type, replica)
             except RegistryError as error:
                 failures.append(error)
-        if self._views.replicas:
-            await self._desired.announce(store, list(self._views.replicas), again=True)
+        if replicas:
+            await self._desired.announce(store, list(replicas), again=True)
         if failures:
             raise failures[0]
         self._outage = False
 
     async def _renew(self, store: Store, service_type: str, replica: Replica) -> None:
-        if self._desired.departed:
+        if self._desired.left:
             return
-        ids = list(self._desired.own(service_type))
+        ids = list(self._desired.registrations(service_type))
         names = replica.snapshot.names()
         renewed = await store.registrations.renew(service_type, ids, names, outage=self._outage)
         if not self._outage and self._desired.was_cut_off():
-            # It may have taken this very call long to come through: say so before anybody
-            # is called dead.
+            # This very call may have waited that long: mark the outage before any lease expires.
             self._outage = True
             renewed = await store.registrations.renew(service_type, ids, names, outage=True)
         self._desired.note_renewal()
-        await self._slots.renew(store, service_type)
+        await self._renew_slots(store, service_type)
         known = replica.snapshot.version[0]
         if renewed.lost and known in {"", renewed.version[0]}:
             await self._desired.rewrite(store, replica.snapshot, renewed.lost)
         if renewed.expired or renewed.version != replica.snapshot.version or renewed.lost:
-            await self._views.shared_sync(service_type).sync(store)
+            await self._single_flights.of(service_type).run(store)

@@ -7,31 +7,40 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ciris_registry.cache import BLOCK
+from ciris_registry.cache import READ_INTERVAL
 from ciris_registry.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
-    from ciris_registry.lifecycle import Exchange
+    from ciris_registry.cache import Replicas, SingleFlights
     from ciris_registry.membership.bindings import Bindings
-    from ciris_registry.parts import Parts
-    from ciris_registry.store import Store
-    from ciris_registry.views import Views
+    from ciris_registry.store import Session, Store, WriteQueue
+    from ciris_registry.store.connection import Connectivity
 
 _log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """What is missing, and the wait for it."""
+    """What is missing, and the wait for it; ``flush`` writes what this process has registered."""
 
-    def __init__(self, parts: Parts, bindings: Bindings, views: Views, exchange: Exchange) -> None:
-        self._session = parts.session
-        self._connectivity = parts.connectivity
-        self._write_queue = parts.write_queue
-        self._exchange = exchange
+    def __init__(
+        self,
+        session: Session,
+        connectivity: Connectivity,
+        write_queue: WriteQueue,
+        bindings: Bindings,
+        replicas: Replicas,
+        single_flights: SingleFlights,
+        flush: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._session = session
+        self._connectivity = connectivity
+        self._write_queue = write_queue
         self._bindings = bindings
-        self._views = views
+        self._replicas = replicas
+        self._single_flights = single_flights
+        self._flush = flush
         self._wakers: set[asyncio.Event] = set()
 
     def wake(self) -> None:
@@ -40,20 +49,20 @@ class Readiness:
             waker.set()
 
     def missing(self, wanted: Iterable[str]) -> list[str]:
-        """The service types of which nothing is known that this process can use."""
+        """The service types without a provider that this process can use, as far as it knows."""
         return [
             one
             for one in wanted
-            if not any(map(self._bindings.has, self._views.replica(one).snapshot.registrations))
+            if not any(map(self._bindings.has, self._replicas.of(one).snapshot.registrations))
         ]
 
     async def reached(self, wanted: Sequence[str], timeout: float) -> bool:
         """Whether nothing is missing after ``timeout`` seconds at the most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                if self._write_queue.pending and self._connectivity.ok:
+                if self._write_queue.pending and self._connectivity.connected:
                     await self._session.store()
-                    await self._session.unless_away(self._exchange.tell)
+                    await self._session.unless_away(self._flush)
                 if self.missing(wanted):
                     await self.wait(wanted)
         missing = self.missing(wanted)
@@ -76,10 +85,12 @@ class Readiness:
                     if await self._watched(wanted, waker):
                         return
                 except StoreUnavailableError as error:
-                    self._connectivity.doubt(error)
+                    self._connectivity.suspect(error)
                     if not self.missing(wanted):
                         return
-                    await _first(waker.wait(), self._connectivity.back(BLOCK / 1000))
+                    await _first(
+                        waker.wait(), self._connectivity.wait_connected(READ_INTERVAL / 1000)
+                    )
         finally:
             self._wakers.discard(waker)
 
@@ -90,7 +101,7 @@ class Readiness:
         after = {one: await store.events.last(one) for one in wanted}
         while True:
             for one in self.missing(wanted):
-                await self._views.shared_sync(one).sync(store)
+                await self._single_flights.of(one).run(store)
             if not self.missing(wanted):
                 return True
             if waker.is_set():
@@ -99,7 +110,7 @@ class Readiness:
 
 
 async def _next_events(store: Store, after: dict[str, str]) -> None:
-    for event in await store.events.after(after, BLOCK):
+    for event in await store.events.after(after, READ_INTERVAL):
         after[event.service_type] = event.id
 
 

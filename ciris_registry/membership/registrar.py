@@ -6,17 +6,17 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.membership.bindings import Bindings
+from ciris_registry.cache import LocalEdit
 from ciris_registry.membership.naming import Namer, Naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ciris_registry.cache import DesiredState
+    from ciris_registry.cache import DesiredState, Replicas
+    from ciris_registry.membership.bindings import Bindings
     from ciris_registry.membership.registration_request import ProviderSource, RegistrationTerms
     from ciris_registry.registration import Registration
-    from ciris_registry.store import Store, WriteQueue
-    from ciris_registry.views import Views
+    from ciris_registry.store import Session, Store, WriteQueue
 
 _log = logging.getLogger(__name__)
 
@@ -25,24 +25,31 @@ _UNWRITTEN: Final = 2.0**52
 
 
 class Registrar:
-    """Keeps names, bindings, wanted registrations and what is known here in step."""
+    """Keeps names, bindings, the desired state and the replicas in step."""
 
     def __init__(
-        self, naming: Naming, write_queue: WriteQueue, desired: DesiredState, views: Views
+        self,
+        naming: Naming,
+        session: Session,
+        write_queue: WriteQueue,
+        desired: DesiredState,
+        replicas: Replicas,
+        bindings: Bindings,
     ) -> None:
-        self.bindings = Bindings()
+        self.bindings = bindings
         self.on_change: Callable[[], None] = lambda: None
         self._namer = Namer(naming)
         self._write_queue = write_queue
         self._desired = desired
-        self._views = views
+        self._replicas = replicas
+        self._session = session
         self._registered = 0
 
     def register(
         self, scope: str, service_type: str, source: ProviderSource, terms: RegistrationTerms
     ) -> str:
         """Register an offer under a handler, ``*`` or globally; the provider's name."""
-        self._views.parts.session.check_open()
+        self._session.check_open()
         binding = source.binding()
         name, warning = self._namer.name(
             service_type, binding.subject(), source.name, binding.subject
@@ -54,8 +61,8 @@ class Registrar:
         binding.on_death = partial(self.bindings.note_death, service_type, registration.id)
         self.bindings.bind(registration, binding)
         self._desired.add(registration, terms.config)
-        replica = self._views.replica(service_type)
-        replica.change(replica.snapshot.with_registration(registration))
+        replica = self._replicas.of(service_type)
+        replica.apply(LocalEdit(replica.snapshot.with_registration(registration)))
         self._compare_strategy(registration)
 
         async def write(store: Store) -> None:
@@ -63,7 +70,7 @@ class Registrar:
             replica.expire()
 
         self._write_queue.put(
-            f"the registration of {service_type} {registration.id}", write, owed=True
+            f"the registration of {service_type} {registration.id}", write, must_flush=True
         )
         self.on_change()
         return name
@@ -74,32 +81,32 @@ class Registrar:
         self.on_change()
 
     def leave(self, name: str) -> bool:
-        """Take back what this process has registered of a provider; whether there was any."""
+        """Unregister what this process has registered of a provider; whether there was any."""
         leaving = [one for one in self._desired.all() if one.name == name]
         for registration in leaving:
             self._leave(registration)
         return bool(leaving)
 
     def leave_all(self) -> None:
-        """Take back all registrations of this process."""
+        """Unregister everything that this process has registered."""
         for registration in list(self._desired.all()):
             self._leave(registration)
 
-    def tidy(self) -> None:
+    def leave_dead(self) -> None:
         """Leave the registrations whose weakly held instances have died."""
         for service_type, registration_id in self.bindings.take_dead():
-            registration = self._desired.own(service_type).get(registration_id)
+            registration = self._desired.registrations(service_type).get(registration_id)
             if registration is not None:
                 self._leave(registration)
 
     def _compare_strategy(self, registration: Registration) -> None:
-        """A group has one strategy, its first member's: say so to the one that differs."""
+        """A group has one strategy, its first member's: warn of a registration that differs."""
         kind, scope, group = (
             registration.service_type,
             registration.scope,
             registration.priority_group,
         )
-        for first in self._views.replica(kind).snapshot.registrations:
+        for first in self._replicas.of(kind).snapshot.registrations:
             if (first.scope, first.priority_group) == (scope, group):
                 if first.strategy is not registration.strategy:
                     _log.warning(
@@ -118,15 +125,15 @@ class Registrar:
         service_type = registration.service_type
         self._desired.remove(registration)
         self.bindings.unbind(service_type, registration.id)
-        others = self._desired.own(service_type).values()
+        others = self._desired.registrations(service_type).values()
         if not any(one.name == registration.name for one in others):
             self._namer.release(service_type, registration.name)
-        replica = self._views.replica(service_type)
-        process = self._views.parts.session.process
-        replica.change(replica.snapshot.left_by(process, registration.id))
+        replica = self._replicas.of(service_type)
+        process = self._session.process
+        replica.apply(LocalEdit(replica.snapshot.left_by(process, registration.id)))
 
         async def write(store: Store) -> None:
             await store.registrations.unregister(registration)
             replica.expire()
 
-        self._write_queue.put(f"leaving {service_type} {registration.id}", write, owed=True)
+        self._write_queue.put(f"leaving {service_type} {registration.id}", write, must_flush=True)

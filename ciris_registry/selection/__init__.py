@@ -1,31 +1,34 @@
 """selection."""
 
+from ciris_registry.selection.admission import Admission
+from ciris_registry.selection.api import ResolvingMethods
 from ciris_registry.selection.candidates import Rejected, Request
 from ciris_registry.selection.concurrency_limit import ConcurrencyLimit
+from ciris_registry.selection.explain import Explainer, explanation_of
 from ciris_registry.selection.health_checks import check_all
 from ciris_registry.selection.pick import Pick
-from ciris_registry.selection.picker import Picker, key_of
-from ciris_registry.selection.request import (
-    Consistency,
-    check_arguments,
-    check_call,
-    is_exact,
-    request_of,
-    service_types_of,
-)
+from ciris_registry.selection.picker import Picker, Pickers, key_of
+from ciris_registry.selection.request import Consistency, check_arguments, check_call, is_exact, request_of, service_types_of
 from ciris_registry.selection.resolver import Resolver
+from ciris_registry.selection.round_robin import RoundRobins
 
 __all__ = [
+    "Admission",
     "ConcurrencyLimit",
     "Consistency",
+    "Explainer",
     "Pick",
     "Picker",
+    "Pickers",
     "Rejected",
     "Request",
     "Resolver",
+    "ResolvingMethods",
+    "RoundRobins",
     "check_all",
     "check_arguments",
     "check_call",
+    "explanation_of",
     "is_exact",
     "key_of",
     "request_of",

@@ -1,7 +1,7 @@
-"""Whether one candidate may be called now: its breaker, its health check and its slots are asked.
+"""Admitting one candidate: its breaker, its health check and its slots are asked.
 
-Owns what is taken for a call on the way in, and gives all of it back if anything fails between. It
-refuses to choose among candidates.
+Takes what a call needs, and releases all of it if anything fails in between. Choosing among
+candidates is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -12,93 +12,107 @@ from ciris_registry.circuit_breaker import Refusal, ReplyCode
 from ciris_registry.selection.candidates import NOT_BOUND, Rejected
 from ciris_registry.selection.health_checks import HealthChecks, health_check_of
 from ciris_registry.selection.pick import Pick
-from ciris_registry.shared_breaker import Held
+from ciris_registry.shared_breaker import HeldPermit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ciris_registry.cache import Replica
     from ciris_registry.membership import Binding, Bindings
-    from ciris_registry.parts import Parts
     from ciris_registry.registration import Registration
-    from ciris_registry.selection.concurrency_limit import Slot
-    from ciris_registry.shared_breaker import SharedBreaker
-    from ciris_registry.views import Views
+    from ciris_registry.selection.concurrency_limit import ConcurrencyLimit, Slot
+    from ciris_registry.shared_breaker import (
+        BreakerAdmission,
+        Breakers,
+        HeldPermits,
+        Reporting,
+        SharedBreaker,
+    )
+    from ciris_registry.store import Session
 
 _BEFORE_ITS_PERMIT: Final = 0.9
-"""A probe that hangs must be given up while its permit stands: an outcome after it is late."""
+"""A probe that hangs must be given up while its permit stands: a later outcome is stale."""
 
 _SHORTEST: Final = 0.001
 
 
 class Admission:
-    """Lets calls of this process through, one candidate at a time."""
+    """Admits calls of this process, one candidate at a time."""
 
-    def __init__(self, parts: Parts, bindings: Bindings, views: Views) -> None:
-        self._permits = parts.permits
-        self._slots = parts.slots
-        self._admissions = views.breaker_parts.admissions
-        self._outcomes = views.breaker_parts.outcomes
+    def __init__(
+        self,
+        session: Session,
+        bindings: Bindings,
+        breakers: Breakers,
+        permits: HeldPermits,
+        breaker_admission: BreakerAdmission,
+        reporting: Reporting,
+        concurrency_limit: ConcurrencyLimit,
+    ) -> None:
         self._bindings = bindings
-        self._views = views
-        self._checks = HealthChecks(parts.session)
+        self._breakers = breakers
+        self._permits = permits
+        self._breaker_admission = breaker_admission
+        self._reporting = reporting
+        self._concurrency_limit = concurrency_limit
+        self._checks = HealthChecks(session)
 
     async def admit(
-        self, replica: Replica, one: Registration, passed: list[Rejected], *, settles: bool
+        self, replica: Replica, one: Registration, rejected: list[Rejected], *, settles: bool
     ) -> Pick | None:
-        """A candidate, if it may be called now; else why not is appended to ``passed``.
+        """A candidate, if it may be called now; else why not is appended to ``rejected``.
 
-        ``settles`` says that whoever calls it reports how that call ended: then that, and not its
-        health check, decides what a probe has shown.
+        ``settles`` says that the caller reports how its call ended; then that outcome, and not the
+        health check, is the probe's.
         """
         binding = self._bindings.find(one)
         if binding is None:
-            passed.append(Rejected(one, NOT_BOUND))
+            rejected.append(Rejected(one, NOT_BOUND))
             return None
-        shared = self._views.breaker(one.service_type, one.name)
-        permit = await self._permitted(replica, one, shared)
+        breaker = self._breakers.of(one.service_type, one.name)
+        permit = await self._permitted(replica, one, breaker)
         if isinstance(permit, Refusal):
-            passed.append(Rejected(one, *permit))
+            rejected.append(Rejected(one, *permit))
             return None
-        breaker = replica.snapshot.breakers.get(one.name)
-        generation = breaker.generation if breaker is not None else None
-        seconds = shared.config.timeout_duration
+        known = replica.snapshot.breakers.get(one.name)
+        generation = known.generation if known is not None else None
+        seconds = breaker.config.timeout_duration
         try:
             instance, permit, problem = await self._asked(one, binding, permit, settles=settles)
             if problem:
                 slot: Slot | Rejected | None = Rejected(one, problem)
             else:  # the last that can fail
-                slot = await self._slots.take(one, shared) if settles else None
+                slot = await self._concurrency_limit.take(one, breaker) if settles else None
         except BaseException:
             if permit is not None:
-                self._admissions.give_back(shared, permit.permit)
+                self._breaker_admission.release(breaker, permit.permit)
             raise
         if isinstance(slot, Rejected):
             if permit is not None:
-                self._admissions.give_back(shared, permit.permit)
-            passed.append(slot)
+                self._breaker_admission.release(breaker, permit.permit)
+            rejected.append(slot)
             return None
         if permit is not None:
             # Its outcome must be known while the permit stands.
             left = (permit.deadline - replica.now()) / 1000
             seconds = max(_SHORTEST, min(seconds, left) * _BEFORE_ITS_PERMIT)
-        return Pick(one, instance, shared, seconds, generation, permit, binding.classify, slot)
+        return Pick(one, instance, breaker, seconds, generation, permit, binding.classify, slot)
 
     async def _permitted(
-        self, replica: Replica, one: Registration, shared: SharedBreaker
-    ) -> Held | Refusal | None:
+        self, replica: Replica, one: Registration, breaker: SharedBreaker
+    ) -> HeldPermit | Refusal | None:
         """The permit for a probe, or why there is none; None if a call needs none."""
-        breaker = replica.snapshot.breakers.get(one.name)
-        if breaker is None or not breaker.needs_permit(replica.now()):
+        known = replica.snapshot.breakers.get(one.name)
+        if known is None or not known.needs_permit(replica.now()):
             return None
-        admission = await self._admissions.admit(shared, self._permits.new())
-        if admission.verdict is ReplyCode.PERMIT:
-            return Held(admission.permit, admission.deadline)
+        admission = await self._breaker_admission.admit(breaker, self._permits.new())
+        if admission.code is ReplyCode.PERMIT:
+            return HeldPermit(admission.permit, admission.deadline)
         return admission.refusal
 
     async def _asked(
-        self, one: Registration, binding: Binding, permit: Held | None, *, settles: bool
-    ) -> tuple[Any, Held | None, str]:  # a program's object
+        self, one: Registration, binding: Binding, permit: HeldPermit | None, *, settles: bool
+    ) -> tuple[Any, HeldPermit | None, str]:  # a program's object
         """The instance, the permit if that is not settled yet, and what is wrong, if anything."""
         instance = await binding.get(one)
         if instance is None:
@@ -114,27 +128,29 @@ class Admission:
         one: Registration,
         instance: object,
         check: Callable[[], object],
-        permit: Held | None,
+        permit: HeldPermit | None,
         *,
         settles: bool,
-    ) -> tuple[bool, Held | None]:
+    ) -> tuple[bool, HeldPermit | None]:
         """Whether the instance says that it is healthy; and the permit, if that has not settled it.
 
         A call that settles the permit goes on with it.
         """
-        shared = self._views.breaker(one.service_type, one.name)
-        key, limit = (one.service_type, one.name, id(instance)), shared.config.timeout_duration
+        breaker = self._breakers.of(one.service_type, one.name)
+        key, limit = (one.service_type, one.name, id(instance)), breaker.config.timeout_duration
         if permit is None:
-            known = shared.generation
+            known = breaker.generation
             healthy, _ = await self._checks.ask(
-                key, check, limit, lambda: self._outcomes.report(shared, "failure", "", known)
+                key, check, limit, lambda: self._reporting.report(breaker, "failure", "", known)
             )
             return healthy, None
         healthy, asked = await self._checks.ask(key, check, limit * _BEFORE_ITS_PERMIT)
         if healthy and settles:
             return True, permit
         if asked:
-            await self._outcomes.report(shared, "success" if healthy else "failure", permit.permit)
+            await self._reporting.report(
+                breaker, "success" if healthy else "failure", permit.permit
+            )
         else:  # one check is one probe, whoever waits for it
-            self._admissions.give_back(shared, permit.permit)
+            self._breaker_admission.release(breaker, permit.permit)
         return healthy, None

@@ -1,4 +1,4 @@
-"""Who may serve a request, in which order, and why each other one may not.
+"""The candidates of a request: which providers may serve it, in which order, and why not others.
 
 A pure function of a snapshot, a request and a time: no I/O, no clock, no randomness.
 """
@@ -33,7 +33,7 @@ class Request(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """A provider that was left out, and why; ``retry_at`` is 0 if no time changes it."""
+    """A provider that was rejected, and why; ``retry_at`` is 0 if no time changes that."""
 
     registration: Registration
     reason: str
@@ -68,15 +68,18 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The tiers of a request, first to last, and everybody who was left out."""
+    """The tiers of a request, first to last, and the providers that were rejected.
+
+    Both hold from ``since`` until ``until``, times of the server's clock; 0 is no end.
+    """
 
     tiers: tuple[Tier, ...]
-    left: tuple[Rejected, ...]
+    rejected: tuple[Rejected, ...]
     since: int = 0
     until: int = 0
 
-    def holds(self, now: int) -> bool:
-        """Whether time has not changed anything since it was made."""
+    def hold(self, now: int) -> bool:
+        """Whether time has not changed any of them."""
         return self.since <= now and (not self.until or now < self.until)
 
     @property
@@ -86,7 +89,7 @@ class Candidates:
         return first.cursor if first is not None and first.shared else ""
 
 
-def walk(
+def find_candidates(
     snapshot: Snapshot,
     request: Request,
     bound: Callable[[Registration], bool],
@@ -103,11 +106,11 @@ def walk(
         snapshot.registrations[0].name if always_use_last_provider and _is_alone(snapshot) else ""
     )
     tiers: list[Tier] = []
-    left: list[Rejected] = []
+    rejected: list[Rejected] = []
     for scope in (request.handler, EVERY_HANDLER, GLOBAL):
         mine = [one for one in snapshot.registrations if one.scope == scope]
         if scope == GLOBAL and not request.fallback_to_global:
-            left += [Rejected(one, NOT_GLOBAL) for one in mine]
+            rejected += [Rejected(one, NOT_GLOBAL) for one in mine]
             continue
         for _, group in groupby(mine, key=lambda one: one.priority_group):
             members = list(group)
@@ -115,19 +118,26 @@ def walk(
             if strategy is not SelectionStrategy.FALLBACK:
                 for _, equals in groupby(members, key=lambda one: one.priority):
                     tier = _rotating(
-                        strategy, list(equals), request, snapshot.breakers, bound, now, left, kept
+                        strategy,
+                        list(equals),
+                        request,
+                        snapshot.breakers,
+                        bound,
+                        now,
+                        rejected,
+                        kept,
                     )
                     tiers += [tier] if tier.candidates else []
             else:
-                usable = _usable(members, request, snapshot.breakers, bound, now, left, kept)
+                usable = _usable(members, request, snapshot.breakers, bound, now, rejected, kept)
                 tiers += [Tier(tuple(usable))] if usable else []
     changes = [breaker.changes_at(now) for breaker in snapshot.breakers.values()]
     until = min((time for time in changes if time), default=0)
-    return Candidates(tuple(tiers), tuple(left), now, until)
+    return Candidates(tuple(tiers), tuple(rejected), now, until)
 
 
 def _refusal(breaker: BreakerState, now: int, *, keep: bool) -> Refusal | None:
-    """Why the breaker lets nobody through; who is to be kept does not cool down."""
+    """Why the breaker admits no call; a provider that is to be kept does not cool down."""
     if keep and breaker.cooldown_until > now:
         breaker = replace(breaker, cooldown_until=0)
     return breaker.refusal(now)
@@ -137,17 +147,17 @@ def _is_alone(snapshot: Snapshot) -> bool:
     return len({one.name for one in snapshot.registrations}) == 1
 
 
-def _rotating(  # what a walk knows
+def _rotating(  # what finding candidates knows
     strategy: SelectionStrategy,
     equals: Sequence[Registration],
     request: Request,
     breakers: Mapping[str, BreakerState],
     bound: Callable[[Registration], bool],
     now: int,
-    left: list[Rejected],
+    rejected: list[Rejected],
     kept: str,
 ) -> Tier:
-    usable = _usable(equals, request, breakers, bound, now, left, kept)
+    usable = _usable(equals, request, breakers, bound, now, rejected, kept)
     capable = [one for one in equals if request.capabilities.issubset(one.capabilities)]
     if len(capable) == 1 or not usable:
         return Tier(tuple(usable))
@@ -161,13 +171,13 @@ def _rotating(  # what a walk knows
     return Tier(tuple(usable), cursor, shared, strategy)
 
 
-def _usable(  # what a walk knows
+def _usable(  # what finding candidates knows
     registrations: Sequence[Registration],
     request: Request,
     breakers: Mapping[str, BreakerState],
     bound: Callable[[Registration], bool],
     now: int,
-    left: list[Rejected],
+    rejected: list[Rejected],
     kept: str,
 ) -> list[Registration]:
     usable: list[Registration] = []
@@ -176,11 +186,11 @@ def _usable(  # what a walk knows
         breaker = breakers.get(one.name)
         refusal = _refusal(breaker, now, keep=one.name == kept) if breaker is not None else None
         if lacking:
-            left.append(Rejected(one, f"lacks {', '.join(sorted(lacking))}"))
+            rejected.append(Rejected(one, f"lacks {', '.join(sorted(lacking))}"))
         elif not bound(one):
-            left.append(Rejected(one, NOT_BOUND))
+            rejected.append(Rejected(one, NOT_BOUND))
         elif refusal is not None and refusal.reason != "half_open":
-            left.append(Rejected(one, refusal.reason, refusal.retry_at))
+            rejected.append(Rejected(one, refusal.reason, refusal.retry_at))
         else:
             usable.append(one)
     return usable

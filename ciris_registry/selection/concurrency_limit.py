@@ -1,9 +1,8 @@
-"""The slots that this process holds: its share of the calls that a provider takes at one time.
+"""The concurrency limit: the slots that this process holds of the calls a provider takes at once.
 
-Owns taking one for a call, giving it back without waiting, and renewing what goes on. It refuses to
-know the limit where Redis is there. While Redis is away, this process lets as many calls of its
-own through as the registration allows. What nobody renews is free after a lease: calls of a process
-that died, or of an event loop that ended.
+Takes one for a call, releases it without waiting, and renews those of calls that go on. The limit
+that counts is the one in Redis; while Redis is away, this process makes no more calls of its own
+than the registration allows. Slots that are not renewed are free after a lease.
 """
 
 from __future__ import annotations
@@ -52,47 +51,47 @@ class ConcurrencyLimit:
         self._tokens = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._held: dict[Key, dict[str, bool]] = {}  # whether Redis may have it
-        self._returning: dict[Key, list[str]] = {}
+        self._releasing: dict[Key, list[str]] = {}
         self._sending: set[Key] = set()
 
     def held(self, service_type: str, name: str) -> int:
         """How many calls of this process hold a slot of a provider."""
         return len(self._held.get((service_type, name), ()))
 
-    async def take(self, one: Registration, shared: SharedBreaker) -> Slot | Rejected | None:
+    async def take(self, one: Registration, breaker: SharedBreaker) -> Slot | Rejected | None:
         """A slot for one call, or why there is none; None if a call needs none.
 
-        Whoever is cancelled, or waits in vain, gives back what he is given later.
+        A caller that is cancelled, or gives up waiting, releases a slot that is granted later.
         """
         if one.max_in_flight is None:
             return None
-        shared.in_flight += 1  # others that choose meanwhile must not all choose this one
+        breaker.in_flight += 1  # other calls that choose now must not all choose this one
         try:
             store = await self._session.store()
-            self._connectivity.check()
-            slot, returning = self._new(one), self._is_returning(one)
+            self._connectivity.require()
+            slot, releasing = self._new(one), self._is_releasing(one)
             answer = await self._asked(store, one, slot)
-            if answer.word == "full" and (returning or self._is_returning(one)):
-                # Who calls again at once must not be refused for the sake of his own last call.
-                await self._connectivity.attentively(
+            if answer.word == "full" and (releasing or self._is_releasing(one)):
+                # A caller's own last call must not make its next one be refused.
+                await self._connectivity.while_answering(
                     self._session.spawn(self._write_queue.flush(), watched=True)
                 )
                 answer = await self._asked(store, one, slot)
         except StoreUnavailableError:
             return self._by_itself(one, one.max_in_flight)
         finally:
-            shared.in_flight -= 1
+            breaker.in_flight -= 1
         if answer.word == "unlimited":
             return None
-        # What others have in flight is as old as this answer, and soon worth nothing.
+        # What other processes have in flight is as old as this answer, and soon out of date.
         mine = self.held(one.service_type, one.name) + (answer.word == "taken")
-        shared.elsewhere = max(0, answer.taken - mine)
-        shared.elsewhere_until = time.monotonic() + self._remembered
+        breaker.elsewhere = max(0, answer.taken - mine)
+        breaker.elsewhere_until = time.monotonic() + self._remembered
         if answer.word == "full":
             return Rejected(one, "full", answer.retry_at)
         return self._hold(slot, in_redis=True)
 
-    def give_back(self, slot: Slot) -> None:
+    def release(self, slot: Slot) -> None:
         """A call has ended. Does not wait, and needs no event loop."""
         key = (slot.service_type, slot.name)
         held = self._held.get(key, {})
@@ -100,7 +99,7 @@ class ConcurrencyLimit:
         if not held:
             self._held.pop(key, None)
         if in_redis:  # else there would be one for each call of an outage
-            self._return(key, slot.slot)
+            self._release(key, slot.slot)
 
     async def renew(self, store: Store, service_type: str) -> None:
         """The calls of this event loop that hold slots of a service type go on."""
@@ -116,33 +115,33 @@ class ConcurrencyLimit:
         try:
             await store.slots.renew(service_type, held)
         finally:
-            # A return that overtook this has been undone by it.
+            # A release that overtook this call has been undone by it.
             for name, slots in held.items():
                 key = (service_type, name)
                 for slot in slots:
                     if slot not in self._held.get(key, ()):
-                        self._return(key, slot)
+                        self._release(key, slot)
 
-    def _is_returning(self, one: Registration) -> bool:
+    def _is_releasing(self, one: Registration) -> bool:
         key = (one.service_type, one.name)
-        return key in self._returning or key in self._sending
+        return key in self._releasing or key in self._sending
 
     def _new(self, one: Registration) -> Slot:
         return Slot(one.service_type, one.name, f"{self._session.process}|{next(self._tokens)}")
 
     async def _asked(self, store: Store, one: Registration, slot: Slot) -> SlotReply:
-        """The answer of Redis; whoever does not wait for it gives the slot back behind it."""
-        asking = self._write_queue.send(store.slots.take(one, slot.slot))
+        """The answer of Redis; a caller that does not wait for it releases the slot after it."""
+        asking = self._session.send(store.slots.take(one, slot.slot))
         try:
-            return await self._connectivity.attentively(asking)
+            return await self._connectivity.while_answering(asking)
         except CorruptStateError:
             raise  # nothing was taken
         except BaseException:
-            asking.add_done_callback(lambda _: self.give_back(slot))
+            asking.add_done_callback(lambda _: self.release(slot))
             raise
 
     def _by_itself(self, one: Registration, most: int) -> Slot | Rejected:
-        """Redis is away: what this process may do goes by its own calls alone."""
+        """Redis is away: only the calls of this process count."""
         self._here()
         if self.held(one.service_type, one.name) >= most:
             return Rejected(one, "full")
@@ -159,25 +158,25 @@ class ConcurrencyLimit:
             self._loop, self._held = loop, {}
         return self._held
 
-    def _return(self, key: Key, slot: str) -> None:
-        """Give one back with the next write; those of one provider that wait share it."""
-        waiting = self._returning.setdefault(key, [])
+    def _release(self, key: Key, slot: str) -> None:
+        """Release one with the next write; slots of one provider that wait share it."""
+        waiting = self._releasing.setdefault(key, [])
         waiting.append(slot)
         if len(waiting) == 1:
             self._write_queue.put(
-                f"the return of slots of {key[0]} {key[1]}",
-                lambda store: self._send_back(store, key),
+                f"the release of slots of {key[0]} {key[1]}",
+                lambda store: self._send_release(store, key),
             )
 
-    async def _send_back(self, store: Store, key: Key) -> None:
-        slots = self._returning.pop(key, [])
+    async def _send_release(self, store: Store, key: Key) -> None:
+        slots = self._releasing.pop(key, [])
         if not slots:
             return
         self._sending.add(key)
         try:
-            await store.slots.give_back(*key, slots)
+            await store.slots.release(*key, slots)
         except BaseException:
-            self._returning[key] = slots + self._returning.get(key, [])
+            self._releasing[key] = slots + self._releasing.get(key, [])
             raise
         finally:
             self._sending.discard(key)

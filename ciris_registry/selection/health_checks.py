@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from ciris_registry.cache import Replicas
     from ciris_registry.membership import Bindings
+    from ciris_registry.shared_breaker import Breakers
     from ciris_registry.store import Session
-    from ciris_registry.views import Views
 
 _log = logging.getLogger(__name__)
 
@@ -51,16 +52,16 @@ async def problem_of(check: Callable[[], object], timeout: float) -> str | None:
         return f"is_healthy raised {error!r:.200}"
 
 
-async def check_all(views: Views, bindings: Bindings) -> dict[str, bool]:
+async def check_all(replicas: Replicas, breakers: Breakers, bindings: Bindings) -> dict[str, bool]:
     """Ask every instance that can be asked, all at once; by ``handler.service_type.name``."""
     keys: list[str] = []
     answers: list[Coroutine[Any, Any, str | None]] = []
-    for service_type, replica in views.replicas.items():
+    for service_type, replica in replicas.by_type.items():
         for one in replica.snapshot.registrations:
             instance = bindings.instance(one)
             check = health_check_of(instance) if instance is not None else None
             if check is not None:
-                limit = views.breaker(service_type, one.name).config.timeout_duration
+                limit = breakers.of(service_type, one.name).config.timeout_duration
                 keys.append(f"{one.scope or 'global'}.{service_type}.{one.name}")
                 answers.append(problem_of(check, limit))
     problems = await asyncio.gather(*answers)

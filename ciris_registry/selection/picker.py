@@ -1,228 +1,289 @@
-"""What to answer to a request, worked out once for each state of the snapshot.
+"""Pickers: who is called for a request, worked out once for each state of the snapshot.
 
-A plan is a look-up as long as nothing that it rests on has changed: the snapshot's shape, the
-bindings, and the time at which the next breaker's wait ends. Where the first provider in order can
-be called without asking anybody, or one of several in turn, ``take`` gives it. Slots are not its
-business.
+A picker is made anew whenever what it rests on has changed: the shape of the replica, the bindings,
+or the time at which the next breaker's wait ends. While it holds, ``pick`` is a look-up that asks
+neither Redis nor any provider; where something has to be asked first, it gives None. A picker takes
+no slots.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.registration import SelectionStrategy
-from ciris_registry.selection.candidates import Candidates, Request, Tier, walk
+from ciris_registry.selection.candidates import Candidates, Request, Tier, find_candidates
 from ciris_registry.selection.health_checks import health_check_of
 from ciris_registry.selection.pick import Pick
 from ciris_registry.selection.weighting import least_loaded_first, weighted_first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from ciris_registry.cache import Replica
     from ciris_registry.membership import Bindings
+    from ciris_registry.registration import Registration
     from ciris_registry.selection.round_robin import RoundRobin, RoundRobins
-    from ciris_registry.shared_breaker import SharedBreaker
-    from ciris_registry.views import Views
+    from ciris_registry.shared_breaker import Breakers, SharedBreaker
 
-_MOST_PLANS: Final = 10_000
-"""Programs may make up handler names; what is remembered of them has an end."""
+_MOST_PICKERS: Final = 10_000
+"""Programs may make up handler names; beyond this number all pickers are dropped."""
+
+_MOST_IN_ORDER: Final = 8
+"""Candidates of a FALLBACK order that a picker prepares; a call that fails over further asks."""
 
 _monotonic = time.monotonic
 
 
 class Picker:
-    """The walk of one request, and those whom it lets be called without asking anybody."""
+    """The candidates of one request, and those of them that may be called without asking.
+
+    ``picks`` are one tier's, of which a round robin's position chooses one; without a
+    ``round_robin``, they are the first candidates in order.
+    """
 
     __slots__ = (
         "_bindings",
-        "_replica",
-        "bindings",
-        "chosen",
-        "pick",
+        "_bindings_version",
+        "_shape",
+        "_until",
+        "candidates",
+        "choose",
+        "picks",
+        "replica",
         "request",
         "round_robin",
-        "shape",
-        "until",
-        "walk",
     )
 
     def __init__(
-        self, replica: Replica, bindings: Bindings, request: Request, walk: Candidates
+        self, replica: Replica, bindings: Bindings, request: Request, candidates: Candidates
     ) -> None:
         self.request = request
-        self.walk = walk
-        self.shape = replica.shape
-        self.bindings = bindings.version
-        self.until = replica.clock.monotonic_at(walk.until) if walk.until else math.inf
-        self.pick: tuple[Pick, ...] = ()
+        self.replica = replica
+        self.candidates = candidates
+        self.picks: tuple[Pick, ...] = ()
         self.round_robin: RoundRobin | None = None
-        self.chosen: Callable[[int], int] | None = None
-        self._replica = replica
+        self.choose: Callable[[int], int] | None = None
         self._bindings = bindings
+        self._bindings_version = bindings.version
+        self._shape = replica.shape
+        until = candidates.until
+        self._until = replica.clock.monotonic_at(until) if until else math.inf
 
     def holds(self, now: int) -> bool:
         """Whether nothing that it rests on has changed, at the server's time ``now``."""
         return (
-            self.shape == self._replica.shape
-            and self.bindings == self._bindings.version
-            and _monotonic() < self.until
-            and self.walk.holds(now)
+            self._shape == self.replica.shape
+            and self._bindings_version == self._bindings.version
+            and _monotonic() < self._until
+            and self.candidates.hold(now)
         )
 
     @property
     def position(self) -> int:
-        """The position of its rotation that was taken last; 0 if it has none."""
+        """The position of its round robin that was taken last; 0 if it has none."""
         return self.round_robin.next - 1 if self.round_robin is not None else 0
 
-    def take(self) -> Pick | None:
-        """The one whose turn it is; None if somebody has to be asked first.
+    def pick(self) -> Pick | None:
+        """The next pick; None if something has to be asked first.
 
-        It has no slot: a guarded call of one with ``max_in_flight`` asks for that.
+        It has no slot; a guarded call of a provider with ``max_in_flight`` takes one itself.
         """
-        replica = self._replica
-        now = _monotonic()
+        replica, now = self.replica, _monotonic()
         if (
             now >= replica.fresh_until
-            or now >= self.until
-            or self.shape != replica.shape
-            or self.bindings != self._bindings.version
-            or not self.pick
+            or now >= self._until
+            or self._shape != replica.shape
+            or self._bindings_version != self._bindings.version
+            or not self.picks
         ):
             return None
         if self.round_robin is None:
-            return self.pick[0]
+            return self.picks[0]
         position = self.round_robin.step()
-        if position < 0:
-            return None
-        if self.chosen is None:
-            return self.pick[position % len(self.pick)]
-        return self.pick[self.chosen(position)]
+        return self.picks[self._index(position)] if position >= 0 else None
 
-    def at(self, position: int) -> Pick:
-        """The one whose turn it is at a position of its rotation."""
-        if self.chosen is None:
-            return self.pick[position % len(self.pick)]
-        return self.pick[self.chosen(position)]
+    def pick_at(self, position: int) -> Pick:
+        """The pick at a position of its round robin."""
+        return self.picks[self._index(position)] if self.round_robin is not None else self.picks[0]
+
+    def pick_after(self, tried: Collection[str]) -> Pick | None:
+        """The first pick in order that was not ``tried``; None if something has to be asked."""
+        replica, now = self.replica, _monotonic()
+        if (
+            self.round_robin is not None
+            or now >= min(replica.fresh_until, self._until)
+            or self._shape != replica.shape
+            or self._bindings_version != self._bindings.version
+        ):
+            return None
+        for pick in self.picks:
+            if pick.registration.name not in tried:
+                return pick if pick.registration.max_in_flight is None else None
+        return None
+
+    def _index(self, position: int) -> int:
+        return position % len(self.picks) if self.choose is None else self.choose(position)
 
 
 class Pickers:
-    """The plans of one process."""
+    """The pickers of one process.
 
-    def __init__(self, views: Views, bindings: Bindings, round_robins: RoundRobins) -> None:
-        self.quick: dict[object, Picker] = {}
-        self._views = views
+    With ``always_use_last_provider``, a service type's only provider is used though it cools down.
+    """
+
+    def __init__(
+        self,
+        breakers: Breakers,
+        bindings: Bindings,
+        round_robins: RoundRobins,
+        *,
+        always_use_last_provider: bool,
+    ) -> None:
+        self._by_key: dict[object, Picker] = {}
+        self._by_request: dict[Request, Picker] = {}
+        self._breakers = breakers
         self._bindings = bindings
         self._round_robins = round_robins
-        self._pickers: dict[Request, Picker] = {}
+        self._always_use_last_provider = always_use_last_provider
+
+    def find(self, key: object) -> Picker | None:
+        """The picker of a caller's arguments, whether it still holds or not."""
+        try:
+            return self._by_key.get(key)
+        except TypeError:
+            return None  # not hashable, so it is no valid request either; reading it says why
 
     def known(self, request: Request) -> Picker | None:
-        """The plan of a request, whether it still holds or not."""
-        return self._pickers.get(request)
+        """The picker of a request, whether it still holds or not."""
+        return self._by_request.get(request)
 
     def get(self, replica: Replica, request: Request, known: Picker | None, now: int) -> Picker:
-        """The plan of a request: what is ``known``, or another if that rests on what has changed.
+        """The picker of a request: the ``known`` one, or a new one if that does not hold.
 
         ``now`` is the server's time.
         """
         if known is not None and known.holds(now):
             return known
-        if len(self._pickers) >= _MOST_PLANS:
+        if len(self._by_request) >= _MOST_PICKERS:
             self.clear()
-        walked = self.walk(replica, request, now)
-        picker = self._pickers[request] = Picker(replica, self._bindings, request, walked)
-        if walked.tiers:
-            self._prepare(picker, replica, request.service_type, walked.tiers[0], now)
+        candidates = self.candidates(replica, request, now)
+        picker = Picker(replica, self._bindings, request, candidates)
+        self._by_request[request] = picker
+        if candidates.tiers:
+            self._prepare(picker, candidates.tiers, now)
         return picker
 
-    def walk(self, replica: Replica, request: Request, now: int) -> Candidates:
-        """Who may serve a request, as far as is known here at the server's time ``now``."""
-        always_use_last_provider = self._views.parts.always_use_last_provider
-        return walk(
+    def candidates(self, replica: Replica, request: Request, now: int) -> Candidates:
+        """Which providers may serve a request, by the replica at the server's time ``now``."""
+        return find_candidates(
             replica.snapshot,
             request,
             self._bindings.has,
             now,
-            always_use_last_provider=always_use_last_provider,
+            always_use_last_provider=self._always_use_last_provider,
         )
 
     def remember(self, key: object, picker: Picker) -> None:
-        """Find this plan by what the caller said, as it stands."""
-        if len(self.quick) >= _MOST_PLANS:
-            self.quick.clear()
-        self.quick[key] = picker
+        """Find this picker by a caller's arguments from now on."""
+        if len(self._by_key) >= _MOST_PICKERS:
+            self._by_key.clear()
+        self._by_key[key] = picker
 
     def clear(self) -> None:
-        """Forget everything."""
-        self.quick.clear()
-        self._pickers.clear()
+        """Drop all pickers."""
+        self._by_key.clear()
+        self._by_request.clear()
 
-    def _prepare(self, picker: Picker, replica: Replica, kind: str, tier: Tier, now: int) -> None:
-        """Let those be called without asking anybody of whom none needs to be asked."""
-        if tier.cursor and not tier.shared:
-            return
-        concerned = tier.candidates if tier.cursor else tier.candidates[:1]
-        found: list[Pick] = []
-        for one in concerned:
-            breaker = replica.snapshot.breakers.get(one.name)
-            binding = self._bindings.find(one)
-            instance = binding.held if binding is not None else None
-            if (
-                binding is None
-                or instance is None
-                or (breaker is not None and breaker.needs_permit(now))
-                or health_check_of(instance) is not None
-            ):
-                return
-            shared = self._views.breaker(kind, one.name)
-            seconds = shared.config.timeout_duration
-            generation = breaker.generation if breaker is not None else None
-            found.append(Pick(one, instance, shared, seconds, generation, None, binding.classify))
-        picker.pick = tuple(found)
+    def _prepare(self, picker: Picker, tiers: Sequence[Tier], now: int) -> None:
+        """Find the picks that need no asking: of a round robin all or none."""
+        first = tiers[0]
+        if not first.cursor:
+            ahead = islice(_in_order(tiers), _MOST_IN_ORDER)
+            picks: list[Pick] = []
+            for one in ahead:
+                pick = self._pick(picker.replica, one, now)
+                if pick is None:
+                    break
+                picks.append(pick)
+            picker.picks = tuple(picks)
+        elif first.shared:
+            rotated = [self._pick(picker.replica, one, now) for one in first.candidates]
+            found = [pick for pick in rotated if pick is not None]
+            if len(found) == len(rotated):
+                picker.picks = tuple(found)
+                picker.choose = _chooser(first.strategy, found)
+                picker.round_robin = self._round_robins.of(
+                    picker.replica.service_type, first.cursor
+                )
+
+    def _pick(self, replica: Replica, one: Registration, now: int) -> Pick | None:
+        """A candidate as a pick; None if it has to be asked first."""
+        known = replica.snapshot.breakers.get(one.name)
+        binding = self._bindings.find(one)
+        instance = binding.held if binding is not None else None
+        if (
+            binding is None
+            or instance is None
+            or (known is not None and known.needs_permit(now))
+            or health_check_of(instance) is not None
+        ):
+            return None
+        breaker = self._breakers.of(replica.service_type, one.name)
+        seconds = breaker.config.timeout_duration
+        generation = known.generation if known is not None else None
+        return Pick(one, instance, breaker, seconds, generation, None, binding.classify)
+
+
+def _in_order(tiers: Sequence[Tier]) -> Iterable[Registration]:
+    """The candidates of the first tiers that have no cursor, in order."""
+    for tier in tiers:
         if tier.cursor:
-            picker.round_robin = self._round_robins.of(kind, tier.cursor)
-            picker.chosen = _chosen(tier.strategy, found)
+            return
+        yield from tier.candidates
 
 
-def _chosen(strategy: SelectionStrategy, candidates: Sequence[Pick]) -> Callable[[int], int] | None:
-    """Which of several is called at a position of their rotation; None: each as often."""
+def _chooser(
+    strategy: SelectionStrategy, candidates: Sequence[Pick]
+) -> Callable[[int], int] | None:
+    """Which of several picks a position chooses; None: each as often."""
     weights = [one.registration.weight for one in candidates]
     if strategy is SelectionStrategy.WEIGHTED:
         return weighted_first(weights)
     if strategy is not SelectionStrategy.LEAST_LOADED:
         return None
-    breakers = [one.shared for one in candidates]
+    breakers = [one.breaker for one in candidates]
     weighed = list(zip(breakers, weights, strict=True))
     if all(one.registration.max_in_flight is None for one in candidates):
         # As `load` has it, without asking about others.
         if len(set(weights)) == 1:
             return lambda position: least_loaded_first(
-                [shared.in_flight for shared in breakers], position
+                [breaker.in_flight for breaker in breakers], position
             )
         return lambda position: least_loaded_first(
-            [shared.in_flight / weight for shared, weight in weighed], position
+            [breaker.in_flight / weight for breaker, weight in weighed], position
         )
     return lambda position: least_loaded_first(
-        [load(shared) / weight for shared, weight in weighed], position
+        [load(breaker) / weight for breaker, weight in weighed], position
     )
 
 
-def load(shared: SharedBreaker) -> int:
-    """The calls of a provider that are in flight, as far as is known here.
+def load(breaker: SharedBreaker) -> int:
+    """The calls of a provider that are in flight, as far as this process knows.
 
-    Those are this process's own, and what slots have told of others a moment ago.
+    Its own calls, and those of other processes as the last slot reply reported them.
     """
-    if shared.elsewhere and _monotonic() < shared.elsewhere_until:
-        return shared.in_flight + shared.elsewhere
-    return shared.in_flight
+    if breaker.elsewhere and _monotonic() < breaker.elsewhere_until:
+        return breaker.in_flight + breaker.elsewhere
+    return breaker.in_flight
 
 
 def key_of(
-    handler: object, service_type: object, capabilities: Sequence[str] | None, fallback: object
+    handler: object, service_type: object, capabilities: Collection[str] | None, fallback: object
 ) -> object:
-    """What a caller said, as a key; None if it cannot be one."""
+    """A caller's arguments as a key; None if they cannot be one."""
     if capabilities is not None:
         if capabilities.__class__ is not list and capabilities.__class__ is not tuple:
             return None

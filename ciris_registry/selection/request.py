@@ -15,7 +15,7 @@ from ciris_registry.selection.candidates import Request
 from ciris_registry.settings import RegistrySettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable
 
 Consistency = Literal["cached", "exact"]
 """Whether a resolve goes by what the stream has told, or asks Redis."""
@@ -84,7 +84,7 @@ def service_types_of(given: Iterable[str | Enum]) -> list[str]:
 def request_of(
     handler: str,
     service_type: str | Enum,
-    required_capabilities: Sequence[str] | None,
+    required_capabilities: Collection[str] | None,
     fallback_to_global: bool,  # passed through
 ) -> Request:
     """What a caller asks for, checked.

@@ -114,7 +114,9 @@ class RoundRobins:
         round_robin = self.of(service_type, cursor)
         while (position := round_robin.step()) < 0:
             try:
-                await self._connectivity.promptly(self._leased(round_robin, service_type, cursor))
+                await self._connectivity.within_timeout(
+                    self._leased(round_robin, service_type, cursor)
+                )
             except StoreUnavailableError:
                 round_robin.go_on()
         return position
@@ -124,7 +126,7 @@ class RoundRobins:
         self.of(service_type, cursor).beyond = position + 1
 
     def _refill(self, round_robin: RoundRobin, service_type: str, cursor: str) -> None:
-        if self._connectivity.ok:
+        if self._connectivity.connected:
             self._lease_soon(round_robin, service_type, cursor)
 
     async def _leased(self, round_robin: RoundRobin, service_type: str, cursor: str) -> None:
@@ -148,7 +150,9 @@ class RoundRobins:
         size = round_robin.next_size()
         try:
             store = await self._session.store()
-            round_robin.lease(await store.cursors.take(service_type, cursor, size), size)
+            round_robin.lease(
+                await store.snapshots.take_positions(service_type, cursor, size), size
+            )
         except RegistryError as error:
             return error
         finally:

@@ -2,12 +2,13 @@
 
 from ciris_registry.shared_breaker.admission import BreakerAdmission
 from ciris_registry.shared_breaker.breaker import SharedBreaker
+from ciris_registry.shared_breaker.breakers import Breakers
 from ciris_registry.shared_breaker.cooldown import Cooldowns
 from ciris_registry.shared_breaker.handle import BreakerHandle
 from ciris_registry.shared_breaker.local_trip import LocalTrips
 from ciris_registry.shared_breaker.offline_outcomes import OfflineCounts, OfflineOutcomes
 from ciris_registry.shared_breaker.override import Overrides
-from ciris_registry.shared_breaker.permits import Held, HeldPermits
+from ciris_registry.shared_breaker.permits import HeldPermit, HeldPermits
 from ciris_registry.shared_breaker.reporting import Reporting
 from ciris_registry.shared_breaker.success_batches import SuccessBatch, SuccessBatches
 from ciris_registry.shared_breaker.writes import BreakerWrites
@@ -16,8 +17,9 @@ __all__ = [
     "BreakerAdmission",
     "BreakerHandle",
     "BreakerWrites",
+    "Breakers",
     "Cooldowns",
-    "Held",
+    "HeldPermit",
     "HeldPermits",
     "LocalTrips",
     "OfflineCounts",

@@ -1,7 +1,7 @@
-"""Asking a breaker for admission, and giving back what was got.
+"""Asking a shared breaker for admission, and releasing what was granted.
 
-Owns who is asked: Redis, or the in-process breaker while Redis is known to be away. It refuses to
-settle what was admitted: how a call ended is an outcome.
+Decides which breaker is asked: the fleet's in Redis, or this process's own while Redis is lost. How
+an admitted call ends is an outcome, and settled elsewhere.
 """
 
 from __future__ import annotations
@@ -11,75 +11,80 @@ from typing import TYPE_CHECKING
 
 from ciris_registry.circuit_breaker import Admission, Refusal, ReplyCode
 from ciris_registry.errors import StoreUnavailableError
-from ciris_registry.shared_breaker.permits import Held
+from ciris_registry.shared_breaker.permits import HeldPermit
 
 if TYPE_CHECKING:
-    from ciris_registry.parts import Parts
     from ciris_registry.shared_breaker.breaker import SharedBreaker
-    from ciris_registry.shared_breaker.local_trip import LocalTrips
+    from ciris_registry.shared_breaker.permits import HeldPermits
     from ciris_registry.shared_breaker.writes import BreakerWrites
-    from ciris_registry.store import Store
+    from ciris_registry.store import Session, Store
+    from ciris_registry.store.connection import Connectivity
 
 
 class BreakerAdmission:
-    """What this process is admitted to."""
+    """The admissions of this process."""
 
-    def __init__(self, trials: LocalTrips, writes: BreakerWrites, parts: Parts) -> None:
-        self._trials = trials
+    def __init__(
+        self,
+        session: Session,
+        connectivity: Connectivity,
+        permits: HeldPermits,
+        writes: BreakerWrites,
+    ) -> None:
+        self._session = session
+        self._connectivity = connectivity
+        self._permits = permits
         self._writes = writes
-        self._session = parts.session
-        self._connectivity = parts.connectivity
-        self._write_queue = parts.write_queue
-        self._permits = parts.permits
 
-    async def admit(self, shared: SharedBreaker, permit: str) -> Admission:
-        """Ask for admission, or the in-process breaker while Redis is known to be away.
+    async def admit(self, breaker: SharedBreaker, permit: str) -> Admission:
+        """Ask for admission; for a probe, with ``permit``.
 
-        Where Redis was there a moment ago and has not answered, nobody knows: it is refused.
-        What is open in this process only, and its trials, are nobody else's business.
+        While Redis is suspended, a probe is refused: another process may hold the permit. While it
+        is lost, this process grants its own. A local trip is always this process's own business.
         """
         try:
             store = await self._session.store()
-            if shared.known().is_open_locally(shared.replica.now()):
-                return self._acquire_here(shared, permit)
-            return await self._connectivity.promptly(self._asked(shared, store, permit))
+            if breaker.ensure_state().is_open_locally(breaker.replica.now()):
+                return self._acquire_locally(breaker, permit)
+            return await self._connectivity.within_timeout(self._acquire(breaker, store, permit))
         except StoreUnavailableError:
-            breaker, now = shared.known(), shared.replica.now()
+            known, now = breaker.ensure_state(), breaker.replica.now()
             if (
                 self._connectivity.state != "lost"
-                and breaker.needs_permit(now)
-                and not breaker.is_open_locally(now)
+                and known.needs_permit(now)
+                and not known.is_open_locally(now)
             ):
-                return Admission(ReplyCode.REFUSED, breaker.refusal(now) or Refusal("half_open", 0))
-            return self._acquire_here(shared, permit)
+                return Admission(ReplyCode.REFUSED, known.refusal(now) or Refusal("half_open", 0))
+            return self._acquire_locally(breaker, permit)
 
-    async def hold(self, shared: SharedBreaker) -> Refusal | None:
-        """Ask for admission; why it is refused, if it is.
+    async def hold(self, breaker: SharedBreaker) -> Refusal | None:
+        """Ask for admission; the refusal, if it is refused.
 
-        Where that is a probe, the permit is this process's until its next outcome for the provider.
+        For a probe, this process holds the permit until its next outcome for the provider.
         """
-        admission = await self.admit(shared, self._permits.new())
-        if admission.verdict is ReplyCode.PERMIT:
-            held = Held(admission.permit, admission.deadline)
-            self._permits.keep(*shared.key, held, shared.replica.now())
+        admission = await self.admit(breaker, self._permits.new())
+        if admission.code is ReplyCode.PERMIT:
+            held = HeldPermit(admission.permit, admission.deadline)
+            self._permits.keep(*breaker.key, held, breaker.replica.now())
         return admission.refusal
 
-    def give_back(self, shared: SharedBreaker, permit: str) -> None:
+    def release(self, breaker: SharedBreaker, permit: str) -> None:
         """Neither success nor failure: the permit is free again."""
-        sent = self._trials.count(shared, "released", permit, None)
-        if permit and not sent:
-            return  # nobody else knows of it
-        shared.apply_optimistically(lambda breaker, now: breaker.record(now, "released", permit))
-        self._writes.give_back(shared, permit)
+        local = breaker.ensure_state().local
+        breaker.count_locally("released", permit, None)
+        if permit and local is not None and permit == local.trial:
+            return  # Redis does not know of it
+        breaker.apply_optimistically(lambda state, now: state.record(now, "released", permit))
+        self._writes.release(breaker, permit)
 
-    def _acquire_here(self, shared: SharedBreaker, permit: str) -> Admission:
-        return shared.apply_optimistically(lambda breaker, now: breaker.acquire(now, permit))
+    def _acquire_locally(self, breaker: SharedBreaker, permit: str) -> Admission:
+        return breaker.apply_optimistically(lambda state, now: state.acquire(now, permit))
 
-    async def _asked(self, shared: SharedBreaker, store: Store, permit: str) -> Admission:
-        """The answer of Redis; whoever does not wait for it gives the permit back behind it."""
-        asking = self._write_queue.send(self._writes.acquire(shared, store, permit))
+    async def _acquire(self, breaker: SharedBreaker, store: Store, permit: str) -> Admission:
+        """The answer of Redis; a caller that does not wait for it releases the permit after it."""
+        asking = self._session.send(self._writes.acquire(breaker, store, permit))
         try:
             return await asyncio.shield(asking)
         except BaseException:
-            asking.add_done_callback(lambda _: self.give_back(shared, permit))
+            asking.add_done_callback(lambda _: self.release(breaker, permit))
             raise

@@ -1,103 +1,186 @@
-"""What this process knows of one breaker of the fleet, and what it foresees of it.
+"""One breaker of the fleet as this process knows it, and the successes that it counts by itself.
 
-Owns how that is read and changed; it is kept in the mirror, and what is learned while Redis is away
-among what is learned meanwhile. It refuses to talk to Redis, and to decide what becomes of a call.
+Reads the replica and applies expected changes to it. It refuses to talk to Redis, and to decide
+what becomes of a call.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, TypeVar
 
-from ciris_registry.circuit_breaker import BreakerState, CircuitState
+from ciris_registry.cache import ExpectedBreaker
+from ciris_registry.circuit_breaker import BreakerState, CircuitState, after_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ciris_registry.cache import Replica
-    from ciris_registry.circuit_breaker import CircuitBreakerConfig
-    from ciris_registry.parts import Parts
-    from ciris_registry.shared_breaker.offline_outcomes import OfflineCounts
+    from ciris_registry.cache import DesiredState, Replica
+    from ciris_registry.circuit_breaker import CircuitBreakerConfig, Outcome
+    from ciris_registry.shared_breaker.offline_outcomes import OfflineCounts, OfflineOutcomes
+    from ciris_registry.shared_breaker.success_batches import SuccessBatches
 
 _R = TypeVar("_R")
 
 
 class SharedBreaker:
-    """The breaker of one provider of one service type, as far as it is known here.
+    """The shared breaker of one provider of one service type.
 
-    ``in_flight`` are the calls of this process that go on; ``elsewhere`` those of others, as slots
-    have told, worth something until ``elsewhere_until``, a monotonic time. ``last_error`` is what a
-    guarded call of this process failed with last.
+    ``in_flight`` counts the calls of this process that are running; ``elsewhere`` those of other
+    processes as the last slot reply reported them, valid until ``elsewhere_until``, a monotonic
+    time. ``last_error`` is the last failure of a guarded call of this process, in words.
     """
 
-    def __init__(self, name: str, replica: Replica, parts: Parts) -> None:
+    def __init__(
+        self,
+        name: str,
+        replica: Replica,
+        desired: DesiredState,
+        offline: OfflineOutcomes,
+        batches: SuccessBatches,
+    ) -> None:
         self.name = name
         self.service_type = replica.service_type
         self.key = (replica.service_type, name)
         self.replica = replica
-        self._desired = parts.desired
-        self._offline = parts.offline
+        self._desired = desired
+        self._offline = offline
+        self._batches = batches
         self.in_flight = 0
         self.last_error = ""
         self.elsewhere, self.elsewhere_until = 0, 0.0
 
+    # Questions
+
     @property
     def config(self) -> CircuitBreakerConfig:
-        """The settings, as far as they are known here."""
-        return self.known().config
+        """The settings, as far as this process knows them."""
+        return self.ensure_state().config
 
     @property
     def generation(self) -> int | None:
-        """The generation as last seen; None if nothing is known of the breaker yet."""
-        known = self.replica.breaker(self.name)
+        """The generation as last seen; None if this process knows nothing of the breaker."""
+        known = self.replica.snapshot.breakers.get(self.name)
         return known.generation if known is not None else None
 
-    def known(self) -> BreakerState:
-        """Its state, foreseen or told; that of one that has seen nothing if none is known yet."""
-        known = self.replica.breaker(self.name)
+    def ensure_state(self) -> BreakerState:
+        """Its state in the replica; a fresh state is put there if it has none."""
+        known = self.replica.snapshot.breakers.get(self.name)
         if known is None:
             known = BreakerState(self._desired.config_for(self.service_type, self.name)[0])
-            self.replica.put(self.name, known)
+            self.replica.apply(ExpectedBreaker(self.name, known))
         return known
 
-    def is_available(self) -> bool:
-        """Whether a call would be admitted, as far as is known here."""
-        breaker = self.known()
+    def ask_availability(self) -> bool:
+        """Whether a call would be admitted, as far as this process knows.
+
+        That it was asked is noted: outcomes that follow may then be those of a probe.
+        """
+        breaker = self.ensure_state()
         available = breaker.refusal(self.replica.now()) is None
         if available:
             self.replica.asked[self.name] = _opening(breaker)
         return available
 
     def was_available(self) -> bool:
-        """Whether somebody was told so since it opened last, for all or here only."""
-        return self.replica.asked.get(self.name) == _opening(self.known())
+        """Whether ``is_available`` has said yes since the last opening, shared or local."""
+        return self.replica.asked.get(self.name) == _opening(self.ensure_state())
+
+    def authoritative_generation(self) -> int:
+        """The shared generation as Redis last reported it, without expected changes."""
+        return (self.replica.authoritative(self.name) or self.ensure_state()).generation
+
+    # Changes
 
     def apply_optimistically(self, change: Callable[[BreakerState, int], _R]) -> _R:
-        """Foresee here what Redis will answer, so that the very next line sees it.
+        """Apply the change that Redis is expected to make, so that the next line sees it.
 
-        A streak of this process alone sleeps while it is foreseen that all refuse the provider; any
-        other decision ends it.
+        A local streak stands still while the expected state refuses all processes; any other
+        decision ends it.
         """
-        known = self.known()
+        known = self.ensure_state()
         breaker = known.copy()
         answer = change(breaker, self.replica.now())
         if breaker.generation != known.generation and breaker.state is CircuitState.CLOSED:
-            breaker.own = None
-        self.replica.put(self.name, breaker)
+            breaker.local = None
+        self.replica.apply(ExpectedBreaker(self.name, breaker))
         return answer
 
-    def told_generation(self) -> int:
-        """The shared generation that was last known, without what is foreseen here."""
-        return (self.replica.authoritative(self.name) or self.known()).generation
+    def count_locally(self, outcome: Outcome, permit: str, generation: int | None) -> bool:
+        """Count an outcome in the local streak; whether that ended the streak."""
+        known = self.ensure_state()
+        if known.state is not CircuitState.CLOSED:
+            return False
+        now = self.replica.now()
+        if known.override and known.override_in_force(now):
+            return False
+        local = after_outcome(
+            known.local,
+            known.config,
+            now,
+            outcome,
+            permit,
+            changed_at=known.changed_at,
+            current=generation is None or generation == known.generation,
+        )
+        if local is known.local:
+            return False
+        changed = known.copy()
+        changed.local = local
+        self.replica.apply(ExpectedBreaker(self.name, changed))
+        return local is None
 
-    def learned(self, generation: int | None = None) -> OfflineCounts:
-        """What was learned of it while Redis is away.
+    def offline(self, generation: int | None = None) -> OfflineCounts:
+        """What this process counted of it while Redis is away.
 
-        If nothing was yet, it begins at this shared ``generation``, or the one last known.
+        The first outcome of an outage notes the shared ``generation``, or the one last reported.
         """
-        since = self.told_generation() if generation is None else generation
+        since = self.authoritative_generation() if generation is None else generation
         return self._offline.of(self.key, since)
+
+    # Successes that are reported in batches
+
+    def count_success(self, generation: int | None = None) -> bool:
+        """Count a success of the closed breaker, to be reported in a batch.
+
+        ``generation`` is the one that admitted the call, if it is known. False if the success has
+        to be reported by itself; then nothing was counted.
+        """
+        known = self.replica.snapshot.breakers.get(self.name)
+        if known is None:
+            known = self.ensure_state()
+        batches = self._batches
+        if (
+            not batches.accepting
+            or known.state is not CircuitState.CLOSED
+            or known.local is not None
+            or (generation is not None and generation != known.generation)
+        ):
+            return False
+        batch = batches.waiting.get(self.key)
+        if batch is None:
+            batch = batches.begin(self.key)
+        # The newest success decides whether the batch ends a streak.
+        batch.generation = known.generation
+        batch.number += 1
+        batch.newest = time.monotonic()
+        if known.consecutive_failures or self.replica.alerts:
+            self._end_streak(known)
+        return True
+
+    def _end_streak(self, known: BreakerState) -> None:
+        """A success while a streak runs, or may run: the fleet has to know at once."""
+        if known.consecutive_failures:
+            self.apply_optimistically(_without_streak)
+        elif not self.replica.drop_old_alert(self.name):
+            return
+        self._batches.flush_now()
 
 
 def _opening(breaker: BreakerState) -> tuple[int, int]:
-    """Which opening it is that somebody was told to be over: that of all, and that of here."""
-    return breaker.opened_at, breaker.own.until if breaker.own is not None else 0
+    """Identifies an opening: the shared one, and the local one."""
+    return breaker.opened_at, breaker.local.until if breaker.local is not None else 0
+
+
+def _without_streak(breaker: BreakerState, _now: int) -> None:
+    breaker.consecutive_failures = breaker.streak_started_at = 0

@@ -1,7 +1,7 @@
-"""A provider has said for how long it wants to be left alone: first here, then everywhere.
+"""Cooldowns: a provider said for how long it wants to be left alone.
 
-Owns that this process leaves it alone at once, and that nobody who was told forgets it because
-Redis is away. It refuses to read what a provider said.
+This process leaves it alone at once, the fleet as soon as Redis knows. A cooldown that Redis could
+not take is counted offline and merged later. What a provider said is read elsewhere.
 """
 
 from __future__ import annotations
@@ -13,57 +13,63 @@ from ciris_registry.circuit_breaker import length_of
 from ciris_registry.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from ciris_registry.parts import Parts
     from ciris_registry.shared_breaker.breaker import SharedBreaker
     from ciris_registry.shared_breaker.writes import BreakerWrites
-    from ciris_registry.store import Store
+    from ciris_registry.store import Session, Store, WriteQueue
+    from ciris_registry.store.connection import Connectivity
 
 
 class Cooldowns:
-    """The cooldowns that this process tells."""
+    """The cooldowns that this process reports."""
 
-    def __init__(self, writes: BreakerWrites, parts: Parts) -> None:
+    def __init__(
+        self,
+        session: Session,
+        connectivity: Connectivity,
+        write_queue: WriteQueue,
+        writes: BreakerWrites,
+    ) -> None:
+        self._session = session
+        self._connectivity = connectivity
+        self._write_queue = write_queue
         self._writes = writes
-        self._session = parts.session
-        self._connectivity = parts.connectivity
-        self._write_queue = parts.write_queue
 
-    def begin(self, shared: SharedBreaker, seconds: float, reason: str) -> None:
-        """One begins here; the fleet is told in order."""
+    def begin(self, breaker: SharedBreaker, seconds: float, reason: str) -> None:
+        """Begin one in this process; the fleet is informed in order."""
         length = length_of(seconds)
-        until = self._begin_here(shared, length)
+        until = self._begin_locally(breaker, length)
         self._write_queue.put(
-            f"a cooldown of {shared.service_type} {shared.name}",
-            lambda store: self._writes.cool_down(shared, store, length, reason),
-            away=lambda: self._learn(shared, until),
+            f"a cooldown of {breaker.service_type} {breaker.name}",
+            lambda store: self._writes.cool_down(breaker, store, length, reason),
+            away=lambda: self._note_offline(breaker, until),
         )
 
-    async def abegin(self, shared: SharedBreaker, seconds: float, reason: str) -> None:
-        """One begins, everywhere when this returns, or here if Redis is away."""
+    async def abegin(self, breaker: SharedBreaker, seconds: float, reason: str) -> None:
+        """Begin one everywhere, or in this process if Redis is away."""
         length = length_of(seconds)
         store = await self._session.store()
-        until = self._begin_here(shared, length)
+        until = self._begin_locally(breaker, length)
         with contextlib.suppress(StoreUnavailableError):
-            telling = self._write_queue.send(self._tell(shared, store, length, until, reason))
-            await self._connectivity.attentively(telling)
+            writing = self._session.send(self._write(breaker, store, length, until, reason))
+            await self._connectivity.while_answering(writing)
 
-    def _begin_here(self, shared: SharedBreaker, length: int) -> int:
+    def _begin_locally(self, breaker: SharedBreaker, length: int) -> int:
         """Cool down in this process; until when, by the server's clock."""
-        shared.apply_optimistically(lambda breaker, now: breaker.cool_down(now, length))
-        return shared.replica.now() + length
+        breaker.apply_optimistically(lambda state, now: state.cool_down(now, length))
+        return breaker.replica.now() + length
 
-    async def _tell(
-        self, shared: SharedBreaker, store: Store, length: int, until: int, reason: str
+    async def _write(
+        self, breaker: SharedBreaker, store: Store, length: int, until: int, reason: str
     ) -> None:
-        """Tell the fleet of a cooldown; where Redis does not take it, when Redis is back."""
+        """Inform the fleet of a cooldown; if Redis does not take it, count it offline."""
         try:
-            await self._writes.sent_before()
-            self._connectivity.check()
-            await self._writes.cool_down(shared, store, length, reason)
+            await self._writes.flush_before()
+            self._connectivity.require()
+            await self._writes.cool_down(breaker, store, length, reason)
         except StoreUnavailableError as error:
-            self._connectivity.doubt(error)
-            self._learn(shared, until)
+            self._connectivity.suspect(error)
+            self._note_offline(breaker, until)
 
-    def _learn(self, shared: SharedBreaker, until: int) -> None:
-        learned = shared.learned()
-        learned.cools_until = max(learned.cools_until, until)
+    def _note_offline(self, breaker: SharedBreaker, until: int) -> None:
+        counts = breaker.offline()
+        counts.cools_until = max(counts.cools_until, until)

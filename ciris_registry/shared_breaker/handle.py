@@ -1,89 +1,108 @@
-"""The handle on one shared breaker: what the in-process breaker can do, for the whole fleet.
+"""The handle on one shared breaker: the in-process breaker's methods, for the whole fleet.
 
-Plain methods never wait: they act on what this process knows, and the write follows in order.
-Those that begin with ``a`` return when Redis has it, with the state after it.
-
-Owns the methods that programs call. It refuses to decide anything itself.
+Plain methods never wait: they act on what this process knows, and the write follows in order. The
+forms that begin with ``a`` return when Redis has it. The handle decides nothing itself.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ciris_registry.cache import BreakerRead
 from ciris_registry.circuit_breaker import stats_of
 from ciris_registry.errors import CircuitBreakerError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from ciris_registry.breaker_parts import BreakerParts
     from ciris_registry.circuit_breaker import CircuitBreakerConfig, CircuitState
-    from ciris_registry.parts import Parts
+    from ciris_registry.shared_breaker.admission import BreakerAdmission
     from ciris_registry.shared_breaker.breaker import SharedBreaker
-    from ciris_registry.store import Store
+    from ciris_registry.shared_breaker.cooldown import Cooldowns
+    from ciris_registry.shared_breaker.override import Overrides
+    from ciris_registry.shared_breaker.reporting import Reporting
+    from ciris_registry.shared_breaker.success_batches import SuccessBatches
+    from ciris_registry.shared_breaker.writes import BreakerWrites
+    from ciris_registry.store import Session, Store
+    from ciris_registry.store.connection import Connectivity
 
 
 class BreakerHandle:
     """The shared breaker of one provider of one service type; see ``CircuitBreaker``.
 
-    ``name`` is the provider's.
+    ``name`` is the provider's. ``registry.breaker(service_type, name)`` makes handles.
     """
 
-    def __init__(self, shared: SharedBreaker, parts: Parts, breaker_parts: BreakerParts) -> None:
-        self.name = shared.name
-        self.service_type = shared.service_type
-        self._shared = shared
-        self._parts = parts
-        self._writes = breaker_parts.writes
-        self._outcomes = breaker_parts.outcomes
-        self._admissions = breaker_parts.admissions
-        self._cooldowns = breaker_parts.cooldowns
-        self._overrides = breaker_parts.overrides
+    def __init__(
+        self,
+        breaker: SharedBreaker,
+        *,
+        session: Session,
+        connectivity: Connectivity,
+        batches: SuccessBatches,
+        writes: BreakerWrites,
+        reporting: Reporting,
+        admission: BreakerAdmission,
+        cooldowns: Cooldowns,
+        overrides: Overrides,
+    ) -> None:
+        self.name = breaker.name
+        self.service_type = breaker.service_type
+        self._breaker = breaker
+        self._session = session
+        self._connectivity = connectivity
+        self._batches = batches
+        self._writes = writes
+        self._reporting = reporting
+        self._admission = admission
+        self._cooldowns = cooldowns
+        self._overrides = overrides
 
-    # Reading: changes nothing, here or in Redis
+    # Reading changes nothing, here or in Redis
 
     @property
     def config(self) -> CircuitBreakerConfig:
-        """The settings, as far as they are known here."""
-        return self._shared.config
+        """The settings, as far as this process knows them."""
+        return self._breaker.config
 
     def is_available(self) -> bool:
-        """Whether a call would be admitted, as far as is known here."""
-        return self._shared.is_available()
+        """Whether a call would be admitted, as far as this process knows."""
+        return self._breaker.ask_availability()
 
     @property
     def state(self) -> CircuitState:
         """The fleet's state as last seen; an override in force counts.
 
-        Where it is open in this process only, that is CLOSED: see ``get_stats()["open_locally"]``.
+        OPEN reads HALF_OPEN once an admission would be granted as a probe. A breaker that is open
+        in this process only reads CLOSED: see ``get_stats()["open_locally"]``.
         """
-        return self._shared.known().shown_state(self._shared.replica.now())
+        return self._breaker.ensure_state().shown_state(self._breaker.replica.now())
 
     async def ais_available(self) -> bool:
         """Whether a call would be admitted now."""
-        await self._look()
+        await self._refresh()
         return self.is_available()
 
     def get_stats(self) -> dict[str, Any]:
         """Name, state and counters as last seen; ``last_failure_time`` in seconds of the epoch."""
-        stats = stats_of(self.name, self._shared.known(), self._shared.replica.now())
-        stats["total_successes"] += self._outcomes.unreported(self._shared)
+        stats = stats_of(self.name, self._breaker.ensure_state(), self._breaker.replica.now())
+        stats["total_successes"] += self._batches.number(self._breaker.key)
         return stats
 
     async def aget_stats(self) -> dict[str, Any]:
         """Name, state and counters as they are in Redis now."""
-        await self._look()
+        await self._refresh()
         return self.get_stats()
 
     # Admission
 
     def check_and_raise(self) -> None:
-        """Raise if no call would be admitted, as far as is known here. Takes no permit.
+        """Raise if no call would be admitted, as far as this process knows. Takes no permit.
 
         Raises:
             CircuitBreakerError: It would be refused.
         """
         if not self.is_available():
-            now = self._shared.replica.now()
-            raise self._refused(*(self._shared.known().refusal(now) or ("open", 0)))
+            now = self._breaker.replica.now()
+            raise self._refused(*(self._breaker.ensure_state().refusal(now) or ("open", 0)))
 
     async def acheck_and_raise(self) -> None:
         """Ask the fleet's breaker for admission.
@@ -93,8 +112,8 @@ class BreakerHandle:
         Raises:
             CircuitBreakerError: It is refused; ``retry_after`` is in seconds.
         """
-        await self._look()
-        refusal = await self._admissions.hold(self._shared)
+        await self._refresh()
+        refusal = await self._admission.hold(self._breaker)
         if refusal is not None:
             raise self._refused(*refusal)
 
@@ -102,86 +121,85 @@ class BreakerHandle:
 
     def record_success(self) -> None:
         """Report that a call succeeded."""
-        self._outcomes.succeeded(self._shared)
+        self._reporting.succeeded(self._breaker)
 
     def record_failure(self) -> None:
         """Report that a call failed."""
-        self._outcomes.record(self._shared, "failure")
+        self._reporting.record(self._breaker, "failure")
 
     async def arecord_success(self) -> CircuitState:
         """Report that a call succeeded; the state after it."""
-        await self._outcomes.arecord(self._shared, "success")
+        await self._reporting.arecord(self._breaker, "success")
         return self.state
 
     async def arecord_failure(self) -> CircuitState:
         """Report that a call failed; the state after it."""
-        await self._outcomes.arecord(self._shared, "failure")
+        await self._reporting.arecord(self._breaker, "failure")
         return self.state
 
-    # The provider's and the operator's word
+    # Cooldowns and overrides
 
     def cool_down(self, seconds: float, reason: str = "") -> None:
         """Leave the provider alone for ``seconds``; of two deadlines the later one counts."""
-        self._cooldowns.begin(self._shared, seconds, reason)
+        self._cooldowns.begin(self._breaker, seconds, reason)
 
     async def acool_down(self, seconds: float, reason: str = "") -> None:
         """Leave the provider alone for ``seconds``, everywhere when this returns.
 
         If Redis is away, it is this process alone, and the fleet is told when Redis is back.
         """
-        await self._cooldowns.abegin(self._shared, seconds, reason)
+        await self._cooldowns.abegin(self._breaker, seconds, reason)
 
     def force_open(self, reason: str = "", duration: float | None = None) -> None:
         """Refuse every call of the fleet, for ``duration`` seconds or until it is cleared."""
-        self._overrides.force(self._shared, "open", reason, duration)
+        self._overrides.force(self._breaker, "open", reason, duration)
 
     async def aforce_open(self, reason: str = "", duration: float | None = None) -> None:
         """Refuse every call of the fleet, from when this returns."""
-        await self._overrides.aforce(self._shared, "open", reason, duration)
+        await self._overrides.aforce(self._breaker, "open", reason, duration)
 
     def force_close(self, reason: str = "", duration: float | None = None) -> None:
         """Admit every call of the fleet, for ``duration`` seconds or until it is cleared."""
-        self._overrides.force(self._shared, "closed", reason, duration)
+        self._overrides.force(self._breaker, "closed", reason, duration)
 
     async def aforce_close(self, reason: str = "", duration: float | None = None) -> None:
         """Admit every call of the fleet, from when this returns."""
-        await self._overrides.aforce(self._shared, "closed", reason, duration)
+        await self._overrides.aforce(self._breaker, "closed", reason, duration)
 
     def clear_override(self) -> None:
         """Take a forced state away; what the breaker had decided itself stands again."""
-        self._overrides.force(self._shared, "")
+        self._overrides.force(self._breaker, "")
 
     async def aclear_override(self) -> None:
         """Take a forced state away, everywhere when this returns."""
-        await self._overrides.aforce(self._shared, "")
+        await self._overrides.aforce(self._breaker, "")
 
     def reset(self, reason: str = "") -> None:
         """Close it and forget what it counted, its cooldown and its override; settings stay."""
-        self._overrides.reset(self._shared, reason)
+        self._overrides.reset(self._breaker, reason)
 
     async def areset(self, reason: str = "") -> None:
         """Close it everywhere when this returns."""
-        await self._overrides.areset(self._shared, reason)
+        await self._overrides.areset(self._breaker, reason)
 
     def __repr__(self) -> str:
         return f"BreakerHandle({self.service_type!r}, {self.name!r}, {self.state.value})"
 
     def _refused(self, reason: str, retry_at: int) -> CircuitBreakerError:
-        left = max(0, retry_at - self._shared.replica.now()) / 1000 if retry_at else None
+        left = max(0, retry_at - self._breaker.replica.now()) / 1000 if retry_at else None
         return CircuitBreakerError(self.name, reason, left)
 
-    async def _look(self) -> None:
+    async def _refresh(self) -> None:
         """Read the breaker anew, if Redis is there."""
-        connectivity = self._parts.connectivity
         try:
-            store = await self._parts.session.store()
-            connectivity.check()
-            await connectivity.attentively(self._parts.write_queue.send(self._read(store)))
+            store = await self._session.store()
+            self._connectivity.require()
+            await self._connectivity.while_answering(self._session.send(self._read(store)))
         except StoreUnavailableError:
             pass
-        self._shared.known()
+        self._breaker.ensure_state()
 
     async def _read(self, store: Store) -> None:
         await self._writes.flush()
         read = await store.breakers.read(self.service_type, self.name)
-        self._shared.replica.reread(self.name, *read)
+        self._breaker.replica.apply(BreakerRead(self.name, *read))

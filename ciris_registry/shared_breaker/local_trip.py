@@ -1,76 +1,67 @@
-"""What is open in this process only, and its trials: nobody else's business, but told as news.
+"""Local trips: this process alone refuses a provider.
 
-Owns counting outcomes in this process's own streak, and telling the fleet once when that opens a
-breaker here or closes it again. It refuses to say how a streak goes on: ``own_streak`` does.
+Other processes do not act on a local trip; an event lets operators see it. Reported are only its
+beginning and its end; how a local streak goes on is decided in ``circuit_breaker``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciris_registry.circuit_breaker import ReplyCode, counted
+from ciris_registry.circuit_breaker import ReplyCode
 
 if TYPE_CHECKING:
-    from ciris_registry.circuit_breaker import Outcome
-    from ciris_registry.parts import Parts
+    from ciris_registry.cache import DesiredState
     from ciris_registry.shared_breaker.breaker import SharedBreaker
-    from ciris_registry.store import Store
+    from ciris_registry.store import Store, WriteQueue
 
 
 class LocalTrips:
-    """The streaks of this process alone, as it counts and tells them."""
+    """Reports local trips of this process."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._write_queue = parts.write_queue
-        self._desired = parts.desired
+    def __init__(self, write_queue: WriteQueue, desired: DesiredState) -> None:
+        self._write_queue = write_queue
+        self._desired = desired
 
-    def count(
-        self, shared: SharedBreaker, outcome: Outcome, permit: str, generation: int | None
-    ) -> str:
-        """Count an outcome in this process's own streak; the permit that Redis may know of."""
-        breaker = shared.known()
-        own = breaker.own
-        after = counted(breaker, shared.replica.now(), outcome, permit, generation)
-        if after is not own:
-            changed = breaker.copy()
-            changed.own = after
-            shared.replica.put(shared.name, changed)
-            if after is None:
-                self.tell(shared, "its trial succeeded")
-        return "" if own is not None and permit == own.trial else permit
+    def report(self, breaker: SharedBreaker, reason: str = "its own streak has ended") -> None:
+        """Report, if it is news, that the breaker is open locally, or is no longer.
 
-    def tell(self, shared: SharedBreaker, reason: str = "its own streak has ended") -> None:
-        """Tell the fleet, if that is news, that it is open in this process only, or no longer.
-
-        ``reason`` says why no longer.
+        ``reason`` is for the latter.
         """
-        if self._news(shared) is not None:
+        if self._news(breaker) is not None:
             self._write_queue.put(
-                f"what is open here of {shared.service_type} {shared.name}",
-                lambda store: self._isolate(shared, store, reason),
+                f"the local trip of {breaker.service_type} {breaker.name}",
+                lambda store: self._write(breaker, store, reason),
                 repeatable=False,
             )
 
-    def _news(self, shared: SharedBreaker) -> int | None:
-        """Until when it is open in this process only, 0 if it is not; None if that is told."""
-        breaker, now = shared.known(), shared.replica.now()
-        own = breaker.own
-        if own is not None and own.until and not (own.until > now and breaker.is_open_locally(now)):
+    def _news(self, breaker: SharedBreaker) -> int | None:
+        """Until when the breaker is open locally, 0 if it is not; None if Redis knows that."""
+        known, now = breaker.ensure_state(), breaker.replica.now()
+        local = known.local
+        if (
+            local is not None
+            and local.until
+            and not (local.until > now and known.is_open_locally(now))
+        ):
             return None
-        until = own.until if own is not None else 0
-        return until if until != shared.replica.told.get(shared.name, 0) else None
+        until = local.until if local is not None else 0
+        return until if until != breaker.replica.reported_trips.get(breaker.name, 0) else None
 
-    async def _isolate(self, shared: SharedBreaker, store: Store, reason: str) -> None:
-        until, told, own = self._news(shared), shared.replica.told, shared.known().own
+    async def _write(self, breaker: SharedBreaker, store: Store, reason: str) -> None:
+        reported = breaker.replica.reported_trips
+        until, local = self._news(breaker), breaker.ensure_state().local
         if until is None:
             return
-        service_type, name = shared.key
-        if own is not None and until:
-            again = name in told
-            reason = "its trial failed" if again else f"{own.failures} failures in a row of its own"
+        service_type, name = breaker.key
+        if local is not None and until:
+            again = name in reported
+            reason = (
+                "its trial failed" if again else f"{local.failures} failures in a row of its own"
+            )
         await self._desired.announce(store, [service_type])
-        length = max(0, until - shared.replica.now())
-        reply = await store.breakers.isolate(service_type, name, length, reason)
-        told.pop(name, None)
-        if until and reply.verdict is ReplyCode.CHANGED:
-            told[name] = until
+        length = max(0, until - breaker.replica.now())
+        reply = await store.breakers.trip_local(service_type, name, length, reason)
+        reported.pop(name, None)
+        if until and reply.code is ReplyCode.CHANGED:
+            reported[name] = until

@@ -1,7 +1,7 @@
-"""What this process learns of breakers while Redis is away, to be offered when it is back.
+"""Outcomes that this process counts while Redis is away, merged when Redis is back.
 
-Owns counts, not states: the in-process breaker goes on in the snapshot. Bounded by the number of
-breakers. Nothing is offered twice: what is on its way when Redis goes away again is lost.
+Counts, not states: the in-process breaker goes on in the snapshot. Bounded by the number of
+breakers. An outcome is offered once: what is on its way when Redis goes away again is lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 class OfflineCounts:
     """Outcomes of one breaker, and the shared generation that was known before them.
 
-    ``cools_until`` is the server's time until which it was told to cool down, too; 0 if it was not.
+    ``cools_until`` is the server's time until which the provider cools down; 0 if it does not.
     """
 
     __slots__ = ("cools_until", "failures", "generation", "newest", "streak", "successes")
@@ -41,7 +41,7 @@ class OfflineCounts:
         return max(0, int((time.monotonic() - self.newest) * 1000)) if self.successes else 0
 
     def note(self, outcome: Outcome, count: int = 1, at: float | None = None) -> None:
-        """So many more outcomes of this kind, the newest ``at`` a monotonic time, or now."""
+        """Count outcomes of one kind, the newest ``at`` a monotonic time, or now."""
         if outcome == "success":
             self.successes += count
             self.newest = max(self.newest, time.monotonic() if at is None else at)
@@ -51,7 +51,7 @@ class OfflineCounts:
             self.streak += count
 
     def follow(self, earlier: OfflineCounts) -> None:
-        """These came after the earlier ones, which count too."""
+        """Put earlier counts before these."""
         if not self.successes:
             self.streak += earlier.streak
         self.generation = earlier.generation
@@ -62,40 +62,42 @@ class OfflineCounts:
 
 
 class OfflineOutcomes:
-    """What was learned of each breaker, by service type and name."""
+    """The offline counts of each breaker, by service type and name."""
 
     def __init__(self) -> None:
-        self._learned: dict[tuple[str, str], OfflineCounts] = {}
+        self._counts: dict[tuple[str, str], OfflineCounts] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._learned)
+        return bool(self._counts)
 
     def of(self, key: tuple[str, str], generation: int) -> OfflineCounts:
-        """What was learned of a breaker, begun at this shared generation if nothing was yet."""
-        learned = self._learned.get(key)
-        if learned is None:
-            learned = self._learned[key] = OfflineCounts(generation)
-        return learned
+        """The counts of a breaker; new ones begin at this shared generation."""
+        counts = self._counts.get(key)
+        if counts is None:
+            counts = self._counts[key] = OfflineCounts(generation)
+        return counts
 
-    async def source(
+    async def replay(
         self, merge: Callable[[tuple[str, str], OfflineCounts], Awaitable[object]]
     ) -> None:
-        """Hand over everything that was learned, each once.
+        """Merge all counts, each once.
 
         Raises:
             StoreUnavailableError: Redis is away again; what was not sent yet stays.
         """
-        while self._learned:
-            key, learned = self._learned.popitem()
+        while self._counts:
+            key, counts = self._counts.popitem()
             try:
-                await merge(key, learned)
+                await merge(key, counts)
             except IndeterminateWriteError:
-                _log.warning("what was learned of %s while Redis was away may be lost", key[1])
+                _log.warning(
+                    "outcomes of %s that were counted while Redis was away may be lost", key[1]
+                )
                 raise
             except StoreUnavailableError:
-                newer = self._learned.setdefault(key, learned)
-                if newer is not learned:
-                    newer.follow(learned)
+                newer = self._counts.setdefault(key, counts)
+                if newer is not counts:
+                    newer.follow(counts)
                 raise
             except RegistryError as error:
-                _log.warning("what was learned of %s is lost: %s", key[1], error)
+                _log.warning("outcomes of %s that were counted offline are lost: %s", key[1], error)

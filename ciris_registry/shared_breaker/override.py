@@ -1,7 +1,7 @@
-"""An operator's word over a breaker: it is forced open or closed, cleared, or reset.
+"""An operator's override of a breaker: forced open or closed, cleared, or reset.
 
-Owns that the word counts here on the next line and is written in order, or everywhere before
-anybody goes on. It refuses to lose one: while Redis is away, it waits.
+An override counts in this process on the next line and is written in order, or has reached Redis
+when the awaited form returns. While Redis is away it waits in the write queue and is never lost.
 """
 
 from __future__ import annotations
@@ -13,79 +13,86 @@ from ciris_registry.circuit_breaker import length_or_ever
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ciris_registry.parts import Parts
     from ciris_registry.shared_breaker.breaker import SharedBreaker
+    from ciris_registry.shared_breaker.permits import HeldPermits
     from ciris_registry.shared_breaker.writes import BreakerWrites
-    from ciris_registry.store import Store
+    from ciris_registry.store import Session, Store
+    from ciris_registry.store.connection import Connectivity
 
 Override = Literal["", "open", "closed"]
-"""The state that is forced; the empty string takes it away."""
+"""The state that is forced; the empty string clears it."""
 
 
 class Overrides:
-    """What operators say here."""
+    """The overrides and resets that this process makes."""
 
-    def __init__(self, writes: BreakerWrites, parts: Parts) -> None:
+    def __init__(
+        self,
+        session: Session,
+        connectivity: Connectivity,
+        permits: HeldPermits,
+        writes: BreakerWrites,
+    ) -> None:
+        self._session = session
+        self._connectivity = connectivity
+        self._permits = permits
         self._writes = writes
-        self._session = parts.session
-        self._connectivity = parts.connectivity
-        self._permits = parts.permits
 
     def force(
         self,
-        shared: SharedBreaker,
+        breaker: SharedBreaker,
         override: Override,
         reason: str = "",
         duration: float | None = None,
     ) -> None:
-        """Force a state, for ``duration`` seconds or until another word."""
-        length, by = length_or_ever(duration), self._session.process
-        shared.apply_optimistically(
-            lambda breaker, now: breaker.set_override(now, override, reason, by, length)
+        """Force a state, for ``duration`` seconds or until the next override."""
+        length, actor = length_or_ever(duration), self._session.process
+        breaker.apply_optimistically(
+            lambda state, now: state.set_override(now, override, reason, actor, length)
         )
         self._writes.later(
-            shared,
+            breaker,
             "an override",
-            lambda store: self._writes.override(shared, store, override, reason, length),
+            lambda store: self._writes.override(breaker, store, override, reason, length),
         )
 
     async def aforce(
         self,
-        shared: SharedBreaker,
+        breaker: SharedBreaker,
         override: Override,
         reason: str = "",
         duration: float | None = None,
     ) -> None:
         """Force a state; it is in Redis when this returns."""
         length = length_or_ever(duration)
-        await self._surely(
-            shared, lambda store: self._writes.override(shared, store, override, reason, length)
+        await self._write(
+            breaker, lambda store: self._writes.override(breaker, store, override, reason, length)
         )
 
-    def reset(self, shared: SharedBreaker, reason: str) -> None:
-        """Close it and forget what it counted."""
-        self._permits.forget(*shared.key)
-        shared.apply_optimistically(lambda breaker, now: breaker.reset(now))
-        self._writes.later(shared, "a reset", lambda store: self._reset(shared, store, reason))
+    def reset(self, breaker: SharedBreaker, reason: str) -> None:
+        """Close it and forget its counters."""
+        self._permits.forget(*breaker.key)
+        breaker.apply_optimistically(lambda state, now: state.reset(now))
+        self._writes.later(breaker, "a reset", lambda store: self._reset(breaker, store, reason))
 
-    async def areset(self, shared: SharedBreaker, reason: str) -> None:
+    async def areset(self, breaker: SharedBreaker, reason: str) -> None:
         """Close it; it is in Redis when this returns."""
-        await self._surely(shared, lambda store: self._reset(shared, store, reason))
+        await self._write(breaker, lambda store: self._reset(breaker, store, reason))
 
-    async def _reset(self, shared: SharedBreaker, store: Store, reason: str) -> None:
-        self._permits.forget(*shared.key)
-        await self._writes.reset(shared, store, reason)
+    async def _reset(self, breaker: SharedBreaker, store: Store, reason: str) -> None:
+        self._permits.forget(*breaker.key)
+        await self._writes.reset(breaker, store, reason)
 
-    async def _surely(
-        self, shared: SharedBreaker, write: Callable[[Store], Awaitable[object]]
+    async def _write(
+        self, breaker: SharedBreaker, write: Callable[[Store], Awaitable[object]]
     ) -> None:
-        """Write when everything before it is written; wait for Redis if it is away."""
+        """Write after every earlier write; wait for Redis if it is away."""
         store = await self._session.store()
-        shared.known()  # what is not known here takes over no answer
+        breaker.ensure_state()  # a reply is applied only to a breaker that is in the replica
 
         async def attempt() -> None:
-            self._connectivity.check()
+            self._connectivity.require()
             await self._writes.flush()
             await write(store)
 
-        await self._connectivity.patiently(attempt)
+        await self._connectivity.retrying(attempt)

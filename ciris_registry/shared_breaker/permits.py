@@ -1,4 +1,4 @@
-"""The permits that this process holds, until an outcome settles them or their time is over."""
+"""The permits that this process holds, until an outcome settles them or they end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from typing import NamedTuple
 
 
-class Held(NamedTuple):
+class HeldPermit(NamedTuple):
     """A permit, and the server's time at which it ends."""
 
     permit: str
@@ -20,19 +20,19 @@ class HeldPermits:
     def __init__(self, process: str) -> None:
         self._process = process
         self._tokens = itertools.count(1)
-        self.held: dict[tuple[str, str], deque[Held]] = {}
+        self.held: dict[tuple[str, str], deque[HeldPermit]] = {}
 
     def new(self) -> str:
-        """A permit that nobody has asked with before."""
+        """A permit that no call has asked with before."""
         return f"{self._process}|{next(self._tokens)}"
 
-    def keep(self, service_type: str, name: str, held: Held, now: int) -> None:
-        """Hold a permit until the next outcome of this provider; ``now`` is the server's time."""
-        self.holds(service_type, name, now)
+    def keep(self, service_type: str, name: str, held: HeldPermit, now: int) -> None:
+        """Hold a permit until the provider's next outcome; ``now`` is the server's time."""
+        self.drop_ended(service_type, name, now)
         self.held.setdefault((service_type, name), deque()).append(held)
 
-    def holds(self, service_type: str, name: str, now: int) -> bool:
-        """Whether one of a provider is held that has not ended; those that have are dropped."""
+    def drop_ended(self, service_type: str, name: str, now: int) -> bool:
+        """Drop the permits of a provider that have ended; whether any is left."""
         held = self.held.get((service_type, name))
         while held and held[0].deadline <= now:
             held.popleft()
@@ -41,11 +41,11 @@ class HeldPermits:
         return bool(held)
 
     def forget(self, service_type: str, name: str) -> None:
-        """What was held of a provider is worth nothing any more."""
+        """Drop all permits of a provider: they are void."""
         self.held.pop((service_type, name), None)
 
     def take(self, service_type: str, name: str, now: int) -> str:
         """The oldest permit that has not ended, else an empty string."""
-        if not self.holds(service_type, name, now):
+        if not self.drop_ended(service_type, name, now):
             return ""
         return self.held[service_type, name].popleft().permit

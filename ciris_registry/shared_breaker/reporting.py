@@ -1,8 +1,7 @@
-"""How calls of a provider ended, as its breaker is told.
+"""Reporting outcomes of calls to their breakers.
 
-Owns which way an outcome goes: counted with other successes, reported in order, or, while Redis is
-away, noted among what is learned meanwhile. It refuses to judge how a call ended, and to ask for
-anything: what an outcome settles was had before.
+Decides which way an outcome goes: batched with other successes, written in order, or counted
+offline while Redis is away. What an outcome means, and what it settles, is decided before.
 """
 
 from __future__ import annotations
@@ -10,190 +9,171 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ciris_registry.circuit_breaker import UNTRACKED, CircuitState, Outcome
+from ciris_registry.circuit_breaker import UNTRACKED, Outcome
 from ciris_registry.errors import IndeterminateWriteError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from ciris_registry.circuit_breaker import BreakerState
-    from ciris_registry.parts import Parts
     from ciris_registry.shared_breaker.breaker import SharedBreaker
-    from ciris_registry.shared_breaker.local_trip import LocalTrips
-    from ciris_registry.shared_breaker.success_batches import SuccessBatch
+    from ciris_registry.shared_breaker.permits import HeldPermits
+    from ciris_registry.shared_breaker.success_batches import SuccessBatch, SuccessBatches
     from ciris_registry.shared_breaker.writes import BreakerWrites
-    from ciris_registry.store import Store
+    from ciris_registry.store import Session, Store, WriteQueue
+    from ciris_registry.store.connection import Connectivity
 
 _log = logging.getLogger(__name__)
 
 
 class Reporting:
-    """What this process reports of calls."""
+    """The outcomes that this process reports."""
 
-    def __init__(self, trials: LocalTrips, writes: BreakerWrites, parts: Parts) -> None:
-        self._trials = trials
+    def __init__(
+        self,
+        session: Session,
+        connectivity: Connectivity,
+        write_queue: WriteQueue,
+        permits: HeldPermits,
+        batches: SuccessBatches,
+        writes: BreakerWrites,
+    ) -> None:
+        self._session = session
+        self._connectivity = connectivity
+        self._write_queue = write_queue
+        self._permits = permits
+        self._batches = batches
         self._writes = writes
-        self._session = parts.session
-        self._connectivity = parts.connectivity
-        self._write_queue = parts.write_queue
-        self._permits = parts.permits
-        self._successes = parts.successes
-        self._one_by_one = parts.exact
 
-    # Successes that may wait for others
+    # Outcomes of calls whose admission is not known
 
-    def count_success(self, shared: SharedBreaker, generation: int | None = None) -> bool:
-        """Count a success of a closed breaker, to be told together with others.
+    def succeeded(self, breaker: SharedBreaker) -> None:
+        """A call succeeded, and how it was admitted is not known."""
+        if breaker.replica.breaker(breaker.name) is None:
+            breaker.replica.warn_if_unknown(breaker.name)
+        if self._settles_permit(breaker) or not breaker.count_success():
+            self.record(breaker, "success")
 
-        ``generation`` is the one that let the call through, if that is known. False if it has to be
-        told by itself: then nothing was counted.
-        """
-        breaker = shared.known()
-        if (
-            breaker.state is not CircuitState.CLOSED
-            or self._one_by_one
-            or breaker.own is not None
-            or not self._connectivity.ok
-            or (generation is not None and generation != breaker.generation)
-        ):
-            return False
-        self._successes.count(shared.key, breaker.generation)
-        if breaker.consecutive_failures or shared.replica.alerts:
-            self._end_streak(shared)
-        return True
-
-    def _end_streak(self, shared: SharedBreaker) -> None:
-        """A success while a streak runs, or may run: the fleet has to know at once."""
-        if shared.known().consecutive_failures:
-            shared.apply_optimistically(_without_streak)
-        elif not shared.replica.alerted(shared.name):
-            return
-        self._successes.flush_now()
-
-    def unreported(self, shared: SharedBreaker) -> int:
-        """How many successes are counted here that nobody has been told of."""
-        return self._successes.number(shared.key)
-
-    def learn(self, shared: SharedBreaker, counted: SuccessBatch) -> None:
-        """Successes that Redis has not been told of, and will be offered when it is back."""
-        shared.learned().note("success", counted.number, counted.newest)
-
-    # One that settles what this process was admitted with, if anything
-
-    def succeeded(self, shared: SharedBreaker) -> None:
-        """A call succeeded, and nothing is known of how it was admitted."""
-        if shared.replica.breaker(shared.name) is None:
-            shared.replica.warn_if_unknown(shared.name)
-        if self._holds_permit(shared) or not self.count_success(shared):
-            self.record(shared, "success")
-
-    def _holds_permit(self, shared: SharedBreaker) -> bool:
+    def _settles_permit(self, breaker: SharedBreaker) -> bool:
         """Whether the next outcome settles a permit."""
         permits = self._permits
-        # Most of the time nothing is held of anybody, and this is asked for each success.
-        return bool(permits.held) and permits.holds(*shared.key, shared.replica.now())
+        # This is asked for each success, and most of the time no permit at all is held.
+        return bool(permits.held) and permits.drop_ended(*breaker.key, breaker.replica.now())
 
-    def record(self, shared: SharedBreaker, outcome: Outcome) -> None:
-        """Report an outcome: seen here at once, written in order."""
-        claimed, generation = self._claim(shared)
-        process = self._session.process
-        permit = self._trials.count(shared, outcome, claimed, generation)
-        learned = None if self._connectivity.ok else shared.learned()
-        shared.apply_optimistically(
-            lambda breaker, now: breaker.record(now, outcome, permit, generation, by=process)
-        )
-        if learned is not None:
-            learned.note(outcome)
+    def record(self, breaker: SharedBreaker, outcome: Outcome) -> None:
+        """Report an outcome: seen in this process at once, written in order."""
+        claimed, generation = self._claim(breaker)
+        permit = self._count_locally(breaker, outcome, claimed, generation)
+        offline = None if self._connectivity.connected else breaker.offline()
+        self._expect(breaker, outcome, permit, generation)
+        if offline is not None:
+            offline.note(outcome)
             return
-        earlier = self._successes.take(shared.key)
+        earlier = self._batches.waiting.pop(breaker.key, None)
         self._write_queue.put(
-            f"an outcome of {shared.service_type} {shared.name}",
-            lambda store: self._writes.settle(shared, store, outcome, permit, generation, earlier),
+            f"an outcome of {breaker.service_type} {breaker.name}",
+            lambda store: self._writes.settle(breaker, store, outcome, permit, generation, earlier),
             repeatable=False,
-            away=lambda: self._note(shared, outcome, earlier),
+            away=lambda: self._note_offline(breaker, outcome, earlier),
         )
 
-    async def arecord(self, shared: SharedBreaker, outcome: Outcome) -> None:
+    async def arecord(self, breaker: SharedBreaker, outcome: Outcome) -> None:
         """Report an outcome and wait for it, as ``report`` does."""
-        permit, generation = self._claim(shared)
-        await self.report(shared, outcome, permit, generation, in_order=True)
+        permit, generation = self._claim(breaker)
+        await self.report(breaker, outcome, permit, generation)
 
-    def _claim(self, shared: SharedBreaker) -> tuple[str, int | None]:
-        """What the next outcome settles: a permit, or what ``is_available`` said, or nothing."""
-        shared.replica.warn_if_unknown(shared.name)
-        permit = self._permits.take(*shared.key, shared.replica.now())
-        known = shared.known()
-        if not permit and shared.was_available():
+    def _claim(self, breaker: SharedBreaker) -> tuple[str, int | None]:
+        """What the next outcome settles: a permit, an untracked probe, or nothing."""
+        breaker.replica.warn_if_unknown(breaker.name)
+        permit = self._permits.take(*breaker.key, breaker.replica.now())
+        known = breaker.ensure_state()
+        if not permit and breaker.was_available():
             return UNTRACKED, known.generation
         return permit, None
 
-    def _note(self, shared: SharedBreaker, outcome: Outcome, earlier: SuccessBatch | None) -> None:
-        if earlier is not None:
-            self.learn(shared, earlier)
-        shared.learned().note(outcome)
+    def note_offline(self, breaker: SharedBreaker, batch: SuccessBatch) -> None:
+        """Successes that were not reported: they are merged when Redis is back."""
+        breaker.offline().note("success", batch.number, batch.newest)
 
-    # One that settles this permit
+    def _note_offline(
+        self, breaker: SharedBreaker, outcome: Outcome, earlier: SuccessBatch | None
+    ) -> None:
+        if earlier is not None:
+            self.note_offline(breaker, earlier)
+        breaker.offline().note(outcome)
+
+    # Outcomes of attempts, which know what admitted them
 
     async def report(
         self,
-        shared: SharedBreaker,
+        breaker: SharedBreaker,
         outcome: Outcome,
         permit: str = "",
         generation: int | None = None,
-        *,
-        in_order: bool = False,
     ) -> None:
-        """Report an outcome and wait for it as long as a resolve may wait for Redis.
+        """Report an outcome and wait for it, no longer than a resolve may wait for Redis.
 
-        Nobody who stops waiting, for whatever reason, stops the report.
+        A caller that stops waiting does not stop the report.
         """
         store, arrived = await self._session.store(), False
-        process = self._session.process
-        sent = self._trials.count(shared, outcome, permit, generation)
+        settled = self._count_locally(breaker, outcome, permit, generation)
         try:
-            if self._connectivity.ok:
-                arriving = self._arrives(
-                    shared, store, outcome, sent, generation, in_order=in_order
-                )
-                arrived = await self._connectivity.attentively(self._write_queue.send(arriving))
+            if self._connectivity.connected:
+                arriving = self._arrive(breaker, store, outcome, settled, generation)
+                arrived = await self._connectivity.while_answering(self._session.send(arriving))
             else:
-                shared.learned().note(outcome)
+                breaker.offline().note(outcome)
         except StoreUnavailableError:
-            pass  # it goes on, and is noted if it fails
+            pass  # the report goes on, and is counted offline if it fails
         finally:
             if not arrived:
-                shared.apply_optimistically(
-                    lambda breaker, now: breaker.record(now, outcome, sent, generation, by=process)
-                )
+                self._expect(breaker, outcome, settled, generation)
 
-    async def _arrives(
+    async def _arrive(
         self,
-        shared: SharedBreaker,
+        breaker: SharedBreaker,
         store: Store,
         outcome: Outcome,
         permit: str,
         generation: int | None,
-        *,
-        in_order: bool,
     ) -> bool:
-        """Whether Redis took an outcome; where it did not, it is offered when Redis is back.
+        """Whether Redis took an outcome; if not, it is counted offline and merged later.
 
-        Unless Redis may have it: one that is lost is better than one that is counted twice.
+        Unless Redis may have it: an outcome that is lost is better than one that counts twice.
         """
-        known = shared.told_generation()
+        known = breaker.authoritative_generation()
+        earlier: SuccessBatch | None = None
         try:
-            if in_order:
-                await self._writes.sent_before()
-            self._connectivity.check()
-            await self._writes.settle(shared, store, outcome, permit, generation)
+            if self._write_queue.pending:
+                await self._writes.flush_before()
+            self._connectivity.require()
+            # The successes of this breaker that happened before go along, in order.
+            earlier = self._batches.waiting.pop(breaker.key, None)
+            await self._writes.settle(breaker, store, outcome, permit, generation, earlier)
         except IndeterminateWriteError as error:
-            self._connectivity.doubt(error)
-            _log.info("one %s of %s may not be counted: %s", outcome, shared.name, error)
+            self._connectivity.suspect(error)
+            _log.info("one %s of %s may not be counted: %s", outcome, breaker.name, error)
             return False
         except StoreUnavailableError as error:
-            self._connectivity.doubt(error)
-            shared.learned(known).note(outcome)
+            self._connectivity.suspect(error)
+            if earlier is not None:
+                breaker.offline(known).note("success", earlier.number, earlier.newest)
+            breaker.offline(known).note(outcome)
             return False
         return True
 
+    # Both
 
-def _without_streak(breaker: BreakerState, _now: int) -> None:
-    breaker.consecutive_failures = breaker.streak_started_at = 0
+    def _count_locally(
+        self, breaker: SharedBreaker, outcome: Outcome, permit: str, generation: int | None
+    ) -> str:
+        """Count an outcome in the local streak; the permit that Redis may know of."""
+        local = breaker.ensure_state().local
+        if breaker.count_locally(outcome, permit, generation):
+            self._writes.local_trips.report(breaker, "its trial succeeded")
+        return "" if local is not None and permit == local.trial else permit
+
+    def _expect(
+        self, breaker: SharedBreaker, outcome: Outcome, permit: str, generation: int | None
+    ) -> None:
+        process = self._session.process
+        breaker.apply_optimistically(
+            lambda state, now: state.record(now, outcome, permit, generation, by=process)
+        )

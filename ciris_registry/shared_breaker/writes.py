@@ -1,7 +1,7 @@
-"""What is written of a breaker: in which order, and what is made good where Redis has lost it.
+"""What this process writes to a breaker: one script call each, and what becomes of the answer.
 
-Owns one script call for each thing there is to say, and takes over what it answers. It refuses to
-decide what there is to say, and what becomes of it where Redis is away.
+Restores a breaker that Redis turns out to have lost, and applies each reply to the replica. It
+refuses to decide what is written, and what becomes of it while Redis is away.
 """
 
 from __future__ import annotations
@@ -11,114 +11,123 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from ciris_registry.cache import BreakerReport
 from ciris_registry.circuit_breaker import Admission, CircuitState, Refusal, ReplyCode
 from ciris_registry.errors import RegistryError, StoreUnavailableError
-from ciris_registry.store import Learned, remembered
+from ciris_registry.store import OfflineMerge, remembered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from ciris_registry.cache import DesiredState
     from ciris_registry.circuit_breaker import Outcome
-    from ciris_registry.parts import Parts
     from ciris_registry.shared_breaker.breaker import SharedBreaker
     from ciris_registry.shared_breaker.local_trip import LocalTrips
     from ciris_registry.shared_breaker.offline_outcomes import OfflineCounts
-    from ciris_registry.shared_breaker.success_batches import SuccessBatch
-    from ciris_registry.store import BreakerReply, Store
-
+    from ciris_registry.shared_breaker.success_batches import SuccessBatch, SuccessBatches
+    from ciris_registry.store import BreakerReply, Store, WriteQueue
+    from ciris_registry.store.connection import Connectivity
 
 _log = logging.getLogger(__name__)
 
 
 class BreakerWrites:
-    """The writes of this process to breakers.
+    """The writes of this process to breakers; ``lease`` is in milliseconds.
 
-    Those that are given a store raise StoreUnavailableError if Redis is away.
+    Methods that take a store raise StoreUnavailableError if Redis is away.
     """
 
-    def __init__(self, trials: LocalTrips, parts: Parts) -> None:
-        self._trials = trials
-        self._connectivity = parts.connectivity
-        self._lease = round(parts.settings.lease * 1000)
-        self._write_queue = parts.write_queue
-        self._desired = parts.desired
-        self._successes = parts.successes
+    def __init__(
+        self,
+        connectivity: Connectivity,
+        write_queue: WriteQueue,
+        batches: SuccessBatches,
+        desired: DesiredState,
+        local_trips: LocalTrips,
+        lease: int,
+    ) -> None:
+        self.local_trips = local_trips
+        self._connectivity = connectivity
+        self._write_queue = write_queue
+        self._batches = batches
+        self._desired = desired
+        self._lease = lease
 
     # Their order
 
     def later(
-        self, shared: SharedBreaker, what: str, write: Callable[[Store], Awaitable[object]]
+        self, breaker: SharedBreaker, what: str, write: Callable[[Store], Awaitable[object]]
     ) -> None:
-        """Write in the background, behind what was left there before; ``what`` is for the log."""
-        self._write_queue.put(f"{what} of {shared.service_type} {shared.name}", write)
+        """Put a write into the queue; ``what`` names it in the log."""
+        self._write_queue.put(f"{what} of {breaker.service_type} {breaker.name}", write)
 
-    def give_back(self, shared: SharedBreaker, permit: str) -> None:
-        """Let the permit be free again, in the background."""
+    def release(self, breaker: SharedBreaker, permit: str) -> None:
+        """Let a permit be free again, in the background."""
         self.later(
-            shared,
-            "the return of a permit",
-            lambda store: self.settle(shared, store, "released", permit),
+            breaker,
+            "the release of a permit",
+            lambda store: self.settle(breaker, store, "released", permit),
         )
 
     async def flush(self) -> None:
-        """Wait until what was reported before, of any breaker, has reached Redis."""
-        await self._successes.flush()
+        """Wait until earlier reports, of any breaker, have reached Redis."""
+        await self._batches.flush()
         await self._write_queue.flush()
 
-    async def sent_before(self) -> None:
-        """What was reported before goes first; what becomes of it is not this one's business."""
+    async def flush_before(self) -> None:
+        """Let earlier reports go first; if they fail, that is not this write's failure."""
         try:
             await self.flush()
         except RegistryError as error:
             if isinstance(error, StoreUnavailableError):
-                self._connectivity.doubt(error)
+                self._connectivity.suspect(error)
 
     # One script call each
 
-    async def acquire(self, shared: SharedBreaker, store: Store, permit: str) -> Admission:
-        """Ask with a permit of one's own making.
+    async def acquire(self, breaker: SharedBreaker, store: Store, permit: str) -> Admission:
+        """Ask for admission with a permit of this process's making.
 
-        It lasts from when it was asked for: the answer may have lain about while this process was
-        stopped, and the permit, or the lease that it rests on, have ended meanwhile.
+        A permit lasts from when it was asked for: its reply may have waited while this process was
+        stopped, and the permit, or the lease that it rests on, may be over.
         """
-        service_type, name = shared.key
+        service_type, name = breaker.key
         asked = time.monotonic()
         admission, reply = await store.breakers.acquire(service_type, name, permit)
-        if admission.verdict is ReplyCode.MISSING:
-            await self.mend(shared, store)
+        if admission.code is ReplyCode.MISSING:
+            await self.restore(breaker, store)
             asked = time.monotonic()
             admission, reply = await store.breakers.acquire(service_type, name, permit)
-        if admission.verdict is not ReplyCode.PERMIT:
-            shared.replica.learn(name, reply)
+        if admission.code is not ReplyCode.PERMIT:
+            self._apply(breaker, reply)
             return admission
         late = math.ceil((time.monotonic() - asked) * 1000)
         if late >= min(admission.deadline - reply.now, self._lease):
-            shared.replica.learn(name, reply)
-            self.give_back(shared, permit)
+            self._apply(breaker, reply)
+            self.release(breaker, permit)
             return Admission(ReplyCode.REFUSED, Refusal("half_open", 0))
-        shared.replica.learn(name, reply, (permit, admission.deadline))
+        self._apply(breaker, reply, (permit, admission.deadline))
         return admission._replace(deadline=admission.deadline - late)
 
     async def settle(
         self,
-        shared: SharedBreaker,
+        breaker: SharedBreaker,
         store: Store,
         outcome: Outcome,
         permit: str = "",
         generation: int | None = None,
         earlier: SuccessBatch | None = None,
     ) -> None:
-        """Record one outcome in Redis, with successes before it, and take over what it answers.
+        """Record one outcome, with the successes before it.
 
         If the connection breaks on the way, an outcome without a permit is not sent again: one
-        that is lost is better than one that is counted twice.
+        that is lost is better than one that counts twice.
         """
         number, age = (earlier.number, earlier.age()) if earlier is not None else (0, 0)
         await self._do(
-            shared,
+            breaker,
             store,
             lambda: store.breakers.record(
-                *shared.key,
+                *breaker.key,
                 outcome,
                 permit,
                 generation,
@@ -127,10 +136,12 @@ class BreakerWrites:
             ),
         )
 
-    async def merge(self, shared: SharedBreaker, store: Store, counts: OfflineCounts) -> None:
-        """Offer Redis what was learned while it was away."""
-        known, now = shared.known(), shared.replica.now()
-        learned = Learned(
+    async def merge_offline(
+        self, breaker: SharedBreaker, store: Store, counts: OfflineCounts
+    ) -> None:
+        """Offer Redis the outcomes that were counted while it was away."""
+        known, now = breaker.ensure_state(), breaker.replica.now()
+        merge = OfflineMerge(
             counts.generation,
             counts.successes,
             counts.failures,
@@ -140,51 +151,65 @@ class BreakerWrites:
             counts.age(),
             max(0, known.retry_at - now) if known.state is CircuitState.OPEN else 0,
         )
-        await self._do(shared, store, lambda: store.breakers.merge(*shared.key, learned))
+        await self._do(breaker, store, lambda: store.breakers.merge_offline(*breaker.key, merge))
 
     async def cool_down(
-        self, shared: SharedBreaker, store: Store, length: int, reason: str
+        self, breaker: SharedBreaker, store: Store, length: int, reason: str
     ) -> None:
         """Have the fleet leave the provider alone for ``length`` milliseconds from now."""
-        await self._do(shared, store, lambda: store.breakers.cool_down(*shared.key, length, reason))
+        await self._do(
+            breaker, store, lambda: store.breakers.cool_down(*breaker.key, length, reason)
+        )
 
     async def override(
-        self, shared: SharedBreaker, store: Store, override: str, reason: str, length: int
+        self, breaker: SharedBreaker, store: Store, override: str, reason: str, length: int
     ) -> None:
         """Force it, for ``length`` milliseconds or, where that is 0, until it is cleared."""
         await self._do(
-            shared,
+            breaker,
             store,
-            lambda: store.breakers.override(*shared.key, override, reason, "", length),
+            lambda: store.breakers.override(*breaker.key, override, reason, "", length),
         )
 
-    async def reset(self, shared: SharedBreaker, store: Store, reason: str) -> None:
-        """Close it and forget what it counted."""
-        await self._do(shared, store, lambda: store.breakers.reset(*shared.key, reason, ""))
+    async def reset(self, breaker: SharedBreaker, store: Store, reason: str) -> None:
+        """Close it and forget its counters."""
+        await self._do(breaker, store, lambda: store.breakers.reset(*breaker.key, reason, ""))
 
-    async def mend(self, shared: SharedBreaker, store: Store) -> None:
-        """Redis has no such breaker: give it its settings, and what is still known of it."""
-        service_type, name = shared.key
+    async def restore(self, breaker: SharedBreaker, store: Store) -> None:
+        """Redis has lost the breaker: put back its settings, and the state that is known of it."""
+        service_type, name = breaker.key
         await self._desired.configure(store, service_type, name)
-        known = shared.replica.authoritative(name)
+        known = breaker.replica.authoritative(name)
         if known is not None and (known.changed_at or known.cooldown_until):
-            seen_at = shared.replica.now()
+            seen_at = breaker.replica.now()
             await store.breakers.restore(service_type, name, remembered(known), seen_at)
 
     async def _do(
-        self, shared: SharedBreaker, store: Store, call: Callable[[], Awaitable[BreakerReply]]
+        self, breaker: SharedBreaker, store: Store, call: Callable[[], Awaitable[BreakerReply]]
     ) -> None:
         reply = await call()
-        if reply.verdict is ReplyCode.MISSING:
-            await self.mend(shared, store)
+        if reply.code is ReplyCode.MISSING:
+            await self.restore(breaker, store)
             reply = await call()
-        shared.replica.learn(shared.name, reply)
-        self._trials.tell(shared)
-        if reply.verdict is ReplyCode.OPENED:
+        self._apply(breaker, reply)
+        if (
+            breaker.name in breaker.replica.reported_trips
+            or breaker.ensure_state().local is not None
+        ):
+            self.local_trips.report(breaker)
+        if reply.code is ReplyCode.OPENED:
             _log.info(
                 "the breaker of %s %s is open, for the whole fleet%s",
-                *shared.key,
-                f"; it failed here last with {shared.last_error}" if shared.last_error else "",
+                *breaker.key,
+                f"; its last failure here was {breaker.last_error}" if breaker.last_error else "",
             )
-        elif reply.verdict is ReplyCode.CLOSED:
-            _log.info("the breaker of %s %s is closed again", *shared.key)
+        elif reply.code is ReplyCode.CLOSED:
+            _log.info("the breaker of %s %s is closed again", *breaker.key)
+
+    def _apply(
+        self, breaker: SharedBreaker, reply: BreakerReply, permit: tuple[str, int] | None = None
+    ) -> None:
+        replica, name = breaker.replica, breaker.name
+        if reply.code is not ReplyCode.MISSING and name in replica.snapshot.breakers:
+            replica.note_clock(reply.now)
+            replica.apply(BreakerReport(name, reply.now, reply.fields, permit))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
 
     from ciris_registry.circuit_breaker import CircuitBreakerConfig
-    from ciris_registry.store.replies import Learned, Tally
+    from ciris_registry.store.replies import BatchedSuccesses, OfflineMerge
     from ciris_registry.store.script_runner import ScriptRunner
 
 
@@ -96,7 +96,9 @@ class BreakerStore:
             age_ms=age,
         )
 
-    async def tally(self, service_type: str, counts: Sequence[Tally]) -> list[ReplyCode]:
+    async def record_successes(
+        self, service_type: str, counts: Sequence[BatchedSuccesses]
+    ) -> list[ReplyCode]:
         """Count successes of many breakers, never twice; what became of each, in their order."""
         keys = self._calls.keys(service_type)
         reply = await self._calls.run(
@@ -115,7 +117,7 @@ class BreakerStore:
         )
         return [ReplyCode(word) for word in reply[2:]]
 
-    def isolate(
+    def trip_local(
         self, service_type: str, name: str, duration: int, reason: str
     ) -> Awaitable[BreakerReply]:
         """Say that a breaker is open in this process alone for so long; 0: that it is no longer."""
@@ -182,22 +184,24 @@ class BreakerStore:
             remembered=flat(remembered),
         )
 
-    def merge(self, service_type: str, name: str, learned: Learned) -> Awaitable[BreakerReply]:
-        """Add what this process learned of a breaker while Redis was away; never twice."""
+    def merge_offline(
+        self, service_type: str, name: str, merge: OfflineMerge
+    ) -> Awaitable[BreakerReply]:
+        """Add what this process counted of a breaker while Redis was away; never twice."""
         return self._change(
             "breaker_merge_offline",
             service_type,
             name,
             repeatable=False,
             process=self._calls.process,
-            generation=learned.generation,
-            successes=learned.successes,
-            failures=learned.failures,
-            streak=learned.streak,
-            state="open" if learned.opened else "closed",
-            cooldown_ms=learned.cooldown,
-            age=learned.age,
-            wait_ms=learned.wait,
+            generation=merge.generation,
+            successes=merge.successes,
+            failures=merge.failures,
+            streak=merge.streak,
+            state="open" if merge.opened else "closed",
+            cooldown_ms=merge.cooldown,
+            age=merge.age,
+            wait_ms=merge.wait,
         )
 
     async def _change(

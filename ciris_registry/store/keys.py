@@ -10,37 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
 PREFIX: Final = "ciris:v2"
 """Begins every key; the number is the version of the layout."""
-
-_OF_A_SUBJECT: Final = frozenset(
-    {"registration", "breaker", "permits", "callers", "local_trips", "slots"}
-)
-
-
-class ScriptKeys:
-    """The keys of one service type that one script is given, whatever the call is about."""
-
-    __slots__ = ("_of_subject", "_shared")
-
-    def __init__(
-        self, shared: Mapping[str, str], of_subject: Mapping[str, Callable[[str], str]]
-    ) -> None:
-        self._shared: dict[str, str | Sequence[str]] = {**shared}
-        self._of_subject = tuple(of_subject.items())
-
-    def about(self, subject: str = "") -> dict[str, str | Sequence[str]]:
-        """The keys by parameter; the caller owns the dict.
-
-        ``subject`` is the registration id for ``registration``, the provider's name for the keys of
-        a breaker, and either of them for ``slots``.
-        """
-        keys = self._shared.copy()
-        for slot, key_of in self._of_subject:
-            keys[slot] = key_of(subject)
-        return keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +40,14 @@ class TypeKeys:
             _root=root,
         )
 
-    def for_parameters(self, slots: Iterable[str]) -> ScriptKeys:
-        """The keys for slots of a script that are called as they are here."""
-        named = {slot: getattr(self, slot) for slot in slots}
-        own = {slot: key for slot, key in named.items() if slot in _OF_A_SUBJECT}
-        return ScriptKeys({slot: named[slot] for slot in named if slot not in own}, own)
+    def for_parameters(self, parameters: Iterable[str], subject: str = "") -> dict[str, str]:
+        """The keys by the parameters of a script, which are called as they are here.
+
+        ``subject`` is the registration id for ``registration``, the provider's name for the keys of
+        a breaker, and either of them for ``slots``.
+        """
+        named = {one: getattr(self, one) for one in parameters}
+        return {one: key if isinstance(key, str) else key(subject) for one, key in named.items()}
 
     def registration(self, registration_id: str) -> str:
         """The hash of one registration."""

@@ -47,7 +47,9 @@ class ProcessStore:
         self._transport = transport
         self._namespace = runner.namespace
 
-    async def renew(self, host: str, pid: int, version: str, service_types: Sequence[str]) -> None:
+    async def heartbeat(
+        self, host: str, pid: int, version: str, service_types: Sequence[str]
+    ) -> None:
         """Say who this process is and which service types it uses."""
         runner = self._runner
         await runner.run_with(

@@ -81,7 +81,7 @@ class RegistrationStore:
         )
         return Renewed(int(reply[1]), (reply[2], reply[3]), int(reply[4]), tuple(reply[5:]))
 
-    async def sweep(self, service_type: str, ids: Iterable[str]) -> list[str]:
+    async def expire(self, service_type: str, ids: Iterable[str]) -> list[str]:
         """Remove expired members; the ids of registrations that went with the last of theirs."""
         calls = self._calls
         known, keys = list(ids), calls.keys(service_type)

@@ -66,7 +66,7 @@ class SlotReply(NamedTuple):
     retry_at: int = 0
 
 
-class Tally(NamedTuple):
+class BatchedSuccesses(NamedTuple):
     """Successes of one breaker that were counted here, the newest ``age`` milliseconds ago.
 
     ``generation`` is the one that admitted them, None if it is not known.
@@ -78,7 +78,7 @@ class Tally(NamedTuple):
     generation: int | None = None
 
 
-class Learned(NamedTuple):
+class OfflineMerge(NamedTuple):
     """What a process learned of one breaker while Redis was away.
 
     ``generation`` is the shared one that it last knew, ``streak`` the number of failures since its
@@ -101,6 +101,6 @@ class Learned(NamedTuple):
 class BreakerReply(NamedTuple):
     """A breaker script's answer: its verdict, and the breaker's state after it."""
 
-    verdict: ReplyCode
+    code: ReplyCode
     now: int
     fields: Mapping[str, str]

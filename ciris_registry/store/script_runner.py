@@ -6,7 +6,7 @@ know what a script does, what it answers, and how it is sent.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ciris_registry.store.keys import TypeKeys
 from ciris_registry.store.scripts import load_scripts
@@ -15,18 +15,24 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
 
     from ciris_registry.store.connection import Transport
-    from ciris_registry.store.keys import ScriptKeys
     from ciris_registry.store.scripts import Script
 
-_NO_SUCH_SLOT = "tail"
-"""What a tail is called where a script takes none: then its slots are found to be wrong."""
+_NO_SUCH_PARAMETER = "tail"
+"""What a tail is called where a script takes none; its parameters are then found to be wrong."""
+
+_MOST_PREPARED: Final = 10_000
+"""Programs make up names of providers; beyond this number the prepared calls are dropped."""
 
 
 class _Prepared(NamedTuple):
-    """What is the same in each call of a script for one service type."""
+    """What is the same in each call of a script about one subject.
+
+    ``keys`` is empty where the last key parameter is variadic, and so differs from call to call.
+    """
 
     script: Script
-    keys: ScriptKeys
+    keys: list[str | int]
+    named: Mapping[str, str | Sequence[str]]
     tail: str
 
 
@@ -46,7 +52,7 @@ class ScriptRunner:
         self._transport = transport
         self._scripts = load_scripts()
         self._keys: dict[str, TypeKeys] = {}
-        self._prepared: dict[tuple[str, str], _Prepared] = {}
+        self._prepared: dict[tuple[str, str, str], _Prepared] = {}
 
     def keys(self, service_type: str) -> TypeKeys:
         """The keys of one service type."""
@@ -71,14 +77,20 @@ class ScriptRunner:
         ``subject`` is a registration id or a provider's name, for the keys of one of either.
 
         Raises:
-            ScriptSlotError: A slot is missing or unknown.
+            ScriptParameterError: A parameter is missing or unknown.
             StoreError: See ``Transport.evaluate``.
         """
-        prepared = self._prepared.get((name, service_type)) or self._prepare(name, service_type)
-        keys = prepared.keys.about(subject)
-        if tail is not None:
-            keys[prepared.tail] = tail
-        return self._send(prepared.script, keys, args, repeatable=repeatable)
+        prepared = self._prepared.get((name, service_type, subject))
+        if prepared is None:
+            prepared = self._prepare(name, service_type, subject)
+        script, keys = prepared.script, prepared.keys
+        values = _laid_out(script, args) if tail is None and keys else None
+        if values is None:
+            named = prepared.named if tail is None else {**prepared.named, prepared.tail: tail}
+            return self._send(script, named, args, repeatable=repeatable)
+        return self._transport.evaluate(
+            script.sha, script.text, len(keys), keys + values, repeatable=repeatable
+        )
 
     async def run_with(
         self,
@@ -103,14 +115,36 @@ class ScriptRunner:
             script.sha, script.text, numkeys, values, repeatable=repeatable
         )
 
-    def _prepare(self, name: str, service_type: str) -> _Prepared:
+    def _prepare(self, name: str, service_type: str, subject: str) -> _Prepared:
         script = self._scripts[name]
-        slots, tail = script.keys, _NO_SUCH_SLOT
+        parameters, tail = script.keys, _NO_SUCH_PARAMETER
         if script.keys_variadic:
-            slots, tail = slots[:-1], slots[-1]
-        keys = self.keys(service_type).for_parameters(slots)
-        prepared = self._prepared[name, service_type] = _Prepared(script, keys, tail)
+            parameters, tail = parameters[:-1], parameters[-1]
+        named = self.keys(service_type).for_parameters(parameters, subject)
+        keys: list[str | int] = []
+        if not script.keys_variadic:
+            keys = [named[one] for one in parameters]
+        if len(self._prepared) >= _MOST_PREPARED:
+            self._prepared.clear()
+        prepared = _Prepared(script, keys, named, tail)
+        self._prepared[name, service_type, subject] = prepared
         return prepared
+
+
+def _laid_out(script: Script, args: Mapping[str, Any]) -> list[str | int] | None:
+    """The arguments in their order; None if the script has to say what is wrong with them."""
+    try:
+        values = [*script.take_args(args)]
+    except KeyError:
+        return None
+    if len(values) != len(args):
+        return None
+    if script.args_variadic:
+        last = values.pop()
+        if isinstance(last, str | int):
+            return None
+        values += last
+    return values
 
 
 def flat(pairs: Mapping[str, str | int]) -> list[str | int]:

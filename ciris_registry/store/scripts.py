@@ -59,22 +59,29 @@ class ScriptParameterError(RegistryError):
 class ParameterTable:
     """KEYS or ARGV of one script."""
 
-    __slots__ = ("_name", "_script", "_slots", "_take", "_variadic")
+    __slots__ = ("_name", "_parameters", "_script", "_variadic", "take")
 
     def __init__(
-        self, script: str, name: Literal["KEYS", "ARGV"], slots: Sequence[str], *, variadic: bool
+        self,
+        script: str,
+        name: Literal["KEYS", "ARGV"],
+        parameters: Sequence[str],
+        *,
+        variadic: bool,
     ) -> None:
         self._script = script
         self._name: Literal["KEYS", "ARGV"] = name
-        self._slots = slots
+        self._parameters = parameters
         self._variadic = variadic
         # One call for all of them, whose answer is a tuple only if there are two or more.
-        self._take = itemgetter(*slots) if len(slots) > 1 else self._take_few
+        self.take: Callable[[Mapping[str, Any]], Any] = (
+            itemgetter(*parameters) if len(parameters) > 1 else self._take_few
+        )
 
     def lay_out(self, given: Mapping[str, Any]) -> list[str | int]:
         """What is given for the slots, in their order."""
         try:
-            flat = [*self._take(given)]
+            flat = [*self.take(given)]
         except KeyError:
             raise self._wrong(given) from None
         # Equal length and no KeyError mean equal names, without building a set on each call.
@@ -88,10 +95,10 @@ class ParameterTable:
         return flat
 
     def _take_few(self, given: Mapping[str, Any]) -> list[Any]:
-        return [given[slot] for slot in self._slots]
+        return [given[name] for name in self._parameters]
 
     def _wrong(self, given: Mapping[str, Any]) -> ScriptParameterError:
-        return ScriptParameterError(self._script, self._name, self._slots, tuple(given))
+        return ScriptParameterError(self._script, self._name, self._parameters, tuple(given))
 
 
 _TITLE: Final = re.compile(r"-- (?P<name>\w+): (?P<purpose>\S.*)")
@@ -130,6 +137,8 @@ class Script:
     args: tuple[str, ...]
     keys_variadic: bool = False
     args_variadic: bool = False
+    take_args: Callable[[Mapping[str, Any]], Any] = field(init=False, repr=False, compare=False)
+    """Takes the arguments out of a mapping, in their order; KeyError if one is missing."""
     _lay_out_keys: LayOut = field(init=False, repr=False, compare=False)
     _lay_out_args: LayOut = field(init=False, repr=False, compare=False)
 
@@ -141,7 +150,7 @@ class Script:
         """Lay out named slots as EVALSHA takes them: the number of keys, then KEYS and ARGV.
 
         Raises:
-            ScriptSlotError: A slot is missing or unknown, or a variadic one is not a sequence.
+            ScriptParameterError: A slot is missing or unknown, or a variadic one is not a sequence.
         """
         laid_out = self._lay_out_keys(keys)
         return len(laid_out), laid_out + self._lay_out_args(args)
@@ -149,6 +158,7 @@ class Script:
     def __post_init__(self) -> None:
         keys = ParameterTable(self.name, "KEYS", self.keys, variadic=self.keys_variadic)
         args = ParameterTable(self.name, "ARGV", self.args, variadic=self.args_variadic)
+        object.__setattr__(self, "take_args", args.take)
         object.__setattr__(self, "_lay_out_keys", keys.lay_out)
         object.__setattr__(self, "_lay_out_args", args.lay_out)
 

@@ -9,11 +9,11 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ciris_registry.errors import ClosedError, ForkedError, StoreUnavailableError
+from ciris_registry.store.connection import backoff
 from ciris_registry.store.store import Store
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Session:
     ) -> None:
         self.process = process
         self.failures: dict[str, str] = {}
+        self.sending: set[asyncio.Task[Any]] = set()
         self.on_start: Callable[[Store], Awaitable[None]] | None = None
         self.on_end: Callable[[], Awaitable[None]] | None = None
         self._clients = clients
@@ -91,7 +92,7 @@ class Session:
         self._forked = True
         _inherited.append((self._store, self._loop, self._tasks))
         self._store = self._loop = None
-        self._tasks = set()
+        self._tasks, self.sending = set(), set()
         self._connectivity.disown("this process is a fork")
 
     def abandon(self) -> bool:
@@ -134,11 +135,25 @@ class Session:
         task.add_done_callback(self._looked_at if watched else self._ended)
         return task
 
+    def send(self, work: Coroutine[Any, Any, _R]) -> asyncio.Task[_R]:
+        """Start a call of Redis that goes on whether or not its caller waits for its end."""
+        task = self.spawn(work, watched=True)
+        self.sending.add(task)
+        task.add_done_callback(self.sending.discard)
+        return task
+
+    async def landed(self) -> None:
+        """Wait for the calls that are being sent."""
+        loop = asyncio.get_running_loop()
+        sending = [task for task in self.sending if task.get_loop() is loop]
+        if sending:
+            await asyncio.wait(sending)
+
     async def unless_away(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Have this done, and wait for it as long as Redis answers; if it is away, do without."""
         with contextlib.suppress(StoreUnavailableError):
-            self._connectivity.check()
-            await self._connectivity.attentively(self.spawn(work(), watched=True))
+            self._connectivity.require()
+            await self._connectivity.while_answering(self.spawn(work(), watched=True))
 
     def supervise(
         self, name: str, work: Callable[[], Awaitable[object]], longest: float = _LONGEST_WAIT
@@ -158,7 +173,7 @@ class Session:
         self._closed = True
         if self._forked:
             return
-        self._connectivity.cut(
+        self._connectivity.close(
             "this registry is closed"
         )  # so that nobody waits for the end of a doubt
         if self._loop is asyncio.get_running_loop():
@@ -187,8 +202,8 @@ class Session:
                     self._namespace,
                     self.process,
                     self._settings,
-                    self._connectivity.doubt,
-                    self._connectivity.hear,
+                    self._connectivity.suspect,
+                    self._connectivity.note_reply,
                 )
                 keeper = self.spawn(self._keep(store))
                 try:
@@ -215,7 +230,7 @@ class Session:
     async def _supervised(
         self, name: str, work: Callable[[], Awaitable[object]], longest: float
     ) -> None:
-        wait, loop = _FIRST_WAIT, asyncio.get_running_loop()
+        waits, loop = backoff(_FIRST_WAIT, longest), asyncio.get_running_loop()
         while True:
             began = time.monotonic()
             try:
@@ -229,9 +244,8 @@ class Session:
                 self.failures[name] = repr(error)
                 _log.exception("the %s failed and is started again", name)
             if time.monotonic() - began > _RAN_WELL:
-                wait = _FIRST_WAIT
-            await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 # no secret
-            wait = min(2 * wait, longest)
+                waits = backoff(_FIRST_WAIT, longest)
+            await asyncio.sleep(next(waits))
 
     def _looked_at(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

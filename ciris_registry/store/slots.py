@@ -37,7 +37,7 @@ class SlotStore:
         )
         return SlotReply(word, *map(int, numbers))
 
-    async def give_back(self, service_type: str, name: str, slots: Sequence[str]) -> None:
+    async def release(self, service_type: str, name: str, slots: Sequence[str]) -> None:
         """Slots of one provider are free again."""
         await self._calls.run("slot_release", service_type, name, held=slots)
 

@@ -72,14 +72,7 @@ class SnapshotStore:
             callers={name: counters(found[3 * i + 2]) for i, name in enumerate(names)},
         )
 
-
-class CursorStore:
-    """The cursors of one namespace. A ``snapshot_sync`` can take steps of them too."""
-
-    def __init__(self, calls: ScriptRunner) -> None:
-        self._calls = calls
-
-    async def take(self, service_type: str, cursor: str, steps: int) -> int:
+    async def take_positions(self, service_type: str, cursor: str, steps: int) -> int:
         """Take the next positions of a round robin; the first of them. 0 steps only look."""
         calls = self._calls
         reply = await calls.run(

@@ -16,7 +16,7 @@ from ciris_registry.store.processes import ProcessStore
 from ciris_registry.store.registrations import RegistrationStore
 from ciris_registry.store.script_runner import ScriptRunner
 from ciris_registry.store.slots import SlotStore
-from ciris_registry.store.snapshots import CursorStore, SnapshotStore
+from ciris_registry.store.snapshots import SnapshotStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,6 @@ class Store:
         self.registrations = RegistrationStore(calls, settings.mass_expiry_share)
         self.processes = ProcessStore(calls, self._transport)
         self.snapshots = SnapshotStore(calls)
-        self.cursors = CursorStore(calls)
         self.breakers = BreakerStore(calls)
         self.slots = SlotStore(calls)
         self.events = EventStore(self._transport, calls.keys)
@@ -84,8 +83,8 @@ class Store:
         """Whether Redis answers at all, within ``limit`` seconds."""
         await self._transport.ping(limit)
 
-    def renew(self) -> None:
-        """What does not answer may be the connection, or whom it leads to: take another one."""
+    def renew_connection(self) -> None:
+        """Open a new connection: the current one, or the server behind it, may be dead."""
         self._transport.renew()
 
     async def aclose(self) -> None:

@@ -9,20 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ciris_registry.errors import IndeterminateWriteError, RegistryError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from ciris_registry.store.connection import Connectivity
     from ciris_registry.store.session import Session
     from ciris_registry.store.store import Store
 
 _log = logging.getLogger(__name__)
-
-_R = TypeVar("_R")
 
 MOST_PENDING: Final = 10_000
 """Writes that wait for Redis; beyond them the oldest is dropped. Registrations are desired state,
@@ -37,36 +35,25 @@ class _Write(NamedTuple):
 
 
 class WriteQueue:
-    """The pending writes of one process."""
+    """The pending writes of one process.
+
+    ``pending`` says whether any has not reached Redis yet, ``must_flush`` whether one of them has
+    to be there before the next awaited call of the registry returns.
+    """
 
     def __init__(self, session: Session, connectivity: Connectivity) -> None:
+        self.pending = self.must_flush = False
         self.dropped = 0
         self._session = session
         self._connectivity = connectivity
         self._writes: deque[_Write] = deque()
         self._running: _Write | None = None
         self._draining: asyncio.Task[None] | None = None
-        self._put = self._done = self._owed = 0
+        self._put = self._done = self._must_reach = 0
         self._progress: list[asyncio.Future[None]] = []
-        self._under_way: set[asyncio.Task[Any]] = set()
-
-    @property
-    def under_way(self) -> bool:
-        """Whether anything is being sent that nobody may be waiting for any more."""
-        return bool(self._under_way)
-
-    @property
-    def pending(self) -> bool:
-        """Whether anything has not reached Redis yet."""
-        return bool(self._writes)
 
     def __len__(self) -> int:
         return len(self._writes)
-
-    @property
-    def owed(self) -> bool:
-        """Whether something is pending that the next awaited call has to wait for."""
-        return self._done < self._owed
 
     def put(
         self,
@@ -74,7 +61,7 @@ class WriteQueue:
         run: Callable[[Store], Awaitable[object]],
         *,
         repeatable: bool = True,
-        owed: bool = False,
+        must_flush: bool = False,
         away: Callable[[], object] | None = None,
     ) -> None:
         """Leave a write behind; ``what`` names it in the log.
@@ -82,20 +69,21 @@ class WriteQueue:
         One that is not ``repeatable`` is dropped if the event loop ends while it is on its way. One
         that has an ``away`` does not wait for Redis to come back: that is called instead.
         """
-        if away is not None and not self._connectivity.ok:
+        if away is not None and not self._connectivity.connected:
             away()
             return
         if len(self._writes) >= MOST_PENDING:
             self._drop()
         self._writes.append(_Write(run, what, repeatable, away))
         self._put += 1
-        if owed:
-            self._owed = self._put
+        if must_flush:
+            self._must_reach = self._put
+        self._note()
         self.resume()
 
     def resume(self) -> None:
         """Carry out in the background what is pending, if Redis is there."""
-        if self._writes and self._connectivity.ok and self._session.running():
+        if self._writes and self._connectivity.connected and self._session.running():
             self._drained()
 
     def rescue(self) -> None:
@@ -107,7 +95,7 @@ class WriteQueue:
             else:
                 self._done += 1
                 write.away()
-        self._tell()
+        self._progressed()
 
     async def flush(self) -> None:
         """Wait until everything that is pending now has reached Redis.
@@ -123,20 +111,6 @@ class WriteQueue:
             await asyncio.wait({draining, one_more}, return_when=asyncio.FIRST_COMPLETED)
             if draining.done() and self._done < last:
                 draining.result()
-
-    def send(self, work: Coroutine[Any, Any, _R]) -> asyncio.Task[_R]:
-        """Send something at once, whether or not somebody goes on waiting for it."""
-        task = self._session.spawn(work, watched=True)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        return task
-
-    async def landed(self) -> None:
-        """Wait for what is being sent at once."""
-        loop = asyncio.get_running_loop()
-        under_way = [task for task in self._under_way if task.get_loop() is loop]
-        if under_way:
-            await asyncio.wait(under_way)
 
     async def deliver(self) -> None:
         """Carry out what is pending, though Redis is not known to be back yet.
@@ -179,7 +153,7 @@ class WriteQueue:
             try:
                 await write.run(store)
             except StoreUnavailableError as error:
-                self._connectivity.doubt(error)
+                self._connectivity.suspect(error)
                 if isinstance(error, IndeterminateWriteError) and not write.repeatable:
                     # Sent once more, it could count twice.
                     _log.info("%s may be lost: %s", write.what, error)
@@ -206,7 +180,7 @@ class WriteQueue:
             return  # all were cleared meanwhile
         self._writes.popleft()
         self._done += 1
-        self._tell()
+        self._progressed()
 
     def _drop(self) -> None:
         if not self.dropped:
@@ -214,7 +188,12 @@ class WriteQueue:
         self.dropped += 1
         self._forget(self._writes[0])
 
-    def _tell(self) -> None:
+    def _note(self) -> None:
+        self.pending = bool(self._writes)
+        self.must_flush = self._done < self._must_reach
+
+    def _progressed(self) -> None:
+        self._note()
         for waiting in self._progress:
             if not waiting.done():
                 waiting.set_result(None)

@@ -24,7 +24,7 @@ RESOLVE: Final = """
     from ciris_registry.errors import UncertainWriteError
     global resolving, going, waits
     going, waits = True, 0
-    link = registry._parts.link
+    link = registry._parts.connectivity
     if not hasattr(link, "plain"):
         link.plain = link.promptly
 

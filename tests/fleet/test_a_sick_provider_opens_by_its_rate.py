@@ -53,7 +53,7 @@ class Volume:
         configure = scripts["breaker_configure"]
         fields = {**CircuitBreakerConfig(**settings).fields(), "retention_ms": "3600000"}  # type: ignore[arg-type]
         values = configure.arrange(
-            self._keys.for_parameters(configure.keys).about("shared"),
+            self._keys.for_parameters(configure.keys, "shared"),
             {
                 "provider": "shared",
                 "process": "p",
@@ -66,7 +66,7 @@ class Volume:
 
     def record(self, outcome: str, times: int) -> None:
         numkeys, values = self._record.arrange(
-            self._keys.for_parameters(self._record.keys).about("shared"),
+            self._keys.for_parameters(self._record.keys, "shared"),
             {
                 "provider": "shared",
                 "process": "p",

@@ -240,7 +240,7 @@ async def test_a_probe_that_failed_during_an_outage_is_not_made_again_when_it_en
         server.freeze()
         await one.get_service("h", "llm", consistency="exact")
         await async_wait_until(lambda: one.health().redis == "lost")
-        await async_wait_until(lambda: one._views.breaker("llm", "s").is_available())
+        await async_wait_until(lambda: one._parts.breakers.of("llm", "s").is_available())
         assert await one.get_service("h", "llm") is not None
         failed = time.monotonic()
         await handle.arecord_failure()

@@ -322,7 +322,7 @@ async def look(registry: ServiceRegistry) -> tuple[Counts, int, str]:
     fields, permits, *_ = await store.breakers.read("llm", "p")
     counts = Counts(int(fields["total_successes"]), int(fields["total_failures"]))
     held = await store._transport.command(lambda redis: redis.zcard(store.keys("llm").slots("p")))
-    assert held >= registry._parts.slots.held("llm", "p")
+    assert held >= registry._parts.concurrency_limit.held("llm", "p")
     return counts, len(permits) + held, fields["state"]
 
 
@@ -362,7 +362,7 @@ async def test_an_exit_leaves_nothing_taken(
             *(round_ * one for one in EXITS[leave])
         )
         assert out == 0
-        assert registry._views.breaker("llm", "p").in_flight == 0
+        assert registry._parts.breakers.of("llm", "p").in_flight == 0
         opens = state == "half_open" and EXITS[leave] is FAILURE
         assert now == ("open" if opens else "half_open" if state == "half_open" else "closed")
 
@@ -408,7 +408,7 @@ async def test_a_use_may_be_cancelled_at_every_step(
             return (await look(registry))[1] == 0
 
         await async_wait_until(is_free)
-        assert registry._views.breaker("llm", "p").in_flight == 0
+        assert registry._parts.breakers.of("llm", "p").in_flight == 0
         steps += 1
     assert steps > 1
 
@@ -442,7 +442,7 @@ def test_an_event_loop_that_is_closed_leaves_nothing_taken(
     gc.collect()
 
     async def later() -> None:
-        await async_wait_until(lambda: registry._views.breaker("llm", "p").in_flight == 0)
+        await async_wait_until(lambda: registry._parts.breakers.of("llm", "p").in_flight == 0)
         _, out, _ = await look(registry)
         assert out == 0
         await calls(registry)
@@ -466,7 +466,7 @@ HOLD = """
     await handle.arecord_failure()
     await asyncio.sleep(0.01)  # a recovery time of 0 is a millisecond
     holding = asyncio.create_task(hold())
-    while not registry._views.breaker("llm", "shared").in_flight:
+    while not registry._parts.breakers.of("llm", "shared").in_flight:
         assert not holding.done(), holding
         await asyncio.sleep(0.005)
     return len(asyncio.all_tasks()) > 1

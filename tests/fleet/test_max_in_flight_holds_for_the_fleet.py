@@ -79,7 +79,7 @@ HOLD = """
     holding = [
         asyncio.create_task(registry.call("h", "llm", Counted.hang)) for _ in range({number})
     ]
-    slots = registry._parts.slots
+    slots = registry._parts.concurrency_limit
     while slots.held("llm", "small") < sum(not task.done() for task in holding):
         await asyncio.sleep(0.005)
     return slots.held("llm", "small")

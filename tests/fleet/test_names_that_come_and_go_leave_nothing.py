@@ -121,7 +121,7 @@ async def test_breakers_of_made_up_names_are_forgotten(url: str) -> None:
         await registry.get_service("h", "llm")
         for number in range(5000):
             registry.breaker("llm", f"made-up-{number}").is_available()
-        replica = registry._views.replica("llm")
+        replica = registry._parts.replicas.of("llm")
         await registry.get_service("h", "llm")
         assert len(replica.snapshot.breakers) < 2500
         assert len(replica.asked) < 2500

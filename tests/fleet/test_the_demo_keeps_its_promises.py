@@ -1,4 +1,4 @@
-"""The demo ends by itself, says what it measured, notices what is broken, and leaves nothing."""
+"""The demo ends by itself, prints what it measured, notices broken guarantees, leaves nothing."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 ERRORS = "Callers see no error"
-LIMIT = "A 429 is obeyed and no failure"
-CUT_OFF = "Only a begun stream breaks off"
-REFUSAL = "Known to one, obeyed by all"
+LIMIT = "A 429 is obeyed, not a failure"
+CUT_OFF = "Only a started stream breaks off"
+REFUSAL = "Refused by every process"
 
 
 class Demo:
     """One run of the demo, in plain mode, with a directory for temporary files of its own."""
 
     def __init__(
-        self, directory: Path, said: Path, *arguments: str, environment: Mapping[str, str]
+        self, directory: Path, outputs: Path, *arguments: str, environment: Mapping[str, str]
     ) -> None:
         self.directory = directory
         self.started = time.monotonic()
-        self._output, self._errors = said / "output", said / "errors"
+        self._output, self._errors = outputs / "output", outputs / "errors"
         with self._output.open("w") as output, self._errors.open("w") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ciris_registry.demo", "--plain", *arguments],
@@ -45,11 +45,11 @@ class Demo:
             )
 
     def until(self, text: str) -> None:
-        """Wait until it has said this."""
+        """Wait until it has printed this."""
         wait_until(lambda: text in self._output.read_text(), timeout=25)
 
     def end(self) -> tuple[int, str, str]:
-        """Its exit code and what it said, when it has ended."""
+        """Its exit code and what it printed, when it has ended."""
         code = self.process.wait(timeout=40)
         return code, self._output.read_text(), self._errors.read_text()
 
@@ -108,13 +108,13 @@ def perform(directory: Path, tmp_path: Path) -> Iterator[Callable[..., Demo]]:
 
 
 def verdicts(output: str) -> dict[str, bool]:
-    """Each guarantee that the summary tells of, and whether it held."""
+    """Each guarantee in the summary, and whether it held."""
     found = re.findall(r"^([✓✗]) (.*?)  +\S", output, re.MULTILINE)
     return {claim: sign == "✓" for sign, claim in found}
 
 
 def figures(output: str, claim: str) -> str:
-    """What the summary says behind a claim."""
+    """The figure of a claim in the summary."""
     found = re.search(rf"^[✓✗] {re.escape(claim)} +(.*)$", output, re.MULTILINE)
     assert found is not None, output
     return found[1]
@@ -131,10 +131,10 @@ def test_every_guarantee_holds_and_is_shown_with_its_figure(perform: Callable[..
     assert len(held) == 12
     assert all(held.values())
     assert figures(output, ERRORS).startswith("0 errors of ")
-    assert figures(output, "While OPEN, nothing reaches it").startswith("0 calls in ")
+    assert figures(output, "While OPEN, no call reaches it").startswith("0 calls in ")
     assert figures(output, LIMIT).startswith("0 calls within its 2 s")
     assert figures(output, CUT_OFF).startswith("1 of 1 seen by callers; 3 others")
-    assert "left alone by all 4 processes" in output
+    assert "refused by all 4 processes" in output
     assert "HALF_OPEN" in output
     assert "All 12 guarantees held." in output
     demo.assert_nothing_is_left()
@@ -146,7 +146,7 @@ def test_an_agent_that_ignores_the_breaker_is_noticed(perform: Callable[..., Dem
     code, output, errors = demo.end()
     assert (code, errors) == (1, ""), output + errors
     held = verdicts(output)
-    assert not held["While OPEN, nothing reaches it"]
+    assert not held["While OPEN, no call reaches it"]
     assert not held[ERRORS]
     assert not held[LIMIT]
     assert not held[REFUSAL]

@@ -231,7 +231,7 @@ class LuaSide:
             agree(f"{key} stays for ever", ttl < 0, bool(forever))
 
     def _call(self, script: str, **args: str | int | list[str]) -> Reply:
-        keys = KEYS.for_parameters(self._server.scripts[script].keys).about(NAME)
+        keys = KEYS.for_parameters(self._server.scripts[script].keys, NAME)
         reply = self._server.run(script, keys, {"provider": NAME, **args})
         agree("the time", int(reply[1]), self._server.clock.now)
         word = reply[0]
@@ -262,7 +262,7 @@ class MemorySide:
         known = self._see_leases()
         now = self._clock.now
         admission = self._state.acquire(now, permit)
-        word = admission.verdict.value
+        word = admission.code.value
         if admission.refusal is not None:
             return self._reply(Answer(word, *admission.refusal))
         if word != "permit":

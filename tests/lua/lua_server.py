@@ -126,7 +126,7 @@ class LuaServer:
         """
         script = self.scripts[name]
         slots = script.keys[:-1] if script.keys_variadic else script.keys
-        keys = KEYS.for_parameters(slots).about(subject)
+        keys = KEYS.for_parameters(slots, subject)
         if script.keys_variadic:
             keys[script.keys[-1]] = tail
         return self.checked(name, keys, args, writes=writes)

@@ -39,7 +39,7 @@ def call(
 ) -> list[str]:
     """Call a script without a dump of everything before and after."""
     slots = server.scripts[script]
-    keys = KEYS.for_parameters(slots.keys[:-1] if slots.keys_variadic else slots.keys).about()
+    keys = KEYS.for_parameters(slots.keys[:-1] if slots.keys_variadic else slots.keys)
     if slots.keys_variadic:
         keys[slots.keys[-1]] = tail
     return server.run(script, keys, args)

@@ -18,7 +18,7 @@ from ciris_registry import (
     ServiceRegistry,
 )
 from ciris_registry.store.breakers import BreakerStore
-from ciris_registry.store.snapshots import CursorStore, SnapshotStore
+from ciris_registry.store.snapshots import SnapshotStore
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for kind, name in (
         (SnapshotStore, "sync"),
         (SnapshotStore, "load"),
-        (CursorStore, "take"),
+        (SnapshotStore, "take_positions"),
         (BreakerStore, "acquire"),
     ):
         method = getattr(kind, name)

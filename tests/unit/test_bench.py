@@ -1,4 +1,4 @@
-"""``ciris-registry bench``: it measures all that it says it does. No time is asserted here."""
+"""``ciris-registry dev bench``: it measures everything in its list. No time is asserted here."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ciris_registry import Priority, ServiceRegistry
-from ciris_registry.bench.commands import CLIENT_SENT
-from ciris_registry.bench.crew import Worker
+from ciris_registry.bench.measurements.command_count import CLIENT_SENT
+from ciris_registry.bench.measurements.comparison import Timings
+from ciris_registry.bench.measurements.interlock_call import beside_interlock, interlock_call
 from ciris_registry.bench.reference import ReferenceRegistry
-from ciris_registry.bench.results import Measurement, Results
+from ciris_registry.bench.report import Measurement, Results
+from ciris_registry.local_fleet import Child
 from ciris_registry.store.scripts import load_scripts
 from tests.unit.cli_run import ciris
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ciris_registry.bench.messages import Orders
 
-TINY = ("bench", "--scale", "0.01", "--processes", "2")
+TINY = ("dev", "bench", "--scale", "0.01", "--processes", "2")
 
 MEASURED = [
     "bare_evalsha",
@@ -36,6 +37,7 @@ MEASURED = [
     "cached_resolve_100",
     "guarded_outcome",
     "guarded_call",
+    "cached_call",
     "guarded_commands",
     "round_robin_trips",
     "round_robin_share",
@@ -51,14 +53,14 @@ async def test_a_run_measures_everything_and_leaves_nothing_running(
     real_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pids: list[int] = []
-    start = Worker.start
+    start = Child.start
 
-    async def noted(orders: Orders) -> Worker:
-        worker = await start(orders)
+    async def noted(name: str, module: str, *arguments: str) -> Child:
+        worker = await start(name, module, *arguments)
         pids.append(worker.pid)
         return worker
 
-    monkeypatch.setattr(Worker, "start", noted)
+    monkeypatch.setattr(Child, "start", noted)
     result = await ciris(*TINY, "--json", url=real_url)
     assert result.exit_code == 0, result.stderr
     assert not result.stderr  # no bar where there is no terminal
@@ -101,7 +103,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 def test_the_table_says_in_words_whether_targets_are_met(drawn: tuple[str, Path]) -> None:
     lines = drawn[0].splitlines()
     rows = [line.split() for line in lines[1 : 1 + len(MEASURED)]]
-    assert sum(row[-1] in {"met", "missed"} for row in rows) == 10
+    assert sum(row[-1] in {"met", "missed"} for row in rows) == 11
     assert "a server of its own" in lines[-1]
 
 
@@ -122,6 +124,34 @@ async def test_without_matplotlib_one_line_says_what_to_install(
     assert "pip install matplotlib" in result.stderr
 
 
+async def _nothing(_: object) -> None:
+    pass
+
+
+async def test_a_cached_call_is_judged_beside_interlock() -> None:
+    interlock = interlock_call(_nothing)
+    assert interlock is not None
+    for _ in range(10):
+        await interlock.call(None)
+    # The machine became slower after the second round, for both.
+    timings = Timings({"call": [5e-6, 5e-6, 14e-6], "interlock": [10e-6, 10e-6, 20e-6]})
+    assert (beside_interlock(timings, interlock).ratio, interlock.version > "2") == (0.5, True)
+    assert beside_interlock(timings, interlock).met is True
+    slower = Timings({"call": [8e-6], "interlock": [10e-6]})
+    assert beside_interlock(slower, interlock).met is False
+
+
+def test_without_interlock_a_cached_call_is_not_judged_and_the_note_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "interlock", None)
+    interlock = interlock_call(_nothing)
+    assert interlock is None
+    measured = beside_interlock(Timings({"call": [5e-6]}), interlock)
+    assert (measured.met, measured.ratio) == (None, None)
+    assert "pip install interlock-cb" in measured.note
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
@@ -138,7 +168,7 @@ async def test_without_matplotlib_one_line_says_what_to_install(
     ],
 )
 async def test_what_cannot_be_measured_is_one_line(options: list[str], problem: str) -> None:
-    result = await ciris("bench", *options)
+    result = await ciris("dev", "bench", *options)
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert problem in result.stderr
@@ -161,8 +191,8 @@ async def test_only_when_asked_to_check_does_a_missed_target_fail_the_command(
         seconds=1.0,
         measurements=[Measurement(name="x", what="x", value=value, unit="s", target=1.5)],
     )
-    monkeypatch.setattr("ciris_registry.cli.bench.run", lambda _: found)
-    result = await ciris("bench", *options)
+    monkeypatch.setattr("ciris_registry.cli.dev.bench.run", lambda *_: found)
+    result = await ciris("dev", "bench", *options)
     assert result.exit_code == code
     assert ("missed" if value > 1.5 else "met") in result.stdout
 
@@ -203,7 +233,7 @@ def test_no_script_sends_what_is_counted_as_sent_by_clients(script: Any) -> None
 async def test_the_reference_chooses_as_the_registry_does(
     registry: ServiceRegistry, broken: tuple[str, ...]
 ) -> None:
-    offers: list[tuple[str, str | None, Priority, list[str], int]] = [
+    registrations: list[tuple[str, str | None, Priority, list[str], int]] = [
         ("a", "planner", Priority.NORMAL, ["chat", "tools"], 0),
         ("b", "planner", Priority.CRITICAL, ["chat"], 0),
         ("c", "planner", Priority.CRITICAL, ["chat", "tools"], 1),
@@ -213,7 +243,7 @@ async def test_the_reference_chooses_as_the_registry_does(
         ("g", None, Priority.HIGH, ["vision"], 2),
     ]
     reference = ReferenceRegistry()
-    for name, handler, priority, capabilities, group in offers:
+    for name, handler, priority, capabilities, group in registrations:
         breaker = reference.register(handler, "llm", name, priority, capabilities, group)
         terms: dict[str, Any] = {
             "priority": priority,
@@ -229,8 +259,8 @@ async def test_the_reference_chooses_as_the_registry_does(
             breaker.record_failure()
             await registry.breaker("llm", name).arecord_failure()
     for handler in ("planner", "speaker", "listener"):
-        for wanted in (None, [], ["chat"], ["tools", "chat"], ["vision"], ["flight"]):
+        for required in (None, [], ["chat"], ["tools", "chat"], ["vision"], ["flight"]):
             for fallback in (True, False):
-                request = (handler, "llm", wanted, fallback)
+                request = (handler, "llm", required, fallback)
                 expected = await reference.get_service(*request)
                 assert await registry.get_service(*request) == expected, request

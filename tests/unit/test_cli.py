@@ -56,7 +56,7 @@ async def test_what_cannot_be_reached_is_one_line_without_credentials(url: str) 
     assert "ada" not in result.stderr
 
 
-async def test_a_refused_connection_is_told_soon() -> None:
+async def test_a_refused_connection_is_reported_soon() -> None:
     began = time.monotonic()
     result = await ciris("status", url="redis://127.0.0.1:1/0")
     assert time.monotonic() - began < 1.0
@@ -65,10 +65,10 @@ async def test_a_refused_connection_is_told_soon() -> None:
 
 
 @pytest.mark.parametrize("words", [["status"], ["events"], ["breaker", "reset", "llm", "one"]])
-async def test_a_server_that_hangs_is_waited_for_in_words_and_not_for_long(
+async def test_a_hanging_server_is_waited_for_visibly_and_not_for_long(
     words: list[str], tmp_path: Path
 ) -> None:
-    """It took ten seconds, in silence, and then said that it had been five."""
+    """It took ten seconds without output, and then reported five."""
     path = tmp_path / "hangs.sock"
     with socket.socket(socket.AF_UNIX) as hanging:
         hanging.bind(str(path))
@@ -79,12 +79,12 @@ async def test_a_server_that_hangs_is_waited_for_in_words_and_not_for_long(
 
         assert time.monotonic() - began < 4.5
     assert result.exit_code == 2
-    waiting, told = result.stderr.splitlines()
+    waiting, error = result.stderr.splitlines()
     assert waiting == f"waiting for unix://{path}?db=0 …"
-    assert told == f"ciris-registry: unix://{path}?db=0 cannot be used: no answer within 3 s"
+    assert error == f"ciris-registry: unix://{path}?db=0 cannot be used: no answer within 3 s"
 
 
-async def test_the_place_may_be_named_before_the_command_and_after_it(real_url: str) -> None:
+async def test_the_url_may_stand_before_the_command_and_after_it(real_url: str) -> None:
     async with ServiceRegistry(url=real_url, namespace="blue") as registry:
         registry.register_global("llm", object(), name="one")
         await registry.flush()
@@ -109,7 +109,7 @@ async def test_the_place_may_be_named_before_the_command_and_after_it(real_url: 
 
 
 @pytest.mark.parametrize("option", ["--namespace", "--type"])
-async def test_a_name_that_cannot_be_one_is_refused(option: str, real_url: str) -> None:
+async def test_an_invalid_name_is_refused(option: str, real_url: str) -> None:
     result = await ciris("status", option, "a{b", url=real_url)
     assert result.exit_code == 2
     assert "contains '{'" in result.stderr
@@ -129,7 +129,7 @@ async def test_lua_show_prints_exactly_what_redis_gets() -> None:
     assert numbered[11].startswith("  12  ")
 
 
-async def test_lua_show_names_the_scripts_there_are() -> None:
+async def test_lua_show_names_the_known_scripts() -> None:
     result = await ciris("lua", "show", "breaker_close")
     assert result.exit_code == 2
     assert "breaker_override" in result.stderr
@@ -150,7 +150,7 @@ def _loaded_by(*words: str, url: str = "") -> set[str]:
 
 async def test_commands_load_only_what_they_need(real_url: str) -> None:
     lua = await asyncio.to_thread(_loaded_by, "lua", "list")
-    assert not lua & {"fakeredis", "rich", "ciris_registry.cli.fleet_status", "ciris_registry.demo"}
+    assert not lua & {"fakeredis", "rich", "ciris_registry.cli.status.fleet", "ciris_registry.demo"}
     status = await asyncio.to_thread(_loaded_by, "status", "--json", url=real_url)
-    assert "ciris_registry.cli.fleet_status" in status
+    assert "ciris_registry.cli.status.fleet" in status
     assert not status & {"fakeredis", "rich", "ciris_registry.demo"}

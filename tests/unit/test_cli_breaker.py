@@ -1,4 +1,4 @@
-"""An operator's word over a breaker, and what is said of it."""
+"""Overriding and resetting a breaker, and the line that the command prints."""
 
 from __future__ import annotations
 
@@ -33,18 +33,20 @@ def handle(registry: ServiceRegistry) -> BreakerHandle:
     return registry.breaker("llm", "one")
 
 
-async def word(url: str, *words: str) -> str:
+async def change(url: str, *words: str) -> str:
     result = await ciris("breaker", *words, url=url)
     assert result.exit_code == 0, result.stderr
     assert result.stdout.count("\n") == 1
     return result.stdout.rstrip()
 
 
-async def test_open_says_what_was_and_what_is_and_who_said_so(
+async def test_force_open_prints_the_state_before_and_after_and_the_operator(
     handle: BreakerHandle, real_url: str
 ) -> None:
-    said = await word(real_url, "open", "llm", "one", "--reason", "deploying", "--for", "10m")
-    assert said == f"llm one: closed -> forced open, 10 m left, by {operator_name()}: deploying"
+    printed = await change(
+        real_url, "force-open", "llm", "one", "--reason", "deploying", "--for", "10m"
+    )
+    assert printed == f"llm one: closed -> forced open, 10 m left, by {operator_name()}: deploying"
     override = (await handle.aget_stats())["override"]
     assert override["state"] == "open"
     assert override["reason"] == "deploying"
@@ -53,71 +55,69 @@ async def test_open_says_what_was_and_what_is_and_who_said_so(
     assert not await handle.ais_available()
 
 
-async def test_close_lets_calls_through_an_open_breaker(
+async def test_force_close_lets_calls_through_an_open_breaker(
     handle: BreakerHandle, real_url: str
 ) -> None:
     for _ in range(5):
         handle.record_failure()
     await handle.aget_stats()
-    said = await word(real_url, "close", "llm", "one", "--for", "1h")
-    assert said.startswith("llm one: open, retry in ")
-    assert "-> forced closed, 1 h left (itself open, retry in " in said
-    assert said.endswith(f", by {operator_name()}")
+    printed = await change(real_url, "force-close", "llm", "one", "--for", "1h")
+    assert printed.startswith("llm one: open, retry in ")
+    assert "-> forced closed, 1 h left (itself open, retry in " in printed
+    assert printed.endswith(f", by {operator_name()}")
     assert await handle.ais_available()
 
 
-async def test_a_word_without_an_end_stands_until_it_is_cleared(
+async def test_an_override_without_an_end_stands_until_it_is_cleared(
     handle: BreakerHandle, real_url: str
 ) -> None:
-    assert "forced open, until it is cleared" in await word(real_url, "open", "llm", "one")
-    said = await word(real_url, "clear", "llm", "one")
-    assert said == "llm one: forced open, until it is cleared -> closed"
+    assert "forced open, until it is cleared" in await change(real_url, "force-open", "llm", "one")
+    printed = await change(real_url, "clear-override", "llm", "one")
+    assert printed == "llm one: forced open, until it is cleared -> closed"
     assert await handle.ais_available()
-    said = await word(real_url, "clear", "llm", "one")
-    assert said == "llm one: closed; there was nothing to clear"
+    printed = await change(real_url, "clear-override", "llm", "one")
+    assert printed == "llm one: closed; there is no override to clear"
 
 
 async def test_reset_closes_and_forgets(handle: BreakerHandle, real_url: str) -> None:
     for _ in range(5):
         handle.record_failure()
     await handle.aforce_open("broken", 60)
-    said = await word(real_url, "reset", "llm", "one", "--reason", "repaired")
-    assert said.startswith("llm one: forced open, 1 m left (itself open, retry in ")
-    assert said.endswith(" -> closed")
+    printed = await change(real_url, "reset", "llm", "one", "--reason", "repaired")
+    assert printed.startswith("llm one: forced open, 1 m left (itself open, retry in ")
+    assert printed.endswith(" -> closed")
     stats = await handle.aget_stats()
     assert (stats["state"], stats["failure_count"], stats["override"]) == ("closed", 0, None)
 
 
-@pytest.mark.parametrize("command", ["open", "close", "clear", "reset"])
-async def test_a_breaker_that_is_not_there_is_told_with_those_that_are(
+@pytest.mark.parametrize("command", ["force-open", "force-close", "clear-override", "reset"])
+async def test_an_unknown_breaker_is_an_error_that_names_the_known_ones(
     command: str, registry: ServiceRegistry, real_url: str
 ) -> None:
     result = await ciris("breaker", command, "llm", "three", url=real_url)
     assert result.exit_code == 2
-    assert result.stderr == (
-        "ciris-registry: there is no breaker of llm three; those there are: one, two\n"
-    )
+    assert result.stderr == ("ciris-registry: no breaker of llm three; known breakers: one, two\n")
     result = await ciris("breaker", command, "tool", "one", url=real_url)
-    assert result.stderr.endswith("those there are: none\n")
+    assert result.stderr.endswith("known breakers: none\n")
     await registry.refresh()
     assert set(registry.get_provider_info()["circuit_breaker_stats"]) == {"one", "two"}
 
 
-async def test_the_breaker_of_a_provider_that_is_gone_can_still_be_forced(
+async def test_the_breaker_of_an_unregistered_provider_can_still_be_forced(
     registry: ServiceRegistry, real_url: str
 ) -> None:
     await registry.aunregister("one")
-    said = await word(real_url, "open", "llm", "one", "--for", "1m")
-    assert "closed -> forced open" in said
+    printed = await change(real_url, "force-open", "llm", "one", "--for", "1m")
+    assert "closed -> forced open" in printed
 
 
-async def test_a_damaged_breaker_is_told_with_the_remedy(
+async def test_a_damaged_breaker_is_an_error_that_says_how_to_repair_it(
     registry: ServiceRegistry, real_url: str
 ) -> None:
     async with redis.asyncio.Redis.from_url(real_url) as client:
         key = "ciris:v2:{default/llm}:breaker:one"
         await client.hset(key, "failure_threshold", "many")
-        result = await ciris("breaker", "open", "llm", "one", url=real_url)
+        result = await ciris("breaker", "force-open", "llm", "one", url=real_url)
         assert result.exit_code == 2
         assert "the breaker of llm one is damaged (invalid literal" in result.stderr
         await client.delete(key)
@@ -129,16 +129,16 @@ async def test_a_damaged_breaker_is_told_with_the_remedy(
 
 
 @pytest.mark.parametrize("length", ["10", "0s", "soon", "-1m"])
-async def test_a_length_of_time_names_its_unit(
+async def test_a_duration_needs_a_unit(
     length: str, registry: ServiceRegistry, real_url: str
 ) -> None:
-    result = await ciris("breaker", "open", "llm", "one", f"--for={length}", url=real_url)
+    result = await ciris("breaker", "force-open", "llm", "one", f"--for={length}", url=real_url)
     assert result.exit_code == 2
     assert "use 90s, 10m" in result.stderr
     assert registry.breaker("llm", "one").state is CircuitState.CLOSED
 
 
-async def test_clear_and_reset_take_no_length_of_time(real_url: str) -> None:
-    for command in ("clear", "reset"):
+async def test_clear_override_and_reset_take_no_duration(real_url: str) -> None:
+    for command in ("clear-override", "reset"):
         result = await ciris("breaker", command, "llm", "one", "--for", "1m", url=real_url)
         assert result.exit_code == 2

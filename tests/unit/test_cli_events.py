@@ -46,7 +46,7 @@ async def test_events_of_all_service_types_stand_in_the_order_of_time(
         "service_type",
         "kind",
         "provider",
-        "actor",
+        "by",
         "reason",
         "details",
     ]
@@ -68,7 +68,7 @@ async def test_last_counts_over_all_service_types(registry: ServiceRegistry, rea
     assert len(await printed(real_url, "--last", "99", "--type", "type-1")) == 10
 
 
-async def test_a_line_says_who_and_why_and_until_when(
+async def test_a_line_shows_the_actor_the_reason_and_the_end(
     registry: ServiceRegistry, real_url: str
 ) -> None:
     registry.register_global("llm", object(), name="one")
@@ -82,13 +82,13 @@ async def test_a_line_says_who_and_why_and_until_when(
     assert "fields=capabilities" in changed
 
 
-async def test_nothing_has_happened_yet(real_url: str) -> None:
+async def test_an_empty_stream_is_noted_on_stderr(real_url: str) -> None:
     result = await ciris("events", url=real_url)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "nothing has happened here yet" in result.stderr
+    assert "no events yet" in result.stderr
 
 
-async def test_entries_that_somebody_wrote_by_hand_are_lines_too(
+async def test_entries_written_by_hand_are_lines_too(
     registry: ServiceRegistry, real_url: str
 ) -> None:
     registry.register_global("llm", object(), name="one")

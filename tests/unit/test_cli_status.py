@@ -1,4 +1,4 @@
-"""What ``ciris-registry status`` tells an operator."""
+"""What ``ciris-registry status`` shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ciris_registry import (
     SelectionStrategy,
     ServiceRegistry,
 )
-from ciris_registry.store.processes import host_name
+from ciris_registry.membership.naming import host_name
 from tests.unit.cli_run import ciris
 from tests.waiting import async_wait_until
 
@@ -28,7 +28,7 @@ KEYS = "ciris:v2:{default/llm}"
 
 @pytest.fixture
 async def registry(real_url: str) -> AsyncIterator[ServiceRegistry]:
-    """One that follows nothing: what has expired is not swept away behind a test's back."""
+    """A registry without a watcher, so that expired members stay until a test looks."""
     settings = RegistrySettings(write_timeout=1.0)
     async with ServiceRegistry(url=real_url, settings=settings, consistency="exact") as registry:
         yield registry
@@ -70,13 +70,13 @@ async def test_an_empty_namespace_says_where_to_look(real_url: str) -> None:
     assert (await status(real_url))["service_types"] == []
 
 
-async def test_a_service_type_that_nobody_uses_is_told_with_those_in_use(
+async def test_an_unused_service_type_is_shown_with_those_in_use(
     registry: ServiceRegistry, real_url: str
 ) -> None:
     registry.register_global("llm", object(), name="one")
     await registry.flush()
     result = await ciris("status", "--type", "lllm", url=real_url)
-    assert "Nothing is known of service type 'lllm'" in result.stdout
+    assert "Nothing is registered for service type 'lllm'" in result.stdout
     assert "in use: llm" in result.stdout
 
 
@@ -93,11 +93,11 @@ async def test_registrations_stand_in_the_order_of_a_resolve(
         metadata={"model": "m"},
         name="first-group",
     )
-    registry.register("*", "llm", object(), name="everybody")
+    registry.register("*", "llm", object(), name="all-handlers")
     registry.register("thinker", "llm", object(), name="own")
     await registry.flush()
     found = (await llm(real_url))["registrations"]
-    assert [one["name"] for one in found] == ["own", "everybody", "first-group", "high", "low"]
+    assert [one["name"] for one in found] == ["own", "all-handlers", "first-group", "high", "low"]
     assert [one["handler"] for one in found][:3] == ["thinker", "*", "global"]
     assert found[3]["capabilities"] == ["chat", "tools"]
     assert found[2] == {
@@ -179,7 +179,7 @@ async def test_json_has_the_same_keys_whatever_state_a_breaker_is_in(
     assert (override["state"], override["reason"]) == ("open", "why")
 
 
-async def test_a_breaker_is_told_in_words(registry: ServiceRegistry, real_url: str) -> None:
+async def test_a_breakers_state_is_shown_in_words(registry: ServiceRegistry, real_url: str) -> None:
     quick = CircuitBreakerConfig(failure_threshold=2, recovery_timeout=0.2, success_threshold=2)
     registry.register_global("llm", object(), name="one", circuit_breaker_config=quick)
     handle = registry.breaker("llm", "one")
@@ -192,15 +192,15 @@ async def test_a_breaker_is_told_in_words(registry: ServiceRegistry, real_url: s
     assert "one cooling down, 30 s left (itself open" in await words_of(registry, real_url)
     handle.reset()
     await handle.aforce_open("deploying", 600)
-    told = await words_of(registry, real_url)
-    assert "forced open, 10 m left" in told
-    assert f"by {registry.process_id}: deploying" in told
+    shown = await words_of(registry, real_url)
+    assert "forced open, 10 m left" in shown
+    assert f"by {registry.process_id}: deploying" in shown
     await handle.aforce_close()
     assert "forced closed, until it is cleared" in await words_of(registry, real_url)
     await handle.aclear_override()
 
 
-async def test_a_breaker_that_is_open_in_one_process_only_is_told_so(
+async def test_a_local_trip_is_shown_with_its_process(
     registry: ServiceRegistry, client: redis.asyncio.Redis, real_url: str
 ) -> None:
     alone = CircuitBreakerConfig(
@@ -212,8 +212,8 @@ async def test_a_breaker_that_is_open_in_one_process_only_is_told_so(
     await handle.arecord_failure()
     who = registry.process_id
 
-    told = await words_of(registry, real_url)
-    assert f"one closed; open in 1 process: {who} for 50 s" in told
+    shown = await words_of(registry, real_url)
+    assert f"one closed; open locally in 1 process: {who} for 50 s" in shown
     (found,) = (await llm(real_url))["breakers"]
     assert (found["state"], found["refused"]) == ("closed", None)
     (here,) = found["open_locally"]
@@ -224,15 +224,15 @@ async def test_a_breaker_that_is_open_in_one_process_only_is_told_so(
     assert line.endswith(f"by {who}")
 
     later = found["open_locally"][0]["until"]
-    await client.zadd(f"{KEYS}:local_trips:one", {f"ghost-{n}": later for n in range(3)})
-    assert "open in 1 process:" in await words_of(registry, real_url), "the others are gone"
+    await client.zadd(f"{KEYS}:callers:one", {f"open|ghost-{n}": later for n in range(3)})
+    assert "open locally in 1 process:" in await words_of(registry, real_url), "the others are gone"
 
     await handle.areset()
     await registry.flush()
     assert "one closed 0/2" in await words_of(registry, real_url)
 
 
-async def test_an_open_breaker_is_told_until_its_probes_have_succeeded(
+async def test_an_open_breaker_is_shown_until_its_probes_have_succeeded(
     registry: ServiceRegistry, real_url: str
 ) -> None:
     quick = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=1.5, success_threshold=2)
@@ -248,13 +248,13 @@ async def test_an_open_breaker_is_told_until_its_probes_have_succeeded(
     (found,) = (await llm(real_url))["breakers"]
     assert (found["state"], found["refused"], found["retry_after"]) == ("open", None, None)
     await handle.acheck_and_raise()
-    told = await words_of(registry, real_url)
-    assert "one half open, 1 permit out" in told
-    assert "0 of 2 probes succeeded" in told
+    shown = await words_of(registry, real_url)
+    assert "one half open, 1 permit out" in shown
+    assert "0 of 2 probes succeeded" in shown
     await handle.arecord_success()
-    told = await words_of(registry, real_url)
-    assert "one half open, 0 permits out" in told
-    assert "1 of 2 probes succeeded" in told
+    shown = await words_of(registry, real_url)
+    assert "one half open, 0 permits out" in shown
+    assert "1 of 2 probes succeeded" in shown
     await handle.acheck_and_raise()
     await handle.arecord_success()
     assert (await words_of(registry, real_url)).startswith("one closed")
@@ -307,9 +307,9 @@ async def test_the_breaker_of_a_provider_that_is_gone_is_still_shown(
     found = await llm(real_url)
     assert found["registrations"] == []
     assert (found["breakers"][0]["name"], found["breakers"][0]["registered"]) == ("one", False)
-    told = await words_of(registry, real_url)
-    assert "forced open" in told
-    assert "not registered" in told
+    shown = await words_of(registry, real_url)
+    assert "forced open" in shown
+    assert "not registered" in shown
 
 
 async def test_a_process_without_a_readable_record_is_shown_by_its_id(
@@ -326,10 +326,10 @@ async def test_a_process_without_a_readable_record_is_shown_by_its_id(
 
 
 @pytest.mark.parametrize(
-    ("key", "field", "told"),
+    ("key", "field", "shown"),
     [
-        ("registration:bad", ("priority", "URGENT"), "registration bad: "),
-        ("registration:bad", None, "registration bad: WRONGTYPE"),
+        ("provider:bad", ("priority", "URGENT"), "registration bad: "),
+        ("provider:bad", None, "registration bad: WRONGTYPE"),
         ("breaker:bad", ("state", "ajar"), "breaker bad: state is 'ajar'"),
         ("breaker:bad", ("failure_threshold", "many"), "breaker bad: invalid literal for int()"),
         ("breaker:bad", None, "breaker bad: WRONGTYPE"),
@@ -343,7 +343,7 @@ async def test_a_process_without_a_readable_record_is_shown_by_its_id(
 async def test_a_damaged_record_is_a_line_and_the_rest_is_shown(
     key: str,
     field: tuple[str, str] | None,
-    told: str,
+    shown: str,
     real_url: str,
     client: redis.asyncio.Redis,
 ) -> None:
@@ -366,11 +366,11 @@ async def test_a_damaged_record_is_a_line_and_the_rest_is_shown(
     await registry.aclose()
     await client.flushdb()
     assert result.exit_code == 0
-    assert f"damaged: {told}" in result.stdout
+    assert f"damaged: {shown}" in result.stdout
     assert not result.stderr
     assert "elsewhere" in result.stdout
     assert ("good" in result.stdout) is (key not in {"members", "registrations", "meta"})
-    assert any(damage["record"] in told for damage in found["service_types"][0]["damaged"])
+    assert any(damage["record"] in shown for damage in found["service_types"][0]["damaged"])
 
 
 async def test_a_service_type_that_cannot_be_one_is_a_line(

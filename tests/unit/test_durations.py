@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ciris_registry.cli.durations import parse_duration, shown_duration
+from ciris_registry.cli.formatting.durations import parse_duration, shown_duration
 
 
 @pytest.mark.parametrize(

@@ -58,11 +58,11 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def mirror_of(registry: ServiceRegistry) -> Replica:
-    return registry._views.replica("llm")
+    return registry._parts.replicas.of("llm")
 
 
 def followed(registry: ServiceRegistry, *events: Event) -> bool:
-    return follow(mirror_of(registry), events, registry._parts.successes.flush_now)
+    return follow(mirror_of(registry), events, registry._parts.batches.flush_now)
 
 
 def opened(registry: ServiceRegistry, ahead: int = 1, **changed: Any) -> Event:

@@ -54,9 +54,9 @@ async def work(registry: ServiceRegistry) -> str:
 
 async def hold(registry: ServiceRegistry) -> asyncio.Task[None]:
     """A call that goes on until it is cancelled."""
-    before = registry._parts.slots.held("llm", "p")
+    before = registry._parts.concurrency_limit.held("llm", "p")
     task = asyncio.create_task(registry.call("h", "llm", Client.hang))
-    await async_wait_until(lambda: registry._parts.slots.held("llm", "p") > before)
+    await async_wait_until(lambda: registry._parts.concurrency_limit.held("llm", "p") > before)
     return task
 
 
@@ -191,7 +191,7 @@ async def test_who_gives_up_waiting_goes_on_by_himself_and_gives_back_what_comes
         await work(registry)
     assert len(await taken(registry)) == 1
     late.set()
-    registry._parts.connectivity.restored()
+    registry._parts.connectivity.mark_connected()
     await async_wait_until(lambda: taken_now(registry, set()))
     await ended(task)
 
@@ -216,10 +216,10 @@ async def test_an_answer_that_is_lost_leaves_nothing_taken(
 
     monkeypatch.setattr(SlotStore, "take", lost)
     assert await work(registry) == "p"
-    assert await registry._parts.connectivity.back(5.0)
+    assert await registry._parts.connectivity.wait_connected(5.0)
     await registry.flush()
     await async_wait_until(lambda: taken_now(registry, set()))
-    assert registry._parts.slots.held("llm", "p") == 0
+    assert registry._parts.concurrency_limit.held("llm", "p") == 0
 
 
 async def test_a_return_that_a_heartbeat_overtakes_is_made_again(
@@ -239,7 +239,7 @@ async def test_a_return_that_a_heartbeat_overtakes_is_made_again(
         assert len(await taken(registry)) == 1
 
     monkeypatch.setattr(SlotStore, "renew", overtaken)
-    await registry._parts.slots.renew(await registry._session.store(), "llm")
+    await registry._parts.concurrency_limit.renew(await registry._session.store(), "llm")
     await registry.flush()
     assert await taken(registry) == set()
 
@@ -288,7 +288,7 @@ async def test_nothing_grows_with_the_number_of_calls(new_registry: New) -> None
     before = await calls(400)
     after = await calls(4000)
     assert after - before < 400
-    slots = registry._parts.slots
+    slots = registry._parts.concurrency_limit
     assert slots._held == {}
     assert slots._returning == {}
     assert [await taken(registry, name) for name in "pq"] == [set(), set()]

@@ -68,7 +68,7 @@ def test_one_trial_at_a_time_when_the_time_is_over() -> None:
     assert felt.acquire(later, "A|2").refusal == ("open_locally", later + 30_000)
     assert felt.permits == {}, "nobody else's business"
 
-    trial = felt.own
+    trial = felt.local
     assert after(trial, "success", "A|1", later + 5) is None
     failed = after(trial, "failure", "A|1", later + 5)
     assert failed == LocalStreak(0, 3, later + 60_005)
@@ -170,7 +170,7 @@ async def test_a_trial_that_is_given_back_is_free_again(registry: ServiceRegistr
             await handle.acheck_and_raise()
 
         permit = registry._parts.permits.take("llm", "shared", 0)
-        registry._views.breaker_parts.admissions.give_back(handle._shared, permit)
+        registry._parts.admissions.give_back(handle._shared, permit)
 
         await handle.acheck_and_raise()
         handle.record_success()

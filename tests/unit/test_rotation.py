@@ -57,7 +57,7 @@ def leased(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         blocks.append((first, steps))
         return first
 
-    monkeypatch.setattr(CursorStore, "take", noted)
+    monkeypatch.setattr(SnapshotStore, "take_positions", noted)
     return blocks
 
 
@@ -181,18 +181,18 @@ async def test_without_redis_the_rotation_goes_on_from_where_it_was(
     for task in list(registry._session._tasks):
         if "_supervised" in str(task.get_coro()):
             task.cancel()  # what would find out at once that it is not true
-    registry._parts.connectivity.cut("a test")
+    registry._parts.connectivity.close("a test")
     got = await resolved(registry, 90)
     assert Counter(got) == dict.fromkeys("abc", 30)
     assert before + got == (["a", "b", "c"] * 41)[: 32 + 90]
-    registry._parts.connectivity.restored()
+    registry._parts.connectivity.mark_connected()
 
 
 async def test_processes_that_never_saw_the_rotation_do_not_all_begin_with_the_first() -> None:
     met: Counter[int] = Counter()
     for _ in range(300):
         connectivity = Connectivity("redis://example", RegistrySettings())
-        connectivity.cut("a test")
+        connectivity.close("a test")
         round_robins = RoundRobins(None, connectivity)  # type: ignore[arg-type]
         first = await round_robins.step("llm", CURSOR)
         assert await round_robins.step("llm", CURSOR) == first + 1

@@ -1,4 +1,4 @@
-"""``ciris-registry soak``: what is held at the end is compared with what was after 10 %."""
+"""``ciris-registry dev soak``: memory and keys at the end are compared with those after 10 %."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ciris_registry.bench.footprint import Footprint
-from ciris_registry.bench.results import Results
-from ciris_registry.bench.soak import HELD, judged
+from ciris_registry.bench.report import Results
+from ciris_registry.bench.soak.footprint import Footprint
+from ciris_registry.bench.soak.runner import LIMITS, judged
 from tests.unit.cli_run import ciris
 
-FEW = ("soak", "--calls", "20000")
+FEW = ("dev", "soak", "--calls", "20000")
 
 
 @pytest.mark.long
@@ -23,11 +23,11 @@ async def test_keys_and_what_is_in_them_end_where_they_were_after_ten_percent() 
     found: dict[str, dict[str, Any]] = {
         one["name"]: one for one in json.loads(result.stdout)["measurements"]
     }
-    assert list(found) == ["soak_calls", *(f"soak_{one.name}" for one in HELD)]
+    assert list(found) == ["soak_calls", *(f"soak_{one.name}" for one in LIMITS)]
     assert 20_000 <= found["soak_calls"]["value"] < 22_000
     for name in ("soak_keys", "soak_entries"):
         assert found[name]["met"], found[name]
-    for one in HELD:
+    for one in LIMITS:
         assert len(found[f"soak_{one.name}"]["note"].split(",")) == 10
 
 
@@ -53,7 +53,7 @@ def test_what_has_grown_is_named(grown: dict[str, int], missed: list[str]) -> No
     }
     between = {name: 9 * number for name, number in first.items()}
     samples = [Footprint(**one) for one in (first, between, {**first, **grown})]
-    assert [one.name for one in (judged(one, samples) for one in HELD) if not one.met] == missed
+    assert [one.name for one in (judged(one, samples) for one in LIMITS) if not one.met] == missed
 
 
 @pytest.mark.parametrize(("options", "code"), [((), 0), (("--check",), 1)])
@@ -69,17 +69,17 @@ async def test_only_when_asked_to_check_does_growth_fail_the_command(
         scale=1.0,
         processes=1,
         seconds=1.0,
-        measurements=[judged(one, samples) for one in HELD],
+        measurements=[judged(one, samples) for one in LIMITS],
     )
-    monkeypatch.setattr("ciris_registry.bench.soak.run_soak", lambda _: found)
-    result = await ciris("soak", *options)
+    monkeypatch.setattr("ciris_registry.cli.dev.soak.run_soak", lambda _: found)
+    result = await ciris("dev", "soak", *options)
     assert result.exit_code == code
     assert result.stdout.count("missed") == 1
 
 
 @pytest.mark.parametrize("calls", ["0", "19999", "1000000001"])
 async def test_a_number_of_calls_that_proves_nothing_is_refused_in_one_line(calls: str) -> None:
-    result = await ciris("soak", "--calls", calls)
+    result = await ciris("dev", "soak", "--calls", calls)
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert "20,000" in result.stderr

@@ -91,7 +91,7 @@ async def test_a_stream_whose_clock_was_ahead_is_followed_at_once_again(
     newest = await store.events.last("llm")
     ahead = int(newest.partition("-")[0]) + 10**9
     await command(one, "XADD", stream, f"{ahead}-0", "kind", "member_kept")
-    await async_wait_until(lambda: other._views.replica("llm").place == f"{ahead}-0")
+    await async_wait_until(lambda: other._parts.replicas.of("llm").place == f"{ahead}-0")
     await command(one, "DEL", stream)
 
     await follows(one, other, "llm", 10.0)  # found out by comparing versions
@@ -110,7 +110,7 @@ async def test_a_long_staleness_does_not_break_the_link(new_registry: New) -> No
     registry._parts.connectivity.on_change(
         lambda: states.append(registry._parts.connectivity.state)
     )
-    replica = registry._views.replica("llm")
+    replica = registry._parts.replicas.of("llm")
     replica.doubt()  # so that the first one who asks would have to ask
 
     await asyncio.sleep(REPLY_TIMEOUT + 0.5)
@@ -161,7 +161,7 @@ async def test_following_keeps_fresh_what_is_told_of_something_now_and_then(
     for registry in (one, other):
         registry.register("h", "llm", Client(), name="shared")
         assert await registry.get_service("h", "llm") is not None
-    replica = other._views.replica("llm")
+    replica = other._parts.replicas.of("llm")
     stale, end = [], time.monotonic() + 3.5
     await asyncio.sleep(0.5)
     told = time.monotonic()
@@ -211,7 +211,7 @@ async def test_one_damaged_service_type_does_not_hold_up_the_others(
 
     await command(one, "DEL", broken)
     await one.flush()
-    await async_wait_until(lambda: not other._views.replica("llm").snapshot.damaged)
+    await async_wait_until(lambda: not other._parts.replicas.of("llm").snapshot.damaged)
     await asyncio.sleep(1.0)
     await follows(one, other, "llm", 5.0)
 
@@ -232,7 +232,7 @@ async def test_what_was_damaged_for_a_moment_does_not_end_the_tail(
         return await read(reader, *args)
 
     monkeypatch.setattr(EventReader, "after", damaged)
-    other._views.on_new()
+    other._parts.replicas.on_new()
     await async_wait_until(lambda: not errors)
     await follows(*pair, "memory", AT_ONCE)
     assert [one.health().failures for one in pair] == [{}, {}]
@@ -253,7 +253,7 @@ async def test_whatever_redis_says_the_tail_asks_again(
         return await read(reader, *args)
 
     monkeypatch.setattr(EventReader, "after", refused)
-    other._views.on_new()
+    other._parts.replicas.on_new()
     await async_wait_until(lambda: not errors)
     await async_wait_until(lambda: one.health().ok and other.health().ok)
     await follows(*pair, "memory", AT_ONCE)
@@ -296,7 +296,7 @@ async def test_events_that_cannot_be_read_are_asked_for_less_and_less_often(
 
     monkeypatch.setattr(EventReader, "after", refused)
     for registry in pair:
-        registry._views.on_new()
+        registry._parts.replicas.on_new()
     await asyncio.sleep(2.5)
     assert attempts <= 2 * 10
     said = [line for line in caplog.messages if "events cannot be read" in line]

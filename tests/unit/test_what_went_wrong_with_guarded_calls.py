@@ -130,7 +130,7 @@ async def test_a_policy_that_ends_the_program_kept_a_slot_for_good(
 
     with pytest.raises(ends):
         await registry.call("h", "llm", work, classify=judge)
-    assert registry._views.breaker("llm", "a").in_flight == 0
+    assert registry._parts.breakers.of("llm", "a").in_flight == 0
     assert await registry.call("h", "llm", work) == "a"
 
 
@@ -294,7 +294,7 @@ async def test_an_error_that_cannot_be_shown_kept_its_slot_and_its_permit(
     with pytest.raises(NamelessError):
         await registry.call("h", "llm", fail)
     await registry.flush()
-    assert registry._views.breaker("llm", "a").in_flight == 0
+    assert registry._parts.breakers.of("llm", "a").in_flight == 0
     assert await failures(registry, "a") == 1 + (state == "half_open")
     store = await registry._session.store()
     key = store.keys("llm").slots("a")

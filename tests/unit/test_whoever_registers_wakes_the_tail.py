@@ -33,7 +33,7 @@ async def started(registry: ServiceRegistry) -> None:
 
 
 async def followed(registry: ServiceRegistry, kind: str) -> None:
-    await async_wait_until(lambda: registry._views.replica(kind).place, timeout=AT_ONCE)
+    await async_wait_until(lambda: registry._parts.replicas.of(kind).place, timeout=AT_ONCE)
 
 
 async def test_a_thread_may_register_while_the_loop_runs(new_registry: New) -> None:

@@ -1,21 +1,13 @@
 """circuit_breaker.outcomes."""
 
-from ciris_registry.circuit_breaker.outcomes.classifier import (
-    FAILURE,
-    IGNORED,
-    SUCCESS,
-    Classification,
-    Classifier,
-    Classify,
-    cooldown,
-)
+from ciris_registry.circuit_breaker.outcomes.classifier import Classification, Classifier, Classify, FAILURE, IGNORED, SUCCESS, cooldown
 
 __all__ = [
-    "FAILURE",
-    "IGNORED",
-    "SUCCESS",
     "Classification",
     "Classifier",
     "Classify",
+    "FAILURE",
+    "IGNORED",
+    "SUCCESS",
     "cooldown",
 ]

@@ -100,6 +100,7 @@ class Classifier:
     def __init__(self, settings: RegistrySettings, of_registry: Classify | None = None) -> None:
         self._settings = settings
         self._of_registry = of_registry
+        self.classifies_values = of_registry is not None
         self._told: set[object] = set()
 
     def error(self, error: BaseException, *policies: Classify | None) -> Classification:
@@ -119,10 +120,6 @@ class Classifier:
         if not isinstance(error, Exception):
             return IGNORED
         return self._decided(error, policies) or self._by_default(error)
-
-    def judges_values(self, *policies: Classify | None) -> bool:
-        """Whether any policy is to be asked; else whatever is returned is a success."""
-        return self._of_registry is not None or any(policies)
 
     def value(self, value: object, *policies: Classify | None) -> Classification:
         """Judge what a call returned: a success if no policy decides."""

@@ -4,6 +4,7 @@ from ciris_registry.store.connection.clients import Clients
 from ciris_registry.store.connection.connectivity import Connectivity, ConnectivityState
 from ciris_registry.store.connection.embedded import EmbeddedServer
 from ciris_registry.store.connection.pipelined import WaitInterruptedError
+from ciris_registry.store.connection.retry import backoff
 from ciris_registry.store.connection.transport import Transport
 from ciris_registry.store.connection.url import StoreURL
 
@@ -15,4 +16,5 @@ __all__ = [
     "StoreURL",
     "Transport",
     "WaitInterruptedError",
+    "backoff",
 ]

@@ -46,6 +46,7 @@ class Connectivity:
 
     def __init__(self, url: str, settings: RegistrySettings) -> None:
         self.state: ConnectivityState = "connected"
+        self.connected = True
         self.error = ""
         self.since = time.time()
         self.outages = 0
@@ -59,39 +60,34 @@ class Connectivity:
         self._refused = False
         self._extra = {"url": url}
 
-    @property
-    def ok(self) -> bool:
-        """Whether Redis answers, as far as is known."""
-        return self.state == "connected"
-
     def on_change(self, told: Callable[[], None]) -> None:
         """Have this called whenever the state changes."""
         self._on_change.append(told)
 
-    def check(self) -> None:
+    def require(self) -> None:
         """Raise StoreUnavailableError if Redis is away."""
-        if not self.ok:
+        if not self.connected:
             raise StoreUnavailableError(self._url, self.error)
 
-    def hear(self) -> None:
+    def note_reply(self) -> None:
         """Redis has answered something."""
         self._heard_at = time.monotonic()
 
-    def doubt(self, error: object) -> None:
+    def suspect(self, error: object) -> None:
         """A call found Redis away, or waited too long for it."""
         if self.state == "connected":
             self._become("suspended", _reason(error))
 
-    def cut(self, error: object) -> None:
+    def close(self, error: object) -> None:
         """There is no way to Redis for this process any more, and nobody looks for one."""
         self._become("lost", str(error))
 
     def disown(self, error: object) -> None:
         """This is a copy that a fork made: those who wait are its parent's, not to be woken."""
         self._waiting, self._limits = set(), TimeLimits(_LAST_TURNS)
-        self.cut(error)
+        self.close(error)
 
-    def lost(self, error: object) -> None:
+    def mark_lost(self, error: object) -> None:
         """Redis was asked again, and is away: say so once."""
         if isinstance(error, AccessDeniedError) and not self._refused:
             self._refused = True
@@ -109,7 +105,7 @@ class Connectivity:
             self.outages += 1
             self._away_since = time.monotonic()
 
-    def restored(self) -> None:
+    def mark_connected(self) -> None:
         """Redis answers, and this process agrees with it again."""
         before = self.state
         if before == "connected":
@@ -120,7 +116,9 @@ class Connectivity:
             away = time.monotonic() - self._away_since
             _log.warning("Redis is back after %.1f s: %s", away, self._url, extra=self._extra)
 
-    async def promptly(self, work: Coroutine[object, object, _R], limit: float | None = None) -> _R:
+    async def within_timeout(
+        self, work: Coroutine[object, object, _R], limit: float | None = None
+    ) -> _R:
         """Wait for ``work`` no longer than ``limit`` seconds, by default ``store_timeout``.
 
         Nor any longer when somebody else has found Redis away meanwhile.
@@ -129,23 +127,23 @@ class Connectivity:
             StoreUnavailableError: Redis is away.
             UncertainWriteError: It has not answered by then, and may have done it, or not.
         """
-        if not self.ok:
+        if not self.connected:
             work.close()
-            self.check()
+            self.require()
         seconds = self.timeout if limit is None else limit
         try:
             with self._limits.limit(seconds):
                 return await work
         except TimeoutError:
-            problem = f"no answer within {seconds:g} s" if self.ok else self.error
+            problem = f"no answer within {seconds:g} s" if self.connected else self.error
             error = IndeterminateWriteError(self._url, problem)
-            self.doubt(error)
+            self.suspect(error)
             raise error from None
         except StoreUnavailableError as error:
-            self.doubt(error)
+            self.suspect(error)
             raise
 
-    async def attentively(self, task: asyncio.Future[_R]) -> _R:
+    async def while_answering(self, task: asyncio.Future[_R]) -> _R:
         """Wait for ``task`` as long as Redis answers anybody; it goes on if that is no longer so.
 
         Much that is asked at once, on a busy machine, takes its time though Redis is there.
@@ -156,7 +154,7 @@ class Connectivity:
         """
         began, turns = time.monotonic(), _LAST_TURNS
         while not task.done():
-            self.check()
+            self.require()
             left = max(began, self._heard_at) + self.timeout - time.monotonic()
             turns = turns - 1 if left <= 0 else _LAST_TURNS
             if left <= 0 and turns:
@@ -164,7 +162,7 @@ class Connectivity:
                 continue
             if left <= 0:
                 error = IndeterminateWriteError(self._url, f"no answer for {self.timeout:g} s")
-                self.doubt(error)
+                self.suspect(error)
                 raise error
             changed = asyncio.get_running_loop().create_future()
             self._waiting.add(changed)
@@ -174,7 +172,7 @@ class Connectivity:
                 self._waiting.discard(changed)
         return task.result()
 
-    async def patiently(self, work: Callable[[], Awaitable[_R]]) -> _R:
+    async def retrying(self, work: Callable[[], Awaitable[_R]]) -> _R:
         """Do it, again whenever Redis is back, for ``settings.write_timeout`` seconds.
 
         Raises:
@@ -185,19 +183,19 @@ class Connectivity:
             try:
                 return await work()
             except StoreUnavailableError as error:
-                self.doubt(error)
-                if not await self.back(end - time.monotonic()):
+                self.suspect(error)
+                if not await self.wait_connected(end - time.monotonic()):
                     raise
 
-    async def back(self, write_timeout: float) -> bool:
+    async def wait_connected(self, write_timeout: float) -> bool:
         """Wait until Redis is back, at most ``write_timeout`` seconds; whether it is."""
         await self._while({"suspended", "lost"}, write_timeout)
-        return self.ok
+        return self.connected
 
-    async def settled(self, write_timeout: float) -> bool:
+    async def wait_settled(self, write_timeout: float) -> bool:
         """Wait until Redis has answered or is lost, for so many seconds; whether it answers."""
         await self._while({"suspended"}, write_timeout)
-        return self.ok
+        return self.connected
 
     async def _while(self, states: set[ConnectivityState], write_timeout: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -212,6 +210,7 @@ class Connectivity:
 
     def _become(self, state: ConnectivityState, error: str) -> None:
         self.state, self.error, self.since = state, error, time.time()
+        self.connected = state == "connected"
         for waiting in list(self._waiting):
             if waiting.get_loop().is_closed():
                 self._waiting.discard(waiting)

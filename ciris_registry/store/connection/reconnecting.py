@@ -23,7 +23,8 @@ class ReconnectingConnection:
 
     def __init__(self, pool: Any) -> None:  # redis-py leaves much of its pools without types
         self._pool = pool
-        self._connection: PipelinedConnection | FakeConnection | None = None
+        self.open: PipelinedConnection | FakeConnection | None = None
+        """The connection in use. A caller that finds it unbroken may send on it directly."""
         self._retired: list[PipelinedConnection | FakeConnection] = []
         self._opening = asyncio.Lock()
         self._failure: Exception | None = None
@@ -37,7 +38,7 @@ class ReconnectingConnection:
             redis.exceptions.RedisError: The server refuses, or is away.
             InterruptedWaitError: ``interrupt`` was called meanwhile.
         """
-        connection = self._connection
+        connection = self.open
         if connection is None or connection.broken:
             interruptions = self._interruptions
             connection = await self._opened()
@@ -47,16 +48,16 @@ class ReconnectingConnection:
 
     def renew(self) -> None:
         """What is asked from now on goes over another wire; this one ends with its last reply."""
-        if self._connection is not None:
-            self._connection.retire()
-            self._retired.append(self._connection)
-            self._connection = None
+        if self.open is not None:
+            self.open.retire()
+            self._retired.append(self.open)
+            self.open = None
 
     def interrupt(self) -> None:
         """End the wait of all who ask now."""
         self._interruptions += 1
-        if self._connection is not None:
-            self._connection.interrupt()
+        if self.open is not None:
+            self.open.interrupt()
 
     async def aclose(self) -> None:
         """Close it for good."""
@@ -69,8 +70,8 @@ class ReconnectingConnection:
         """A wire that can be used; those who wait for it share one attempt, also if it fails."""
         known = self._failure
         async with self._opening:
-            if self._connection is not None and not self._connection.broken:
-                return self._connection
+            if self.open is not None and not self.open.broken:
+                return self.open
             if self._failure is not None and self._failure is not known:
                 raise self._failure.with_traceback(None)
             await self._clear_away()
@@ -83,7 +84,7 @@ class ReconnectingConnection:
             if self._closed:
                 await connection.aclose()
                 self._check_open()
-            self._connection, self._failure = connection, None
+            self.open, self._failure = connection, None
             return connection
 
     async def _clear_away(self) -> None:

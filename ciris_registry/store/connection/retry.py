@@ -5,6 +5,7 @@ redis-py's own retries are off: it cannot know which commands may be sent twice.
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -18,7 +19,7 @@ from tenacity import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 _R = TypeVar("_R")
 
@@ -37,6 +38,18 @@ def never_sent(error: BaseException) -> bool:
     return isinstance(error, ConnectingError) or isinstance(
         context, ConnectionRefusedError | FileNotFoundError
     )
+
+
+def backoff(first: float, longest: float) -> Iterator[float]:
+    """Seconds to wait between attempts: doubling from ``first`` up to ``longest``, jittered.
+
+    Each wait is spread over half to one and a half times its length, so that processes that failed
+    at one time do not come back at one time.
+    """
+    wait = first
+    while True:
+        yield wait * random.uniform(0.5, 1.5)  # noqa: S311 # no secret
+        wait = min(2 * wait, longest)
 
 
 async def persistently(

@@ -112,14 +112,19 @@ class Transport:
             values = [one if isinstance(one, int) else _clean(one) for one in values]
             packed = _pack(("EVALSHA", sha, numkeys, *values))
 
-        connection = self._connection
         reply: list[Any]
         try:
-            reply = await self.attempt(lambda: connection.ask(packed), repeatable=repeatable)
+            reply = await self.attempt(lambda: self._ask(packed), repeatable=repeatable)
         except NoScriptError:
             in_full = _pack(("EVAL", text, numkeys, *values))
-            reply = await self.attempt(lambda: connection.ask(in_full), repeatable=repeatable)
+            reply = await self.attempt(lambda: self._ask(in_full), repeatable=repeatable)
         return reply
+
+    def _ask(self, packed: bytes) -> Awaitable[Any]:
+        connection = self._connection.open
+        if connection is None or connection.broken:
+            return self._connection.ask(packed)
+        return connection.ask(packed)
 
     async def wait(
         self, connection: ReconnectingConnection, command: tuple[str | int, ...]
@@ -135,7 +140,7 @@ class Transport:
         await self.attempt(lambda: _limited(self._connection.ask(packed), limit))
 
     def renew(self) -> None:
-        """What does not answer may be the connection, or whom it leads to: take another one."""
+        """Open a new connection: the current one, or the server behind it, may be dead."""
         self._connection.renew()
 
     async def command(self, call: Callable[[Redis], Awaitable[Any]]) -> Any:  # ends in the store

@@ -1,0 +1,71 @@
+"""The kinds of change that a replica applies: what Redis reported, and what this process expects.
+
+Only values; ``Replica.apply`` decides what each of them changes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ciris_registry.cache.snapshot import Snapshot
+    from ciris_registry.circuit_breaker import BreakerState
+    from ciris_registry.store import Version
+
+
+class FullState(NamedTuple):
+    """Everything of a service type, as Redis had it at its time ``at``."""
+
+    read: Snapshot
+    at: int
+
+
+class BreakerReport(NamedTuple):
+    """The state of one breaker as a script or an event reported it, at the server's time ``at``.
+
+    ``permit`` is one that this process has just been granted, with its deadline. ``version`` is the
+    one that the change made, where no other change lies between it and the replica's.
+    """
+
+    name: str
+    at: int
+    fields: Mapping[str, str]
+    permit: tuple[str, int] | None = None
+    version: Version | None = None
+
+
+class BreakerRead(NamedTuple):
+    """All keys of one breaker as they were read, counters and permits too."""
+
+    name: str
+    fields: Mapping[str, str]
+    permits: Mapping[str, int]
+    callers: Mapping[str, int]
+
+
+class ExpectedBreaker(NamedTuple):
+    """The state that this process expects Redis to report, applied optimistically."""
+
+    name: str
+    breaker: BreakerState
+
+
+class LocalEdit(NamedTuple):
+    """The snapshot after this process registered or unregistered something."""
+
+    snapshot: Snapshot
+
+
+class MemberChange(NamedTuple):
+    """A process joined a registration at the server's time ``joined``; None: it left."""
+
+    registration_id: str
+    process: str
+    joined: int | None
+
+
+Change: TypeAlias = (
+    BreakerReport | ExpectedBreaker | FullState | BreakerRead | LocalEdit | MemberChange
+)

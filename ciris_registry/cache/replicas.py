@@ -1,0 +1,47 @@
+"""The replicas of one process: one for each service type that it looks at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from ciris_registry.cache.replica import Replica
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ciris_registry.settings import RegistrySettings
+
+
+class Replicas:
+    """Makes replicas on first use, which ``on_new`` is called after.
+
+    ``by_type`` has those that were made. ``held`` has, by service type and name, what this process
+    holds of breakers: their replica keeps them though they may have no registration.
+    ``on_local_end`` is called when a shared state has ended a breaker's local streak.
+    """
+
+    def __init__(self, settings: RegistrySettings) -> None:
+        self.by_type: dict[str, Replica] = {}
+        self.held: dict[str, WeakValueDictionary[str, object]] = {}
+        self.on_new: Callable[[], None] = lambda: None
+        self.on_local_end: Callable[[str, str], None] = lambda _service_type, _name: None
+        self._settings = settings
+
+    def of(self, service_type: str) -> Replica:
+        """The replica of a service type."""
+        replica = self.by_type.get(service_type)
+        return replica if replica is not None else self._begin(service_type)
+
+    def distrust(self) -> None:
+        """The next resolve of each service type has to ask Redis."""
+        for replica in self.by_type.values():
+            replica.distrust()
+
+    def _begin(self, service_type: str) -> Replica:
+        held = self.held[service_type] = WeakValueDictionary()
+        replica = Replica(service_type, self._settings, held)
+        replica.on_local_end = lambda name: self.on_local_end(service_type, name)
+        self.by_type[service_type] = replica  # last: other threads find ``held`` by it
+        self.on_new()
+        return replica

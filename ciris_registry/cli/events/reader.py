@@ -1,0 +1,79 @@
+"""Reads the events of a namespace in order of time: the newest, then new ones."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ciris_registry.cache import READ_INTERVAL
+from ciris_registry.errors import CorruptStateError, InvalidNameError
+from ciris_registry.names import service_type_name
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from ciris_registry.store import Event, Store
+
+
+class EventReader:
+    """Reads the events of one service type, or of all, including types that appear later.
+
+    ``damaged`` has the problem of each stream that cannot be read; that stream is left out.
+    """
+
+    def __init__(self, store: Store, only: str | None) -> None:
+        self.damaged: dict[str, str] = {}
+        self._store = store
+        self._only = only
+        self._after: dict[str, str] = {}
+
+    async def last(self, count: int) -> list[Event]:
+        """The newest ``count`` events, oldest first; ``follow`` continues after them."""
+        found: list[Event] = []
+        for service_type in await self._types():
+            try:
+                events = await self._store.events.latest(service_type, max(count, 1))
+            except CorruptStateError as error:
+                self.damaged[service_type] = error.problem
+                continue
+            self._after[service_type] = events[-1].id if events else "0-0"
+            found += events
+        return _in_time(found)[-count:] if count else []
+
+    async def follow(self) -> AsyncIterator[Event]:
+        """Events as they happen, without end; may be called again after an error.
+
+        Raises:
+            StoreUnavailableError: Redis is lost; no event is missed if it keeps its data.
+        """
+        while True:
+            for service_type in await self._types():
+                self._after.setdefault(service_type, "0-0")
+            if not self._after:
+                await asyncio.sleep(READ_INTERVAL / 1000)
+                continue
+            for event in _in_time(await self._store.events.after(self._after, READ_INTERVAL)):
+                self._after[event.service_type] = event.id
+                yield event
+
+    async def _types(self) -> list[str]:
+        names = (
+            [self._only] if self._only is not None else await self._store.processes.service_types()
+        )
+        return [one for one in names if one not in self.damaged and _is_type(one)]
+
+
+def _is_type(name: str) -> bool:
+    try:
+        return service_type_name(name) == name
+    except InvalidNameError:
+        return False
+
+
+def _in_time(events: Iterable[Event]) -> list[Event]:
+    return sorted(events, key=lambda event: (event.at, _sequence(event.id)))
+
+
+def _sequence(entry_id: str) -> int:
+    tail = entry_id.rpartition("-")[2]
+    return int(tail) if tail.isdecimal() else 0

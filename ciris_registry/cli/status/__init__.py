@@ -1,0 +1,10 @@
+"""``ciris-registry status``: providers, their members and their breakers, read from Redis.
+
+Data is gathered before anything is formatted. Reading changes nothing.
+"""
+
+from __future__ import annotations
+
+from ciris_registry.cli.status.command import status
+
+__all__ = ["status"]

@@ -1,0 +1,1 @@
+"""How many files of the package one call, one resolve and one followed event cross."""
