@@ -196,7 +196,7 @@ class BreakerStore:
             streak=learned.streak,
             state="open" if learned.opened else "closed",
             cooldown_ms=learned.cooldown,
-            age=learned.age,
+            age_ms=learned.age,
             wait_ms=learned.wait,
         )
 

@@ -79,7 +79,7 @@ def tally(
         process=process,
         counts=[part for count in counts for part in count],
     )
-    assert reply[:2] == ["tallied", str(server.clock.now)]
+    assert reply[:2] == ["recorded", str(server.clock.now)]
     return [str(word) for word in reply[2:]]
 
 
@@ -157,7 +157,7 @@ def merge(
         streak=failures if streak is None else streak,
         state=state,
         cooldown_ms=cooldown,
-        age=age,
+        age_ms=age,
         wait_ms=wait,
         writes=writes,
     )

@@ -154,7 +154,7 @@ def test_the_later_cooldown_stays(server: LuaServer) -> None:
         "kind": "breaker_cooldown_started",
         "provider": "openai",
         "actor": "A",
-        "reason": "told to A while Redis was away",
+        "reason": "received by A while Redis was away",
         "until": str(START + 6_000),
     }
 

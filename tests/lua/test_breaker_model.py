@@ -27,14 +27,14 @@ STEPS = 50
 FRESH = 9
 
 RARE = {
-    "new settings leave permits": 7,
-    "a cooldown of a server that was ahead is as long as it was there": 7,
-    "nobody is told that gathered successes opened it": 4,
-    "callers of a running streak go with the window": 4,
+    "new settings keep the permits": 7,
+    "a restored cooldown of a server whose clock was ahead stays ahead": 7,
+    "no event announces an opening by batched successes": 4,
+    "callers of a current streak go with the window": 4,
 }
 """Which run is known to come across what most do not: it is the first that is tried."""
 
-SEEN_BY_EXPIRIES = {"a refused asker extends what stands"}
+SEEN_BY_EXPIRIES = {"a refused call extends the permits"}
 
 DRIVEN = {
     "breaker_acquire",

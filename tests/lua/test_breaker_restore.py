@@ -46,7 +46,7 @@ def test_a_breaker_that_redis_has_lost_is_open_again(server: LuaServer) -> None:
             "kind": "breaker_restored",
             "provider": "openai",
             "actor": "A",
-            "reason": "Redis had lost it",
+            "reason": "Redis had lost the state",
             "state": "open",
         }
     ]

@@ -15,22 +15,22 @@ def test_nothing_has_expired(server: LuaServer) -> None:
     register(server)
     server.clock.now += LEASE - 1
 
-    assert sweep(server, writes=False) == ["swept"]
+    assert sweep(server, writes=False) == ["expired"]
 
 
 def test_a_registration_goes_with_the_lease_of_its_last_member(server: LuaServer) -> None:
     register(server)
     server.clock.now += LEASE
 
-    assert sweep(server) == ["swept", "openai"]
+    assert sweep(server) == ["expired", "openai"]
 
     found = server.dump()
     assert set(found) == {KEYS.events, KEYS.meta}
     assert found[KEYS.meta][0]["revision"] == "2"
     about = {"provider": "openai", "actor": "B", "id": "openai"}
     assert server.events()[1:] == [
-        {"kind": "member_expired", "reason": "its lease ended", "process": "A", **about},
-        {"kind": "provider_expired", "reason": "its last member's lease ended", **about},
+        {"kind": "member_expired", "reason": "its lease expired", "process": "A", **about},
+        {"kind": "provider_expired", "reason": "the lease of its last member expired", **about},
     ]
 
 
@@ -40,7 +40,7 @@ def test_a_registration_with_a_living_member_stays(server: LuaServer) -> None:
     register(server, process="C")
     server.clock.now += LEASE - 1
 
-    assert sweep(server) == ["swept"]
+    assert sweep(server) == ["expired"]
 
     found = server.dump()
     assert set(found[KEYS.members][0]) == {"openai|C", "|C"}
@@ -54,7 +54,7 @@ def test_several_members_of_one_registration_expire_at_once(server: LuaServer) -
         register(server, "openai@*", process)
     server.clock.now += LEASE
 
-    assert sweep(server, ["openai@*"]) == ["swept", "openai@*"]
+    assert sweep(server, ["openai@*"]) == ["expired", "openai@*"]
 
     assert server.kinds()[-4:] == ["member_expired"] * 3 + ["provider_expired"]
     assert server.events()[-1]["provider"] == "openai"
@@ -68,7 +68,7 @@ def test_what_the_caller_did_not_name_stays_until_it_does(server: LuaServer) -> 
     assert sweep(server, ["openai"]) == ["more", "claude@chat"]
     assert set(server.dump()[KEYS.registrations][0]) == {"claude@chat"}
 
-    assert sweep(server, ["openai", "claude@chat"]) == ["swept", "claude@chat"]
+    assert sweep(server, ["openai", "claude@chat"]) == ["expired", "claude@chat"]
     assert KEYS.registrations not in server.dump()
 
 
@@ -81,7 +81,7 @@ def test_nothing_named_means_nothing_removed(server: LuaServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expired", "alive", "word"), [(3, 1, "kept"), (2, 2, "swept"), (1, 3, "swept")]
+    ("expired", "alive", "word"), [(3, 1, "suspended"), (2, 2, "expired"), (1, 3, "expired")]
 )
 def test_more_than_half_at_once_after_an_outage_are_kept_for_one_more_lease(
     server: LuaServer, expired: int, alive: int, word: str
@@ -97,8 +97,8 @@ def test_more_than_half_at_once_after_an_outage_are_kept_for_one_more_lease(
     reply = sweep(server, [f"p{n}" for n in range(expired)])
 
     assert reply[0] == word
-    if word == "kept":
-        assert reply == ["kept"]
+    if word == "suspended":
+        assert reply == ["suspended"]
         assert set(server.dump()[KEYS.members][0]) == {*dead, *live}
         assert server.dump()[KEYS.members][0]["p0|A"] == START + 1 + LEASE
         assert server.events()[-1] == {
@@ -116,9 +116,9 @@ def test_what_was_kept_once_is_swept_the_next_time(server: LuaServer) -> None:
     server.clock.now += LEASE
     renew(server, [], process="B", outage=True)
 
-    assert sweep(server) == ["kept"]
+    assert sweep(server) == ["suspended"]
     server.clock.now += LEASE
-    assert sweep(server) == ["swept", "openai"]
+    assert sweep(server) == ["expired", "openai"]
 
 
 def test_without_an_outage_all_may_expire_at_once(server: LuaServer) -> None:
@@ -126,7 +126,7 @@ def test_without_an_outage_all_may_expire_at_once(server: LuaServer) -> None:
     renew(server, outage=True)
     server.clock.now += LEASE
 
-    assert sweep(server) == ["swept", "openai"]
+    assert sweep(server) == ["expired", "openai"]
 
 
 def test_the_share_is_the_callers(server: LuaServer) -> None:
@@ -134,14 +134,14 @@ def test_the_share_is_the_callers(server: LuaServer) -> None:
     server.clock.now += LEASE
     renew(server, [], process="C", outage=True, share=1)
 
-    assert sweep(server, share=1) == ["swept", "openai"]
+    assert sweep(server, share=1) == ["expired", "openai"]
 
 
 def test_a_process_that_has_only_gone_is_no_event(server: LuaServer) -> None:
     renew(server, [], process="A")
     server.clock.now += LEASE
 
-    assert sweep(server, []) == ["swept"]
+    assert sweep(server, []) == ["expired"]
 
     assert server.dump() == {}
 
@@ -152,16 +152,16 @@ def test_what_was_kept_once_goes_though_a_slow_process_sees_one_outage_after_the
     register(server, process="A")
     server.clock.now += LEASE
     renew(server, [], process="slow", outage=True)
-    assert sweep(server) == ["kept"]
+    assert sweep(server) == ["suspended"]
 
     for _ in range(3):
         server.clock.now += LEASE // 4
         renew(server, [], process="slow", outage=True)
-        assert sweep(server, writes=False) == ["swept"]
+        assert sweep(server, writes=False) == ["expired"]
     server.clock.now += LEASE // 4
     renew(server, [], process="slow", outage=True)
 
-    assert sweep(server) == ["swept", "openai"]
+    assert sweep(server) == ["expired", "openai"]
     assert server.kinds().count("expiry_suspended") == 1
 
 
@@ -170,13 +170,13 @@ def test_who_has_renewed_since_is_kept_again_and_who_has_not_is_swept(server: Lu
     register(server, "claude", "D")
     server.clock.now += LEASE
     renew(server, [], process="B", outage=True)
-    assert sweep(server, ["openai", "claude"]) == ["kept"]
+    assert sweep(server, ["openai", "claude"]) == ["suspended"]
     server.clock.now += 1_000
     renew(server, ["claude"], process="D")
     server.clock.now += LEASE
     renew(server, [], process="B", outage=True)
 
-    assert sweep(server, ["openai", "claude"]) == ["kept", "openai"]
+    assert sweep(server, ["openai", "claude"]) == ["suspended", "openai"]
 
     assert set(server.dump()[KEYS.registrations][0]) == {"claude"}
 
@@ -189,7 +189,7 @@ def test_a_minority_that_renews_last_after_an_outage_is_kept_too(server: LuaServ
         renew(server, [process], process)
         renew(server, [process], process, outage=True)
 
-    assert sweep(server, ["E"]) == ["kept"]
+    assert sweep(server, ["E"]) == ["suspended"]
 
     server.clock.now += LEASE - 1
     assert renew(server, ["E"], "E")[5:] == []
@@ -207,10 +207,10 @@ def test_what_expires_while_leases_are_kept_is_kept_as_long_and_no_longer(
     kept = sweep(server, ["openai", "claude"])
     server.clock.now += 1_000
 
-    assert [kept, sweep(server, ["openai", "claude"])] == [["kept"], ["kept"]]
+    assert [kept, sweep(server, ["openai", "claude"])] == [["suspended"], ["suspended"]]
 
     server.clock.now += LEASE - 1_000
-    assert sweep(server, ["openai", "claude"]) == ["swept", "claude", "openai"]
+    assert sweep(server, ["openai", "claude"]) == ["expired", "claude", "openai"]
 
 
 @pytest.mark.parametrize("lost", ["all", "one"])
@@ -228,13 +228,13 @@ def test_a_registration_whose_members_somebody_deleted_goes_after_one_lease(
         sweep(server)
     server.clock.now += LEASE - 1
     renew(server, ["openai"], "B")
-    assert sweep(server, ["dead", "openai"], writes=False) == ["swept"]
+    assert sweep(server, ["dead", "openai"], writes=False) == ["expired"]
     server.clock.now += 1
 
-    assert sweep(server, ["dead", "openai"]) == ["swept", "dead"]
+    assert sweep(server, ["dead", "openai"]) == ["expired", "dead"]
 
     assert server.dump()[KEYS.registrations][0] == {"openai": 2}
-    assert "nobody" not in str(server.dump())
+    assert "orphan" not in str(server.dump())
     assert server.kinds()[-1] == "provider_expired"
 
 
@@ -246,10 +246,10 @@ def test_a_process_that_has_not_beaten_yet_keeps_what_somebody_deleted_its_membe
     renew(server, [], "B")
     server.clock.now += LEASE - 1
 
-    assert sweep(server, writes=False) == ["swept"]
+    assert sweep(server, writes=False) == ["expired"]
     assert renew(server, ["openai"], "A")[5:] == ["openai"]
     assert register(server, "openai", "A", mode="rejoin")[0] == "joined"
     server.clock.now += LEASE - 1
-    assert sweep(server) == ["swept"]
+    assert sweep(server) == ["expired"]
 
     assert set(server.dump()[KEYS.registrations][0]) == {"openai"}

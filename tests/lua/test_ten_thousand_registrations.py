@@ -77,14 +77,14 @@ def test_a_heartbeat_names_them_all_when_they_are_lost(full: LuaServer) -> None:
     assert renew(full)[5:] == IDS
 
     full.clock.now += LEASE
-    assert sweep(full, IDS) == ["swept", *IDS]
+    assert sweep(full, IDS) == ["expired", *IDS]
 
 
 def test_they_are_swept_when_their_process_has_died(full: LuaServer) -> None:
     full.clock.now += LEASE
 
     assert sweep(full, []) == ["more", *IDS]
-    assert sweep(full, IDS) == ["swept", *IDS]
+    assert sweep(full, IDS) == ["expired", *IDS]
 
     assert full.client.zcard(KEYS.registrations) == 0
 
@@ -93,7 +93,7 @@ def test_they_are_kept_when_redis_was_away(full: LuaServer) -> None:
     full.clock.now += LEASE
     full.client.hset(KEYS.meta, "suspect_until", full.clock.now + LEASE)
 
-    assert sweep(full, IDS) == ["kept"]
+    assert sweep(full, IDS) == ["suspended"]
 
     assert full.client.zcount(KEYS.members, "-inf", full.clock.now) == 0
 
