@@ -310,7 +310,7 @@ BROKEN: Final[dict[str, Replacements]] = {
     "batched successes before an outcome do not record their process as calling": (
         (_RECORD, "elseif batch_counts or counts then", "elseif counts then"),
     ),
-    "callers are kept for ever": (
+    "callers are never removed": (
         (_CALLERS, '"-inf", string.format("(%.0f", since)', '"-inf", string.format("(%.0f", 0)'),
     ),
     "callers of a current streak go with the window": (

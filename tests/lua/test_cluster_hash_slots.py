@@ -1,4 +1,4 @@
-"""On a cluster, all keys of one script call must lie in one slot: those of every call do."""
+"""All keys of each script call lie in one hash slot of a cluster, as a cluster requires."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ ODD = "a:b/c.d-e"
 
 
 def slot_of(key: str) -> int:
-    """As the cluster specification has it: CRC16 of what stands between the first braces."""
+    """The slot by the cluster specification: CRC16 of the text between the first braces."""
     _, opened, rest = key.partition("{")
     tag, closed, _ = rest.partition("}")
     hashed = tag if opened and closed and tag else key
     return binascii.crc_hqx(hashed.encode(), 0) % SLOTS
 
 
-class Calls(list[tuple[str, list[str]]]):
+class ScriptCalls(list[tuple[str, list[str]]]):
     """The keys of every script call, by the script's name."""
 
     def of(self, transport: Transport) -> None:
-        """Note those of a transport."""
+        """Record those of a transport."""
         evaluate, names = transport.evaluate, {one.sha: one.name for one in load_scripts().values()}
 
-        def noted(sha: str, text: str, numkeys: int, values: Any, **options: Any) -> Any:
+        def recording(sha: str, text: str, numkeys: int, values: Any, **options: Any) -> Any:
             self.append((names[sha], [str(key) for key in values[:numkeys]]))
             return evaluate(sha, text, numkeys, values, **options)
 
-        transport.evaluate = noted  # type: ignore[method-assign]
+        transport.evaluate = recording  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ class Calls(list[tuple[str, list[str]]]):
         ("foo{{bar}}zap", slot_of("{bar")),
     ],
 )
-def test_slots_are_counted_as_the_specification_has_it(key: str, slot: int) -> None:
+def test_the_slot_of_a_key_is_that_of_the_specification(key: str, slot: int) -> None:
     assert slot_of(key) == slot
 
 
@@ -114,7 +114,7 @@ async def test_all_keys_of_each_call_lie_in_one_slot(
     namespace: str, service_type: str, name: str, scope: str
 ) -> None:
     client = FakeAsyncRedis(server=FakeServer(), decode_responses=True)
-    calls = Calls()
+    calls = ScriptCalls()
     clients = Clients(StoreURL.parse("memory://"))
     store = Store(client, clients, namespace, "host-1-x", RegistrySettings())
     calls.of(store._transport)
@@ -126,6 +126,6 @@ async def test_all_keys_of_each_call_lie_in_one_slot(
         assert len(slots) == 1, f"the keys of {script} lie in slots {slots}"
 
 
-def test_service_types_spread_over_slots() -> None:
+def test_service_types_lie_in_different_slots() -> None:
     tags = [f"ciris:v2:{{default/{service_type}}}:meta" for service_type in ("llm", "memory")]
     assert len({slot_of(tag) for tag in tags}) == len(tags)
