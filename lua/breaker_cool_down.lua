@@ -8,7 +8,7 @@
 -- ARGV[3]  duration_ms  how long from now; of two deadlines the later one stays
 -- ARGV[4]  reason       what the provider answered
 -- Returns  {"changed", now, field, value, …}    the cooldown has started or is longer
---          {"unchanged", now, field, value, …}  the current cooldown ends later
+--          {"unchanged", now, field, value, …}  the current cooldown ends no earlier
 --          {"missing"}                          the breaker must be configured first
 -- Events   breaker_cooldown_started
 local clock = require("lib.clock")

@@ -18,7 +18,7 @@
 -- Returns   {"opened", now, field, value, …}     the failures opened the breaker; or they were
 --                                                probes, and it is open again for wait_ms at most
 --           {"changed", now, field, value, …}    the streak or the cooldown has changed
---           {"unchanged", now, field, value, …}  only the totals have changed
+--           {"unchanged", now, field, value, …}  at most the totals have changed
 --           {"missing"}                          the breaker must be configured first
 -- Events    breaker_opened, breaker_cooldown_started
 local clock = require("lib.clock")

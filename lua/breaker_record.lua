@@ -15,7 +15,7 @@
 -- ARGV[6]  successes   how many unreported calls without a permit succeeded before this one
 -- ARGV[7]  age_ms      how long ago the newest of these ended
 -- Returns  {"opened" | "closed", now, field, value, …}  this call made the transition
---          {"counted", now, field, value, …}            it made none
+--          {"counted", now, field, value, …}            it made no such transition
 --          {"stale", now, field, value, …}              only the totals count it
 --          {"missing"}                                  the breaker must be configured first
 -- Events   breaker_opened, breaker_half_opened, breaker_closed, breaker_streak_warning

@@ -9,7 +9,7 @@
 --                      generation that admitted them, "" if it is unknown
 -- Returns    {"recorded", now, code, …}  one code for each breaker:
 --              "opened"   these calls completed the minimum, and too many others had failed
---              "counted"  they made no transition
+--              "counted"  these calls did not open the breaker
 --              "stale"    only the totals count them
 --              "missing"  the breaker must be configured first
 -- Events     breaker_opened

@@ -9,7 +9,7 @@
 -- ARGV[3]    seen_at     the process's estimate of the current time of the server that had it
 -- ARGV[4..]  remembered  field, value, …: the state as last seen
 -- Returns    {"restored", now, field, value, …}   the state or its cooldown is restored
---            {"unchanged", now, field, value, …}  Redis has a state that changed later
+--            {"unchanged", now, field, value, …}  the state in Redis is at least as new
 --            {"missing"}                          the breaker must be configured first
 -- Events     breaker_restored
 local clock = require("lib.clock")

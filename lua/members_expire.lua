@@ -10,8 +10,8 @@
 -- ARGV[3]    share          a mass expiry: more than this share of the leases expired at once
 -- ARGV[4..]  ids            the registrations that may be removed
 -- Returns    {"expired", id, …}    the registrations that were removed
---            {"more", id, …}       registrations that must be removed but are not in ids: call
---                                  again with them
+--            {"more", id, …}       registrations to remove that are not in ids: call again with
+--                                  them in ids; the others are removed
 --            {"suspended", id, …}  a mass expiry after an outage: its leases are kept once more;
 --                                  the ids are removed registrations that had been kept before
 -- Events     member_expired, provider_expired, expiry_suspended

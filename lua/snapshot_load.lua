@@ -8,8 +8,8 @@
 -- ARGV[2]    revision  the revision at which the caller read it
 -- ARGV[3]    ids       how many of the hashes are registrations
 -- Returns    {"loaded", now, {member, deadline, …}, {field, value, …}, …}
---                             one inner list for each key; {"damaged", error} is the inner list of
---                             a key of another type
+--                             one inner list for each key after meta; {"damaged", error} is the
+--                             inner list of a key of another type
 --            {"moved", now}   the version is another one: call snapshot_sync again
 local clock = require("lib.clock")
 local changes = require("lib.changes")

@@ -1,5 +1,5 @@
--- Leased rights to call, each named process|token: permits for probes, and slots for calls in
--- flight. Both are called permits here.
+-- Leased rights to call, each named process|token: permits for probes, slots for calls in flight.
+-- "Permit" stands for both here.
 local leases = {}
 
 -- When a permit is free again: at its deadline, or earlier if the lease of its process ends.
