@@ -1,5 +1,5 @@
--- The dialect that Redis, Valkey and fakeredis share: Lua 5.1 without os, io, random numbers and
--- loading of code, plus the few fields of redis and cjson that all three have.
+-- The dialect that Redis, Valkey and fakeredis share: Lua 5.1 without os, io, random numbers or
+-- code loading, and the few fields of redis and cjson that all three have.
 stds.redis = {
   read_globals = {
     "KEYS",
@@ -17,7 +17,7 @@ stds.redis = {
     "tostring",
     "type",
     "unpack",
-    -- Only the loader's form of it: the loader refuses any other.
+    -- Only in the form that the loader inlines; it rejects any other.
     "require",
     redis = { fields = { "call", "pcall", "error_reply", "status_reply" } },
     cjson = { fields = { "encode", "decode", "null" } },
@@ -43,4 +43,4 @@ stds.redis = {
 }
 std = "redis"
 max_line_length = 100
-max_cyclomatic_complexity = 25 -- a main chunk is the whole decision, and every `and` counts
+max_cyclomatic_complexity = 25 -- a script is one main chunk, and every `and` counts

@@ -1,18 +1,22 @@
--- breaker_acquire: asks for admission to a provider; in HALF_OPEN that is a leased permit.
+-- breaker_acquire: requests admission to a provider. In HALF_OPEN, admission is a leased permit.
 --
 -- KEYS[1]  breaker   the breaker's hash
 -- KEYS[2]  permits   permit -> deadline
 -- KEYS[3]  members   registration|process -> lease deadline
 -- KEYS[4]  events    the service type's stream
 -- KEYS[5]  meta      the service type's revision
--- ARGV[1]  provider  its name
--- ARGV[2]  process   the asking process
--- ARGV[3]  permit    process|token, made by the asker; asking again with it gives the same permit
--- ARGV[4]  lease_ms  how long the process promises to be alive
--- Returns  {"admitted", now, field, value, …}     closed: no permit needed
---          {"permit", now, deadline, field, …}    a trial call may be made until the deadline
---          {"refused", now, reason, retry_at, field, …}  retry_at 0: nobody knows
---          {"missing"}                            configure the breaker first
+-- ARGV[1]  provider  the provider's name
+-- ARGV[2]  process   the calling process
+-- ARGV[3]  permit    process|token, chosen by the caller; a call with a permit that is out returns
+--                    the same permit
+-- ARGV[4]  lease_ms  how long the process counts as alive without another heartbeat
+-- Returns  {"admitted", now, field, value, …}
+--                                  the call needs no permit
+--          {"permit", now, deadline, field, value, …}
+--                                  the call is a probe and must end before the deadline
+--          {"refused", now, reason, retry_at, field, value, …}
+--                                  retry_at: when a call may be admitted; 0: unknown
+--          {"missing"}             the breaker must be configured first
 -- Events   breaker_half_opened
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
@@ -26,8 +30,8 @@ if not b then
   return { "missing" }
 end
 
-local function reply(word, ...)
-  local full = breaker.reply(word, b, now)
+local function reply(code, ...)
+  local full = breaker.reply(code, b, now)
   for i, extra in ipairs({ ... }) do
     table.insert(full, 2 + i, extra)
   end
@@ -53,7 +57,7 @@ local deadline = leases.held(KEYS[2], KEYS[3], ARGV[3], now)
 if deadline then
   return reply("permit", deadline)
 end
-local count, soonest, dead = leases.out(KEYS[2], KEYS[3], now)
+local count, soonest, expired = leases.out(KEYS[2], KEYS[3], now)
 if count >= b.half_open_max_calls then
   return refused("half_open", soonest)
 end
@@ -64,15 +68,15 @@ local lease = tonumber(redis.call("ZSCORE", KEYS[3], presence) or 0)
 if lease < now + tonumber(ARGV[4]) then
   redis.call("ZADD", KEYS[3], string.format("%.0f", now + tonumber(ARGV[4])), presence)
 end
-leases.grant(KEYS[2], ARGV[3], deadline, dead, b.timeout_duration_ms + b.retention_ms)
+leases.grant(KEYS[2], ARGV[3], deadline, expired, b.timeout_duration_ms + b.retention_ms)
 if b.state == "open" then
   rules.half_open(b, now)
-  changes.change(KEYS[4], KEYS[5], now, b.retention_ms, {
+  changes.publish(KEYS[4], KEYS[5], now, b.retention_ms, {
     kind = "breaker_half_opened",
     provider = ARGV[1],
     actor = ARGV[2],
-    reason = "its recovery time is over",
-    details = { "breaker", breaker.told(b) },
+    reason = "the recovery timeout has passed",
+    details = { "breaker", breaker.as_json(b) },
   })
 end
 breaker.save(KEYS[1], b, now)

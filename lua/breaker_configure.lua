@@ -1,18 +1,18 @@
--- breaker_configure: gives a breaker its settings, which all processes obey; its state stays.
+-- breaker_configure: gives a breaker the settings that all processes follow; its state stays.
 --
 -- KEYS[1]    breaker   the breaker's hash
 -- KEYS[2]    permits   permit -> deadline
 -- KEYS[3]    events    the service type's stream
 -- KEYS[4]    meta      the service type's revision
 -- KEYS[5]    callers   called|process, failed|process -> time
--- ARGV[1]    provider  its name
--- ARGV[2]    process   whose settings these are
--- ARGV[3]    mode      "explicit": the newest settings win; "default": only where there are none
+-- ARGV[1]    provider  the provider's name
+-- ARGV[2]    process   the process that registered the settings
+-- ARGV[3]    mode      "explicit": the newest settings win; "default": only if there are none
 -- ARGV[4..]  settings  field, value, …: every setting of the breaker
--- Returns   {"created", now, field, value, …}    there were none that could be read
---           {"changed", now, field, value, …}    others stood there before
---           {"unchanged", now, field, value, …}
--- Events    breaker_settings_changed
+-- Returns    {"created", now, field, value, …}    there were no settings that could be read
+--            {"changed", now, field, value, …}    the settings were different
+--            {"unchanged", now, field, value, …}  the settings stay
+-- Events     breaker_settings_changed
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local rules = require("lib.rules")
@@ -29,10 +29,10 @@ if not breaker.load(key) then
   redis.call("HSET", key, unpack(ARGV, 4))
   local b = breaker.load(key)
   if not b then
-    return redis.error_reply("INVALID the settings of a breaker are positive numbers")
+    return redis.error_reply("INVALID the settings of a breaker must be positive numbers")
   end
-  rules.forget(b)
-  callers.forget(KEYS[5], b)
+  rules.clear_window(b)
+  callers.clear_window(KEYS[5], b)
   breaker.save(key, b, now, true)
   changes.bump(KEYS[4], now)
   changes.keep(KEYS[4], b.retention_ms)
@@ -55,9 +55,9 @@ end
 local b = breaker.load(key)
 if #changed > 0 then
   b.generation = b.generation + 1
-  rules.forget(b)
-  callers.forget(KEYS[5], b)
-  changes.change(KEYS[3], KEYS[4], now, b.retention_ms, {
+  rules.clear_window(b)
+  callers.clear_window(KEYS[5], b)
+  changes.publish(KEYS[3], KEYS[4], now, b.retention_ms, {
     kind = "breaker_settings_changed",
     provider = ARGV[1],
     actor = ARGV[2],

@@ -1,4 +1,4 @@
--- breaker_read: one breaker as it is now, counters and permits too.
+-- breaker_read: reads one breaker with its counters, permits and callers.
 --
 -- KEYS[1]  breaker  the breaker's hash
 -- KEYS[2]  permits  permit -> deadline
@@ -9,5 +9,7 @@ local clock = require("lib.clock")
 local fields = redis.call("HGETALL", KEYS[1])
 local permits = redis.call("ZRANGE", KEYS[2], 0, -1, "WITHSCORES")
 local callers = redis.pcall("ZRANGE", KEYS[3], 0, -1, "WITHSCORES")
-local seen = callers.err and {} or callers
-return { "read", string.format("%.0f", clock.now()), fields, permits, seen }
+if callers.err then
+  callers = {}
+end
+return { "read", string.format("%.0f", clock.now()), fields, permits, callers }

@@ -6,18 +6,18 @@
 -- KEYS[4]  events      the service type's stream
 -- KEYS[5]  meta        the service type's revision
 -- KEYS[6]  callers     called|process, failed|process -> time
--- ARGV[1]  provider    its name
+-- ARGV[1]  provider    the provider's name
 -- ARGV[2]  process     the reporting process
--- ARGV[3]  outcome     "success" | "failure" | "released" (neither: the permit goes back)
--- ARGV[4]  permit      the permit of this call; "untracked": none, but the caller was told that the
---                      breaker is available, so that this outcome may be the probe; "": none
--- ARGV[5]  generation  the generation that admitted the call; "": not known
--- ARGV[6]  successes   how many calls without a permit succeeded before this one, unreported yet
+-- ARGV[3]  outcome     "success" | "failure" | "released" (neither: only the permit is released)
+-- ARGV[4]  permit      the call's permit; "": none; "untracked": none, but the caller saw that a
+--                      probe was due, so that this outcome may count as the probe's
+-- ARGV[5]  generation  the generation that admitted the call; "": unknown
+-- ARGV[6]  successes   how many unreported calls without a permit succeeded before this one
 -- ARGV[7]  age_ms      how long ago the newest of these ended
--- Returns  {"opened" | "closed", now, field, value, …}  this very call made the transition
---          {"counted", now, field, value, …}
---          {"stale", now, field, value, …}               counted in the totals, nothing else
---          {"missing"}                                  configure the breaker first
+-- Returns  {"opened" | "closed", now, field, value, …}  this call made the transition
+--          {"counted", now, field, value, …}            it made no such transition
+--          {"stale", now, field, value, …}              only the totals count it
+--          {"missing"}                                  the breaker must be configured first
 -- Events   breaker_opened, breaker_half_opened, breaker_closed, breaker_streak_warning
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
@@ -27,7 +27,7 @@ local leases = require("lib.leases")
 local callers = require("lib.callers")
 local changes = require("lib.changes")
 
-local WORDS = { breaker_opened = "opened", breaker_closed = "closed" }
+local CODES = { breaker_opened = "opened", breaker_closed = "closed" }
 local TOTALS = { success = "total_successes", failure = "total_failures" }
 local NO_PERMIT = { [""] = true, untracked = true }
 local provider, process, outcome, permit = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -37,9 +37,9 @@ if not b then
   return { "missing" }
 end
 
-local holds = not NO_PERMIT[permit]
-local known = ARGV[5] == "" or tonumber(ARGV[5]) == b.generation
-local current = known and breaker.override(b, now) == ""
+local has_permit = not NO_PERMIT[permit]
+local same_generation = ARGV[5] == "" or tonumber(ARGV[5]) == b.generation
+local current = same_generation and breaker.override(b, now) == ""
 local successes, age, failed = tonumber(ARGV[6]), tonumber(ARGV[7]), outcome == "failure"
 
 local function counts_in(state)
@@ -48,73 +48,73 @@ end
 
 local function is_probe()
   local probing = b.state == "half_open" or (b.state == "open" and now >= b.retry_at)
-  if holds then
+  if has_permit then
     return counts_in("half_open") and leases.held(KEYS[2], KEYS[3], permit, now)
   elseif permit == "untracked" and current and probing and b.cooldown_until <= now then
     return leases.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls
   end
 end
 
-local function tell(kind, reason)
+local function publish(kind, reason)
   local event = { kind = kind, provider = provider, actor = process, reason = reason }
-  event.details = { "breaker", breaker.told(b) }
-  changes.change(KEYS[4], KEYS[5], now, b.retention_ms, event)
+  event.details = { "breaker", breaker.as_json(b) }
+  changes.publish(KEYS[4], KEYS[5], now, b.retention_ms, event)
 end
 
-local function called(number, at, fails)
+local function record_calls(number, at, fails)
   streak[fails and "failed" or "succeeded"](b, at)
-  local enough = callers.judge(KEYS[6], b, now, process, fails)
-  local kind, reason = rules.called(b, now, number, fails and 1 or 0, enough)
-  local hint = fails and not kind and streak.hint(b, now)
-  if hint then
-    local details = { "breaker", breaker.told(b) }
-    changes.event(KEYS[4], "breaker_streak_warning", provider, process, hint, details)
+  local quorum = callers.quorum(KEYS[6], b, now, process, fails)
+  local kind, reason = rules.record_calls(b, now, number, fails and 1 or 0, quorum)
+  local warning = fails and not kind and streak.warning(b, now)
+  if warning then
+    local details = { "breaker", breaker.as_json(b) }
+    changes.append(KEYS[4], "breaker_streak_warning", provider, process, warning, details)
   end
   return kind, reason
 end
 
-local function tried()
+local function record_probe()
   if failed then
     streak.failed(b, now)
   end
   if b.state == "open" then
     rules.half_open(b, now)
-    tell("breaker_half_opened", "its recovery time is over")
+    publish("breaker_half_opened", "the recovery timeout has passed")
   end
-  return rules.probed(b, now, outcome)
+  return rules.record_probe(b, now, outcome)
 end
 
 local kind, reason
-local gathered = successes > 0 and counts_in("closed")
+local batch_counts = successes > 0 and counts_in("closed")
 b.total_successes = b.total_successes + successes
-if gathered then
-  kind, reason = called(successes, now - age, false)
+if batch_counts then
+  kind, reason = record_calls(successes, now - age, false)
 end
 local probe = not kind and is_probe()
 local total = TOTALS[outcome]
-local counted = total and not holds and counts_in("closed")
-if holds then
+local counts = total and not has_permit and counts_in("closed")
+if has_permit then
   redis.call("ZREM", KEYS[2], permit)
 end
 if total then
   b[total] = b[total] + 1
 end
-if counted then
-  kind, reason = called(1, now, failed)
+if counts then
+  kind, reason = record_calls(1, now, failed)
 elseif probe and total then
-  kind, reason = tried()
+  kind, reason = record_probe()
 end
 
 if kind then
   redis.call("DEL", KEYS[2])
-  tell(kind, reason)
+  publish(kind, reason)
 end
 if kind == "breaker_closed" then
-  callers.forget(KEYS[6], b)
-elseif gathered or counted then
-  callers.note(KEYS[6], b, now, process, counted and failed)
+  callers.clear_window(KEYS[6], b)
+elseif batch_counts or counts then
+  callers.record(KEYS[6], b, now, process, counts and failed)
 end
 if successes > 0 or total then
   breaker.save(KEYS[1], b, now)
 end
-return breaker.reply(WORDS[kind] or ((counted or probe) and "counted" or "stale"), b, now)
+return breaker.reply(CODES[kind] or ((counts or probe) and "counted" or "stale"), b, now)

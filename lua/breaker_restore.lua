@@ -1,17 +1,17 @@
--- breaker_restore: puts back what a process still knows of a breaker that Redis has lost.
+-- breaker_restore: restores a state that a process remembers and that Redis has lost.
 --
 -- KEYS[1]    breaker     the breaker's hash
 -- KEYS[2]    permits     permit -> deadline
 -- KEYS[3]    events      the service type's stream
 -- KEYS[4]    meta        the service type's revision
--- ARGV[1]    provider    its name
--- ARGV[2]    process     the process that remembers
--- ARGV[3]    seen_at     the time of the server that had it, as far as the process can tell
--- ARGV[4..]  remembered  field, value, …: its state as last seen
--- Returns   {"restored", now, field, value, …}
---           {"unchanged", now, field, value, …}  Redis has newer data: a later decision
---           {"missing"}                          configure the breaker first
--- Events    breaker_restored
+-- ARGV[1]    provider    the provider's name
+-- ARGV[2]    process     the process that remembers the state
+-- ARGV[3]    seen_at     the process's estimate of the current time of the server that had it
+-- ARGV[4..]  remembered  field, value, …: the state as last seen
+-- Returns    {"restored", now, field, value, …}   the state or its cooldown is restored
+--            {"unchanged", now, field, value, …}  the state in Redis is at least as new
+--            {"missing"}                          the breaker must be configured first
+-- Events     breaker_restored
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local changes = require("lib.changes")
@@ -37,7 +37,7 @@ for i = 4, #ARGV, 2 do
   local number = type(b[ARGV[i]]) == "number"
   remembered[ARGV[i]] = number and (tonumber(ARGV[i + 1]) or 0) or ARGV[i + 1]
 end
--- Times of a server whose clock was ahead of this one's must not lengthen anything.
+-- If the clock of that server was ahead of this one, its times move back by the difference.
 local ahead = math.max(0, tonumber(ARGV[3]) - now)
 for _, field in ipairs(TIMES) do
   local time = remembered[field] or 0
@@ -47,8 +47,8 @@ for _, field in ipairs(TIMES) do
 end
 remembered.changed_at = math.min(remembered.changed_at or 0, now)
 local newer = remembered.changed_at > b.changed_at
-local cools = (remembered.cooldown_until or 0) > math.max(b.cooldown_until, now)
-if not newer and not cools then
+local cools_down = (remembered.cooldown_until or 0) > math.max(b.cooldown_until, now)
+if not newer and not cools_down then
   return breaker.reply("unchanged", b, now)
 end
 
@@ -64,15 +64,15 @@ if newer then
   end
   redis.call("DEL", KEYS[2])
 end
-if cools then
+if cools_down then
   b.cooldown_until = remembered.cooldown_until
 end
-changes.change(KEYS[3], KEYS[4], now, b.retention_ms, {
+changes.publish(KEYS[3], KEYS[4], now, b.retention_ms, {
   kind = "breaker_restored",
   provider = ARGV[1],
   actor = ARGV[2],
-  reason = "Redis had lost it",
-  details = { "state", b.state, "breaker", breaker.told(b) },
+  reason = "Redis had lost the state",
+  details = { "state", b.state, "breaker", breaker.as_json(b) },
 })
 breaker.save(KEYS[1], b, now)
 return breaker.reply("restored", b, now)

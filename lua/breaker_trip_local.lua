@@ -1,16 +1,18 @@
--- breaker_trip_local: a process says that a breaker is open in it alone, or that it is no longer.
+-- breaker_trip_local: records that a breaker is open in one process only, or no longer is.
 --
 -- KEYS[1]  breaker      the breaker's hash
--- KEYS[2]  local_trips  process -> until when it is open in it alone
+-- KEYS[2]  local_trips  process -> the time until which it refuses the provider alone
 -- KEYS[3]  events       the service type's stream
--- ARGV[1]  provider     its name
+-- ARGV[1]  provider     the provider's name
 -- ARGV[2]  process      the process
--- ARGV[3]  duration_ms  how long it refuses the provider; 0: no longer
+-- ARGV[3]  duration_ms  how long the process refuses the provider; 0: no longer
 -- ARGV[4]  reason       why
--- Returns  {"changed", now, field, value, …}
---          {"unchanged", now, field, value, …}  what all have decided stands above it
---          {"missing"}                          configure the breaker first
--- Events   breaker_tripped_locally, breaker_recovered_locally; neither changes what others hold
+-- Returns  {"changed", now, field, value, …}    the local trip is recorded or ended
+--          {"unchanged", now, field, value, …}  the breaker is not closed or is overridden, which
+--                                               takes precedence over a local trip
+--          {"missing"}                          the breaker must be configured first
+-- Events   breaker_tripped_locally, breaker_recovered_locally; without a new revision, because
+--          other processes do not act on them
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local callers = require("lib.callers")
@@ -30,5 +32,5 @@ end
 callers.trip_local(KEYS[2], b, now, ARGV[2], duration)
 local kind = opens and "breaker_tripped_locally" or "breaker_recovered_locally"
 local details = opens and { "until", string.format("%.0f", now + duration) } or {}
-changes.event(KEYS[3], kind, ARGV[1], ARGV[2], ARGV[4], details)
+changes.append(KEYS[3], kind, ARGV[1], ARGV[2], ARGV[4], details)
 return breaker.reply("changed", b, now)

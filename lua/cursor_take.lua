@@ -2,9 +2,9 @@
 --
 -- KEYS[1]  cursors       round-robin positions
 -- ARGV[1]  cursor        handler|group|priority
--- ARGV[2]  steps         how many positions; 0: only look
+-- ARGV[2]  steps         how many positions; 0: only read the next one
 -- ARGV[3]  retention_ms  how long a cursor outlives its last use
--- Returns  {"taken", position}  the first of them
+-- Returns  {"taken", position}  the first of the positions
 local cursor = require("lib.cursor")
 local changes = require("lib.changes")
 

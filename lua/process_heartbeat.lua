@@ -1,14 +1,14 @@
--- process_heartbeat: a process says who it is, and which service types it uses.
+-- process_heartbeat: publishes what a process is and which service types it uses.
 --
--- KEYS[1]    process       its hash
+-- KEYS[1]    process       the process's hash
 -- KEYS[2]    types         service types in use
--- ARGV[1]    lease_ms      how long it promises to be alive
--- ARGV[2]    retention_ms  how long the list of service types outlives the last lease
--- ARGV[3]    host          where it runs
--- ARGV[4]    pid           its process id there
--- ARGV[5]    version       of ciris_registry
+-- ARGV[1]    lease_ms      how long the process counts as alive without another heartbeat
+-- ARGV[2]    retention_ms  how long the set of service types outlives the last lease
+-- ARGV[3]    host          the host that the process runs on
+-- ARGV[4]    pid           its process id on that host
+-- ARGV[5]    version       its version of ciris_registry
 -- ARGV[6..]  used          its service types
--- Returns   {"renewed", now}
+-- Returns    {"renewed", now}
 local clock = require("lib.clock")
 local changes = require("lib.changes")
 

@@ -8,26 +8,27 @@
 -- ARGV[1]    id             the registration id
 -- ARGV[2]    name           the provider's name
 -- ARGV[3]    process        the registering process
--- ARGV[4]    lease_ms       how long it promises to be alive
+-- ARGV[4]    lease_ms       how long the membership lasts without being renewed
 -- ARGV[5]    retention_ms   how long the data outlives the last lease
--- ARGV[6]    mode           "register": the newest settings win; "rejoin": a process that was away
---                           comes back and changes no record that is there
--- ARGV[7..]  record         field, value, …: what was registered
--- Returns   {"registered", deadline}  a new registration
---           {"joined", deadline}      one more member of the same registration
---           {"changed", deadline, before, by, field, …}  the record differed: these fields are
---                          now as registered here; before them, as JSON; who wrote them
--- Events    provider_registered, provider_changed, member_joined
+-- ARGV[6]    mode           "register": the newest settings win; "rejoin": a process joins again
+--                           after an outage and leaves an existing record as it is
+-- ARGV[7..]  record         field, value, …: the settings
+-- Returns    {"registered", deadline}  a new registration
+--            {"joined", deadline}      one more member of an existing registration
+--            {"changed", deadline, before, registered_by, field, …}
+--                                      the record differed; before: its old values as JSON; then
+--                                      the process that wrote them, and the changed fields
+-- Events     provider_registered, provider_changed, member_joined
 local clock = require("lib.clock")
 local changes = require("lib.changes")
 local members = require("lib.members")
 
 local id, name, process = ARGV[1], ARGV[2], ARGV[3]
 local lease, retention = tonumber(ARGV[4]), tonumber(ARGV[5])
-local newest = ARGV[6] == "register"
+local overwrites = ARGV[6] == "register"
 local now = clock.now()
 
--- The record that is there, or nil where there is none that can be read.
+-- The existing record, or nil if there is none or it cannot be read.
 local function read()
   local flat = redis.pcall("HGETALL", KEYS[2])
   if flat.err then
@@ -58,8 +59,8 @@ local function write()
   redis.call("HSET", KEYS[2], "registered_by", process, "registered_at", at)
 end
 
-local function change(kind, reason, details)
-  changes.change(KEYS[4], KEYS[5], now, lease + retention, {
+local function publish(kind, reason, details)
+  changes.publish(KEYS[4], KEYS[5], now, lease + retention, {
     kind = kind,
     provider = name,
     actor = process,
@@ -68,11 +69,11 @@ local function change(kind, reason, details)
   })
 end
 
-members.mend(KEYS[1])
-members.mend(KEYS[3])
-changes.mend(KEYS[5])
+members.repair(KEYS[1])
+members.repair(KEYS[3])
+changes.repair(KEYS[5])
 local listed = redis.call("ZSCORE", KEYS[1], id)
-local stranger = not redis.call("ZSCORE", KEYS[3], "|" .. process)
+local absent = not redis.call("ZSCORE", KEYS[3], "|" .. process)
 local joins = not redis.call("ZSCORE", KEYS[3], id .. "|" .. process)
 local record = read()
 local deadline = string.format("%.0f", now + lease)
@@ -81,31 +82,31 @@ local reply = { "joined", deadline }
 if not listed then
   redis.call("ZADD", KEYS[1], members.next_order(KEYS[1], KEYS[5]), id)
 end
-if not record or (newest and not listed) then
+if not record or (overwrites and not listed) then
   write()
 end
 if not listed or not record then
-  change("provider_registered", "", {})
+  publish("provider_registered", "", {})
   reply[1] = "registered"
 else
   local changed, before = differences(record)
   local by = record.registered_by or ""
-  if newest and #changed > 0 then
+  if overwrites and #changed > 0 then
     write()
-    local was = cjson.encode(before)
-    local details = { "fields", table.concat(changed, " "), "before", was, "before_actor", by }
-    change("provider_changed", "registered with other settings", details)
-    reply = { "changed", deadline, was, by, unpack(changed) }
+    local old = cjson.encode(before)
+    local details = { "fields", table.concat(changed, " "), "before", old, "before_actor", by }
+    publish("provider_changed", "registered with other settings", details)
+    reply = { "changed", deadline, old, by, unpack(changed) }
   elseif joins then
-    changes.event(KEYS[4], "member_joined", name, process, "", { "id", id })
+    changes.append(KEYS[4], "member_joined", name, process, "", { "id", id })
   end
 end
 if changes.version(KEYS[5])[1] == "" then
   changes.bump(KEYS[5], now)
 end
 redis.call("ZADD", KEYS[3], deadline, id .. "|" .. process, deadline, "|" .. process)
-if stranger then
-  members.adopt(KEYS[1], KEYS[3], deadline)
+if absent then
+  members.adopt_orphans(KEYS[1], KEYS[3], deadline)
 end
 for _, key in ipairs(KEYS) do
   changes.keep(key, lease + retention)

@@ -1,4 +1,4 @@
--- registration_unregister: ends one membership; the last member takes the registration along.
+-- registration_unregister: ends one membership, and removes the registration with its last member.
 --
 -- KEYS[1]  registrations  registration id -> order of registration
 -- KEYS[2]  registration   the registration record
@@ -9,28 +9,29 @@
 -- ARGV[2]  name           the provider's name
 -- ARGV[3]  process        the leaving process
 -- Returns  {"removed"}    the registration is gone
---          {"left"}       others still are members
---          {"absent"}     it was no member
+--          {"left"}       other members remain
+--          {"absent"}     the process was not a member
 -- Events   provider_unregistered, member_left
 local clock = require("lib.clock")
 local changes = require("lib.changes")
 local members = require("lib.members")
 
 local id, name, process = ARGV[1], ARGV[2], ARGV[3]
+local orphan = members.orphan(id)
 if redis.call("ZREM", KEYS[3], id .. "|" .. process) == 0 then
   return { "absent" }
 end
 local prefix = id .. "|"
 for _, member in ipairs(redis.call("ZRANGE", KEYS[3], 0, -1)) do
-  if string.sub(member, 1, #prefix) == prefix and member ~= members.nobody(id) then
-    changes.event(KEYS[4], "member_left", name, process, "", { "id", id })
+  if string.sub(member, 1, #prefix) == prefix and member ~= orphan then
+    changes.append(KEYS[4], "member_left", name, process, "", { "id", id })
     return { "left" }
   end
 end
-redis.call("ZREM", KEYS[3], members.nobody(id))
+redis.call("ZREM", KEYS[3], orphan)
 redis.call("ZREM", KEYS[1], id)
 redis.call("DEL", KEYS[2])
-changes.change(KEYS[4], KEYS[5], clock.now(), 0, {
+changes.publish(KEYS[4], KEYS[5], clock.now(), 0, {
   kind = "provider_unregistered",
   provider = name,
   actor = process,

@@ -1,18 +1,19 @@
--- slot_take: takes one of a provider's max_in_flight slots, for one call.
+-- slot_take: takes one of a provider's max_in_flight slots for one call.
 --
 -- KEYS[1]  slots         process|token -> deadline
--- KEYS[2]  registration  the registration record, which names the limit
+-- KEYS[2]  registration  the registration record, which has the limit
 -- KEYS[3]  members       registration|process -> lease deadline
--- ARGV[1]  process       the asking process
--- ARGV[2]  slot          process|token, made by the asker; asking again with it gives the same slot
--- ARGV[3]  limit         what the asker takes the limit for; counts where Redis has lost the record
+-- ARGV[1]  process       the calling process
+-- ARGV[2]  slot          process|token, chosen by the caller; a call with a slot that is taken
+--                        returns the same slot
+-- ARGV[3]  limit         the limit that the caller knows; used if Redis has lost the record
 -- ARGV[4]  lease_ms      how long the slot is held without being renewed
 -- ARGV[5]  retention_ms  how long members outlive the last lease
--- Returns  {"taken", now, taken}           how many are, this one included; those of processes that
---                                          have left may count until they end
---          {"full", now, taken, retry_at}  retry_at: when the slot of a holder that has missed its
---                                          heartbeats is free; 0: they all live, nobody knows
---          {"unlimited", now}              the registration has no limit any more
+-- Returns  {"taken", now, n}           n: how many slots are taken, with this one; slots of
+--                                      processes that have left may count until they expire
+--          {"full", now, n, retry_at}  retry_at: when a slot is free whose process has missed its
+--                                      heartbeats; 0: unknown, all processes are alive
+--          {"unlimited", now}          the registration has no limit any more
 local clock = require("lib.clock")
 local changes = require("lib.changes")
 local members = require("lib.members")
@@ -21,8 +22,8 @@ local leases = require("lib.leases")
 local process, slot, lease = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local now = clock.now()
 
--- The limit that stands in Redis; nil for none. What cannot be read is as good as lost.
-local function limit()
+-- The limit of the record, or nil if it has none. A record that cannot be read counts as lost.
+local function stored_limit()
   local record = redis.pcall("HMGET", KEYS[2], "name", "max_in_flight")
   local lost = record.err or not record[1]
   local text = not lost and (record[2] or "") or ARGV[3]
@@ -32,33 +33,33 @@ local function limit()
   return tonumber(text) or tonumber(ARGV[3])
 end
 
-local function reply(word, ...)
-  local full = { word, string.format("%.0f", now) }
+local function reply(code, ...)
+  local full = { code, string.format("%.0f", now) }
   for _, number in ipairs({ ... }) do
     full[#full + 1] = string.format("%.0f", number)
   end
   return full
 end
 
-local most = limit()
-if not most or most < 1 then
+local limit = stored_limit()
+if not limit or limit < 1 then
   return reply("unlimited")
 end
--- Without looking at each of them while there is room: there may be many.
-local taken, soonest, dead =
+-- While there is room, the slots are counted without reading each of them: there may be many.
+local taken, soonest, expired =
   redis.call("ZCOUNT", KEYS[1], "(" .. string.format("%.0f", now), "+inf"), nil, {}
 if leases.held(KEYS[1], KEYS[3], slot, now) then
   return reply("taken", taken)
-elseif taken >= most then
-  taken, soonest, dead = leases.out(KEYS[1], KEYS[3], now)
+elseif taken >= limit then
+  taken, soonest, expired = leases.out(KEYS[1], KEYS[3], now)
 end
-if taken >= most then
-  -- Who lives renews at least twice within a lease.
+if taken >= limit then
+  -- A process that is alive renews its slots at least twice within a lease.
   return reply("full", taken, soonest < now + lease / 2 and soonest or 0)
 end
 redis.call("ZREMRANGEBYSCORE", KEYS[1], "-inf", string.format("%.0f", now))
 
-members.present(KEYS[3], process, now + lease)
-leases.grant(KEYS[1], slot, now + lease, dead, lease)
+members.mark_present(KEYS[3], process, now + lease)
+leases.grant(KEYS[1], slot, now + lease, expired, lease)
 changes.keep(KEYS[3], lease + tonumber(ARGV[5]))
 return reply("taken", taken + 1)

@@ -1,15 +1,16 @@
--- snapshot_load: reads one service type whole, or says that the caller's list of it is old.
+-- snapshot_load: reads the whole data of one service type, if it still has the given version.
 --
 -- KEYS[1]    meta      the service type's revision
 -- KEYS[2]    members   registration|process -> lease deadline
--- KEYS[3..]  hashes    provider:<id> of each id; then breaker:<n>, permits:<n> and callers:<n> of
---                      each name
--- ARGV[1]    epoch     that the list of ids and names was read at
--- ARGV[2]    revision  that the list of ids and names was read at
--- ARGV[3]    ids       how many of the hashes are providers
--- Returns   {"loaded", now, {member, deadline, …}, {field, value, …}, …}  one inner list for each
---                     key; {"damaged", error} as the inner list of a key of another type
---           {"moved", now}  it has changed since: sync again
+-- KEYS[3..]  hashes    registration:<id> of each id; then breaker:<name>, permits:<name> and
+--                      callers:<name> of each name
+-- ARGV[1]    epoch     the epoch at which the caller read the list of ids and names
+-- ARGV[2]    revision  the revision at which the caller read it
+-- ARGV[3]    ids       how many of the hashes are registrations
+-- Returns    {"loaded", now, {member, deadline, …}, {field, value, …}, …}
+--                             one inner list for each key after meta; {"damaged", error} is the
+--                             inner list of a key of another type
+--            {"moved", now}   the version is another one: call snapshot_sync again
 local clock = require("lib.clock")
 local changes = require("lib.changes")
 

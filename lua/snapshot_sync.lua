@@ -1,16 +1,18 @@
--- snapshot_sync: is a copy of the service type still what is true? Takes cursor steps along.
+-- snapshot_sync: compares the version of a snapshot with Redis, and takes cursor positions.
 --
 -- KEYS[1]    meta           the service type's revision
 -- KEYS[2]    registrations  registration id -> order of registration
 -- KEYS[3]    members        registration|process -> lease deadline
 -- KEYS[4]    cursors        round-robin positions
--- ARGV[1]    epoch          of the caller's copy; "" if it has none
--- ARGV[2]    revision       of the caller's copy
+-- ARGV[1]    epoch          the epoch of the caller's snapshot; "": it has none
+-- ARGV[2]    revision       the revision of the caller's snapshot
 -- ARGV[3]    retention_ms   how long a cursor outlives its last use
 -- ARGV[4..]  steps          cursor, number of steps, …
--- Returns   {"same", now, expired, position, …}  how many leases have expired; the first
---                         position taken for each cursor
---           {"changed", now, expired, epoch, revision, #positions, position, …, id, order, …}
+-- Returns    {"same", now, expired, position, …}
+--                             the snapshot is up to date; expired: how many leases have expired;
+--                             then the first position taken from each cursor
+--            {"changed", now, expired, epoch, revision, n, position, …, id, order, …}
+--                             the current version, n positions and the list of registrations
 local clock = require("lib.clock")
 local cursor = require("lib.cursor")
 local changes = require("lib.changes")
@@ -19,8 +21,8 @@ local now = string.format("%.0f", clock.now())
 local version = changes.version(KEYS[1])
 local expired = string.format("%.0f", redis.call("ZCOUNT", KEYS[3], "-inf", now))
 
--- One by one: there may be more than Lua can unpack.
-local function with(reply, items)
+-- One by one: there may be more items than Lua can unpack.
+local function append(reply, items)
   for _, item in ipairs(items) do
     reply[#reply + 1] = item
   end
@@ -36,8 +38,8 @@ if #positions > 0 then
 end
 
 if version[1] == ARGV[1] and version[2] == ARGV[2] then
-  return with({ "same", now, expired }, positions)
+  return append({ "same", now, expired }, positions)
 end
 local count = string.format("%d", #positions)
-local reply = with({ "changed", now, expired, version[1], version[2], count }, positions)
-return with(reply, redis.call("ZRANGE", KEYS[2], 0, -1, "WITHSCORES"))
+local reply = append({ "changed", now, expired, version[1], version[2], count }, positions)
+return append(reply, redis.call("ZRANGE", KEYS[2], 0, -1, "WITHSCORES"))

@@ -200,7 +200,7 @@ class BreakerStore:
             streak=merge.streak,
             state="open" if merge.opened else "closed",
             cooldown_ms=merge.cooldown,
-            age=merge.age,
+            age_ms=merge.age,
             wait_ms=merge.wait,
         )
 

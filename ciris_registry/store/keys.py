@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 PREFIX: Final = "ciris:v2"
 """Begins every key; the number is the version of the layout."""
@@ -40,7 +40,9 @@ class TypeKeys:
             _root=root,
         )
 
-    def for_parameters(self, parameters: Iterable[str], subject: str = "") -> dict[str, str]:
+    def for_parameters(
+        self, parameters: Iterable[str], subject: str = ""
+    ) -> dict[str, str | Sequence[str]]:
         """The keys by the parameters of a script, which are called as they are here.
 
         ``subject`` is the registration id for ``registration``, the provider's name for the keys of

@@ -123,7 +123,7 @@ class ScriptRunner:
         named = self.keys(service_type).for_parameters(parameters, subject)
         keys: list[str | int] = []
         if not script.keys_variadic:
-            keys = [named[one] for one in parameters]
+            keys = [str(named[one]) for one in parameters]
         if len(self._prepared) >= _MOST_PREPARED:
             self._prepared.clear()
         prepared = _Prepared(script, keys, named, tail)

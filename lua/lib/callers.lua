@@ -1,11 +1,12 @@
--- Which processes call a provider and which fail: called|process and failed|process -> when it last
--- did. Beside it, in which of them alone the breaker is open: process -> until when.
+-- Which processes call a provider and which of them fail: called|process and failed|process -> the
+-- time of the latest call. Also local trips: process -> the time until which it refuses alone.
 local callers = {}
 
 local FAILED = "failed|"
 local BUCKETS = 10
 
--- How many processes have done so at a time or since, with this one, if it is given.
+-- How many processes have a member with this prefix at `since` or later. If `process` is given,
+-- it is counted whether or not it is written yet.
 local function count(key, prefix, since, process)
   local number = process and 1 or 0
   local found = redis.pcall("ZRANGEBYSCORE", key, string.format("%.3f", since), "+inf")
@@ -18,9 +19,10 @@ local function count(key, prefix, since, process)
   return number
 end
 
--- What answers whether enough processes have failed in the "streak", or in the "window": there two,
--- where two or more are calling. This one is calling, and may be failing, though it is not written.
-function callers.judge(key, b, now, process, failing)
+-- A function that returns whether enough processes have failed in the "streak" or the "window".
+-- The window needs failures of two processes if two or more are calling. `process` is calling, and
+-- failing if `failing` is true, though its call is not written yet.
+function callers.quorum(key, b, now, process, failing)
   local failed = failing and process or nil
   return function(part)
     local least, since = b.min_failing_processes, b.streak_started_at
@@ -33,7 +35,8 @@ function callers.judge(key, b, now, process, failing)
   end
 end
 
--- Keeps it as long as the breaker, and longer if it is already kept for longer.
+-- Adds members and keeps the key for at least `keep` milliseconds. A key of another type is
+-- replaced.
 local function write(key, keep, ...)
   if type(redis.pcall("ZADD", key, ...)) ~= "number" then
     redis.call("DEL", key)
@@ -44,9 +47,9 @@ local function write(key, keep, ...)
   end
 end
 
--- A call that counted, and whether it failed. What neither the window nor the running streak can
--- need any more goes.
-function callers.note(key, b, now, process, failed)
+-- Records a call that counted, and whether it failed. Removes what neither the window nor the
+-- current streak needs.
+function callers.record(key, b, now, process, failed)
   local at = string.format("%.0f", now)
   if failed then
     write(key, b.retention_ms, at, "called|" .. process, at, FAILED .. process)
@@ -60,8 +63,8 @@ function callers.note(key, b, now, process, failed)
   redis.call("ZREMRANGEBYSCORE", key, "-inf", string.format("(%.0f", since))
 end
 
--- The window is forgotten: all goes but which processes have failed in the running streak.
-function callers.forget(key, b)
+-- Clears the window: only the processes that have failed in the current streak stay.
+function callers.clear_window(key, b)
   local found = redis.pcall("ZRANGE", key, 0, -1, "WITHSCORES")
   if found.err then
     redis.call("DEL", key)
@@ -78,7 +81,7 @@ function callers.forget(key, b)
   end
 end
 
--- In this process alone it is open for so long; 0: it is open there no longer.
+-- Records that this process alone refuses the provider for `duration` ms; 0 ends the local trip.
 function callers.trip_local(key, b, now, process, duration)
   if duration > 0 then
     write(key, duration + b.retention_ms, string.format("%.0f", now + duration), process)

@@ -1,7 +1,7 @@
--- The one clock that decides anything shared: the server's.
+-- The server's clock, the only one that decides anything shared.
 local clock = {}
 
--- Milliseconds since the epoch, as an integer.
+-- Milliseconds since 1970, as an integer.
 function clock.now()
   local time = redis.call("TIME")
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)

@@ -1,7 +1,7 @@
--- Round-robin positions: one counter for each rotation, the whole fleet's.
+-- Round-robin positions: one counter for each rotation, shared by the fleet.
 local cursor = {}
 
--- The first of the positions taken; 0 steps only look. What is damaged begins anew.
+-- Takes `steps` positions and returns the first; 0 steps only reads. A damaged counter restarts.
 function cursor.take(key, field, steps)
   if tonumber(steps) == 0 then
     local position = redis.pcall("HGET", key, field)

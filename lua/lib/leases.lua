@@ -1,51 +1,52 @@
--- Leased rights to call: permits for trial calls, and slots of those that may go on at one time.
--- Either is written process|token.
+-- Leased rights to call, each named process|token: permits for probes, slots for calls in flight.
+-- "Permit" stands for both here.
 local leases = {}
 
--- When it is free again: at its deadline, or when its holder's lease ends. Of many permits, most
--- have one of a few holders, whose known are remembered.
-local function ends(members, permit, deadline, known)
-  local holder = string.match(permit, "^(.*)|") or ""
-  local lease = known[holder]
+-- When a permit is free again: at its deadline, or earlier if the lease of its process ends.
+-- `known` caches the leases of processes, because most permits belong to few of them.
+local function end_of(members, permit, deadline, known)
+  local process = string.match(permit, "^(.*)|") or ""
+  local lease = known[process]
   if not lease then
-    lease = tonumber(redis.call("ZSCORE", members, "|" .. holder) or 0)
-    known[holder] = lease
+    lease = tonumber(redis.call("ZSCORE", members, "|" .. process) or 0)
+    known[process] = lease
   end
   return math.min(deadline, lease)
 end
 
--- How many permits are out, when the next of them ends, and which are dead.
+-- How many permits are out, when the first of them ends, and which have expired.
 function leases.out(key, members, now)
   local listed = redis.call("ZRANGE", key, 0, -1, "WITHSCORES")
-  local count, soonest, dead, known = 0, nil, {}, {}
+  local count, soonest, expired, known = 0, nil, {}, {}
   for i = 1, #listed, 2 do
-    local over = ends(members, listed[i], tonumber(listed[i + 1]), known)
-    if over > now then
+    local ends = end_of(members, listed[i], tonumber(listed[i + 1]), known)
+    if ends > now then
       count = count + 1
-      soonest = math.min(soonest or over, over)
+      soonest = math.min(soonest or ends, ends)
     else
-      dead[#dead + 1] = listed[i]
+      expired[#expired + 1] = listed[i]
     end
   end
-  return count, soonest, dead
+  return count, soonest, expired
 end
 
--- The deadline of this permit while it is its holder's, else nil.
+-- The deadline of a permit that is out, else nil.
 function leases.held(key, members, permit, now)
   local deadline = redis.call("ZSCORE", key, permit)
-  if deadline and ends(members, permit, tonumber(deadline), {}) > now then
+  if deadline and end_of(members, permit, tonumber(deadline), {}) > now then
     return deadline
   end
   return nil
 end
 
-function leases.grant(key, permit, deadline, dead, keep)
+-- Grants a permit and removes the expired ones; keeps the key for at least `keep` milliseconds.
+function leases.grant(key, permit, deadline, expired, keep)
   -- One by one: there may be more than Lua can unpack.
-  for _, one in ipairs(dead) do
+  for _, one in ipairs(expired) do
     redis.call("ZREM", key, one)
   end
   redis.call("ZADD", key, string.format("%.0f", deadline), permit)
-  -- Others may have been granted for longer.
+  -- An earlier grant may have kept the key for longer.
   if redis.call("PTTL", key) < keep then
     redis.call("PEXPIRE", key, string.format("%.0f", keep))
   end

@@ -1,8 +1,8 @@
--- How many failures in a row there were, by the times of the calls, whenever they are reported.
--- For one process, the same is in breaker_rules.py.
+-- The streak of consecutive failures. Calls count at the time when they ended, whenever they are
+-- reported. The in-process breaker has the same rules in circuit_breaker/state_machine.py.
 local streak = {}
 
-local HINTS_APART_MS = 1000
+local WARNING_INTERVAL_MS = 1000
 
 function streak.failed(b, now)
   if b.consecutive_failures == 0 then
@@ -12,8 +12,8 @@ function streak.failed(b, now)
   b.last_failure_at = now
 end
 
--- A success, at a time that may lie back. In the midst of the streak it leaves what is known to
--- have come after it: the latest failure.
+-- Counts a success that ended at `at`, now or earlier. A success within the streak leaves one
+-- failure: of those after it, only the latest is known.
 function streak.succeeded(b, at)
   if b.consecutive_failures == 0 then
     return
@@ -24,8 +24,8 @@ function streak.succeeded(b, at)
   end
 end
 
--- Failures of one process, told together and at an unknown time. They make no success too old to
--- end the streak: last_failure_at stays.
+-- Adds failures of one process whose times are unknown. last_failure_at stays, so that a success
+-- reported later can still end the streak.
 function streak.merged(b, now, failures)
   if b.consecutive_failures == 0 and failures > 0 then
     b.streak_started_at = now
@@ -33,10 +33,11 @@ function streak.merged(b, now, failures)
   b.consecutive_failures = b.consecutive_failures + failures
 end
 
--- What to tell followers of a streak that may open the breaker soon; nil if they were just told.
-function streak.hint(b, now)
+-- The reason of a warning that the streak is at least half-way to the threshold, or nil. Followers
+-- get one warning a second at most.
+function streak.warning(b, now)
   local short = b.consecutive_failures < math.ceil(b.failure_threshold / 2)
-  if short or math.abs(now - b.warned_at) < HINTS_APART_MS then
+  if short or math.abs(now - b.warned_at) < WARNING_INTERVAL_MS then
     return nil
   end
   b.warned_at = now

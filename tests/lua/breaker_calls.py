@@ -1,4 +1,4 @@
-"""Calls of the breaker scripts, as a process makes them."""
+"""Calls of the breaker scripts."""
 
 from __future__ import annotations
 
@@ -69,27 +69,27 @@ def record(
     )
 
 
-def tally(
+def record_successes(
     server: LuaServer, *counts: tuple[str, int, int, int | str], process: str = "A"
 ) -> list[str]:
-    """What became of successes: of each provider, how many, how old and of which generation."""
+    """Report successes, each as provider, number, age and generation; the code for each."""
     reply = server.call(
         "breaker_record_successes",
         tail=[key for count in counts for key in (KEYS.breaker(count[0]), KEYS.callers(count[0]))],
         process=process,
         counts=[part for count in counts for part in count],
     )
-    assert reply[:2] == ["tallied", str(server.clock.now)]
-    return [str(word) for word in reply[2:]]
+    assert reply[:2] == ["recorded", str(server.clock.now)]
+    return [str(code) for code in reply[2:]]
 
 
-def override(server: LuaServer, word: str, duration: int = 0, *, writes: bool = True) -> list[Any]:
+def override(server: LuaServer, to: str, duration: int = 0, *, writes: bool = True) -> list[Any]:
     return server.call(
         "breaker_override",
         "openai",
         provider="openai",
         actor="operator",
-        override=word,
+        override=to,
         reason="upgrade",
         duration_ms=duration,
         writes=writes,
@@ -157,13 +157,13 @@ def merge(
         streak=failures if streak is None else streak,
         state=state,
         cooldown_ms=cooldown,
-        age=age,
+        age_ms=age,
         wait_ms=wait,
         writes=writes,
     )
 
 
-def isolate(
+def trip_local(
     server: LuaServer, duration: int, process: str = "A", *, writes: bool = True
 ) -> list[Any]:
     return server.call(
@@ -172,25 +172,25 @@ def isolate(
         provider="openai",
         process=process,
         duration_ms=duration,
-        reason="5 failures in a row of its own" if duration else "its trial succeeded",
+        reason="5 failures in a row of its own" if duration else "its probe succeeded",
         writes=writes,
     )
 
 
 def local_trips(server: LuaServer) -> dict[str, int]:
-    """In which processes alone the breaker is open, and until when."""
+    """The processes that refuse the provider alone, with the end of each local trip."""
     found: dict[str, int] = server.dump().get(KEYS.local_trips("openai"), ({}, 0))[0]
     return found
 
 
 def callers(server: LuaServer) -> dict[str, int]:
-    """Who called, who failed and where it is open, by time."""
+    """The processes that called and that failed, with the time of the latest call."""
     found: dict[str, int] = server.dump().get(KEYS.callers("openai"), ({}, 0))[0]
     return found
 
 
 def opened(server: LuaServer) -> None:
-    """A breaker whose first trial can be made now."""
+    """Open a breaker and wait until its first probe is due."""
     configure(server)
     assert record(server)[0] == "counted"
     assert record(server)[0] == "opened"
@@ -198,5 +198,5 @@ def opened(server: LuaServer) -> None:
 
 
 def state(reply: list[Any]) -> dict[str, str]:
-    """What a breaker script shows behind its word and the time."""
+    """The state in the reply of a breaker script."""
     return fields(reply[2 + len(reply) % 2 :])

@@ -1,8 +1,8 @@
-"""A walk through the life of one breaker, on every side at once, each step foretold.
+"""A walk through the life of one breaker, on every side at once, with each step predicted.
 
-Owns what can happen and in which proportion. What will come of it says the prediction; comparing
-is the sides' work. It has one rule that draws what happens, since Hypothesis leaves out some of
-the rules in each of its walks, and a breaker needs nearly all of them to get anywhere.
+Owns the steps and their proportions. The prediction says what a step does, and the sides compare.
+The machine has one rule that draws a step: Hypothesis leaves out some rules in each walk, and a
+breaker needs nearly all of them to reach its rarer states.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
 from tests.lua.breaker_prediction import (
-    PARTS,
+    BUCKETS,
     Answer,
     Outcome,
+    Override,
     Prediction,
     Report,
-    Word,
     holder_of,
 )
 from tests.lua.breaker_sides import LEASE, Reply, Side, agree
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class Draw(Protocol):
-    """Draws one of what a strategy describes."""
+    """Draws a value from a strategy."""
 
     def __call__(self, strategy: SearchStrategy[T], /) -> T: ...
 
@@ -64,23 +64,23 @@ OUTCOMES: Final[SearchStrategy[Outcome]] = st.sampled_from(
     ("success", "success", "success", "failure", "failure", "released")
 )
 CALLS: Final[SearchStrategy[Outcome]] = st.sampled_from(("success", "failure"))
-PARTS_LATER: Final = st.sampled_from((0, 0, 1, PARTS - 2, PARTS - 1, PARTS))
+BUCKETS_LATER: Final = st.sampled_from((0, 0, 1, BUCKETS - 2, BUCKETS - 1, BUCKETS))
 BOOLEANS: Final = st.booleans()
 SMALL: Final = st.integers(0, 3)
 DURATIONS: Final = st.sampled_from((1, 80, 700, 2_500))
 GAPS: Final = st.sampled_from((0, 1, 1, 2, 80))
-GENERATIONS: Final = st.sampled_from(("unknown", "unknown", "its own", "current", "older"))
+GENERATIONS: Final = st.sampled_from(("unknown", "unknown", "of the permit", "current", "older"))
 PERMITS: Final = st.sampled_from(("", "untracked", "untracked"))
-WORDS: Final[SearchStrategy[Word]] = st.sampled_from(("open", "closed", ""))
+OVERRIDES: Final[SearchStrategy[Override]] = st.sampled_from(("open", "closed", ""))
 STEPS: Final = st.sampled_from((1, 9, 10, 50, 200, 1_000, 4_000))
-ENDS: Final = st.sampled_from(("recovery", "permit", "lease", "word", "window", "window"))
+ENDS: Final = st.sampled_from(("recovery", "permit", "lease", "override", "window", "window"))
 AHEAD: Final = st.sampled_from((0, 0, 1, 3_000, 9_000_000))
 OFF: Final = st.sampled_from((-1, 0, 0, 1))
 
 
 @dataclass(slots=True)
 class Bench:
-    """What a machine drives. ``met`` counts what it came across."""
+    """The sides that a machine drives. ``met`` counts the steps, replies and events of walks."""
 
     clock: Clock
     sides: tuple[Side, ...]
@@ -88,7 +88,7 @@ class Bench:
 
 
 class BreakerMachine(RuleBasedStateMachine):
-    """Drives ``bench``, which a subclass gives it."""
+    """Drives ``bench``, which a subclass sets."""
 
     bench: ClassVar[Bench]
 
@@ -102,32 +102,32 @@ class BreakerMachine(RuleBasedStateMachine):
         self.held: dict[str, int] = {}
         self.settled: dict[str, int] = {}
 
-    @initialize(config=CONFIGS, tried=BOOLEANS)
-    def begin(self, config: CircuitBreakerConfig, *, tried: bool) -> None:
+    @initialize(config=CONFIGS, probing=BOOLEANS)
+    def begin(self, config: CircuitBreakerConfig, *, probing: bool) -> None:
         self.expected = Prediction(config)
         self.memory = copy.deepcopy(self.expected)
         for side in self.bench.sides:
             side.begin(config)
         self.bench.met["walk"] += 1
-        if tried:
-            everybody = itertools.cycle("ABC")
+        if probing:
+            processes = itertools.cycle("ABC")
             while self.expected.state == "closed":
-                self._report(next(everybody), Report("failure"))
-            self._ask(self._new_permit("A"), due=True)
+                self._report(next(processes), Report("failure"))
+            self._acquire(self._new_permit("A"), due=True)
 
     @rule(data=st.data())
-    def something_happens(self, data: DataObject) -> None:
-        step = data.draw(HAPPENINGS)
+    def take_a_step(self, data: DataObject) -> None:
+        step = data.draw(WALK_STEPS)
         step(self, data.draw)
         self.bench.met["step"] += 1
 
-    def ask(self, draw: Draw) -> None:
-        """Now, or as soon as there is a chance."""
-        self._ask(self._new_permit(draw(PROCESSES)), due=draw(SMALL) > 0)
+    def acquire(self, draw: Draw) -> None:
+        """Now, or as soon as a probe is due."""
+        self._acquire(self._new_permit(draw(PROCESSES)), due=draw(SMALL) > 0)
 
-    def ask_again_with_the_same_permit(self, draw: Draw) -> None:
+    def acquire_again_with_the_same_permit(self, draw: Draw) -> None:
         if self.held:
-            self._ask(self._pick(self.held, draw))
+            self._acquire(self._pick(self.held, draw))
 
     def report_with_a_permit(self, draw: Draw) -> None:
         if self.held:
@@ -135,7 +135,7 @@ class BreakerMachine(RuleBasedStateMachine):
             granted = self.settled[permit] = self.held.pop(permit)
             known = self._generation(draw(GENERATIONS), granted)
             self._report(
-                holder_of(permit), Report(draw(OUTCOMES), permit, known, self._before(draw))
+                holder_of(permit), Report(draw(OUTCOMES), permit, known, self._batch(draw))
             )
 
     def settle_a_second_time(self, draw: Draw) -> None:
@@ -145,16 +145,16 @@ class BreakerMachine(RuleBasedStateMachine):
 
     def report_without_a_permit(self, draw: Draw) -> None:
         known = self._generation(draw(GENERATIONS), self.expected.generation)
-        report = Report(draw(OUTCOMES), draw(PERMITS), known, self._before(draw))
+        report = Report(draw(OUTCOMES), draw(PERMITS), known, self._batch(draw))
         self._report(draw(PROCESSES), report)
 
-    def report_what_was_gathered(self, draw: Draw) -> None:
-        """Successes, the newest of them now, or around the ends of the streak, or whenever."""
+    def report_a_batch(self, draw: Draw) -> None:
+        """Successes that ended now, around the ends of the streak, or at any time."""
         known = self._generation(draw(GENERATIONS), self.expected.generation)
-        self._tally(draw(PROCESSES), draw(SMALL) + 1, self._age(draw), known)
+        self._record_successes(draw(PROCESSES), draw(SMALL) + 1, self._age(draw), known)
 
-    def report_failures_before_what_was_gathered(self, draw: Draw) -> None:
-        """Failures, while another process still holds back as many as complete the minimum."""
+    def report_failures_before_a_batch(self, draw: Draw) -> None:
+        """Failures, then unreported successes of another process that complete the minimum."""
         for _ in range(draw(SMALL)):
             self._report(draw(PROCESSES), Report("failure"))
             self._pass_until(self.clock.now + draw(GAPS))
@@ -163,18 +163,18 @@ class BreakerMachine(RuleBasedStateMachine):
         if draw(BOOLEANS):
             self._report(by, Report(draw(CALLS), "", None, counts))
         else:
-            self._tally(by, *counts, None)
+            self._record_successes(by, *counts, None)
 
     def fail_until_it_opens(self, draw: Draw) -> None:
-        """Or a few times, at least once: all in one process, or each in any."""
+        """At most four failures, all in one process or each in any."""
         by, alone = draw(PROCESSES), draw(BOOLEANS)
         for _ in range(draw(SMALL) + 1):
             self._report(by if alone else draw(PROCESSES), Report("failure"))
             if self.expected.state != "closed":
                 break
 
-    def one_fails_among_others(self, draw: Draw) -> None:
-        """Too often for the rate, and for the streak of the fleet, if that were all."""
+    def one_process_fails_among_others(self, draw: Draw) -> None:
+        """Often enough for the rate, and for the streak if no successes came between."""
         by, others = draw(PROCESSES), draw(BOOLEANS)
         for _ in range(self.expected.config.failure_threshold + draw(SMALL)):
             if others:
@@ -184,71 +184,71 @@ class BreakerMachine(RuleBasedStateMachine):
                 break
             self._pass_until(self.clock.now + draw(GAPS))
 
-    def try_it_out(self, draw: Draw) -> None:
-        """As soon as there is a chance; where no permit is needed, the calls are ordinary ones."""
+    def probe(self, draw: Draw) -> None:
+        """As soon as a probe is due; where no permit is needed, the calls are ordinary ones."""
         for _ in range(draw(SMALL)):
             process = draw(PROCESSES)
             permit = self._new_permit(process)
-            word = self._ask(permit, due=True)
-            if word == "refused":
+            code = self._acquire(permit, due=True)
+            if code == "refused":
                 break
-            if word == "permit":
+            if code == "permit":
                 self.settled[permit] = self.held.pop(permit)
             known = self.expected.generation
-            settled = permit if word == "permit" else ""
+            settled = permit if code == "permit" else ""
             self._report(process, Report(draw(OUTCOMES), settled, known))
 
-    def call_now_and_then(self, draw: Draw) -> None:
-        """Ordinary calls, some of them in other parts of the window."""
-        part = round(self.expected.config.window * 1000) // PARTS
+    def call_at_intervals(self, draw: Draw) -> None:
+        """Ordinary calls, some of them in other buckets of the window."""
+        bucket = round(self.expected.config.window * 1000) // BUCKETS
         for _ in range(draw(SMALL) + 1):
             self._report(draw(PROCESSES), Report(draw(CALLS)))
             if self.expected.state != "closed":
                 break
-            self._pass_until(self.clock.now + draw(PARTS_LATER) * part)
+            self._pass_until(self.clock.now + draw(BUCKETS_LATER) * bucket)
 
     def call_again_a_window_later(self, draw: Draw) -> None:
-        """Some fail, and what they fail in is just about to leave the window, or has left it."""
-        part = round(self.expected.config.window * 1000) // PARTS
+        """Some calls fail, in a bucket that is about to leave the window or has just left it."""
+        bucket = round(self.expected.config.window * 1000) // BUCKETS
         failing = "ABC"[draw(SMALL) :] or "AB"
         for by in failing:
             self._report(by, Report("failure"))
         self._report(draw(PROCESSES), Report("success"))
-        self._pass_until(self.clock.now + (PARTS - 1 + draw(SMALL) // 2) * part)
+        self._pass_until(self.clock.now + (BUCKETS - 1 + draw(SMALL) // 2) * bucket)
         lacking = self.expected.config.minimum_calls - len(self.expected.recent(self.clock.now))
-        self._tally(draw(PROCESSES), max(1, lacking), 0, None)
+        self._record_successes(draw(PROCESSES), max(1, lacking), 0, None)
 
     def time_passes(self, draw: Draw) -> None:
         self._pass_until(self.clock.now + draw(STEPS))
 
     def time_passes_until_something_ends(self, draw: Draw) -> None:
-        """To the very millisecond, or the one before or after."""
+        """To its exact millisecond, or the one before or after."""
         now, expected = self.clock.now, self.expected
-        part = round(expected.config.window * 1000) // PARTS
+        bucket = round(expected.config.window * 1000) // BUCKETS
         ends = {
             "recovery": [expected.retry_at],
-            "permit": list(expected.trials.values()),
+            "permit": list(expected.permits.values()),
             "lease": list(expected.leases.values()),
-            "word": [expected.word_until, expected.cools_until],
-            "window": [(now // part + n) * part for n in (1, PARTS - 1, PARTS)],
+            "override": [expected.override_until, expected.cooldown_until],
+            "window": [(now // bucket + n) * bucket for n in (1, BUCKETS - 1, BUCKETS)],
         }
         ahead = [end for end in ends[draw(ENDS)] if end > now]
         if ahead:
             self._pass_until(ahead[draw(SMALL) % len(ahead)] + draw(OFF))
 
-    def an_operator_speaks(self, draw: Draw) -> None:
-        """And may think better of it at once."""
+    def override(self, draw: Draw) -> None:
+        """Up to three times in a row."""
         by = draw(PROCESSES)
         for _ in range(draw(SMALL)):
-            self._say(draw(WORDS), by, draw(DURATIONS) if draw(BOOLEANS) else 0)
+            self._override(draw(OVERRIDES), by, draw(DURATIONS) if draw(BOOLEANS) else 0)
 
     def reset(self, draw: Draw) -> None:
         by = draw(PROCESSES)
         answer = self.expected.reset(self.clock.now)
-        self._compare("reset", by, answer, lambda side: side.reset("try anew", by))
+        self._compare("reset", by, answer, lambda side: side.reset("a new start", by))
 
     def cool_down(self, draw: Draw) -> None:
-        """Once or more often."""
+        """Up to three times in a row."""
         by = draw(PROCESSES)
         for _ in range(draw(SMALL)):
             self._cool_down(by, draw(DURATIONS))
@@ -268,7 +268,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def a_process_remembers(self, draw: Draw) -> None:
         self.memory = copy.deepcopy(self.expected)
 
-    def a_process_puts_back_what_it_remembers(self, draw: Draw) -> None:
+    def a_process_restores_what_it_remembers(self, draw: Draw) -> None:
         if draw(BOOLEANS):
             config = self.expected.config
             self.expected = Prediction(config, leases=self.expected.leases)
@@ -283,35 +283,40 @@ class BreakerMachine(RuleBasedStateMachine):
             lambda side: side.restore(self.memory, self.expected, ahead),
         )
 
-    def _ask(self, permit: str, *, due: bool = False) -> str:
+    def _acquire(self, permit: str, *, due: bool = False) -> str:
         expected = self.expected
         if due:
             opens = expected.retry_at if expected.state == "open" else 0
-            self._pass_until(max(opens, expected.cools_until))
+            self._pass_until(max(opens, expected.cooldown_until))
         known = expected.out(self.clock.now)
-        answer = expected.ask(self.clock.now, permit, LEASE)
-        if answer.word == "permit":
+        answer = expected.acquire(self.clock.now, permit, LEASE)
+        if answer.code == "permit":
             self.held[permit] = expected.generation
             self.settled.pop(permit, None)
         self._compare(
-            "ask",
+            "acquire",
             holder_of(permit),
             answer,
-            lambda side: side.ask(permit),
-            quiet=answer.word != "permit" or permit in known,
+            lambda side: side.acquire(permit),
+            quiet=answer.code != "permit" or permit in known,
         )
-        return answer.word
+        return answer.code
 
     def _report(self, by: str, report: Report) -> None:
         answer = self.expected.report(self.clock.now, by, report)
         self._compare(f"report {report.outcome}", by, answer, lambda side: side.report(by, report))
 
-    def _tally(self, by: str, successes: int, age: int, generation: int | None) -> None:
-        answer = self.expected.tally(self.clock.now, by, successes, age, generation)
-        self._compare("tally", by, answer, lambda side: side.tally(by, successes, age, generation))
+    def _record_successes(self, by: str, successes: int, age: int, generation: int | None) -> None:
+        answer = self.expected.record_successes(self.clock.now, by, successes, age, generation)
+        self._compare(
+            "record_successes",
+            by,
+            answer,
+            lambda side: side.record_successes(by, successes, age, generation),
+        )
 
-    def _before(self, draw: Draw) -> tuple[int, int]:
-        """What was gathered before an outcome: mostly nothing."""
+    def _batch(self, draw: Draw) -> tuple[int, int]:
+        """A batch of successes before an outcome; empty in half of the cases."""
         return (draw(SMALL), self._age(draw)) if draw(BOOLEANS) else (0, 0)
 
     def _age(self, draw: Draw) -> int:
@@ -328,9 +333,9 @@ class BreakerMachine(RuleBasedStateMachine):
         *,
         quiet: bool | None = None,
     ) -> None:
-        """Do it on every side, and compare each with the prediction and with the others."""
+        """Do it on every side; compare each with the prediction and with the others."""
         if quiet is None:
-            quiet = answer.word == "unchanged" and what != "configure"
+            quiet = answer.code == "unchanged" and what != "configure"
         shown = self.expected.shown()
         windows: list[Any] = []
         for side in self.bench.sides:
@@ -341,18 +346,25 @@ class BreakerMachine(RuleBasedStateMachine):
             side.check(self.expected, by, quiet=quiet)
             windows.append(side.window())
         for window in windows[1:]:
-            agree("counted in the window", window, windows[0])
+            agree("the window", window, windows[0])
         out = self.expected.out(self.clock.now)
         if self.expected.state == "half_open":
-            agree("too many out", len(out) > self.expected.config.half_open_max_calls, False)
-        self.bench.met[f"{what}: {answer.word} {answer.reason}".rstrip()] += 1
+            agree(
+                "too many permits are out",
+                len(out) > self.expected.config.half_open_max_calls,
+                False,
+            )
+        self.bench.met[f"{what}: {answer.code} {answer.reason}".rstrip()] += 1
         self.bench.met.update(self.expected.events)
         self.expected.events.clear()
 
-    def _say(self, word: Word, by: str, duration: int) -> None:
-        answer = self.expected.say(self.clock.now, word, "upgrade", by, duration)
+    def _override(self, override: Override, by: str, duration: int) -> None:
+        answer = self.expected.set_override(self.clock.now, override, "upgrade", by, duration)
         self._compare(
-            f"override {word}", by, answer, lambda side: side.say(word, "upgrade", by, duration)
+            f"override {override}",
+            by,
+            answer,
+            lambda side: side.set_override(override, "upgrade", by, duration),
         )
 
     def _cool_down(self, by: str, duration: int) -> None:
@@ -368,38 +380,40 @@ class BreakerMachine(RuleBasedStateMachine):
 
     def _generation(self, which: str, own: int) -> int | None:
         current = self.expected.generation
-        return {"unknown": None, "its own": own, "current": current, "older": current - 1}[which]
+        return {"unknown": None, "of the permit": own, "current": current, "older": current - 1}[
+            which
+        ]
 
     @staticmethod
     def _pick(permits: dict[str, int], draw: Draw) -> str:
-        """One of the latest."""
+        """One of the latest four."""
         latest = list(permits)[-4:]
         return latest[draw(SMALL) % len(latest)]
 
 
-HAPPENINGS: Final = st.sampled_from(
+WALK_STEPS: Final = st.sampled_from(
     (
-        *[BreakerMachine.ask] * 6,
-        *[BreakerMachine.ask_again_with_the_same_permit] * 2,
+        *[BreakerMachine.acquire] * 6,
+        *[BreakerMachine.acquire_again_with_the_same_permit] * 2,
         *[BreakerMachine.report_with_a_permit] * 4,
         *[BreakerMachine.report_without_a_permit] * 3,
-        *[BreakerMachine.report_what_was_gathered] * 2,
-        *[BreakerMachine.report_failures_before_what_was_gathered] * 5,
+        *[BreakerMachine.report_a_batch] * 2,
+        *[BreakerMachine.report_failures_before_a_batch] * 5,
         *[BreakerMachine.fail_until_it_opens] * 3,
-        *[BreakerMachine.one_fails_among_others] * 2,
+        *[BreakerMachine.one_process_fails_among_others] * 2,
         *[BreakerMachine.call_again_a_window_later] * 3,
-        *[BreakerMachine.try_it_out] * 2,
-        *[BreakerMachine.call_now_and_then] * 3,
+        *[BreakerMachine.probe] * 2,
+        *[BreakerMachine.call_at_intervals] * 3,
         *[BreakerMachine.time_passes_until_something_ends] * 4,
         BreakerMachine.time_passes,
         BreakerMachine.settle_a_second_time,
-        BreakerMachine.an_operator_speaks,
+        BreakerMachine.override,
         BreakerMachine.reset,
         BreakerMachine.cool_down,
         BreakerMachine.configure,
         BreakerMachine.a_lease_is_renewed_or_ends,
         BreakerMachine.a_process_remembers,
-        BreakerMachine.a_process_puts_back_what_it_remembers,
+        BreakerMachine.a_process_restores_what_it_remembers,
     )
 )
-"""Each as often as it stands here."""
+"""Each step is drawn as often as it occurs here."""

@@ -1,8 +1,8 @@
-"""What the rules of the breaker say will happen: the model test's own prediction.
+"""The model test's own prediction of what the breaker rules do.
 
-Written from the table of states and events that users are promised, not from the code under test.
-It keeps what happened (calls with their times, trials with their ends) and works out the rest,
-where the code keeps counters. Times are milliseconds.
+It is written from the documented table of states and events, not from the code under test. It
+stores calls with their times and permits with their deadlines and computes the rest, where the code
+under test keeps counters. Times are milliseconds.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
 
-PARTS = 10
+BUCKETS = 10
 """A window moves on in steps of a tenth of its length."""
 
 A_SECOND = 1_000
 
 Outcome = Literal["success", "failure", "released"]
-Word = Literal["", "open", "closed"]
+Override = Literal["", "open", "closed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a breaker answers: a word, and what goes with it."""
+    """The reply of a breaker: its code and the values that follow it."""
 
-    word: str
+    code: str
     reason: str = ""
     retry_at: int = 0
     deadline: int = 0
 
 
 class Report(NamedTuple):
-    """How a call ended; so many succeeded ``before`` it, the newest of them so long ago."""
+    """How a call ended. ``batch``: unreported successes before it, and the age of the newest."""
 
     outcome: Outcome
     permit: str = ""
     generation: int | None = None
-    before: tuple[int, int] = (0, 0)
+    batch: tuple[int, int] = (0, 0)
 
 
 def holder_of(permit: str) -> str:
@@ -48,126 +48,130 @@ def holder_of(permit: str) -> str:
 
 @dataclass(slots=True)
 class Prediction:
-    """A breaker shared by a fleet. ``events`` are those of the last thing that was asked of it.
+    """A breaker shared by a fleet. ``events`` are those of the last operation.
 
-    ``callers`` and ``failers`` are who made the reports that counted, and those of failures, with
-    their times, until the window is forgotten. Nothing from before ``kept_from`` is stored of them.
+    ``calling`` and ``failing`` are the processes whose calls and failures counted, with the times,
+    until the window is cleared. Entries older than ``kept_from`` must not be stored.
     """
 
     config: CircuitBreakerConfig
     state: Literal["closed", "open", "half_open"] = "closed"
     generation: int = 0
     streak: list[int] = field(default_factory=list[int])
-    good_trials: int = 0
+    probe_successes: int = 0
     consecutive_openings: int = 0
     opened_at: int = 0
     retry_at: int = 0
     changed_at: int = 0
     last_failure_at: int = 0
     warned_at: int = 0
-    cools_until: int = 0
-    word: Word = ""
-    word_until: int = 0
-    word_reason: str = ""
-    word_by: str = ""
+    cooldown_until: int = 0
+    override: Override = ""
+    override_until: int = 0
+    override_reason: str = ""
+    override_actor: str = ""
     successes: int = 0
     failures: int = 0
     calls: list[tuple[int, bool]] = field(default_factory=list[tuple[int, bool]])
-    trials: dict[str, int] = field(default_factory=dict[str, int])
+    permits: dict[str, int] = field(default_factory=dict[str, int])
     leases: dict[str, int] = field(default_factory=dict[str, int])
     calling: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
-    failers: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    failing: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     kept_from: int = 0
     events: list[str] = field(default_factory=list[str])
 
     def shown(self) -> dict[str, str]:
-        """The state as every script shows it, and as Redis has it."""
+        """The state as scripts reply with it and as Redis stores it."""
         return {
             "state": self.state,
-            "override": self.word,
-            "override_reason": self.word_reason,
-            "override_actor": self.word_by,
+            "override": self.override,
+            "override_reason": self.override_reason,
+            "override_actor": self.override_actor,
             "generation": str(self.generation),
             "consecutive_failures": str(len(self.streak)),
             "streak_started_at": str(self.streak[0] if self.streak else 0),
             "warned_at": str(self.warned_at),
-            "probe_successes": str(self.good_trials),
+            "probe_successes": str(self.probe_successes),
             "consecutive_openings": str(self.consecutive_openings),
             "opened_at": str(self.opened_at),
             "retry_at": str(self.retry_at),
             "changed_at": str(self.changed_at),
             "last_failure_at": str(self.last_failure_at),
-            "cooldown_until": str(self.cools_until),
-            "override_until": str(self.word_until),
+            "cooldown_until": str(self.cooldown_until),
+            "override_until": str(self.override_until),
             "total_successes": str(self.successes),
             "total_failures": str(self.failures),
         }
 
-    def word_now(self, now: int) -> Word:
-        """The operator's word, unless it has run out."""
-        return "" if self.word_until and self.word_until <= now else self.word
+    def override_now(self, now: int) -> Override:
+        """The override, unless it has expired."""
+        return "" if self.override_until and self.override_until <= now else self.override
 
     def out(self, now: int) -> dict[str, int]:
-        """The permits that are out, with the time when each is free again at the latest.
+        """The permits that are out, with the time when each ends.
 
-        A permit ends by its own deadline or with its holder's lease, whichever is first.
+        A permit ends at its deadline or with the lease of its process, whichever comes first.
         """
         ends = {
             permit: min(deadline, self.leases.get(holder_of(permit), 0))
-            for permit, deadline in self.trials.items()
+            for permit, deadline in self.permits.items()
         }
         return {permit: end for permit, end in ends.items() if end > now}
 
     def recent(self, now: int) -> list[bool]:
-        """Of each call within the window, whether it failed."""
+        """For each call in the window, whether it failed."""
         length = round(self.config.window * 1000)
-        first = now * PARTS // length - PARTS + 1
-        return [bad for at, bad in self.calls if at * PARTS // length >= first]
+        first = now * BUCKETS // length - BUCKETS + 1
+        return [bad for at, bad in self.calls if at * BUCKETS // length >= first]
 
     def window_from(self, now: int) -> float:
-        """The time at which the window begins."""
+        """The time when the window begins."""
         length = round(self.config.window * 1000)
-        return (now * PARTS // length - PARTS + 1) * length / PARTS
+        return (now * BUCKETS // length - BUCKETS + 1) * length / BUCKETS
 
     def callers(self) -> dict[str, int]:
-        """When each process has called last, and when it has failed last."""
+        """The time of each process's latest call and latest failure."""
         called = {f"called|{by}": at for at, by in self.calling}
-        return called | {f"failed|{by}": at for at, by in self.failers}
+        return called | {f"failed|{by}": at for at, by in self.failing}
 
-    def ask(self, now: int, permit: str, lease: int) -> Answer:  # noqa: PLR0911 # a table
-        """Ask for admission, with a permit made up by a process that lives for its lease."""
-        word, out = self.word_now(now), self.out(now)
-        if word == "open":
-            return Answer("refused", "forced_open", self.word_until)
-        if now < self.cools_until:
-            return Answer("refused", "cooling_down", self.cools_until)
-        if word == "closed" or self.state == "closed":
+    def acquire(self, now: int, permit: str, lease: int) -> Answer:  # noqa: PLR0911 # a table
+        """Request admission with a permit chosen by a process, whose lease this extends."""
+        override, out = self.override_now(now), self.out(now)
+        if override == "open":
+            return Answer("refused", "forced_open", self.override_until)
+        if now < self.cooldown_until:
+            return Answer("refused", "cooling_down", self.cooldown_until)
+        if override == "closed" or self.state == "closed":
             return Answer("admitted")
         if self.state == "open" and now < self.retry_at:
             return Answer("refused", "open", self.retry_at)
         if permit in out:
-            return Answer("permit", deadline=self.trials[permit])
+            return Answer("permit", deadline=self.permits[permit])
         if len(out) >= self.config.half_open_max_calls:
             return Answer("refused", "half_open", min(out.values()))
         holder = holder_of(permit)
         self.leases[holder] = max(self.leases.get(holder, 0), now + lease)
         deadline = now + round(self.config.timeout_duration * 1000)
-        self.trials = {one: self.trials[one] for one in out} | {permit: deadline}
+        self.permits = {one: self.permits[one] for one in out} | {permit: deadline}
         if self.state == "open":
             self._turn_half_open(now)
         return Answer("permit", deadline=deadline)
 
-    def tally(self, now: int, by: str, successes: int, age: int, known: int | None) -> Answer:
-        """Report successes that were gathered, the newest of them so long ago."""
+    def record_successes(
+        self, now: int, by: str, successes: int, age: int, generation: int | None
+    ) -> Answer:
+        """Report batched successes; the newest ended ``age`` milliseconds ago."""
         self.successes += successes
-        if self._role(now, "", {}, known) == "stale":
+        if self._role(now, "", {}, generation) == "stale":
             return Answer("stale")
         return self._succeeded(now, by, successes, now - age)
 
     def report(self, now: int, by: str, report: Report) -> Answer:
-        """Report how a call ended, after those that were gathered before it."""
-        outcome, permit, generation, before = report
-        opened = bool(before[0]) and self.tally(now, by, *before, generation).word == "opened"
+        """Report how a call ended, after the batched successes before it."""
+        outcome, permit, generation, batch = report
+        opened = (
+            bool(batch[0]) and self.record_successes(now, by, *batch, generation).code == "opened"
+        )
         answer = self._ended(now, by, Report(outcome, permit, generation))
         return Answer("opened") if opened else answer
 
@@ -175,10 +179,10 @@ class Prediction:
         outcome, permit, generation, _ = report
         out = self.out(now)
         if permit not in {"", "untracked"}:
-            self.trials.pop(permit, None)
+            self.permits.pop(permit, None)
         role = self._role(now, permit, out, generation)
         if outcome == "released":
-            return Answer("counted" if role == "trial" else "stale")
+            return Answer("counted" if role == "probe" else "stale")
         failed = outcome == "failure"
         if failed:
             self.failures += 1
@@ -189,92 +193,94 @@ class Prediction:
         if failed:
             self.last_failure_at = now
             self.streak.append(now)
-        if role == "trial":
-            return self._tried(now, failed=failed)
+        if role == "probe":
+            return self._probed(now, failed=failed)
         return self._failed(now, by) if failed else self._succeeded(now, by, 1, now)
 
-    def say(self, now: int, word: Word, reason: str, by: str, duration: int) -> Answer:
-        """An operator puts a word over the breaker, or takes it away."""
-        if word == self.word == "":
+    def set_override(
+        self, now: int, override: Override, reason: str, by: str, duration: int
+    ) -> Answer:
+        """An operator sets or clears an override."""
+        if override == self.override == "":
             return Answer("unchanged")
-        kind = {"open": "forced_open", "closed": "forced_closed", "": "override_cleared"}[word]
-        self.events.append(f"breaker_{kind}")
-        self.word = word
-        self.word_reason, self.word_by = (reason, by) if word else ("", "")
-        self.word_until = now + duration if word and duration else 0
-        self._decided(now)
+        kinds = {"open": "forced_open", "closed": "forced_closed", "": "override_cleared"}
+        self.events.append(f"breaker_{kinds[override]}")
+        self.override = override
+        self.override_reason, self.override_actor = (reason, by) if override else ("", "")
+        self.override_until = now + duration if override and duration else 0
+        self._transition(now)
         return Answer("changed")
 
     def reset(self, now: int) -> Answer:
-        """Closed, with nothing counted, no cooldown and no operator's word."""
+        """Close it, with nothing counted, no cooldown and no override."""
         self._close(now)
-        self.cools_until = 0
-        self.word = self.word_reason = self.word_by = ""
-        self.word_until = 0
+        self.cooldown_until = 0
+        self.override = self.override_reason = self.override_actor = ""
+        self.override_until = 0
         self.events.append("breaker_reset")
         return Answer("changed")
 
     def cool_down(self, now: int, duration: int) -> Answer:
-        """The provider asked to be left alone."""
-        later = max(self.cools_until, now + duration)
-        if later == self.cools_until:
+        """The provider requested a cooldown."""
+        later = max(self.cooldown_until, now + duration)
+        if later == self.cooldown_until:
             return Answer("unchanged")
-        self.cools_until = later
+        self.cooldown_until = later
         self.events.append("breaker_cooldown_started")
         return Answer("changed")
 
     def configure(self, config: CircuitBreakerConfig, *, explicit: bool) -> Answer:
-        """Registered with settings of its own, or with whatever stands there."""
+        """Apply settings: explicit ones replace the current ones."""
         if not explicit or config == self.config:
             return Answer("unchanged")
         self.config = config
         self.generation += 1
-        self.calls, self.trials = [], {}
+        self.calls, self.permits = [], {}
         first = self.streak[0] if self.streak else math.inf
-        self.calling, self.failers = [], [one for one in self.failers if one[0] >= first]
+        self.calling, self.failing = [], [one for one in self.failing if one[0] >= first]
         self.events.append("breaker_settings_changed")
         return Answer("changed")
 
     def restore(self, now: int, then: Prediction) -> Answer:
-        """Somebody still knows what it was ``then``: whatever was decided later counts."""
-        decided = then.changed_at > self.changed_at
-        cools = then.cools_until > max(now, self.cools_until)
-        if not decided and not cools:
+        """Restore the state ``then`` that a process remembers, unless a newer one stands."""
+        newer = then.changed_at > self.changed_at
+        cools_down = then.cooldown_until > max(now, self.cooldown_until)
+        if not newer and not cools_down:
             return Answer("unchanged")
-        if decided:
+        if newer:
             self.state = "open" if then.state == "half_open" else then.state
-            # Whose streak is the newest, nobody can tell.
+            # Which process's streak is the newest is unknown.
             self.streak = [] if then.state == "closed" else list(then.streak)
             self.generation, self.warned_at = then.generation, then.warned_at
             self.consecutive_openings, self.opened_at = then.consecutive_openings, then.opened_at
             self.retry_at, self.changed_at = then.retry_at, then.changed_at
             self.last_failure_at = then.last_failure_at
-            self.word, self.word_until = then.word, then.word_until
-            self.word_reason, self.word_by = then.word_reason, then.word_by
+            self.override, self.override_until = then.override, then.override_until
+            self.override_reason, self.override_actor = then.override_reason, then.override_actor
             self.successes, self.failures = then.successes, then.failures
-            self.trials = {}
-        if cools:
-            self.cools_until = then.cools_until
+            self.permits = {}
+        if cools_down:
+            self.cooldown_until = then.cooldown_until
         self.events.append("breaker_restored")
         return Answer("restored")
 
     def _role(
         self, now: int, permit: str, out: dict[str, int], generation: int | None
-    ) -> Literal["trial", "call", "stale"]:
-        """What an outcome is: that of a trial, of a call through a closed breaker, or too late."""
-        if self.word_now(now) or generation not in {None, self.generation}:
+    ) -> Literal["probe", "call", "stale"]:
+        """Whether an outcome is a probe's, one of a call of a closed breaker, or stale."""
+        if self.override_now(now) or generation not in {None, self.generation}:
             return "stale"
         if permit not in {"", "untracked"}:
-            return "trial" if self.state == "half_open" and permit in out else "stale"
+            return "probe" if self.state == "half_open" and permit in out else "stale"
         if self.state == "closed":
             return "call"
         due = self.state == "half_open" or now >= self.retry_at
         room = len(out) < self.config.half_open_max_calls
-        allowed = due and room and now >= self.cools_until
-        return "trial" if permit == "untracked" and allowed else "stale"
+        allowed = due and room and now >= self.cooldown_until
+        return "probe" if permit == "untracked" and allowed else "stale"
 
     def _succeeded(self, now: int, by: str, successes: int, newest: int) -> Answer:
-        """The streak ends where the newest of them is; of what came later only one is sure."""
+        """End the streak at the newest success; only the latest failure is known to be later."""
         if self.streak and newest > self.streak[0]:
             self.streak = [at for at in self.streak[-1:] if at > newest]
         elif self.streak and newest == self.streak[-1]:
@@ -293,36 +299,36 @@ class Prediction:
         self.calls += [(now, failed)] * calls
         self.calling.append((now, by))
         if failed:
-            self.failers.append((now, by))
+            self.failing.append((now, by))
         self.kept_from = min(now - round(self.config.window * 1000), *self.streak[:1], now)
         recent = self.recent(now)
         rate = self.config.failure_rate_threshold
-        sick = (
+        exceeded = (
             rate is not None
             and len(recent) >= self.config.minimum_calls
             and any(recent)
             and sum(recent) >= rate * len(recent)
         )
-        long = len(self.streak) >= self.config.failure_threshold
+        streak_reached = len(self.streak) >= self.config.failure_threshold
         least = self.config.min_failing_processes
-        opens = long and len(_since(self.failers, self.streak[0])) >= least
-        if sick:
+        opens = streak_reached and len(_since(self.failing, self.streak[0])) >= least
+        if exceeded:
             first = self.window_from(now)
             several = len(_since(self.calling, first)) > 1
-            opens = opens or len(_since(self.failers, first)) >= max(least, 2 if several else 1)
+            opens = opens or len(_since(self.failing, first)) >= max(least, 2 if several else 1)
         if opens:
             self._open(now)
             return Answer("opened")
         return Answer("counted")
 
-    def _tried(self, now: int, *, failed: bool) -> Answer:
+    def _probed(self, now: int, *, failed: bool) -> Answer:
         if self.state == "open":
             self._turn_half_open(now)
         if failed:
             self._open(now)
             return Answer("opened")
-        self.good_trials += 1
-        if self.good_trials < self.config.success_threshold:
+        self.probe_successes += 1
+        if self.probe_successes < self.config.success_threshold:
             return Answer("counted")
         self.events.append("breaker_closed")
         self._close(now)
@@ -334,34 +340,34 @@ class Prediction:
             wait *= self.config.backoff_multiplier
         wait = max(first, min(wait, self.config.max_recovery_timeout * 1000))
         self.state = "open"
-        self.good_trials = 0
+        self.probe_successes = 0
         self.consecutive_openings += 1
         self.opened_at = now
         self.retry_at = now + int(wait)
-        self._decided(now)
+        self._transition(now)
         self.events.append("breaker_opened")
 
     def _turn_half_open(self, now: int) -> None:
         self.state = "half_open"
-        self.good_trials = 0
+        self.probe_successes = 0
         self.generation += 1
         self.changed_at = now
         self.events.append("breaker_half_opened")
 
     def _close(self, now: int) -> None:
         self.state = "closed"
-        self.good_trials = self.consecutive_openings = self.retry_at = 0
+        self.probe_successes = self.consecutive_openings = self.retry_at = 0
         self.calls, self.streak = [], []
-        self.calling, self.failers = [], []
-        self._decided(now)
+        self.calling, self.failing = [], []
+        self._transition(now)
 
-    def _decided(self, now: int) -> None:
-        """A new generation, in which no permit of an older one is worth anything."""
+    def _transition(self, now: int) -> None:
+        """Begin a new generation, which invalidates all permits."""
         self.generation += 1
         self.changed_at = now
-        self.trials = {}
+        self.permits = {}
 
 
 def _since(times: list[tuple[int, str]], first: float) -> set[str]:
-    """Who is among those of that time or later."""
-    return {who for at, who in times if at >= first}
+    """The processes with an entry at ``first`` or later."""
+    return {process for at, process in times if at >= first}

@@ -1,4 +1,4 @@
-"""The breakers under test, each behind the same few methods: shared in Lua, and in one process."""
+"""The breakers under test behind one interface: the Lua scripts and the in-process breaker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ciris_registry.store.decoding import (
     remembered,
     update_breaker,
 )
-from tests.lua.breaker_prediction import Answer, Prediction, Report, Word, holder_of
+from tests.lua.breaker_prediction import Answer, Override, Prediction, Report, holder_of
 from tests.lua.lua_server import KEYS
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NAME: Final = "openai"
 LEASE: Final = 600
 RETENTION: Final = 100_000_000
-"""Milliseconds; so long that nothing expires by itself while a walk lasts."""
+"""Milliseconds; so long that nothing expires during a walk."""
 
 _BREAKER: Final = KEYS.breaker(NAME)
 _PERMITS: Final = KEYS.permits(NAME)
@@ -32,17 +32,17 @@ _SHOWN: Final = tuple(Prediction(CircuitBreakerConfig()).shown())
 
 
 class DisagreementError(AssertionError):
-    """A breaker did something else than was predicted."""
+    """A breaker differs from the prediction."""
 
 
 def agree(what: str, found: object, expected: object) -> None:
     if found != expected:
-        raise DisagreementError(f"{what}: {found!r}, but predicted was {expected!r}")
+        raise DisagreementError(f"{what}: {found!r}, but the prediction is {expected!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What one side answered, with the state after it."""
+    """The reply of one side, with the state after it."""
 
     answer: Answer
     fields: dict[str, str]
@@ -53,49 +53,49 @@ class Side(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in a message."""
+        """The name for messages."""
 
     def begin(self, config: CircuitBreakerConfig) -> None:
-        """A new breaker, and nothing else."""
+        """Start with a new breaker and nothing else."""
 
-    def ask(self, permit: str) -> Reply:
-        """Ask for admission."""
+    def acquire(self, permit: str) -> Reply:
+        """Request admission."""
 
     def report(self, by: str, report: Report) -> Reply:
         """Report an outcome."""
 
-    def tally(self, by: str, successes: int, age: int, generation: int | None) -> Reply:
-        """Report successes that were gathered."""
+    def record_successes(self, by: str, successes: int, age: int, generation: int | None) -> Reply:
+        """Report batched successes."""
 
-    def say(self, word: Word, reason: str, by: str, duration: int) -> Reply:
-        """Force it, or take that back."""
+    def set_override(self, override: Override, reason: str, by: str, duration: int) -> Reply:
+        """Set or clear an override."""
 
     def reset(self, reason: str, by: str) -> Reply:
         """Reset it."""
 
     def cool_down(self, by: str, duration: int, reason: str) -> Reply:
-        """Leave the provider alone."""
+        """Start a cooldown."""
 
     def configure(self, config: CircuitBreakerConfig, *, explicit: bool) -> Reply:
-        """Give it settings."""
+        """Apply settings."""
 
     def lease(self, process: str, until: int) -> None:
-        """A heartbeat has renewed a process's lease, or the process has left."""
+        """Set the end of a process's lease, as a heartbeat does; now: the process has left."""
 
     def lose(self, config: CircuitBreakerConfig) -> None:
-        """Redis loses the breaker, and somebody configures it anew."""
+        """Lose the breaker in Redis and configure it again."""
 
     def restore(self, then: Prediction, expected: Prediction, ahead: int) -> Reply | None:
-        """Put back what a process remembers; where there is nothing to lose, learn the outcome.
+        """Restore the state ``then``; a side that cannot lose its state takes over ``expected``.
 
-        The clock of the server that had it was so far ``ahead``, which must not matter.
+        The clock of the server that had the state was ``ahead`` by this much, which has no effect.
         """
 
     def window(self) -> list[tuple[int, int, int]]:
-        """What is counted of the last calls, in parts of the window."""
+        """The buckets of the window."""
 
     def check(self, expected: Prediction, by: str, *, quiet: bool) -> None:
-        """Compare what is stored with what is predicted; a ``quiet`` call has written nothing."""
+        """Compare the stored state with the prediction; a ``quiet`` call must write nothing."""
 
 
 class LuaSide:
@@ -103,7 +103,7 @@ class LuaSide:
 
     def __init__(self, server: LuaServer) -> None:
         self._server = server
-        self._seen: Dump = {}
+        self._dump: Dump = {}
 
     @property
     def name(self) -> str:
@@ -111,10 +111,10 @@ class LuaSide:
 
     def begin(self, config: CircuitBreakerConfig) -> None:
         self._server.begin()
-        agree("the first settings", self.configure(config, explicit=False).answer.word, "created")
-        self._seen = self._server.dump()
+        agree("the first settings", self.configure(config, explicit=False).answer.code, "created")
+        self._dump = self._server.dump()
 
-    def ask(self, permit: str) -> Reply:
+    def acquire(self, permit: str) -> Reply:
         return self._call(
             "breaker_acquire", process=holder_of(permit), permit=permit, lease_ms=LEASE
         )
@@ -126,24 +126,24 @@ class LuaSide:
             outcome=report.outcome,
             permit=report.permit,
             generation="" if report.generation is None else report.generation,
-            successes=report.before[0],
-            age_ms=report.before[1],
+            successes=report.batch[0],
+            age_ms=report.batch[1],
         )
 
-    def tally(self, by: str, successes: int, age: int, generation: int | None) -> Reply:
+    def record_successes(self, by: str, successes: int, age: int, generation: int | None) -> Reply:
         known = "" if generation is None else generation
-        now, word = self._server.run(
+        now, code = self._server.run(
             "breaker_record_successes",
             {"events": KEYS.events, "meta": KEYS.meta, "breakers": [_BREAKER, _CALLERS]},
             {"process": by, "counts": [NAME, successes, age, known]},
         )[1:]
         agree("the time", int(now), self._server.clock.now)
         stored: Any = self._server.client.hgetall(_BREAKER)
-        return Reply(Answer(word), {name: stored[name] for name in _SHOWN})
+        return Reply(Answer(code), {name: stored[name] for name in _SHOWN})
 
-    def say(self, word: Word, reason: str, by: str, duration: int) -> Reply:
+    def set_override(self, override: Override, reason: str, by: str, duration: int) -> Reply:
         return self._call(
-            "breaker_override", override=word, reason=reason, actor=by, duration_ms=duration
+            "breaker_override", override=override, reason=reason, actor=by, duration_ms=duration
         )
 
     def reset(self, reason: str, by: str) -> Reply:
@@ -161,29 +161,29 @@ class LuaSide:
     def lease(self, process: str, until: int) -> None:
         self._server.client.zadd(KEYS.members, {f"|{process}": until})
         self._server.client.pexpire(KEYS.members, RETENTION)
-        self._seen = self._server.dump()
+        self._dump = self._server.dump()
 
     def lose(self, config: CircuitBreakerConfig) -> None:
         self._server.client.delete(_BREAKER, _PERMITS, _CALLERS)
-        agree("settings", self.configure(config, explicit=False).answer.word, "created")
-        self._seen = self._server.dump()
+        agree("settings", self.configure(config, explicit=False).answer.code, "created")
+        self._dump = self._server.dump()
 
     def restore(self, then: Prediction, expected: Prediction, ahead: int) -> Reply | None:
         breaker = BreakerState(then.config)
         update_breaker(breaker, then.shown())
         known = remembered(breaker)
         for name in known:
-            if name.endswith(("_at", "_until", "_from")) and known[name] != "0":
+            if name.endswith(("_at", "_until")) and known[name] != "0":
                 known[name] = str(int(known[name]) + ahead)
         flat = [part for item in known.items() for part in item]
         seen_at = self._server.clock.now + ahead if ahead else 0
         return self._call("breaker_restore", process="A", seen_at=seen_at, remembered=flat)
 
     def check(self, expected: Prediction, by: str, *, quiet: bool) -> None:
-        seen, now = self._server.dump(), self._server.clock.now
-        stored = seen[_BREAKER][0]
-        permits = seen.get(_PERMITS, ({}, 0))[0]
-        members = seen[KEYS.members][0] if KEYS.members in seen else {}
+        dump, now = self._server.dump(), self._server.clock.now
+        stored = dump[_BREAKER][0]
+        permits = dump.get(_PERMITS, ({}, 0))[0]
+        members = dump[KEYS.members][0] if KEYS.members in dump else {}
         agree("stored", {name: stored[name] for name in expected.shown()}, expected.shown())
         settings = {name: stored[name] for name in expected.config.fields()}
         agree("settings", settings, expected.config.fields())
@@ -193,58 +193,58 @@ class LuaSide:
             if (end := min(deadline, members.get(f"|{holder_of(permit)}", 0))) > now
         }
         agree("permits out", out, expected.out(now))
-        self._check_reporters(seen, expected)
-        self._check_events(seen, expected, by)
+        self._check_callers(dump, expected)
+        self._check_events(dump, expected, by)
         if quiet:
-            agree("written", not self._server.same(self._seen, seen), False)
-        self._check_expiries(seen, expected)
-        self._seen = seen
+            agree("written", not self._server.same(self._dump, dump), False)
+        self._check_expiries(dump, expected)
+        self._dump = dump
 
     def window(self) -> list[tuple[int, int, int]]:
-        breaker, damaged = parse_breaker(self._seen[_BREAKER][0], {}, CircuitBreakerConfig(), {})
+        breaker, damaged = parse_breaker(self._dump[_BREAKER][0], {}, CircuitBreakerConfig(), {})
         agree("damaged", damaged, [])
         return breaker.buckets
 
-    def _check_reporters(self, seen: Dump, expected: Prediction) -> None:
-        """What is needed is there, and nothing for long that is not."""
-        found = seen.get(_CALLERS, ({}, 0))[0]
+    def _check_callers(self, dump: Dump, expected: Prediction) -> None:
+        """The needed callers are stored, and no others for long."""
+        found = dump.get(_CALLERS, ({}, 0))[0]
         now, shown = self._server.clock.now, expected.callers()
         first = min(expected.window_from(now), *expected.streak[:1], now)
         agree("callers", _since(found, first), _since(shown, first))
         agree("kept for too long", _since(found, expected.kept_from), found)
 
-    def _check_events(self, seen: Dump, expected: Prediction, by: str) -> None:
-        known = {stamp for stamp, _ in self._seen.get(KEYS.events, ([], 0))[0]}
-        latest = seen.get(KEYS.events, ([], 0))[0]
+    def _check_events(self, dump: Dump, expected: Prediction, by: str) -> None:
+        known = {stamp for stamp, _ in self._dump.get(KEYS.events, ([], 0))[0]}
+        latest = dump.get(KEYS.events, ([], 0))[0]
         new = [entry for stamp, entry in reversed(latest) if stamp not in known]
         agree("events", [entry["kind"] for entry in new], expected.events)
         for entry in new:
             agree("an event is about", (entry["provider"], entry["actor"]), (NAME, by))
             agree("an event has a reason", bool(entry["reason"]), True)
-        before, after = (int(dump[KEYS.meta][0]["revision"]) for dump in (self._seen, seen))
+        before, after = (int(one[KEYS.meta][0]["revision"]) for one in (self._dump, dump))
         changes = [entry for entry in new if entry["kind"] != "breaker_streak_warning"]
         agree("revisions", after - before, len(changes))
 
-    def _check_expiries(self, seen: Dump, expected: Prediction) -> None:
-        for key, (_, ttl) in seen.items():
-            forever = key == _BREAKER and expected.word and not expected.word_until
-            agree(f"{key} stays for ever", ttl < 0, bool(forever))
+    def _check_expiries(self, dump: Dump, expected: Prediction) -> None:
+        for key, (_, ttl) in dump.items():
+            permanent = key == _BREAKER and expected.override and not expected.override_until
+            agree(f"{key} never expires", ttl < 0, bool(permanent))
 
     def _call(self, script: str, **args: str | int | list[str]) -> Reply:
         keys = KEYS.for_parameters(self._server.scripts[script].keys, NAME)
         reply = self._server.run(script, keys, {"provider": NAME, **args})
         agree("the time", int(reply[1]), self._server.clock.now)
-        word = reply[0]
-        if word == "refused":
-            return Reply(Answer(word, reply[2], int(reply[3])), dict(paired(reply[4:])))
-        if word == "permit":
+        code = reply[0]
+        if code == "refused":
+            return Reply(Answer(code, reply[2], int(reply[3])), dict(paired(reply[4:])))
+        if code == "permit":
             deadline = int(reply[2])
-            return Reply(Answer(word, deadline=deadline), dict(paired(reply[3:])))
-        return Reply(Answer(word), dict(paired(reply[2:])))
+            return Reply(Answer(code, deadline=deadline), dict(paired(reply[3:])))
+        return Reply(Answer(code), dict(paired(reply[2:])))
 
 
 class MemorySide:
-    """The rules in one process, which learns of leases and of settings by reading them."""
+    """The in-process breaker; leases and settings reach it as if it had read them."""
 
     name: Final = "in process"
 
@@ -258,35 +258,35 @@ class MemorySide:
         self._state = BreakerState(config)
         self._deadlines, self._leases = {}, {}
 
-    def ask(self, permit: str) -> Reply:
-        known = self._see_leases()
+    def acquire(self, permit: str) -> Reply:
+        known = self._read_leases()
         now = self._clock.now
         admission = self._state.acquire(now, permit)
-        word = admission.code.value
+        code = admission.code.value
         if admission.refusal is not None:
-            return self._reply(Answer(word, *admission.refusal))
-        if word != "permit":
-            return self._reply(Answer(word))
+            return self._reply(Answer(code, *admission.refusal))
+        if code != "permit":
+            return self._reply(Answer(code))
         if known.get(permit, 0) <= now:
             holder = holder_of(permit)
             self._deadlines[permit] = admission.deadline
             self._leases[holder] = max(self._leases.get(holder, 0), now + LEASE)
-        return self._reply(Answer(word, deadline=self._deadlines[permit]))
+        return self._reply(Answer(code, deadline=self._deadlines[permit]))
 
     def report(self, by: str, report: Report) -> Reply:
-        self._see_leases()
+        self._read_leases()
         outcome, permit, generation, (successes, age) = report
         verdict = self._state.record(
             self._clock.now, outcome, permit, generation, successes=successes, age=age, by=by
         )
         return self._reply(Answer(verdict.value))
 
-    def tally(self, by: str, successes: int, age: int, generation: int | None) -> Reply:
+    def record_successes(self, by: str, successes: int, age: int, generation: int | None) -> Reply:
         verdict = self._state.tally(self._clock.now, successes, age, generation, by)
         return self._reply(Answer(verdict.value))
 
-    def say(self, word: Word, reason: str, by: str, duration: int) -> Reply:
-        verdict = self._state.set_override(self._clock.now, word, reason, by, duration)
+    def set_override(self, override: Override, reason: str, by: str, duration: int) -> Reply:
+        verdict = self._state.set_override(self._clock.now, override, reason, by, duration)
         return self._reply(Answer(verdict.value))
 
     def reset(self, reason: str, by: str) -> Reply:
@@ -313,25 +313,25 @@ class MemorySide:
 
     def restore(self, then: Prediction, expected: Prediction, ahead: int) -> Reply | None:
         update_breaker(self._state, expected.shown())
-        self._state.permits = {one: self._state.permits[one] for one in expected.trials}
+        self._state.permits = {one: self._state.permits[one] for one in expected.permits}
         return None
 
     def check(self, expected: Prediction, by: str, *, quiet: bool) -> None:
         agree("state", shown(self._state), expected.shown())
-        self._see_leases()
+        self._read_leases()
         out = {one: end for one, end in self._state.permits.items() if end > self._clock.now}
         agree("permits out", out, expected.out(self._clock.now))
-        now, seen = self._clock.now, self._state.callers
+        now, callers = self._clock.now, self._state.callers
         first = min(expected.window_from(now), *expected.streak[:1], now)
-        known = {f"called|{one}": at for one, at in seen.called.items()}
-        known |= {f"failed|{one}": at for one, at in seen.failed.items()}
+        known = {f"called|{one}": at for one, at in callers.called.items()}
+        known |= {f"failed|{one}": at for one, at in callers.failed.items()}
         agree("callers", _since(known, first), _since(expected.callers(), first))
 
     def window(self) -> list[tuple[int, int, int]]:
         return self._state.buckets
 
-    def _see_leases(self) -> dict[str, int]:
-        """A process that reads a permit takes it for no longer than its holder's lease."""
+    def _read_leases(self) -> dict[str, int]:
+        """A process that reads a permit limits it to the lease of the permit's process."""
         self._state.permits = {
             permit: min(self._deadlines.get(permit, end), self._leases.get(holder_of(permit), 0))
             for permit, end in self._state.permits.items()
@@ -343,7 +343,7 @@ class MemorySide:
 
 
 def shown(breaker: BreakerState) -> dict[str, str]:
-    """A state in the process as the scripts would show it."""
+    """A state in the process in the fields of a script's reply."""
     return {
         "state": breaker.state.value,
         "override": breaker.override,
@@ -354,4 +354,4 @@ def shown(breaker: BreakerState) -> dict[str, str]:
 
 
 def _since(times: dict[str, int], first: float) -> dict[str, int]:
-    return {who: at for who, at in times.items() if at >= first}
+    return {process: at for process, at in times.items() if at >= first}

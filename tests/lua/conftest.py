@@ -1,4 +1,4 @@
-"""A server for the scripts, by the test's own clock, on an imitation and for real."""
+"""Servers for the scripts, on fakeredis and real, that follow the test's clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time; fakeredis follows it."""
+    """The time, which fakeredis follows."""
     clock = Clock()
     monkeypatch.setattr(time, "time", clock.seconds)
     return clock
@@ -24,7 +24,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def moved_real_server(real_server: str, clock: Clock, tmp_path: Path) -> Iterator[LuaServer]:
-    """A real server, empty before and after, whose scripts go by the test's clock."""
+    """A real server, empty before and after, whose scripts follow the test's clock."""
     server = RealServer(clock, real_server, tmp_path)
     server.begin()
     yield server

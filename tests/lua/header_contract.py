@@ -1,11 +1,11 @@
-"""Reads Lua sources as text, to compare what a header promises with what the code does."""
+"""Reads Lua sources as text, to compare headers with code."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# A comment is dropped, a string is kept: either can contain what looks like the other.
+# Comments are dropped and strings kept; either can contain text that looks like the other.
 _COMMENT_OR_STRING = re.compile(
     r"""--\[\[.*?\]\]|--[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.DOTALL
 )
@@ -19,11 +19,11 @@ _FORBIDDEN = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class SlotUse:
+class ParameterUse:
     """How code uses KEYS or ARGV.
 
-    By these literal numbers; each of them (``ipairs(KEYS)``); as a whole (``#KEYS``, ``KEYS[i]``),
-    which makes sense only where there is a variadic tail.
+    ``numbers`` are literal indexes; ``each`` means ``ipairs(KEYS)``; ``as_a_whole`` means any other
+    use, such as ``#KEYS`` or ``KEYS[i]``, which needs a variadic last parameter.
     """
 
     numbers: frozenset[int]
@@ -41,12 +41,12 @@ def bare_code_of(source: str) -> str:
     return _COMMENT_OR_STRING.sub(lambda m: "" if m[0].startswith("--") else '""', source)
 
 
-def slots_used(source: str, table: str) -> SlotUse:
+def parameters_used(source: str, table: str) -> ParameterUse:
     code = bare_code_of(source)
     numbers = re.findall(rf"\b{table}\s*\[\s*(\d+)\s*\]", code)
     loops = re.findall(rf"\bipairs\s*\(\s*{table}\s*\)", code)
     mentions = re.findall(rf"\b{table}\b", code)
-    return SlotUse(
+    return ParameterUse(
         frozenset(map(int, numbers)),
         each=bool(loops),
         as_a_whole=len(mentions) > len(numbers) + len(loops),
@@ -56,7 +56,7 @@ def slots_used(source: str, table: str) -> SlotUse:
 def commands_used(source: str) -> frozenset[str]:
     """Redis commands, in capitals; ``?`` stands for one whose name is not a literal.
 
-    A local wrapper may pass ``...`` on; then its own calls name the commands, in capitals.
+    A local wrapper may pass ``...`` on; then the calls of the wrapper name the commands.
     """
     code = code_of(source)
     direct = re.findall(r"\bredis\.p?call\s*\(\s*(?!\.\.\.)(?:[\"'](\w+)[\"'])?", code)
@@ -65,15 +65,15 @@ def commands_used(source: str) -> frozenset[str]:
 
 
 def forbidden_in(source: str) -> list[str]:
-    """What this dialect of Lua lacks, or what makes a script depend on more than its slots."""
+    """Uses of functions that some servers lack, or that read more than the parameters."""
     return [match[0] for match in _FORBIDDEN.finditer(bare_code_of(source))]
 
 
-def slot_problems(
+def parameter_problems(
     source: str, table: str, *, documented: tuple[str, ...], variadic: bool
 ) -> list[str]:
-    """Where the slots that the code uses differ from those that the header documents."""
-    use = slots_used(source, table)
+    """Differences between the parameters that the code uses and those that the header documents."""
+    use = parameters_used(source, table)
     fixed = len(documented) - variadic
     problems = [
         f"{table}[{n}] ({documented[n - 1]}) is documented, not used"
@@ -86,7 +86,7 @@ def slot_problems(
         if n < 1 or (n > fixed and not variadic)
     ]
     if use.as_a_whole and not variadic:
-        problems.append(f"{table} is used as a whole, but no slot of it is variadic")
+        problems.append(f"{table} is used as a whole, but no parameter of it is variadic")
     if variadic and not (use.as_a_whole or use.each):
         problems.append(f"{table}[{fixed + 1}..] is documented, not used")
     return problems

@@ -1,7 +1,7 @@
-"""A server that runs the Lua scripts by a clock that the test moves, and shows all it holds.
+"""A server that runs the Lua scripts by a clock that the test moves, and dumps its data.
 
-On fakeredis that is ``time.time``, which its TIME and its expiries follow. A real server's clock
-cannot be moved, so there the scripts are those of a copy of ``lua/`` whose clock reads a key.
+On fakeredis, TIME and expiries follow ``time.time``, which the test replaces. The clock of a real
+server cannot be moved, so its scripts come from a copy of ``lua/`` whose clock reads a key.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LUA: Final = Path(__file__).parents[2] / "lua"
 KEYS: Final = TypeKeys.of("fleet", "llm")
 
 START: Final = 1_700_000_000_000
-"""The time at which every test begins, in milliseconds."""
+"""The time when every test begins, in milliseconds."""
 
 CLOCK_KEY: Final = "test:clock"
 _MOVED_CLOCK: Final = f"""\
@@ -41,10 +41,10 @@ return clock
 """
 
 LATEST: Final = 4
-"""So many events are in a dump, the newest first; no call writes as many."""
+"""How many events a dump has, newest first; no call writes as many."""
 
 Dump = dict[str, tuple[Any, int]]
-"""Content and expiry of every key: the time when it goes, -1 for never."""
+"""Content and expiry of every key; the expiry is a time, -1 for never."""
 
 
 class Clock:
@@ -54,12 +54,12 @@ class Clock:
         self.now = START
 
     def seconds(self) -> float:
-        # Half a millisecond keeps what rounds down from rounding to the millisecond before.
+        # The half millisecond keeps code that rounds down from getting the millisecond before.
         return (self.now + 0.5) / 1000
 
 
 def copied(folder: Path, replacements: Iterable[tuple[str, str, str]] = ()) -> Path:
-    """A copy of ``lua/`` with texts replaced, each of which must stand there once."""
+    """A copy of ``lua/`` with texts replaced, each of which must occur once."""
     copy = Path(shutil.copytree(LUA, folder / "lua"))
     for name, old, new in replacements:
         text = (copy / name).read_text(encoding="utf-8")
@@ -69,7 +69,7 @@ def copied(folder: Path, replacements: Iterable[tuple[str, str, str]] = ()) -> P
 
 
 class LuaServer:
-    """One database, with the scripts to be run there."""
+    """One database and the scripts that run there."""
 
     def __init__(self, clock: Clock, scripts: Mapping[str, Script] | None = None) -> None:
         self.clock = clock
@@ -87,12 +87,12 @@ class LuaServer:
         return True
 
     def begin(self) -> None:
-        """Nothing is there, and no script is known."""
+        """Start with an empty database that knows no script."""
         self.client = FakeRedis(server=FakeServer(), decode_responses=True)
         self._kinds = {}
 
-    def tell_time(self) -> None:
-        """Make the server's clock that of the test."""
+    def set_clock(self) -> None:
+        """Set the server's clock to the test's."""
 
     def run(
         self,
@@ -103,7 +103,7 @@ class LuaServer:
         """Call a script."""
         script = self.scripts[name]
         numkeys, values = script.arrange(keys, args)
-        self.tell_time()
+        self.set_clock()
         run: Any = self.client.execute_command
         try:
             return list(run("EVALSHA", script.sha, numkeys, *values))
@@ -120,13 +120,13 @@ class LuaServer:
         writes: bool = True,
         **args: str | int | Sequence[str | int],
     ) -> list[Any]:
-        """Call a script that must write to nothing but its keys, or to nothing at all.
+        """Call a script; fail if it writes to other keys, or at all without ``writes``.
 
-        ``tail`` are the keys of a variadic slot, the others are those of the service type.
+        ``tail`` are the keys of a variadic parameter; the others are those of the service type.
         """
         script = self.scripts[name]
-        slots = script.keys[:-1] if script.keys_variadic else script.keys
-        keys = KEYS.for_parameters(slots, subject)
+        parameters = script.keys[:-1] if script.keys_variadic else script.keys
+        keys = KEYS.for_parameters(parameters, subject)
         if script.keys_variadic:
             keys[script.keys[-1]] = tail
         return self.checked(name, keys, args, writes=writes)
@@ -139,7 +139,7 @@ class LuaServer:
         *,
         writes: bool = True,
     ) -> list[Any]:
-        """As ``call``, with keys by slot name."""
+        """As ``call``, with keys by parameter name."""
         before = self.dump()
         reply = self.run(name, keys, args)
         after = self.dump()
@@ -150,7 +150,7 @@ class LuaServer:
         return reply
 
     def dump(self) -> Dump:
-        """All that is there."""
+        """All data of the server."""
         while True:
             pipe = self.client.pipeline(transaction=False)
             pipe.keys()
@@ -168,10 +168,10 @@ class LuaServer:
         }
 
     def events(self) -> list[dict[str, str]]:
-        """The events of the service type, oldest first, without what followers read in them."""
-        silent = {"epoch", "revision", "breaker"}
+        """The events of the service type, oldest first, without the fields for followers."""
+        for_followers = {"epoch", "revision", "breaker"}
         return [
-            {name: text for name, text in fields.items() if name not in silent}
+            {name: text for name, text in fields.items() if name not in for_followers}
             for fields in self.entries()
         ]
 
@@ -184,7 +184,7 @@ class LuaServer:
         return [event["kind"] for event in self.events()]
 
     def expiries(self) -> dict[str, int]:
-        """The time when each key goes, -1 for never."""
+        """The time when each key expires, -1 for never."""
         return {key: expiry for key, (_, expiry) in self.dump().items()}
 
     def same(self, before: Dump, after: Dump) -> bool:
@@ -194,12 +194,12 @@ class LuaServer:
     def _differ(self, before: Dump, after: Dump, key: str) -> bool:
         gone = (None, -2)
         (content, ttl), (then, left) = before.get(key, gone), after.get(key, gone)
-        # A real server's expiries run on by themselves.
+        # The expiries of a real server follow its own clock.
         return content != then or (ttl != left if self.exact else (ttl < 0) != (left < 0))
 
 
 class RealServer(LuaServer):
-    """The same on a real server; ``folder`` is where the changed copy of the scripts is made."""
+    """A real server; ``folder`` gets the changed copy of the scripts."""
 
     def __init__(
         self,
@@ -212,7 +212,7 @@ class RealServer(LuaServer):
         (copy / "lib" / "clock.lua").write_text(_MOVED_CLOCK, encoding="utf-8")
         super().__init__(clock, read_scripts(copy))
         self.client = redis.Redis.from_url(url, decode_responses=True)
-        self._told = 0
+        self._clock_set_to = 0
 
     @property
     def name(self) -> str:
@@ -224,12 +224,12 @@ class RealServer(LuaServer):
 
     def begin(self) -> None:
         self.client.flushdb()
-        self._kinds, self._told = {}, 0
+        self._kinds, self._clock_set_to = {}, 0
 
-    def tell_time(self) -> None:
-        if self._told != self.clock.now:
+    def set_clock(self) -> None:
+        if self._clock_set_to != self.clock.now:
             self.client.set(CLOCK_KEY, self.clock.now)
-            self._told = self.clock.now
+            self._clock_set_to = self.clock.now
 
 
 _READ: Final[dict[str, Callable[[Any, str], object]]] = {
@@ -242,7 +242,7 @@ _READ: Final[dict[str, Callable[[Any, str], object]]] = {
 
 
 def _plain(content: Any) -> Any:  # what redis-py makes of a key
-    """Sorted sets as dicts."""
+    """Sorted sets become dicts."""
     if isinstance(content, list) and content and isinstance(content[0][1], float):
         return {member: int(score) for member, score in content}
     return content

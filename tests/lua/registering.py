@@ -1,4 +1,4 @@
-"""Calls of the scripts about registrations, as a process makes them."""
+"""Calls of the registration scripts."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def renew(
     )
 
 
-def sweep(
+def expire(
     server: LuaServer,
     ids: Sequence[str] = ("openai",),
     share: float = 0.5,

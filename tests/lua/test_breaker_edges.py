@@ -1,4 +1,4 @@
-"""What the model of the breaker cannot meet: no breaker, damaged ones, and leases that end."""
+"""Cases outside the breaker model: missing and damaged breakers, leases that end, expiries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("damage", ["gone", "another type", "settings missing", "settings broken"])
 @pytest.mark.parametrize(
-    "ask",
+    "operation",
     [
         lambda server: acquire(server, "A|1", writes=False),
         lambda server: record(server, writes=False),
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     ids=["acquire", "record", "override", "reset", "cool_down", "restore", "merge"],
 )
 def test_a_breaker_without_settings_is_missing(
-    server: LuaServer, ask: Callable[[LuaServer], list[Any]], damage: str
+    server: LuaServer, operation: Callable[[LuaServer], list[Any]], damage: str
 ) -> None:
     breaker = KEYS.breaker("openai")
     if damage == "another type":
@@ -54,10 +54,10 @@ def test_a_breaker_without_settings_is_missing(
     if damage == "settings broken":
         server.client.hset(breaker, "failure_threshold", "many")
 
-    assert ask(server) == ["missing"]
+    assert operation(server) == ["missing"]
 
 
-def test_a_breaker_of_another_type_is_made_anew(server: LuaServer) -> None:
+def test_a_breaker_key_of_another_type_is_replaced(server: LuaServer) -> None:
     server.client.set(KEYS.breaker("openai"), "not a breaker")
 
     assert configure(server)[0] == "created"
@@ -74,7 +74,7 @@ def test_a_breaker_that_lost_its_settings_keeps_its_state(server: LuaServer) -> 
     assert state(reply)["state"] == "open"
 
 
-def test_a_damaged_state_reads_as_one_that_has_seen_nothing(server: LuaServer) -> None:
+def test_a_damaged_state_reads_as_that_of_a_new_breaker(server: LuaServer) -> None:
     opened(server)
     damage: dict[Any, Any] = {
         "state": "ajar",
@@ -92,7 +92,9 @@ def test_a_damaged_state_reads_as_one_that_has_seen_nothing(server: LuaServer) -
     assert (shown["generation"], shown["consecutive_failures"]) == ("0", "0")
 
 
-def test_the_call_that_completes_the_minimum_opens_even_if_it_succeeded(server: LuaServer) -> None:
+def test_the_call_that_completes_the_minimum_can_open_it_even_if_it_succeeded(
+    server: LuaServer,
+) -> None:
     configure(server, CircuitBreakerConfig(failure_rate_threshold=0.5, minimum_calls=2))
 
     assert record(server, "failure")[0] == "counted"
@@ -101,7 +103,7 @@ def test_the_call_that_completes_the_minimum_opens_even_if_it_succeeded(server: 
     assert server.events()[-1]["reason"] == "1 of 2 calls failed within the window"
 
 
-def test_a_permit_asked_for_again_after_its_holders_lease_lets_no_second_probe_through(
+def test_acquiring_an_expired_permit_again_lets_no_second_probe_through(
     server: LuaServer,
 ) -> None:
     opened(server)
@@ -116,7 +118,7 @@ def test_a_permit_asked_for_again_after_its_holders_lease_lets_no_second_probe_t
     assert acquire(server, "B|1", writes=False)[2] == "half_open"
 
 
-def test_a_permit_whose_holders_lease_has_ended_settles_nothing(server: LuaServer) -> None:
+def test_a_permit_of_a_process_whose_lease_has_ended_is_stale(server: LuaServer) -> None:
     opened(server)
     acquire(server, "A|1", lease=500)
     server.clock.now += 500
@@ -125,7 +127,7 @@ def test_a_permit_whose_holders_lease_has_ended_settles_nothing(server: LuaServe
     assert acquire(server, "B|1")[0] == "permit"
 
 
-def test_a_probe_without_a_permit_leaves_nothing_that_stays_for_ever(server: LuaServer) -> None:
+def test_a_probe_without_a_permit_leaves_no_key_without_an_expiry(server: LuaServer) -> None:
     opened(server)
     server.client.delete(KEYS.events, KEYS.meta)
 
@@ -133,13 +135,13 @@ def test_a_probe_without_a_permit_leaves_nothing_that_stays_for_ever(server: Lua
 
     assert server.kinds() == ["breaker_half_opened"]
     expiries = server.expiries()
-    # Who failed has done so a second ago, and a probe adds nothing to that.
+    # The callers were recorded a second ago, and a probe does not renew them.
     assert expiries.pop(KEYS.callers("openai")) - server.clock.now >= RETENTION - 1_000
     for expiry in expiries.values():
         assert expiry - server.clock.now > RETENTION - 1_000
 
 
-def test_a_breaker_outlives_its_recovery_time_by_the_retention(server: LuaServer) -> None:
+def test_a_breaker_outlives_its_recovery_timeout_by_the_retention(server: LuaServer) -> None:
     opened(server)
     retry_at = START + 1_000
 
@@ -150,7 +152,7 @@ def test_a_breaker_outlives_its_recovery_time_by_the_retention(server: LuaServer
     assert abs(expiry - (server.clock.now + 90_000 + RETENTION)) < 1_100
 
 
-def test_only_a_breaker_that_is_forced_without_an_end_never_expires(server: LuaServer) -> None:
+def test_only_a_breaker_under_an_override_without_an_end_never_expires(server: LuaServer) -> None:
     configure(server)
 
     override(server, "open")

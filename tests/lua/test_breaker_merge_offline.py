@@ -1,4 +1,4 @@
-"""Redis is back: what processes learned of a breaker meanwhile, and who leads."""
+"""Outcomes that processes recorded while Redis was away are merged into the shared breaker."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.lua.breaker_calls import (
     opened,
     override,
     record,
+    record_successes,
     reset,
     state,
-    tally,
 )
 from tests.lua.lua_server import KEYS, START
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.lua.lua_server import LuaServer
 
-FIVE = CircuitBreakerConfig(failure_threshold=5)
+FIVE_FAILURES = CircuitBreakerConfig(failure_threshold=5)
 
 
 def numbers(reply: list[Any], *names: str) -> list[int]:
@@ -34,8 +34,8 @@ def numbers(reply: list[Any], *names: str) -> list[int]:
     return [int(shown[name]) for name in names]
 
 
-def test_a_breaker_that_opened_in_one_process_opens_for_all(server: LuaServer) -> None:
-    configure(server, FIVE)
+def test_a_breaker_that_opened_in_one_process_opens_for_the_fleet(server: LuaServer) -> None:
+    configure(server, FIVE_FAILURES)
 
     reply = merge(server, 2, 3, streak=1, state="open")
 
@@ -58,7 +58,7 @@ def test_a_breaker_that_opened_in_one_process_opens_for_all(server: LuaServer) -
 
 
 def test_failures_of_several_processes_add_up(server: LuaServer) -> None:
-    configure(server, FIVE)
+    configure(server, FIVE_FAILURES)
     record(server)
 
     reply = merge(server, failures=2)
@@ -69,8 +69,8 @@ def test_failures_of_several_processes_add_up(server: LuaServer) -> None:
     assert merge(server, failures=2)[0] == "opened"
 
 
-def test_a_success_meanwhile_ends_the_streak_of_before(server: LuaServer) -> None:
-    configure(server, FIVE)
+def test_an_offline_success_ends_the_streak_before_it(server: LuaServer) -> None:
+    configure(server, FIVE_FAILURES)
     for _ in range(4):
         record(server)
     server.clock.now += 10
@@ -88,11 +88,11 @@ def test_a_success_meanwhile_ends_the_streak_of_before(server: LuaServer) -> Non
 @pytest.mark.parametrize(
     ("age", "failures", "left"), [(0, 0, 0), (5, 0, 0), (15, 0, 1), (25, 0, 4), (15, 2, 3)]
 )
-def test_successes_meanwhile_end_a_streak_as_far_as_it_is_older_though_nothing_failed(
+def test_offline_successes_end_the_failures_before_them_even_if_no_call_failed_offline(
     server: LuaServer, age: int, failures: int, left: int
 ) -> None:
-    """Without a failure they were ignored, and with one they ended a streak that was younger."""
-    configure(server, FIVE)
+    """Once, they were ignored without a failure, and ended a younger streak with one."""
+    configure(server, FIVE_FAILURES)
     for _ in range(3):
         record(server)
     server.clock.now += 10
@@ -105,18 +105,18 @@ def test_successes_meanwhile_end_a_streak_as_far_as_it_is_older_though_nothing_f
     assert numbers(reply, "consecutive_failures") == [left]
 
 
-def test_any_newer_success_ends_a_streak_that_was_merged(server: LuaServer) -> None:
-    configure(server, FIVE)
+def test_a_success_reported_after_the_merge_ends_a_merged_streak(server: LuaServer) -> None:
+    configure(server, FIVE_FAILURES)
     merge(server, failures=3)
 
-    assert tally(server, ("openai", 1, 5, "")) == ["counted"]
+    assert record_successes(server, ("openai", 1, 5, "")) == ["counted"]
 
     assert server.dump()[KEYS.breaker("openai")][0]["consecutive_failures"] == "0"
 
 
 @pytest.mark.parametrize("why", ["generation", "override", "open"])
-def test_otherwise_the_shared_state_leads_and_the_totals_grow(server: LuaServer, why: str) -> None:
-    configure(server, FIVE)
+def test_in_any_other_case_only_the_totals_change(server: LuaServer, why: str) -> None:
+    configure(server, FIVE_FAILURES)
     record(server)
     generation = 0
     if why == "generation":
@@ -128,7 +128,7 @@ def test_otherwise_the_shared_state_leads_and_the_totals_grow(server: LuaServer,
         merge(server, failures=4)
         generation = 1
     before = server.dump()[KEYS.breaker("openai")][0]
-    told = server.kinds()
+    kinds = server.kinds()
 
     reply = merge(server, 3, 9, generation=generation, state="open")
 
@@ -138,7 +138,7 @@ def test_otherwise_the_shared_state_leads_and_the_totals_grow(server: LuaServer,
         "total_failures": str(int(before["total_failures"]) + 9),
     }
     assert server.dump()[KEYS.breaker("openai")][0] == before | totals
-    assert server.kinds() == told
+    assert server.kinds() == kinds
 
 
 def test_the_later_cooldown_stays(server: LuaServer) -> None:
@@ -154,12 +154,12 @@ def test_the_later_cooldown_stays(server: LuaServer) -> None:
         "kind": "breaker_cooldown_started",
         "provider": "openai",
         "actor": "A",
-        "reason": "told to A while Redis was away",
+        "reason": "received by A while Redis was away",
         "until": str(START + 6_000),
     }
 
 
-def test_a_cooldown_is_merged_into_a_breaker_that_has_opened_since(server: LuaServer) -> None:
+def test_a_cooldown_is_merged_into_an_open_breaker(server: LuaServer) -> None:
     opened(server)
 
     reply = merge(server, 1, 1, cooldown=6_000)
@@ -169,17 +169,17 @@ def test_a_cooldown_is_merged_into_a_breaker_that_has_opened_since(server: LuaSe
     assert acquire(server, "A|1", writes=False)[2] == "cooling_down"
 
 
-def test_one_who_learned_nothing_writes_nothing(server: LuaServer) -> None:
+def test_a_process_without_outcomes_writes_nothing(server: LuaServer) -> None:
     configure(server)
 
     assert merge(server, state="open", writes=False)[0] == "unchanged"
 
 
 @pytest.mark.parametrize("probing", [False, True])
-def test_a_probe_that_failed_meanwhile_opens_it_again_for_what_is_left(
+def test_an_offline_probe_that_failed_opens_it_again_for_the_rest_of_its_wait(
     server: LuaServer, probing: bool
 ) -> None:
-    """It was probed again as soon as Redis was back, though it had just said no."""
+    """Once, it was probed again as soon as Redis was back, though a probe had just failed."""
     opened(server)
     if probing:
         assert acquire(server, "A|1")[0] == "permit"
@@ -198,12 +198,12 @@ def test_a_probe_that_failed_meanwhile_opens_it_again_for_what_is_left(
     assert server.events()[-1]["kind"] == "breaker_opened"
     assert acquire(server, "B|1", writes=False)[2] == "open"
     again = merge(server, failures=1, generation=generation, state="open", wait=700)
-    assert again[0] == "unchanged", "somebody else has been before"
+    assert again[0] == "unchanged", "the generation is another one now"
     server.clock.now += 700
     assert acquire(server, "B|2")[0] == "permit"
 
 
-def test_it_waits_no_longer_than_after_any_probe_that_failed(server: LuaServer) -> None:
+def test_the_wait_is_no_longer_than_after_any_failed_probe(server: LuaServer) -> None:
     opened(server)
     longest = int(server.dump()[KEYS.breaker("openai")][0]["recovery_timeout_ms"])
 
@@ -212,11 +212,11 @@ def test_it_waits_no_longer_than_after_any_probe_that_failed(server: LuaServer) 
     assert numbers(reply, "retry_at") == [server.clock.now + longest]
 
 
-@pytest.mark.parametrize("why", ["its time has not come", "nothing failed", "an override"])
-def test_else_an_open_breaker_stays_as_it_is(server: LuaServer, why: str) -> None:
+@pytest.mark.parametrize("why", ["no probe is due", "nothing failed", "an override"])
+def test_in_any_other_case_an_open_breaker_does_not_change(server: LuaServer, why: str) -> None:
     opened(server)
     generation = 1
-    if why == "its time has not come":
+    if why == "no probe is due":
         server.clock.now -= 1
     elif why == "an override":
         override(server, "closed")

@@ -1,4 +1,4 @@
-"""The breaker against a prediction of its own: Lua on two servers and the rules in one process."""
+"""The Lua breaker on two servers and the in-process breaker, compared with a prediction."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 EXAMPLES = 200
 STEPS = 50
-FRESH = 9
+WALKS_IN_A_RUN = 9
 
 RARE = {
-    "new settings leave permits": 7,
-    "a cooldown of a server that was ahead is as long as it was there": 7,
-    "nobody is told that gathered successes opened it": 4,
-    "callers of a running streak go with the window": 4,
+    "new settings keep the permits": 7,
+    "a restored cooldown of a server whose clock was ahead stays ahead": 7,
+    "no event announces an opening by batched successes": 4,
+    "callers of a current streak go with the window": 4,
 }
-"""Which run is known to come across what most do not: it is the first that is tried."""
+"""Faults that few walks show, and the seed of a run that is known to show them, tried first."""
 
-SEEN_BY_EXPIRIES = {"a refused asker extends what stands"}
+SHOWN_BY_EXPIRIES = {"a refused call extends the permits"}
 
 DRIVEN = {
     "breaker_acquire",
@@ -49,13 +49,13 @@ DRIVEN = {
 """The scripts that the machine calls."""
 
 MET = {
-    "ask: admitted",
+    "acquire: admitted",
     "breaker_streak_warning",
-    "ask: permit",
-    "ask: refused cooling_down",
-    "ask: refused forced_open",
-    "ask: refused half_open",
-    "ask: refused open",
+    "acquire: permit",
+    "acquire: refused cooling_down",
+    "acquire: refused forced_open",
+    "acquire: refused half_open",
+    "acquire: refused open",
     "configure: changed",
     "configure: unchanged",
     "cool_down: changed",
@@ -75,10 +75,10 @@ MET = {
     "reset: changed",
     "restore: restored",
     "restore: unchanged",
-    "tally: counted",
-    "tally: stale",
+    "record_successes: counted",
+    "record_successes: stale",
 }
-"""What so many walks come across at the least; nothing in it is rare."""
+"""What ``EXAMPLES`` walks meet at the least; nothing in it is rare."""
 
 
 def walk(bench: Bench, chosen: settings, number: int | None = None) -> None:
@@ -90,7 +90,7 @@ def walk(bench: Bench, chosen: settings, number: int | None = None) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_every_breaker_does_what_the_rules_say_and_what_every_other_does(
+def test_every_breaker_agrees_with_the_prediction_and_with_the_others(
     clock: Clock, moved_real_server: LuaServer
 ) -> None:
     sides = (LuaSide(LuaServer(clock)), LuaSide(moved_real_server), MemorySide(clock))
@@ -111,12 +111,12 @@ def test_every_breaker_does_what_the_rules_say_and_what_every_other_does(
 
 
 def notice(side: Side, clock: Clock, first: int = 0) -> None:
-    """Fail unless the machine disagrees with this side, on walks that are always the same.
+    """Fail unless the machine disagrees with this side; the walks are always the same.
 
-    Many short runs, since Hypothesis makes the later walks of a run by changing earlier ones.
+    There are many short runs because Hypothesis derives the later walks of a run from earlier ones.
     """
     chosen = settings(
-        max_examples=FRESH,
+        max_examples=WALKS_IN_A_RUN,
         stateful_step_count=STEPS,
         deadline=None,
         database=None,
@@ -126,7 +126,7 @@ def notice(side: Side, clock: Clock, first: int = 0) -> None:
     bench = Bench(clock, (side,))
 
     def walk_on() -> None:
-        for number in range(first, first + EXAMPLES // FRESH):
+        for number in range(first, first + EXAMPLES // WALKS_IN_A_RUN):
             walk(bench, chosen, number)
 
     with pytest.raises(DisagreementError):
@@ -137,8 +137,8 @@ def notice(side: Side, clock: Clock, first: int = 0) -> None:
 def test_the_model_notices_a_broken_copy(
     broken: str, clock: Clock, tmp_path: Path, real_url: str
 ) -> None:
-    """On a real server, which is faster, unless only expiries show it, which run on there."""
-    if broken in SEEN_BY_EXPIRIES:
+    """On a real server, which is faster, unless only expiries show the fault: its clock runs on."""
+    if broken in SHOWN_BY_EXPIRIES:
         server = LuaServer(clock, read_scripts(copied(tmp_path, BROKEN[broken])))
     else:
         server = RealServer(clock, real_url, tmp_path, BROKEN[broken])
@@ -148,11 +148,11 @@ def test_the_model_notices_a_broken_copy(
     server.client.close()
 
 
-def test_a_broken_copy_of_every_script_that_the_model_drives_is_tried() -> None:
+def test_every_script_that_the_model_drives_has_a_broken_copy() -> None:
     files = {name for replacements in BROKEN.values() for name, _, _ in replacements}
     assert {f"{name}.lua" for name in DRIVEN} <= files
     assert set(load_scripts()) >= DRIVEN
-    assert set(BROKEN) >= {*RARE, *SEEN_BY_EXPIRIES}
+    assert set(BROKEN) >= {*RARE, *SHOWN_BY_EXPIRIES}
 
 
 Method = Callable[..., Any]
@@ -217,7 +217,7 @@ def of_any_age(succeeded: Method) -> Method:
     return broken
 
 
-def without_what_came_before(record: Method) -> Method:
+def without_the_batch(record: Method) -> Method:
     def broken(self: BreakerState, *args: Any, by: str = "", **before: int) -> object:
         return record(self, *args, by=by)
 
@@ -254,16 +254,16 @@ def always_as_long(open_: Method) -> Method:
     return broken
 
 
-def by_anybody(method: Method) -> Method:
+def always_true(method: Method) -> Method:
     def broken(self: BreakerState, *args: Any) -> bool:
         return True
 
     return broken
 
 
-def of_nobody(note: Method) -> Method:
+def of_another_process(note: Method) -> Method:
     def broken(self: BreakerState, now: int, by: str, *, failed: bool) -> None:
-        note(self, now, "somebody", failed=failed)
+        note(self, now, "another", failed=failed)
 
     return broken
 
@@ -277,14 +277,14 @@ def of_nobody(note: Method) -> Method:
         ("record", without_totals),
         ("_succeeded", keeping_the_streak),
         ("_succeeded", of_any_age),
-        ("record", without_what_came_before),
+        ("record", without_the_batch),
         ("reset", keeping_the_streak),
         ("cool_down", by_the_earlier_deadline),
         ("set_override", without_a_generation),
         ("_open", always_as_long),
-        ("_many_failed_in_a_row", by_anybody),
-        ("_many_are_failing", by_anybody),
-        ("_note", of_nobody),
+        ("_many_failed_in_a_row", always_true),
+        ("_many_are_failing", always_true),
+        ("_note", of_another_process),
     ],
 )
 def test_the_model_notices_broken_rules_in_one_process(

@@ -1,4 +1,4 @@
-"""Successes that a process has gathered, reported for many breakers at once, and late."""
+"""Batched successes, reported for many breakers in one call and after they ended."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.lua.breaker_calls import (
     opened,
     override,
     record,
-    tally,
+    record_successes,
 )
 from tests.lua.lua_server import KEYS, START
 
 if TYPE_CHECKING:
     from tests.lua.lua_server import LuaServer
 
-PATIENT = CircuitBreakerConfig(failure_threshold=5)
+FIVE_FAILURES = CircuitBreakerConfig(failure_threshold=5)
 
 
 def stored(server: LuaServer, *names: str, provider: str = "openai") -> list[int]:
@@ -28,7 +28,7 @@ def stored(server: LuaServer, *names: str, provider: str = "openai") -> list[int
 
 
 def streak(server: LuaServer) -> list[int]:
-    """How long it is, and when it began, counted from the test's beginning."""
+    """Its length, and when it began after the start of the test."""
     count, since = stored(server, "consecutive_failures", "streak_started_at")
     return [count, since - START if since else 0]
 
@@ -39,25 +39,25 @@ def fail_at(server: LuaServer, *times: int) -> None:
         record(server, "failure")
 
 
-def test_a_success_after_the_latest_failure_ends_the_streak_however_late_it_is_told(
+def test_a_success_after_the_latest_failure_ends_the_streak_however_late_its_report_is(
     server: LuaServer,
 ) -> None:
-    configure(server, PATIENT)
+    configure(server, FIVE_FAILURES)
     fail_at(server, 10, 20, 30)
     server.clock.now = START + 900
 
-    assert tally(server, ("openai", 7, 870, "")) == ["counted"]
+    assert record_successes(server, ("openai", 7, 870, "")) == ["counted"]
 
     assert streak(server) == [0, 0]
     assert stored(server, "total_successes") == [7]
 
 
-def test_a_success_in_the_midst_of_a_streak_leaves_the_failure_after_it(server: LuaServer) -> None:
-    configure(server, PATIENT)
+def test_a_success_within_a_streak_leaves_the_latest_failure(server: LuaServer) -> None:
+    configure(server, FIVE_FAILURES)
     fail_at(server, 10, 20, 30)
     server.clock.now = START + 900
 
-    assert tally(server, ("openai", 7, 871, "")) == ["counted"]
+    assert record_successes(server, ("openai", 7, 871, "")) == ["counted"]
     assert streak(server) == [1, 30]
 
     fail_at(server, 901)
@@ -65,18 +65,18 @@ def test_a_success_in_the_midst_of_a_streak_leaves_the_failure_after_it(server: 
 
 
 def test_a_success_from_before_a_streak_does_not_change_it(server: LuaServer) -> None:
-    configure(server, PATIENT)
+    configure(server, FIVE_FAILURES)
     fail_at(server, 10, 20, 30)
     server.clock.now = START + 900
 
-    assert tally(server, ("openai", 7, 890, "")) == ["counted"]
+    assert record_successes(server, ("openai", 7, 890, "")) == ["counted"]
 
     assert streak(server) == [3, 10]
     assert stored(server, "total_successes") == [7]
 
 
-def test_successes_gathered_before_a_failure_are_told_with_it(server: LuaServer) -> None:
-    configure(server, PATIENT)
+def test_batched_successes_are_reported_with_the_next_failure(server: LuaServer) -> None:
+    configure(server, FIVE_FAILURES)
     fail_at(server, 10, 20)
     server.clock.now = START + 30
 
@@ -87,7 +87,7 @@ def test_successes_gathered_before_a_failure_are_told_with_it(server: LuaServer)
     assert stored(server, "total_successes", "total_failures") == [4, 3]
 
 
-def test_old_successes_told_with_a_failure_do_not_end_the_streak(server: LuaServer) -> None:
+def test_old_successes_reported_with_a_failure_do_not_end_the_streak(server: LuaServer) -> None:
     configure(server, CircuitBreakerConfig(failure_threshold=3))
     fail_at(server, 10, 20)
 
@@ -96,7 +96,7 @@ def test_old_successes_told_with_a_failure_do_not_end_the_streak(server: LuaServ
     assert streak(server) == [3, 10]
 
 
-def test_successes_told_with_a_permit_count_in_the_totals_only(server: LuaServer) -> None:
+def test_successes_reported_with_a_permit_count_in_the_totals_only(server: LuaServer) -> None:
     opened(server)
     acquire(server, "A|1")
 
@@ -105,14 +105,14 @@ def test_successes_told_with_a_permit_count_in_the_totals_only(server: LuaServer
     assert stored(server, "total_successes", "probe_successes") == [4, 0]
 
 
-def test_successes_that_complete_the_minimum_open_a_breaker_that_fails_too_often(
+def test_successes_that_complete_the_minimum_of_calls_can_open_a_breaker(
     server: LuaServer,
 ) -> None:
     configure(server, CircuitBreakerConfig(minimum_calls=4))
     record(server)
     record(server)
 
-    assert tally(server, ("openai", 2, 0, "")) == ["opened"]
+    assert record_successes(server, ("openai", 2, 0, "")) == ["opened"]
 
     assert server.events()[-1] == {
         "kind": "breaker_opened",
@@ -123,7 +123,7 @@ def test_successes_that_complete_the_minimum_open_a_breaker_that_fails_too_often
     assert acquire(server, "A|1", writes=False)[2] == "open"
 
 
-def test_an_outcome_comes_too_late_when_the_successes_before_it_have_opened_the_breaker(
+def test_an_outcome_is_stale_if_the_successes_before_it_opened_the_breaker(
     server: LuaServer,
 ) -> None:
     configure(server, CircuitBreakerConfig(minimum_calls=4))
@@ -140,52 +140,55 @@ def test_an_outcome_comes_too_late_when_the_successes_before_it_have_opened_the_
     assert server.kinds().count("breaker_opened") == 1
 
 
-def test_successes_of_another_generation_or_under_an_operators_word_are_late(
+def test_successes_of_another_generation_or_during_an_override_are_stale(
     server: LuaServer,
 ) -> None:
     configure(server)
     record(server)
 
-    assert tally(server, ("openai", 2, 0, 5)) == ["stale"]
+    assert record_successes(server, ("openai", 2, 0, 5)) == ["stale"]
     override(server, "closed")
-    assert tally(server, ("openai", 2, 0, 1)) == ["stale"]
+    assert record_successes(server, ("openai", 2, 0, 1)) == ["stale"]
 
     assert stored(server, "total_successes", "consecutive_failures") == [4, 1]
 
 
-def test_one_breaker_that_is_missing_or_damaged_does_not_keep_the_others_from_being_counted(
+def test_a_missing_or_damaged_breaker_does_not_affect_the_others(
     server: LuaServer,
 ) -> None:
     configure(server)
-    server.client.set(KEYS.breaker("damaged"), "somebody's text")
+    server.client.set(KEYS.breaker("damaged"), "not a breaker")
 
-    words = tally(server, ("damaged", 1, 0, ""), ("gone", 1, 0, ""), ("openai", 2, 0, 0))
+    codes = record_successes(server, ("damaged", 1, 0, ""), ("gone", 1, 0, ""), ("openai", 2, 0, 0))
 
-    assert words == ["missing", "missing", "counted"]
+    assert codes == ["missing", "missing", "counted"]
     assert stored(server, "total_successes") == [2]
     assert KEYS.breaker("gone") not in server.dump()
 
 
-def test_one_breaker_can_be_told_of_two_generations_at_once(server: LuaServer) -> None:
+def test_one_call_can_report_two_generations_of_a_breaker(server: LuaServer) -> None:
     configure(server)
     record(server)
 
-    assert tally(server, ("openai", 2, 0, 8), ("openai", 3, 0, 0)) == ["stale", "counted"]
+    assert record_successes(server, ("openai", 2, 0, 8), ("openai", 3, 0, 0)) == [
+        "stale",
+        "counted",
+    ]
 
     assert stored(server, "total_successes", "consecutive_failures") == [5, 0]
 
 
-def test_gathered_successes_keep_a_breaker_alive(server: LuaServer) -> None:
+def test_batched_successes_renew_the_expiry_of_a_breaker(server: LuaServer) -> None:
     configure(server)
     server.clock.now += 50_000
 
-    tally(server, ("openai", 1, 0, ""))
+    record_successes(server, ("openai", 1, 0, ""))
 
     left = server.expiries()[KEYS.breaker("openai")] - server.clock.now
     assert left > RETENTION - 1_000
 
 
-def test_a_failure_after_a_close_begins_a_streak_of_its_own(server: LuaServer) -> None:
+def test_a_failure_after_closing_begins_a_new_streak(server: LuaServer) -> None:
     configure(
         server, CircuitBreakerConfig(failure_threshold=2, success_threshold=1, recovery_timeout=1.0)
     )
@@ -194,8 +197,8 @@ def test_a_failure_after_a_close_begins_a_streak_of_its_own(server: LuaServer) -
     assert record(server, "success", "untracked")[0] == "closed"
     assert streak(server) == [0, 0]
 
-    # It is older than the failure that opened the breaker, which counts no longer.
-    assert tally(server, ("openai", 1, 1_985, "")) == ["counted"]
+    # The success ended before the failure that opened the breaker, which no longer counts.
+    assert record_successes(server, ("openai", 1, 1_985, "")) == ["counted"]
     assert streak(server) == [0, 0]
 
     fail_at(server, 2_100)

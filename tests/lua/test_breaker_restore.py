@@ -46,7 +46,7 @@ def test_a_breaker_that_redis_has_lost_is_open_again(server: LuaServer) -> None:
             "kind": "breaker_restored",
             "provider": "openai",
             "actor": "A",
-            "reason": "Redis had lost it",
+            "reason": "Redis had lost the state",
             "state": "open",
         }
     ]
@@ -59,14 +59,14 @@ def test_a_breaker_that_redis_has_lost_is_open_again(server: LuaServer) -> None:
     ]
 
 
-def test_the_second_one_who_remembers_finds_it_restored(server: LuaServer) -> None:
+def test_a_second_process_that_remembers_it_changes_nothing(server: LuaServer) -> None:
     configure(server)
     restore(server, OPEN)
 
     assert restore(server, OPEN, writes=False)[0] == "unchanged"
 
 
-def test_a_later_decision_stays(server: LuaServer) -> None:
+def test_a_later_state_stays(server: LuaServer) -> None:
     configure(server)
     reset(server)
 
@@ -76,7 +76,7 @@ def test_a_later_decision_stays(server: LuaServer) -> None:
     assert state(reply)["state"] == "closed"
 
 
-def test_permits_of_the_breaker_that_it_replaces_are_worth_nothing(server: LuaServer) -> None:
+def test_permits_of_the_replaced_state_are_removed(server: LuaServer) -> None:
     opened(server)
     acquire(server, "A|1")
 
@@ -88,7 +88,7 @@ def test_permits_of_the_breaker_that_it_replaces_are_worth_nothing(server: LuaSe
     assert KEYS.permits("openai") not in server.dump()
 
 
-def test_a_cooldown_is_put_back_though_something_was_decided_since(server: LuaServer) -> None:
+def test_a_cooldown_is_restored_even_if_the_state_has_changed_since(server: LuaServer) -> None:
     configure(server)
     override(server, "closed")
     override(server, "")
@@ -100,7 +100,7 @@ def test_a_cooldown_is_put_back_though_something_was_decided_since(server: LuaSe
     assert state(reply)["cooldown_until"] == str(START + 5_000)
 
 
-def test_of_two_cooldowns_the_later_one_counts(server: LuaServer) -> None:
+def test_of_two_cooldowns_the_later_one_stays(server: LuaServer) -> None:
     configure(server)
     cool_down(server, 9_000)
 
@@ -110,13 +110,13 @@ def test_of_two_cooldowns_the_later_one_counts(server: LuaServer) -> None:
     assert state(reply)["cooldown_until"] == str(START + 9_000)
 
 
-def test_a_cooldown_that_is_over_is_not_put_back(server: LuaServer) -> None:
+def test_a_cooldown_that_is_over_is_not_restored(server: LuaServer) -> None:
     configure(server)
 
     assert restore(server, {"cooldown_until": START}, writes=False)[0] == "unchanged"
 
 
-def test_a_server_whose_clock_is_behind_makes_nobody_wait_longer(server: LuaServer) -> None:
+def test_a_server_whose_clock_is_behind_lengthens_no_wait(server: LuaServer) -> None:
     configure(server)
     ahead = 3_600_000
 
@@ -137,7 +137,7 @@ def test_a_server_whose_clock_is_behind_makes_nobody_wait_longer(server: LuaServ
     assert shown["changed_at"] == str(START)
 
 
-def test_every_time_of_a_server_whose_clock_was_ahead_is_as_long_ago_or_as_far_off(
+def test_every_time_of_a_server_whose_clock_was_ahead_moves_by_the_difference(
     server: LuaServer,
 ) -> None:
     configure(server)
@@ -159,13 +159,13 @@ def test_every_time_of_a_server_whose_clock_was_ahead_is_as_long_ago_or_as_far_o
     assert {name: int(shown[name]) for name in times} == times
 
 
-def test_a_word_without_an_end_has_none_on_a_server_whose_clock_is_behind(
+def test_an_override_without_an_end_has_none_on_a_server_whose_clock_is_behind(
     server: LuaServer,
 ) -> None:
     configure(server)
 
-    word: dict[str, str | int] = {"override": "open", "override_until": 0}
-    shown = state(restore(server, OPEN | word, START + 9_000_000))
+    forced: dict[str, str | int] = {"override": "open", "override_until": 0}
+    shown = state(restore(server, OPEN | forced, START + 9_000_000))
 
     assert (shown["override"], shown["override_until"], shown["cooldown_until"]) == (
         "open",
@@ -182,11 +182,11 @@ def test_times_of_a_server_that_is_not_ahead_stay(server: LuaServer) -> None:
     assert int(shown["retry_at"]) == OPEN["retry_at"]
 
 
-def test_an_operators_word_is_put_back_as_it_was_written(server: LuaServer) -> None:
+def test_an_override_is_restored_as_it_was_written(server: LuaServer) -> None:
     configure(server)
 
-    word: dict[str, str | int] = {"override": "open", "override_until": START + 60_000}
-    restore(server, OPEN | word | {"override_reason": "1e3", "override_actor": "007"})
+    forced: dict[str, str | int] = {"override": "open", "override_until": START + 60_000}
+    restore(server, OPEN | forced | {"override_reason": "1e3", "override_actor": "007"})
 
     stored = server.dump()[KEYS.breaker("openai")][0]
     assert (stored["override"], stored["override_until"]) == ("open", str(START + 60_000))

@@ -1,4 +1,4 @@
-"""How many processes must have failed before a breaker opens for all, and what is kept for that."""
+"""How many processes must fail before a breaker opens for the fleet, and which are recorded."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from tests.lua.breaker_calls import (
     RETENTION,
     callers,
     configure,
-    isolate,
     local_trips,
     merge,
     override,
     record,
+    record_successes,
     reset,
-    tally,
+    trip_local,
 )
 from tests.lua.lua_server import KEYS, START
 
 if TYPE_CHECKING:
     from tests.lua.lua_server import LuaServer
 
-TWO = CircuitBreakerConfig(
+TWO_PROCESSES = CircuitBreakerConfig(
     failure_threshold=3, min_failing_processes=2, failure_rate_threshold=None
 )
-RATE = CircuitBreakerConfig(failure_threshold=100, minimum_calls=4, window=10.0)
+BY_RATE = CircuitBreakerConfig(failure_threshold=100, minimum_calls=4, window=10.0)
 
 
-def test_a_streak_of_one_process_does_not_open_what_needs_two(server: LuaServer) -> None:
-    configure(server, TWO)
+def test_a_streak_of_one_process_does_not_open_a_breaker_that_needs_two(server: LuaServer) -> None:
+    configure(server, TWO_PROCESSES)
     assert [record(server)[0] for _ in range(9)] == ["counted"] * 9
 
     assert record(server, process="B")[0] == "opened"
     assert server.events()[-1]["reason"] == "10 failures in a row"
 
 
-def test_who_failed_before_the_streak_is_not_in_it(server: LuaServer) -> None:
-    configure(server, TWO)
+def test_a_process_that_failed_before_the_streak_does_not_count_in_it(server: LuaServer) -> None:
+    configure(server, TWO_PROCESSES)
     record(server, process="B")
     server.clock.now += 1
     record(server, "success", process="B")
@@ -48,8 +48,8 @@ def test_who_failed_before_the_streak_is_not_in_it(server: LuaServer) -> None:
     assert [record(server)[0] for _ in range(5)] == ["counted"] * 5
 
 
-def test_the_rate_needs_two_that_fail_where_two_are_calling(server: LuaServer) -> None:
-    configure(server, RATE)
+def test_the_rate_needs_two_failing_processes_if_two_are_calling(server: LuaServer) -> None:
+    configure(server, BY_RATE)
     for _ in range(10):
         assert record(server)[0] == "counted"
         assert record(server, "success", process="B")[0] == "counted"
@@ -57,8 +57,8 @@ def test_the_rate_needs_two_that_fail_where_two_are_calling(server: LuaServer) -
     assert record(server, process="B")[0] == "opened"
 
 
-def test_the_rate_needs_one_where_nobody_else_calls(server: LuaServer) -> None:
-    configure(server, RATE)
+def test_the_rate_needs_one_failing_process_if_it_calls_alone(server: LuaServer) -> None:
+    configure(server, BY_RATE)
     record(server, "success", process="B")
     server.clock.now += 10_000  # it has not called within the window
     outcomes = [record(server, one)[0] for one in ("failure", "success", "failure", "success")]
@@ -66,15 +66,17 @@ def test_the_rate_needs_one_where_nobody_else_calls(server: LuaServer) -> None:
     assert outcomes == ["counted", "counted", "counted", "opened"]
 
 
-def test_what_one_process_learned_alone_does_not_open_what_needs_two(server: LuaServer) -> None:
-    configure(server, TWO)
+def test_offline_failures_of_one_process_do_not_open_a_breaker_that_needs_two(
+    server: LuaServer,
+) -> None:
+    configure(server, TWO_PROCESSES)
 
     assert merge(server, failures=7, state="open")[0] == "changed"
     assert merge(server, failures=1, process="B")[0] == "opened"
 
 
-def test_who_calls_and_who_fails_is_kept_as_long_as_it_is_needed(server: LuaServer) -> None:
-    configure(server, RATE)
+def test_callers_are_stored_as_long_as_the_window_needs_them(server: LuaServer) -> None:
+    configure(server, BY_RATE)
     record(server, process="A")
     server.clock.now += 20_000
     record(server, process="B")
@@ -86,17 +88,17 @@ def test_who_calls_and_who_fails_is_kept_as_long_as_it_is_needed(server: LuaServ
     }
 
     server.clock.now += 10_000
-    tally(server, ("openai", 1, 0, ""), process="C")
+    record_successes(server, ("openai", 1, 0, ""), process="C")
 
     assert set(callers(server)) == {"called|B", "failed|B", "called|C"}
     left = server.expiries()[KEYS.callers("openai")] - server.clock.now
     assert left > RETENTION - 1_000
 
 
-def test_a_reset_forgets_callers_and_leaves_local_trips(server: LuaServer) -> None:
-    configure(server, TWO)
+def test_a_reset_clears_callers_and_keeps_local_trips(server: LuaServer) -> None:
+    configure(server, TWO_PROCESSES)
     record(server)
-    isolate(server, 5_000, "B")
+    trip_local(server, 5_000, "B")
 
     reset(server)
 
@@ -104,20 +106,20 @@ def test_a_reset_forgets_callers_and_leaves_local_trips(server: LuaServer) -> No
     assert local_trips(server) == {"B": START + 5_000}
 
 
-def test_reporters_that_cannot_be_read_keep_nothing_from_opening(server: LuaServer) -> None:
+def test_callers_that_cannot_be_read_do_not_keep_a_breaker_from_opening(server: LuaServer) -> None:
     configure(server, CircuitBreakerConfig(failure_threshold=2))
     record(server)
-    server.client.set(KEYS.callers("openai"), "somebody's text")
+    server.client.set(KEYS.callers("openai"), "not callers")
 
     assert record(server)[0] == "opened"
     assert callers(server) == {"called|A": START, "failed|A": START}
 
 
-def test_a_process_says_that_it_is_open_there(server: LuaServer) -> None:
+def test_a_local_trip_is_recorded_with_an_event_and_no_revision(server: LuaServer) -> None:
     configure(server)
     version = server.dump()[KEYS.meta][0]
 
-    assert isolate(server, 5_000)[:2] == ["changed", str(START)]
+    assert trip_local(server, 5_000)[:2] == ["changed", str(START)]
 
     assert local_trips(server) == {"A": START + 5_000}
     assert server.events() == [
@@ -129,24 +131,26 @@ def test_a_process_says_that_it_is_open_there(server: LuaServer) -> None:
             "until": str(START + 5_000),
         }
     ]
-    assert server.dump()[KEYS.meta][0] == version, "nobody else has to read anything"
+    assert server.dump()[KEYS.meta][0] == version, "other processes need not read anything"
     assert "revision" not in server.entries()[0]
 
-    assert isolate(server, 0)[0] == "changed"
+    assert trip_local(server, 0)[0] == "changed"
     assert local_trips(server) == {}
     assert server.events()[-1]["kind"] == "breaker_recovered_locally"
 
 
-@pytest.mark.parametrize("why", ["open", "an operator's word", "missing"])
-def test_what_all_have_decided_stands_above_it(server: LuaServer, why: str) -> None:
+@pytest.mark.parametrize("why", ["open", "an override", "missing"])
+def test_an_open_overridden_or_missing_breaker_records_no_local_trip(
+    server: LuaServer, why: str
+) -> None:
     if why != "missing":
         configure(server)
     if why == "open":
         record(server)
         record(server)
-    elif why == "an operator's word":
+    elif why == "an override":
         override(server, "closed")
 
-    word = isolate(server, 5_000, writes=False)[0]
+    code = trip_local(server, 5_000, writes=False)[0]
 
-    assert word == ("missing" if why == "missing" else "unchanged")
+    assert code == ("missing" if why == "missing" else "unchanged")

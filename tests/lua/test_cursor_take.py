@@ -17,7 +17,7 @@ def take(server: LuaServer, steps: int, cursor: str = CURSOR, *, writes: bool = 
     )
 
 
-def test_positions_are_taken_one_after_the_other(server: LuaServer) -> None:
+def test_positions_are_taken_in_order(server: LuaServer) -> None:
     assert [take(server, steps) for steps in (1, 3, 1)] == [
         ["taken", "0"],
         ["taken", "1"],
@@ -34,14 +34,14 @@ def test_each_rotation_has_a_position_of_its_own(server: LuaServer) -> None:
     assert take(server, 1, "*|0|NORMAL") == ["taken", "0"]
 
 
-def test_looking_takes_nothing(server: LuaServer) -> None:
+def test_zero_steps_take_no_position(server: LuaServer) -> None:
     assert take(server, 0, writes=False) == ["taken", "0"]
     take(server, 2)
 
     assert take(server, 0, writes=False) == ["taken", "2"]
 
 
-def test_a_damaged_position_begins_anew(server: LuaServer) -> None:
+def test_a_damaged_position_starts_again(server: LuaServer) -> None:
     server.client.hset(KEYS.cursors, CURSOR, "not a number")
 
     assert take(server, 0, writes=False) == ["taken", "0"]
@@ -49,7 +49,7 @@ def test_a_damaged_position_begins_anew(server: LuaServer) -> None:
     assert take(server, 1) == ["taken", "2"]
 
 
-def test_positions_begin_anew_where_somebody_wrote_something_else(server: LuaServer) -> None:
+def test_a_cursors_key_of_another_type_is_replaced(server: LuaServer) -> None:
     server.client.set(KEYS.cursors, "not positions", ex=60)
 
     assert take(server, 0, writes=False) == ["taken", "0"]

@@ -1,4 +1,4 @@
-"""The contract of the Lua folder: what each header promises, and what no script may do."""
+"""The contract of the Lua folder: headers match the code, and no script leaves the dialect."""
 
 from __future__ import annotations
 
@@ -40,18 +40,20 @@ def test_every_file_is_a_script_or_a_library_that_a_script_requires() -> None:
 
 @each_script
 @pytest.mark.parametrize("table", ["KEYS", "ARGV"])
-def test_slots_used_are_the_slots_documented(script: Script, table: str) -> None:
-    slots = (script.keys, script.keys_variadic)
+def test_the_parameters_used_are_the_parameters_documented(script: Script, table: str) -> None:
+    parameters = (script.keys, script.keys_variadic)
     if table == "ARGV":
-        slots = (script.args, script.args_variadic)
+        parameters = (script.args, script.args_variadic)
     source = SOURCES[f"{script.name}.lua"]
-    assert not contract.slot_problems(source, table, documented=slots[0], variadic=slots[1])
+    assert not contract.parameter_problems(
+        source, table, documented=parameters[0], variadic=parameters[1]
+    )
 
 
 @each_script
-def test_a_header_says_what_the_script_returns(script: Script) -> None:
+def test_a_header_documents_the_reply(script: Script) -> None:
     source = SOURCES[f"{script.name}.lua"]
-    header = source[: re.search(r"^(?!--)", source, re.MULTILINE).start()]  # type: ignore[union-attr] # it matches at the end at the latest
+    header = source[: re.search(r"^(?!--)", source, re.MULTILINE).start()]  # type: ignore[union-attr] # it matches at the end of the text at the latest
     words = re.findall(r"^-- (Returns|Events) +\S", header, re.MULTILINE)
     assert words in (["Returns"], ["Returns", "Events"])
 
@@ -63,22 +65,22 @@ def test_every_script_parses_as_lua_5_1(script: Script) -> None:
 
 @each_lib
 def test_a_library_returns_a_table_and_does_nothing_when_it_is_loaded(lib: str) -> None:
-    # Without a global redis, anything that a library did on loading would fail.
+    # There is no global redis, so any command on loading fails.
     runtime = lua51.LuaRuntime()
     assert lua51.lua_type(runtime.execute(LIBS[lib])) == "table"
 
 
 @each_lib
-def test_a_library_sees_only_what_it_is_passed(lib: str) -> None:
+def test_a_library_does_not_read_keys_or_argv(lib: str) -> None:
     for table in ("KEYS", "ARGV"):
-        use = contract.slots_used(LIBS[lib], table)
+        use = contract.parameters_used(LIBS[lib], table)
         assert not use.numbers
         assert not use.each
         assert not use.as_a_whole
 
 
 @each_file
-def test_no_file_looks_for_keys_that_it_was_not_given(file: str) -> None:
+def test_no_file_searches_for_keys(file: str) -> None:
     commands = contract.commands_used(SOURCES[file])
     assert not commands & {"KEYS", "SCAN", "RANDOMKEY", "FLUSHALL", "FLUSHDB", "SELECT", "?"}
 
@@ -89,7 +91,7 @@ def test_time_comes_only_from_the_clock_library(file: str) -> None:
 
 
 @each_file
-def test_no_file_leaves_the_dialect_that_all_servers_share(file: str) -> None:
+def test_no_file_uses_more_than_the_dialect_of_all_servers(file: str) -> None:
     assert not contract.forbidden_in(SOURCES[file])
 
 
@@ -109,13 +111,15 @@ def test_no_file_is_longer_than_120_lines(file: str) -> None:
         ("for _, key in ipairs(KEYS) do keep(key) end", None),
         (
             "local all = KEYS; return KEYS[1] .. KEYS[2]",
-            "KEYS is used as a whole, but no slot of it is variadic",
+            "KEYS is used as a whole, but no parameter of it is variadic",
         ),
     ],
 )
-def test_the_slot_check_sees_a_slot_too_many_and_too_few(code: str, problem: str | None) -> None:
+def test_the_parameter_check_finds_missing_and_unknown_parameters(
+    code: str, problem: str | None
+) -> None:
     documented = ("first", "second")
-    problems = contract.slot_problems(code, "KEYS", documented=documented, variadic=False)
+    problems = contract.parameter_problems(code, "KEYS", documented=documented, variadic=False)
     assert problems == ([problem] if problem else [])
 
 
@@ -128,8 +132,12 @@ def test_the_slot_check_sees_a_slot_too_many_and_too_few(code: str, problem: str
         ("return unpack(ARGV, 2)", "ARGV[1] (first) is documented, not used"),
     ],
 )
-def test_the_slot_check_follows_a_variadic_tail(code: str, problem: str | None) -> None:
-    problems = contract.slot_problems(code, "ARGV", documented=("first", "rest"), variadic=True)
+def test_the_parameter_check_accepts_a_variadic_last_parameter(
+    code: str, problem: str | None
+) -> None:
+    problems = contract.parameter_problems(
+        code, "ARGV", documented=("first", "rest"), variadic=True
+    )
     assert problems == ([problem] if problem else [])
 
 
@@ -137,21 +145,21 @@ def test_the_slot_check_follows_a_variadic_tail(code: str, problem: str | None) 
     "code",
     ["cmsgpack.pack(x)", "bit.band(1, 2)", "os.time()", "redis.sha1hex(x)", "loadstring(x)"],
 )
-def test_the_dialect_check_sees_what_some_servers_lack(code: str) -> None:
+def test_the_dialect_check_finds_what_some_servers_lack(code: str) -> None:
     assert contract.forbidden_in(f"local x = {code}")
     assert not contract.forbidden_in(f'-- {code}\nlocal x = "{code}"')
 
 
-def test_the_dialect_check_lets_a_library_have_a_function_called_load() -> None:
+def test_the_dialect_check_allows_a_library_function_called_load() -> None:
     assert not contract.forbidden_in("local b = breaker.load(KEYS[1])")
 
 
-def test_the_command_check_sees_each_way_to_call() -> None:
+def test_the_command_check_finds_each_way_to_call() -> None:
     source = "redis.call('scan', 0) redis.pcall( \"TIME\") redis.call(name) -- redis.call('KEYS')"
     assert contract.commands_used(source) == {"SCAN", "TIME", "?"}
     wrapped = 'local function read(...) return redis.pcall(...) end return read("RANDOMKEY")'
     assert contract.commands_used(wrapped) == {"RANDOMKEY"}
 
 
-def test_the_parse_check_sees_a_syntax_error() -> None:
+def test_the_parse_check_finds_a_syntax_error() -> None:
     assert lua_error("local = 1") is not None

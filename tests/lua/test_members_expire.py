@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lua.lua_server import KEYS, START
-from tests.lua.registering import LEASE, register, renew, sweep
+from tests.lua.registering import LEASE, expire, register, renew
 
 if TYPE_CHECKING:
     from tests.lua.lua_server import LuaServer
@@ -15,22 +15,22 @@ def test_nothing_has_expired(server: LuaServer) -> None:
     register(server)
     server.clock.now += LEASE - 1
 
-    assert sweep(server, writes=False) == ["swept"]
+    assert expire(server, writes=False) == ["expired"]
 
 
 def test_a_registration_goes_with_the_lease_of_its_last_member(server: LuaServer) -> None:
     register(server)
     server.clock.now += LEASE
 
-    assert sweep(server) == ["swept", "openai"]
+    assert expire(server) == ["expired", "openai"]
 
     found = server.dump()
     assert set(found) == {KEYS.events, KEYS.meta}
     assert found[KEYS.meta][0]["revision"] == "2"
     about = {"provider": "openai", "actor": "B", "id": "openai"}
     assert server.events()[1:] == [
-        {"kind": "member_expired", "reason": "its lease ended", "process": "A", **about},
-        {"kind": "provider_expired", "reason": "its last member's lease ended", **about},
+        {"kind": "member_expired", "reason": "its lease expired", "process": "A", **about},
+        {"kind": "provider_expired", "reason": "the lease of its last member expired", **about},
     ]
 
 
@@ -40,7 +40,7 @@ def test_a_registration_with_a_living_member_stays(server: LuaServer) -> None:
     register(server, process="C")
     server.clock.now += LEASE - 1
 
-    assert sweep(server) == ["swept"]
+    assert expire(server) == ["expired"]
 
     found = server.dump()
     assert set(found[KEYS.members][0]) == {"openai|C", "|C"}
@@ -54,37 +54,39 @@ def test_several_members_of_one_registration_expire_at_once(server: LuaServer) -
         register(server, "openai@*", process)
     server.clock.now += LEASE
 
-    assert sweep(server, ["openai@*"]) == ["swept", "openai@*"]
+    assert expire(server, ["openai@*"]) == ["expired", "openai@*"]
 
     assert server.kinds()[-4:] == ["member_expired"] * 3 + ["provider_expired"]
     assert server.events()[-1]["provider"] == "openai"
 
 
-def test_what_the_caller_did_not_name_stays_until_it_does(server: LuaServer) -> None:
+def test_a_registration_that_the_caller_did_not_name_stays_until_it_is_named(
+    server: LuaServer,
+) -> None:
     register(server, "openai")
     register(server, "claude@chat")
     server.clock.now += LEASE
 
-    assert sweep(server, ["openai"]) == ["more", "claude@chat"]
+    assert expire(server, ["openai"]) == ["more", "claude@chat"]
     assert set(server.dump()[KEYS.registrations][0]) == {"claude@chat"}
 
-    assert sweep(server, ["openai", "claude@chat"]) == ["swept", "claude@chat"]
+    assert expire(server, ["openai", "claude@chat"]) == ["expired", "claude@chat"]
     assert KEYS.registrations not in server.dump()
 
 
-def test_nothing_named_means_nothing_removed(server: LuaServer) -> None:
+def test_a_call_that_names_no_registration_removes_none(server: LuaServer) -> None:
     register(server)
     server.client.zrem(KEYS.members, "|A")
     server.clock.now += LEASE
 
-    assert sweep(server, [], writes=False) == ["more", "openai"]
+    assert expire(server, [], writes=False) == ["more", "openai"]
 
 
 @pytest.mark.parametrize(
-    ("expired", "alive", "word"), [(3, 1, "kept"), (2, 2, "swept"), (1, 3, "swept")]
+    ("expired", "alive", "code"), [(3, 1, "suspended"), (2, 2, "expired"), (1, 3, "expired")]
 )
 def test_more_than_half_at_once_after_an_outage_are_kept_for_one_more_lease(
-    server: LuaServer, expired: int, alive: int, word: str
+    server: LuaServer, expired: int, alive: int, code: str
 ) -> None:
     dead = {f"p{n}|A": START for n in range(expired)}
     live = {f"q{n}|C": START + 2 * LEASE for n in range(alive)}
@@ -94,11 +96,11 @@ def test_more_than_half_at_once_after_an_outage_are_kept_for_one_more_lease(
     server.client.hset(KEYS.meta, "suspect_until", START + LEASE)
     server.clock.now += 1
 
-    reply = sweep(server, [f"p{n}" for n in range(expired)])
+    reply = expire(server, [f"p{n}" for n in range(expired)])
 
-    assert reply[0] == word
-    if word == "kept":
-        assert reply == ["kept"]
+    assert reply[0] == code
+    if code == "suspended":
+        assert reply == ["suspended"]
         assert set(server.dump()[KEYS.members][0]) == {*dead, *live}
         assert server.dump()[KEYS.members][0]["p0|A"] == START + 1 + LEASE
         assert server.events()[-1] == {
@@ -111,91 +113,91 @@ def test_more_than_half_at_once_after_an_outage_are_kept_for_one_more_lease(
         assert set(server.dump()[KEYS.members][0]) == set(live)
 
 
-def test_what_was_kept_once_is_swept_the_next_time(server: LuaServer) -> None:
+def test_a_lease_that_was_kept_once_expires_the_next_time(server: LuaServer) -> None:
     register(server, process="A")
     server.clock.now += LEASE
     renew(server, [], process="B", outage=True)
 
-    assert sweep(server) == ["kept"]
+    assert expire(server) == ["suspended"]
     server.clock.now += LEASE
-    assert sweep(server) == ["swept", "openai"]
+    assert expire(server) == ["expired", "openai"]
 
 
-def test_without_an_outage_all_may_expire_at_once(server: LuaServer) -> None:
+def test_without_an_outage_all_leases_may_expire_at_once(server: LuaServer) -> None:
     register(server)
     renew(server, outage=True)
     server.clock.now += LEASE
 
-    assert sweep(server) == ["swept", "openai"]
+    assert expire(server) == ["expired", "openai"]
 
 
-def test_the_share_is_the_callers(server: LuaServer) -> None:
+def test_the_caller_sets_the_share(server: LuaServer) -> None:
     register(server)
     server.clock.now += LEASE
     renew(server, [], process="C", outage=True, share=1)
 
-    assert sweep(server, share=1) == ["swept", "openai"]
+    assert expire(server, share=1) == ["expired", "openai"]
 
 
-def test_a_process_that_has_only_gone_is_no_event(server: LuaServer) -> None:
+def test_the_expiry_of_a_process_without_registrations_makes_no_event(server: LuaServer) -> None:
     renew(server, [], process="A")
     server.clock.now += LEASE
 
-    assert sweep(server, []) == ["swept"]
+    assert expire(server, []) == ["expired"]
 
     assert server.dump() == {}
 
 
-def test_what_was_kept_once_goes_though_a_slow_process_sees_one_outage_after_the_other(
+def test_a_lease_that_was_kept_once_expires_despite_repeated_outages_of_another_process(
     server: LuaServer,
 ) -> None:
     register(server, process="A")
     server.clock.now += LEASE
     renew(server, [], process="slow", outage=True)
-    assert sweep(server) == ["kept"]
+    assert expire(server) == ["suspended"]
 
     for _ in range(3):
         server.clock.now += LEASE // 4
         renew(server, [], process="slow", outage=True)
-        assert sweep(server, writes=False) == ["swept"]
+        assert expire(server, writes=False) == ["expired"]
     server.clock.now += LEASE // 4
     renew(server, [], process="slow", outage=True)
 
-    assert sweep(server) == ["swept", "openai"]
+    assert expire(server) == ["expired", "openai"]
     assert server.kinds().count("expiry_suspended") == 1
 
 
-def test_who_has_renewed_since_is_kept_again_and_who_has_not_is_swept(server: LuaServer) -> None:
+def test_a_lease_is_kept_again_only_if_it_was_renewed_since(server: LuaServer) -> None:
     register(server, "openai", "A")
     register(server, "claude", "D")
     server.clock.now += LEASE
     renew(server, [], process="B", outage=True)
-    assert sweep(server, ["openai", "claude"]) == ["kept"]
+    assert expire(server, ["openai", "claude"]) == ["suspended"]
     server.clock.now += 1_000
     renew(server, ["claude"], process="D")
     server.clock.now += LEASE
     renew(server, [], process="B", outage=True)
 
-    assert sweep(server, ["openai", "claude"]) == ["kept", "openai"]
+    assert expire(server, ["openai", "claude"]) == ["suspended", "openai"]
 
     assert set(server.dump()[KEYS.registrations][0]) == {"claude"}
 
 
-def test_a_minority_that_renews_last_after_an_outage_is_kept_too(server: LuaServer) -> None:
+def test_a_minority_that_renews_last_after_an_outage_is_kept_as_well(server: LuaServer) -> None:
     for process in "ACDE":
         register(server, process, process)
     server.clock.now += LEASE
-    for process in "ACD":  # each hears only now that it was away
+    for process in "ACD":  # each notices only now that Redis was away
         renew(server, [process], process)
         renew(server, [process], process, outage=True)
 
-    assert sweep(server, ["E"]) == ["kept"]
+    assert expire(server, ["E"]) == ["suspended"]
 
     server.clock.now += LEASE - 1
     assert renew(server, ["E"], "E")[5:] == []
 
 
-def test_what_expires_while_leases_are_kept_is_kept_as_long_and_no_longer(
+def test_a_lease_that_expires_during_a_suspension_is_kept_no_longer_than_the_suspension(
     server: LuaServer,
 ) -> None:
     register(server, "openai", "A")
@@ -204,17 +206,17 @@ def test_what_expires_while_leases_are_kept_is_kept_as_long_and_no_longer(
     register(server, "claude", "D")
     server.clock.now += LEASE - 1_000
     renew(server, [], process="B", outage=True)
-    kept = sweep(server, ["openai", "claude"])
+    first = expire(server, ["openai", "claude"])
     server.clock.now += 1_000
 
-    assert [kept, sweep(server, ["openai", "claude"])] == [["kept"], ["kept"]]
+    assert [first, expire(server, ["openai", "claude"])] == [["suspended"], ["suspended"]]
 
     server.clock.now += LEASE - 1_000
-    assert sweep(server, ["openai", "claude"]) == ["swept", "claude", "openai"]
+    assert expire(server, ["openai", "claude"]) == ["expired", "claude", "openai"]
 
 
 @pytest.mark.parametrize("lost", ["all", "one"])
-def test_a_registration_whose_members_somebody_deleted_goes_after_one_lease(
+def test_a_registration_whose_members_were_deleted_expires_after_one_lease(
     server: LuaServer, lost: str
 ) -> None:
     register(server, "dead", "A")
@@ -225,20 +227,20 @@ def test_a_registration_whose_members_somebody_deleted_goes_after_one_lease(
         register(server, "openai", "B", mode="rejoin")
     else:
         server.client.zrem(KEYS.members, "dead|A")
-        sweep(server)
+        expire(server)
     server.clock.now += LEASE - 1
     renew(server, ["openai"], "B")
-    assert sweep(server, ["dead", "openai"], writes=False) == ["swept"]
+    assert expire(server, ["dead", "openai"], writes=False) == ["expired"]
     server.clock.now += 1
 
-    assert sweep(server, ["dead", "openai"]) == ["swept", "dead"]
+    assert expire(server, ["dead", "openai"]) == ["expired", "dead"]
 
     assert server.dump()[KEYS.registrations][0] == {"openai": 2}
-    assert "nobody" not in str(server.dump())
+    assert "orphan" not in str(server.dump())
     assert server.kinds()[-1] == "provider_expired"
 
 
-def test_a_process_that_has_not_beaten_yet_keeps_what_somebody_deleted_its_membership_of(
+def test_a_process_whose_membership_was_deleted_keeps_its_registration(
     server: LuaServer,
 ) -> None:
     register(server, "openai", "A")
@@ -246,10 +248,10 @@ def test_a_process_that_has_not_beaten_yet_keeps_what_somebody_deleted_its_membe
     renew(server, [], "B")
     server.clock.now += LEASE - 1
 
-    assert sweep(server, writes=False) == ["swept"]
+    assert expire(server, writes=False) == ["expired"]
     assert renew(server, ["openai"], "A")[5:] == ["openai"]
     assert register(server, "openai", "A", mode="rejoin")[0] == "joined"
     server.clock.now += LEASE - 1
-    assert sweep(server) == ["swept"]
+    assert expire(server) == ["expired"]
 
     assert set(server.dump()[KEYS.registrations][0]) == {"openai"}

@@ -28,7 +28,7 @@ def renew(server: LuaServer, *used: str, version: str = "1.0") -> list[Any]:
     )
 
 
-def test_it_says_who_it_is_and_what_it_uses(server: LuaServer) -> None:
+def test_a_heartbeat_writes_the_process_and_its_service_types(server: LuaServer) -> None:
     assert renew(server, "llm", "memory") == ["renewed", str(START)]
 
     (process, ends), (types, end) = (server.dump()[key] for key in (PROCESS, TYPES))
@@ -38,7 +38,7 @@ def test_it_says_who_it_is_and_what_it_uses(server: LuaServer) -> None:
     assert abs(end - (START + LEASE + RETENTION)) < 1_000
 
 
-def test_it_has_started_once_however_often_it_is_renewed(server: LuaServer) -> None:
+def test_later_heartbeats_keep_the_start_time(server: LuaServer) -> None:
     renew(server)
     server.clock.now += 1_000
 
@@ -49,7 +49,7 @@ def test_it_has_started_once_however_often_it_is_renewed(server: LuaServer) -> N
     assert abs(ends - (START + 1_000 + LEASE)) < 1_000
 
 
-def test_one_that_uses_nothing_lists_nothing(server: LuaServer) -> None:
+def test_a_process_without_service_types_writes_no_list(server: LuaServer) -> None:
     renew(server)
 
     assert set(server.dump()) == {PROCESS}

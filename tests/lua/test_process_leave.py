@@ -13,7 +13,7 @@ def leave(server: LuaServer, process: str = "A", *, writes: bool = True) -> list
     return server.call("process_leave", process=process, writes=writes)
 
 
-def test_a_process_that_leaves_is_present_no_longer(server: LuaServer) -> None:
+def test_a_process_that_leaves_is_no_longer_present(server: LuaServer) -> None:
     register(server, process="A")
     register(server, process="B")
     unregister(server, process="A")
@@ -24,7 +24,7 @@ def test_a_process_that_leaves_is_present_no_longer(server: LuaServer) -> None:
     assert server.kinds()[-1] == "member_left"
 
 
-def test_one_that_was_not_there_changes_nothing(server: LuaServer) -> None:
+def test_a_process_that_was_not_present_changes_nothing(server: LuaServer) -> None:
     register(server, process="B")
 
     assert leave(server, writes=False) == ["left", 0]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DEADLINE = str(START + LEASE)
 
 
-def test_the_first_one_writes_the_record_and_is_its_member(server: LuaServer) -> None:
+def test_the_first_process_writes_the_record_and_is_its_member(server: LuaServer) -> None:
     assert register(server) == ["registered", DEADLINE]
 
     found = server.dump()
@@ -59,7 +59,7 @@ def test_another_process_joins(server: LuaServer) -> None:
     assert server.kinds() == ["provider_registered", "member_joined"]
 
 
-def test_a_member_that_registers_again_is_no_event(server: LuaServer) -> None:
+def test_a_member_that_registers_again_makes_no_event(server: LuaServer) -> None:
     register(server)
     server.clock.now += 10
 
@@ -69,7 +69,7 @@ def test_a_member_that_registers_again_is_no_event(server: LuaServer) -> None:
     assert server.kinds() == ["provider_registered"]
 
 
-def test_the_newest_settings_win_and_the_reply_says_what_they_replace(server: LuaServer) -> None:
+def test_the_newest_settings_win_and_the_reply_has_the_old_ones(server: LuaServer) -> None:
     register(server)
 
     word, deadline, before, by, *names = register(server, process="B", priority="HIGH")
@@ -93,14 +93,14 @@ def test_the_newest_settings_win_and_the_reply_says_what_they_replace(server: Lu
     }
 
 
-def test_registrations_stand_in_the_order_in_which_they_came(server: LuaServer) -> None:
+def test_registrations_keep_the_order_in_which_they_were_made(server: LuaServer) -> None:
     for registration in ("zeta", "alpha@chat", "alpha@*"):
         register(server, registration)
 
     assert server.dump()[KEYS.registrations][0] == {"zeta": 1, "alpha@chat": 2, "alpha@*": 3}
 
 
-def test_what_was_lost_of_a_registration_is_written_anew(server: LuaServer) -> None:
+def test_a_lost_record_is_written_again(server: LuaServer) -> None:
     register(server)
     server.client.delete(KEYS.registration("openai"))
 
@@ -119,7 +119,7 @@ def test_a_record_of_another_type_is_replaced(server: LuaServer) -> None:
     assert server.client.type(KEYS.registration("openai")) == "hash"
 
 
-def test_an_older_process_that_comes_back_does_not_overwrite_newer_settings(
+def test_a_process_that_rejoins_does_not_overwrite_newer_settings(
     server: LuaServer,
 ) -> None:
     register(server, process="old", priority="LOW")
@@ -136,7 +136,7 @@ def test_an_older_process_that_comes_back_does_not_overwrite_newer_settings(
     assert server.kinds()[-1] == "member_joined"
 
 
-def test_one_that_comes_back_puts_a_record_into_the_list_again_as_it_stands(
+def test_a_process_that_rejoins_lists_an_existing_record_unchanged(
     server: LuaServer,
 ) -> None:
     register(server, process="new", priority="HIGH")
@@ -151,16 +151,14 @@ def test_one_that_comes_back_puts_a_record_into_the_list_again_as_it_stands(
     assert found[KEYS.meta][0]["revision"] == "2"
 
 
-def test_one_that_comes_back_writes_the_record_where_there_is_none(server: LuaServer) -> None:
+def test_a_process_that_rejoins_writes_a_missing_record(server: LuaServer) -> None:
     assert register(server, priority="LOW", mode="rejoin") == ["registered", DEADLINE]
 
     assert server.dump()[KEYS.registration("openai")][0]["priority"] == "LOW"
 
 
 @pytest.mark.parametrize("key", [KEYS.registrations, KEYS.members, KEYS.meta, KEYS.events])
-def test_registering_does_not_fail_for_what_somebody_wrote_in_the_place_of_our_keys(
-    server: LuaServer, key: str
-) -> None:
+def test_registering_replaces_keys_of_another_type(server: LuaServer, key: str) -> None:
     register(server, "dead", "C")
     register(server, "openai")
     server.client.delete(key)

@@ -33,20 +33,20 @@ def test_everything_outlives_the_renewed_lease_by_the_retention(server: LuaServe
         assert abs(expiry - (server.clock.now + LEASE + RETENTION)) < 1_000
 
 
-def test_what_redis_has_lost_is_named(server: LuaServer) -> None:
+def test_registrations_that_redis_has_lost_are_named(server: LuaServer) -> None:
     for registration in ("whole", "record", "order", "member"):
         register(server, registration)
     server.client.delete(KEYS.registration("record"))
     server.client.zrem(KEYS.registrations, "order")
     server.client.zrem(KEYS.members, "member|A")
 
-    ids = ["whole", "record", "order", "member", "unheard-of"]
-    assert renew(server, ids)[5:] == ["record", "order", "member", "unheard-of"]
+    ids = ["whole", "record", "order", "member", "unknown"]
+    assert renew(server, ids)[5:] == ["record", "order", "member", "unknown"]
 
     assert "member|A" not in server.dump()[KEYS.members][0]
 
 
-def test_a_server_that_has_forgotten_everything_says_so(server: LuaServer) -> None:
+def test_an_empty_server_names_every_registration(server: LuaServer) -> None:
     reply = renew(server, ["openai"])
 
     assert reply == ["renewed", str(START), "", "0", "0", "openai"]
@@ -70,26 +70,26 @@ def test_after_an_outage_expiries_are_suspicious_for_one_lease(server: LuaServer
     assert server.dump()[KEYS.meta][0]["suspect_until"] == str(START + LEASE)
 
 
-def test_an_empty_server_has_no_expiries_that_could_be_suspicious(server: LuaServer) -> None:
+def test_an_empty_server_records_no_suspicious_expiries(server: LuaServer) -> None:
     renew(server, [], outage=True)
 
     assert KEYS.meta not in server.dump()
 
 
-def test_breakers_are_kept_as_long_and_one_that_never_expires_stays_so(server: LuaServer) -> None:
+def test_breakers_are_kept_as_long_and_one_without_an_expiry_gets_none(server: LuaServer) -> None:
     server.client.hset(KEYS.breaker("openai"), "state", "open")
     server.client.pexpire(KEYS.breaker("openai"), 1_000)
     server.client.hset(KEYS.breaker("forced"), "state", "open")
 
-    renew(server, [], breakers=["openai", "forced", "unheard-of"])
+    renew(server, [], breakers=["openai", "forced", "unknown"])
 
     expiries = server.expiries()
     assert abs(expiries[KEYS.breaker("openai")] - (START + LEASE + RETENTION)) < 1_000
     assert expiries[KEYS.breaker("forced")] == -1
-    assert KEYS.breaker("unheard-of") not in expiries
+    assert KEYS.breaker("unknown") not in expiries
 
 
-def test_a_heartbeat_heals_what_somebody_wrote_in_the_place_of_our_keys(
+def test_a_heartbeat_repairs_keys_of_another_type(
     server: LuaServer,
 ) -> None:
     register(server, "openai", "A")
@@ -109,7 +109,7 @@ def test_a_heartbeat_heals_what_somebody_wrote_in_the_place_of_our_keys(
     assert found[KEYS.meta][0]["revision"] == "1"
 
 
-def test_a_new_process_sees_what_is_registered_though_somebody_deleted_meta(
+def test_registrations_keep_their_order_after_meta_was_deleted(
     server: LuaServer,
 ) -> None:
     register(server, "openai")

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from tests.lua.lua_server import LuaServer
 
 
-def test_the_last_member_takes_the_registration_along(server: LuaServer) -> None:
+def test_the_registration_goes_with_its_last_member(server: LuaServer) -> None:
     register(server)
 
     assert unregister(server) == ["removed"]
@@ -28,7 +28,7 @@ def test_the_last_member_takes_the_registration_along(server: LuaServer) -> None
     }
 
 
-def test_others_keep_it(server: LuaServer) -> None:
+def test_a_registration_with_other_members_stays(server: LuaServer) -> None:
     register(server, "openai@chat", "A")
     register(server, "openai@chat", "B")
 
@@ -42,14 +42,14 @@ def test_others_keep_it(server: LuaServer) -> None:
     assert server.events()[-1]["id"] == "openai@chat"
 
 
-def test_one_who_is_no_member_changes_nothing(server: LuaServer) -> None:
+def test_a_process_that_is_not_a_member_changes_nothing(server: LuaServer) -> None:
     assert unregister(server, writes=False) == ["absent"]
     register(server, process="B")
 
     assert unregister(server, writes=False) == ["absent"]
 
 
-def test_a_registration_whose_name_begins_like_another_is_another(server: LuaServer) -> None:
+def test_a_registration_whose_name_begins_with_another_name_stays(server: LuaServer) -> None:
     register(server, "openai", "A")
     register(server, "openai@chat", "B")
     register(server, "openai-2", "B")
@@ -59,7 +59,9 @@ def test_a_registration_whose_name_begins_like_another_is_another(server: LuaSer
     assert set(server.dump()[KEYS.registrations][0]) == {"openai@chat", "openai-2"}
 
 
-def test_the_last_one_to_leave_is_the_last_though_members_were_deleted(server: LuaServer) -> None:
+def test_the_last_member_to_leave_is_recognised_after_members_were_deleted(
+    server: LuaServer,
+) -> None:
     register(server)
     server.client.delete(KEYS.members)
     renew(server, [])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.lua.lua_server import KEYS, START
-from tests.lua.registering import LEASE, RETENTION, renew, sweep
+from tests.lua.registering import LEASE, RETENTION, expire, renew
 from tests.lua.test_process_leave import leave
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ SLOTS = KEYS.slots("openai")
 NOW = str(START)
 
 
-def limit(server: LuaServer, most: object, registration: str = "openai") -> None:
-    """A record as it stands in Redis."""
-    record: dict[Any, Any] = {"name": "openai", "max_in_flight": str(most)}
+def limit(server: LuaServer, slots: object, registration: str = "openai") -> None:
+    """Write a record with this limit."""
+    record: dict[Any, Any] = {"name": "openai", "max_in_flight": str(slots)}
     server.client.hset(KEYS.registration(registration), mapping=record)
 
 
@@ -44,11 +44,11 @@ def take(
     )
 
 
-def give_back(server: LuaServer, *slots: str, writes: bool = True) -> list[Any]:
+def release(server: LuaServer, *slots: str, writes: bool = True) -> list[Any]:
     return server.call("slot_release", "openai", held=slots, writes=writes)
 
 
-def go_on(server: LuaServer, slots: Iterable[str], lease: int = LEASE) -> list[Any]:
+def renew_slots(server: LuaServer, slots: Iterable[str], lease: int = LEASE) -> list[Any]:
     held = [part for slot in slots for part in ("1", slot)]
     return server.call("slot_renew", tail=[SLOTS], lease_ms=lease, held=held)
 
@@ -57,7 +57,7 @@ def taken(server: LuaServer) -> set[str]:
     return set(server.dump().get(SLOTS, ({}, 0))[0])
 
 
-def test_as_many_are_taken_as_the_registration_says(server: LuaServer) -> None:
+def test_no_more_slots_are_taken_than_the_registration_allows(server: LuaServer) -> None:
     limit(server, 2)
 
     assert take(server, "A|1") == ["taken", NOW, "1"]
@@ -67,14 +67,14 @@ def test_as_many_are_taken_as_the_registration_says(server: LuaServer) -> None:
     assert server.dump()[SLOTS][0] == {"A|1": START + LEASE, "B|1": START + LEASE}
 
 
-def test_asking_again_with_a_slot_gives_the_same_one(server: LuaServer) -> None:
+def test_taking_a_slot_again_returns_the_same_slot(server: LuaServer) -> None:
     limit(server, 1)
     take(server, "A|1")
 
     assert take(server, "A|1", writes=False) == ["taken", NOW, "1"]
 
 
-def test_the_limit_that_counts_is_the_one_in_redis(server: LuaServer) -> None:
+def test_the_limit_in_redis_takes_precedence_over_the_callers(server: LuaServer) -> None:
     limit(server, 2)
     take(server, "A|1")
     take(server, "A|2")
@@ -94,7 +94,7 @@ def test_a_record_of_an_older_version_has_no_limit(server: LuaServer) -> None:
 
 
 @pytest.mark.parametrize("record", ["nothing", "a string", "not a number"])
-def test_where_the_record_is_lost_the_askers_limit_counts(server: LuaServer, record: str) -> None:
+def test_the_callers_limit_is_used_if_the_record_is_lost(server: LuaServer, record: str) -> None:
     if record == "a string":
         server.client.set(KEYS.registration("openai"), "not ours", ex=60)
     elif record == "not a number":
@@ -126,7 +126,7 @@ def test_a_slot_that_is_not_renewed_is_free_after_a_lease(server: LuaServer) -> 
     assert taken(server) == {"B|1"}
 
 
-def test_a_slot_ends_with_its_holders_lease(server: LuaServer) -> None:
+def test_a_slot_ends_with_the_lease_of_its_process(server: LuaServer) -> None:
     limit(server, 2)
     take(server, "A|1")
     take(server, "B|1")
@@ -137,7 +137,7 @@ def test_a_slot_ends_with_its_holders_lease(server: LuaServer) -> None:
     assert taken(server) == {"B|1", "C|1"}
 
 
-def test_when_a_holder_seems_to_be_dead_it_is_told_when_its_slot_is_free(
+def test_the_reply_says_when_the_slot_of_a_silent_process_is_free(
     server: LuaServer,
 ) -> None:
     limit(server, 2)
@@ -145,14 +145,14 @@ def test_when_a_holder_seems_to_be_dead_it_is_told_when_its_slot_is_free(
     take(server, "B|1")
     server.clock.now += LEASE // 2 + 1
     renew(server, [], "B")
-    go_on(server, ["B|1"])
+    renew_slots(server, ["B|1"])
 
     reply = take(server, "C|1", writes=False)
 
     assert reply == ["full", str(server.clock.now), "2", str(START + LEASE)]
 
 
-def test_whoever_takes_one_is_present_for_a_lease(server: LuaServer) -> None:
+def test_a_process_that_takes_a_slot_is_present_for_a_lease(server: LuaServer) -> None:
     limit(server, 2)
     renew(server, [], "A")
     server.clock.now += 1_000
@@ -161,11 +161,11 @@ def test_whoever_takes_one_is_present_for_a_lease(server: LuaServer) -> None:
 
     assert server.dump()[KEYS.members][0] == {"|A": server.clock.now + LEASE}
     server.clock.now += LEASE
-    sweep(server, [])
+    expire(server, [])
     assert KEYS.members not in server.dump()
 
 
-def test_nothing_is_left_a_lease_later_by_the_longest_lease(server: LuaServer) -> None:
+def test_keys_expire_after_the_longest_lease(server: LuaServer) -> None:
     limit(server, 2)
     take(server, "A|1", lease=2 * LEASE)
     take(server, "B|1", lease=LEASE)
@@ -176,48 +176,48 @@ def test_nothing_is_left_a_lease_later_by_the_longest_lease(server: LuaServer) -
     assert abs(expiries[KEYS.members] - (START + 2 * LEASE + RETENTION)) < 1_000
 
 
-def test_a_call_that_ends_makes_room(server: LuaServer) -> None:
+def test_a_released_slot_can_be_taken(server: LuaServer) -> None:
     limit(server, 2)
     take(server, "A|1")
     take(server, "A|2")
 
-    assert give_back(server, "A|1", "A|7") == ["released", 1]
-    assert give_back(server, "A|1", writes=False) == ["released", 0]
+    assert release(server, "A|1", "A|7") == ["released", 1]
+    assert release(server, "A|1", writes=False) == ["released", 0]
 
     assert take(server, "B|1") == ["taken", NOW, "2"]
 
 
-def test_a_heartbeat_renews_what_a_process_holds(server: LuaServer) -> None:
+def test_a_heartbeat_renews_the_slots_of_its_process(server: LuaServer) -> None:
     limit(server, 2)
     take(server, "A|1")
     take(server, "B|1")
     server.clock.now += LEASE // 3
 
-    assert go_on(server, ["A|1"]) == ["renewed", 1]
+    assert renew_slots(server, ["A|1"]) == ["renewed", 1]
 
     assert server.dump()[SLOTS][0] == {"A|1": server.clock.now + LEASE, "B|1": START + LEASE}
     assert abs(server.expiries()[SLOTS] - (server.clock.now + LEASE)) < 1_000
 
 
-def test_a_heartbeat_takes_again_what_redis_has_lost(server: LuaServer) -> None:
+def test_a_heartbeat_takes_slots_again_that_redis_has_lost(server: LuaServer) -> None:
     limit(server, 1)
     renew(server, [], "A")
 
-    assert go_on(server, ["A|1", "A|2"]) == ["renewed", 2]
+    assert renew_slots(server, ["A|1", "A|2"]) == ["renewed", 2]
 
     assert take(server, "B|1", writes=False) == ["full", NOW, "2", "0"]
     assert abs(server.expiries()[SLOTS] - (START + LEASE)) < 1_000
 
 
-def test_a_heartbeat_sweeps_away_what_nobody_has_renewed(server: LuaServer) -> None:
+def test_a_heartbeat_removes_expired_slots(server: LuaServer) -> None:
     limit(server, 2)
     take(server, "A|1")
     take(server, "B|1")
     server.clock.now += LEASE // 2
-    go_on(server, ["A|1"])
+    renew_slots(server, ["A|1"])
     server.clock.now += LEASE // 2
 
-    go_on(server, ["A|1"])
+    renew_slots(server, ["A|1"])
 
     assert taken(server) == {"A|1"}
 

@@ -32,14 +32,14 @@ def load(
     )
 
 
-def test_everything_asked_for_comes_in_the_order_of_the_keys(server: LuaServer) -> None:
+def test_the_reply_is_in_the_order_of_the_keys(server: LuaServer) -> None:
     register(server, "openai@chat")
     server.client.hset(KEYS.breaker("openai"), "state", "half_open")
     server.client.zadd(KEYS.permits("openai"), {"A|1": START + 7})
     server.client.zadd(KEYS.callers("openai"), {"failed|A": START + 9})
 
     word, now, members, record, other, breaker, permits, callers, *more = load(
-        server, ["openai@chat", "unheard-of"], ["openai", "unheard-of"]
+        server, ["openai@chat", "unknown"], ["openai", "unknown"]
     )
 
     assert (word, now) == ("loaded", NOW)
@@ -52,7 +52,7 @@ def test_everything_asked_for_comes_in_the_order_of_the_keys(server: LuaServer) 
     assert more == [[], [], []]
 
 
-def test_a_list_that_is_old_is_refused(server: LuaServer) -> None:
+def test_an_old_version_is_refused(server: LuaServer) -> None:
     register(server)
     register(server, "claude")
 
@@ -64,15 +64,15 @@ def test_an_empty_server_can_be_loaded(server: LuaServer) -> None:
     assert load(server, [], [], ("", "0")) == ["loaded", NOW, []]
 
 
-def test_what_is_of_another_type_is_told_apart_and_spoils_nothing_else(server: LuaServer) -> None:
+def test_a_key_of_another_type_is_marked_as_damaged_and_affects_no_other(server: LuaServer) -> None:
     register(server)
     of_the_breaker = (KEYS.breaker("openai"), KEYS.permits("openai"), KEYS.callers("openai"))
     for key in (*of_the_breaker, KEYS.registration("claude")):
         server.client.set(key, "not what it should be")
 
-    *_, record, other, breaker, permits, seen = load(server, ["openai", "claude"], ["openai"])
+    *_, record, other, breaker, permits, callers = load(server, ["openai", "claude"], ["openai"])
 
     assert fields(record)["name"] == "openai"
-    for damaged in (other, breaker, permits, seen):
+    for damaged in (other, breaker, permits, callers):
         assert damaged[0] == "damaged"
         assert "WRONGTYPE" in damaged[1]

@@ -24,17 +24,17 @@ def sync(
     )
 
 
-def test_an_empty_server_agrees_with_an_empty_copy(server: LuaServer) -> None:
+def test_an_empty_server_has_the_version_of_an_empty_snapshot(server: LuaServer) -> None:
     assert sync(server, "", "0") == ["same", NOW, "0"]
 
 
-def test_a_copy_that_is_true(server: LuaServer) -> None:
+def test_a_snapshot_of_the_current_version_is_the_same(server: LuaServer) -> None:
     register(server)
 
     assert sync(server, NOW, "1") == ["same", NOW, "0"]
 
 
-def test_a_copy_that_is_old_learns_the_version_and_the_registrations(server: LuaServer) -> None:
+def test_an_old_snapshot_gets_the_version_and_the_registrations(server: LuaServer) -> None:
     register(server, "openai")
     register(server, "claude@*")
 
@@ -42,7 +42,7 @@ def test_a_copy_that_is_old_learns_the_version_and_the_registrations(server: Lua
     assert sync(server, NOW, "1") == ["changed", NOW, "0", NOW, "2", "0", *listed]
 
 
-def test_the_same_revision_of_another_life_is_another_version(server: LuaServer) -> None:
+def test_the_same_revision_of_another_epoch_is_another_version(server: LuaServer) -> None:
     register(server)
 
     assert sync(server, str(START - 1), "1")[0] == "changed"
@@ -57,7 +57,7 @@ def test_expired_leases_are_counted(server: LuaServer) -> None:
     assert sync(server, NOW, "1") == ["same", str(START + LEASE), "2"]
 
 
-def test_cursor_steps_are_taken_along(server: LuaServer) -> None:
+def test_cursor_positions_are_taken_in_the_same_call(server: LuaServer) -> None:
     register(server)
 
     assert sync(server, NOW, "1", "a", 2, "b", 1, writes=True) == ["same", NOW, "0", "0", "0"]

@@ -38,10 +38,11 @@ def call(
     **args: str | int | Sequence[str | int],
 ) -> list[str]:
     """Call a script without a dump of everything before and after."""
-    slots = server.scripts[script]
-    keys = KEYS.for_parameters(slots.keys[:-1] if slots.keys_variadic else slots.keys)
-    if slots.keys_variadic:
-        keys[slots.keys[-1]] = tail
+    parameters = server.scripts[script].keys
+    variadic = server.scripts[script].keys_variadic
+    keys = KEYS.for_parameters(parameters[:-1] if variadic else parameters)
+    if variadic:
+        keys[parameters[-1]] = tail
     return server.run(script, keys, args)
 
 
@@ -57,7 +58,7 @@ def renew(server: LuaServer) -> list[str]:
     return call(server, "registration_renew", hashes, **fixed, ids=IDS)
 
 
-def sweep(server: LuaServer, ids: Sequence[str]) -> list[str]:
+def expire(server: LuaServer, ids: Sequence[str]) -> list[str]:
     hashes = [KEYS.registration(one) for one in ids]
     args: Mapping[str, str | int] = {"process": "B", "lease_ms": LEASE, "share": "0.5"}
     return call(server, "members_expire", hashes, **args, ids=ids)
@@ -77,28 +78,28 @@ def test_a_heartbeat_names_them_all_when_they_are_lost(full: LuaServer) -> None:
     assert renew(full)[5:] == IDS
 
     full.clock.now += LEASE
-    assert sweep(full, IDS) == ["swept", *IDS]
+    assert expire(full, IDS) == ["expired", *IDS]
 
 
-def test_they_are_swept_when_their_process_has_died(full: LuaServer) -> None:
+def test_they_expire_when_their_process_has_died(full: LuaServer) -> None:
     full.clock.now += LEASE
 
-    assert sweep(full, []) == ["more", *IDS]
-    assert sweep(full, IDS) == ["swept", *IDS]
+    assert expire(full, []) == ["more", *IDS]
+    assert expire(full, IDS) == ["expired", *IDS]
 
     assert full.client.zcard(KEYS.registrations) == 0
 
 
-def test_they_are_kept_when_redis_was_away(full: LuaServer) -> None:
+def test_they_are_kept_if_redis_was_away(full: LuaServer) -> None:
     full.clock.now += LEASE
     full.client.hset(KEYS.meta, "suspect_until", full.clock.now + LEASE)
 
-    assert sweep(full, IDS) == ["kept"]
+    assert expire(full, IDS) == ["suspended"]
 
     assert full.client.zcount(KEYS.members, "-inf", full.clock.now) == 0
 
 
-def test_a_snapshot_is_told_of_them_all_and_of_as_many_rotations(full: LuaServer) -> None:
+def test_a_snapshot_gets_them_all_and_as_many_cursor_positions(full: LuaServer) -> None:
     steps = [part for one in IDS for part in (one, 1)]
 
     def sync(epoch: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""An event says which version it made and what the breaker is now: followers need not ask."""
+"""An event carries its version and the new state, so that followers need not read the data."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.lua.breaker_calls import (
     acquire,
     configure,
     cool_down,
-    isolate,
     opened,
     override,
     record,
     reset,
     restore,
     state,
+    trip_local,
 )
 from tests.lua.lua_server import KEYS, START
 
@@ -56,11 +56,11 @@ def test_an_event_carries_the_breaker_and_the_next_version(
 
 
 @pytest.mark.parametrize("damaged", [KEYS.events, KEYS.meta], ids=["events", "meta"])
-def test_a_damaged_journal_does_not_keep_a_breaker_from_opening(
+def test_a_damaged_stream_or_meta_does_not_keep_a_breaker_from_opening(
     server: LuaServer, damaged: str
 ) -> None:
     configure(server)
-    server.client.set(damaged, "somebody's text")
+    server.client.set(damaged, "neither a stream nor a hash")
 
     record(server)
     reply = record(server)
@@ -70,7 +70,7 @@ def test_a_damaged_journal_does_not_keep_a_breaker_from_opening(
     assert server.entries()[-1]["revision"] == server.dump()[KEYS.meta][0]["revision"]
 
 
-def test_a_revision_that_is_no_number_begins_a_new_life(server: LuaServer) -> None:
+def test_a_revision_that_is_not_a_number_begins_a_new_epoch(server: LuaServer) -> None:
     configure(server)
     server.client.hset(KEYS.meta, mapping={"epoch": "1", "revision": "many"})
 
@@ -81,12 +81,12 @@ def test_a_revision_that_is_no_number_begins_a_new_life(server: LuaServer) -> No
     assert (event["epoch"], event["revision"]) == (str(START), "1")
 
 
-def test_what_is_open_in_one_process_only_is_nothing_to_follow(server: LuaServer) -> None:
+def test_a_local_trip_changes_no_version(server: LuaServer) -> None:
     configure(server)
     before = server.dump()[KEYS.meta][0]
 
-    isolate(server, 1_000)
-    isolate(server, 0)
+    trip_local(server, 1_000)
+    trip_local(server, 0)
 
     assert server.kinds() == ["breaker_tripped_locally", "breaker_recovered_locally"]
     assert server.dump()[KEYS.meta][0] == before

@@ -1,4 +1,4 @@
-"""On a cluster, all keys of one script call must lie in one slot: those of every call do."""
+"""All keys of each script call lie in one hash slot of a cluster, as a cluster requires."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ciris_registry.names import EVERY_HANDLER, GLOBAL
 from ciris_registry.registration import Registration
 from ciris_registry.store.connection.clients import Clients
 from ciris_registry.store.connection.url import StoreURL
-from ciris_registry.store.replies import Learned, Tally
+from ciris_registry.store.replies import OfflineMerge, BatchedSuccesses
 from ciris_registry.store.scripts import load_scripts
 from ciris_registry.store.store import Store
 
@@ -27,25 +27,25 @@ ODD = "a:b/c.d-e"
 
 
 def slot_of(key: str) -> int:
-    """As the cluster specification has it: CRC16 of what stands between the first braces."""
+    """The slot by the cluster specification: CRC16 of the text between the first braces."""
     _, opened, rest = key.partition("{")
     tag, closed, _ = rest.partition("}")
     hashed = tag if opened and closed and tag else key
     return binascii.crc_hqx(hashed.encode(), 0) % SLOTS
 
 
-class Calls(list[tuple[str, list[str]]]):
+class ScriptCalls(list[tuple[str, list[str]]]):
     """The keys of every script call, by the script's name."""
 
     def of(self, transport: Transport) -> None:
-        """Note those of a transport."""
+        """Record those of a transport."""
         evaluate, names = transport.evaluate, {one.sha: one.name for one in load_scripts().values()}
 
-        def noted(sha: str, text: str, numkeys: int, values: Any, **options: Any) -> Any:
+        def recording(sha: str, text: str, numkeys: int, values: Any, **options: Any) -> Any:
             self.append((names[sha], [str(key) for key in values[:numkeys]]))
             return evaluate(sha, text, numkeys, values, **options)
 
-        transport.evaluate = noted  # type: ignore[method-assign]
+        transport.evaluate = recording  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ class Calls(list[tuple[str, list[str]]]):
         ("foo{{bar}}zap", slot_of("{bar")),
     ],
 )
-def test_slots_are_counted_as_the_specification_has_it(key: str, slot: int) -> None:
+def test_the_slot_of_a_key_is_that_of_the_specification(key: str, slot: int) -> None:
     assert slot_of(key) == slot
 
 
@@ -69,27 +69,27 @@ async def use_everything(store: Store, service_type: str, name: str, scope: str)
     await store.registrations.register(registration, rejoin=True)
     await store.breakers.configure(service_type, name, config, explicit=True)
     await store.registrations.renew(service_type, [registration.id], [name], outage=False)
-    await store.registrations.sweep(service_type, [registration.id])
-    await store.processes.renew("host", 1, "1.0", [service_type, "other"])
+    await store.registrations.expire(service_type, [registration.id])
+    await store.processes.heartbeat("host", 1, "1.0", [service_type, "other"])
     synced = await store.snapshots.sync(service_type, ("", "0"), {f"{scope}|0|NORMAL": 1})
     assert synced.changed is not None
     version, ids = synced.changed
     await store.snapshots.load(service_type, version, list(ids), [name])
-    await store.cursors.take(service_type, f"{scope}|0|NORMAL", 1)
+    await store.snapshots.take_positions(service_type, f"{scope}|0|NORMAL", 1)
     await store.breakers.record(service_type, name, "failure")
     await store.breakers.acquire(service_type, name, f"{store.process}|1")
     await store.breakers.record(service_type, name, "success", f"{store.process}|1")
-    await store.breakers.tally(service_type, [Tally(name, 3, 20), Tally("other", 1, 0, 5)])
-    await store.breakers.merge(service_type, name, Learned(1, 2, 1, 1, opened=True, cooldown=50))
+    await store.breakers.record_successes(service_type, [BatchedSuccesses(name, 3, 20), BatchedSuccesses("other", 1, 0, 5)])
+    await store.breakers.merge_offline(service_type, name, OfflineMerge(1, 2, 1, 1, opened=True, cooldown=50))
     await store.breakers.read(service_type, name)
-    await store.breakers.isolate(service_type, name, 50, "reason")
+    await store.breakers.trip_local(service_type, name, 50, "reason")
     await store.breakers.override(service_type, name, "open", "reason", "actor", 0)
     await store.breakers.reset(service_type, name, "reason", "actor")
     await store.breakers.cool_down(service_type, name, 1_000, "reason")
     await store.breakers.restore(service_type, name, {"state": "open", "changed_at": "1"}, 1)
     await store.slots.take(registration, f"{store.process}|1")
     await store.slots.renew(service_type, {name: [f"{store.process}|1"], "other": ["p|1"]})
-    await store.slots.give_back(service_type, name, [f"{store.process}|1"])
+    await store.slots.release(service_type, name, [f"{store.process}|1"])
     await store.registrations.unregister(registration)
     await store.processes.leave(service_type)
 
@@ -114,7 +114,7 @@ async def test_all_keys_of_each_call_lie_in_one_slot(
     namespace: str, service_type: str, name: str, scope: str
 ) -> None:
     client = FakeAsyncRedis(server=FakeServer(), decode_responses=True)
-    calls = Calls()
+    calls = ScriptCalls()
     clients = Clients(StoreURL.parse("memory://"))
     store = Store(client, clients, namespace, "host-1-x", RegistrySettings())
     calls.of(store._transport)
@@ -126,6 +126,6 @@ async def test_all_keys_of_each_call_lie_in_one_slot(
         assert len(slots) == 1, f"the keys of {script} lie in slots {slots}"
 
 
-def test_service_types_spread_over_slots() -> None:
+def test_service_types_lie_in_different_slots() -> None:
     tags = [f"ciris:v2:{{default/{service_type}}}:meta" for service_type in ("llm", "memory")]
     assert len({slot_of(tag) for tag in tags}) == len(tags)

@@ -1,4 +1,4 @@
-"""Half-way to the threshold, followers are told: they report what they have gathered at once."""
+"""Half-way to the threshold, an event warns followers, which then report their batches at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.lua.lua_server import LuaServer
 
 
-def test_a_streak_is_told_from_half_of_the_threshold_on(server: LuaServer) -> None:
+def test_the_warning_comes_at_half_of_the_threshold(server: LuaServer) -> None:
     configure(server, CircuitBreakerConfig(failure_threshold=5))
 
     record(server)
@@ -30,11 +30,11 @@ def test_a_streak_is_told_from_half_of_the_threshold_on(server: LuaServer) -> No
             "reason": "3 failures in a row",
         }
     ]
-    told = server.entries()[0]["breaker"]
-    assert dict(paired(json.loads(told))) == state(reply)
+    shown = server.entries()[0]["breaker"]
+    assert dict(paired(json.loads(shown))) == state(reply)
 
 
-def test_a_streak_that_is_told_changes_no_version(server: LuaServer) -> None:
+def test_the_warning_changes_no_version(server: LuaServer) -> None:
     configure(server)
     before = server.dump()[KEYS.meta][0]
 
@@ -45,7 +45,7 @@ def test_a_streak_that_is_told_changes_no_version(server: LuaServer) -> None:
     assert "revision" not in server.entries()[0]
 
 
-def test_a_streak_is_told_once_a_second_at_most(server: LuaServer) -> None:
+def test_there_is_one_warning_a_second_at_most(server: LuaServer) -> None:
     configure(server, CircuitBreakerConfig(failure_threshold=9))
     for _ in range(5):
         record(server)
@@ -61,7 +61,7 @@ def test_a_streak_is_told_once_a_second_at_most(server: LuaServer) -> None:
     ]
 
 
-def test_a_streak_is_told_though_it_was_told_in_the_future(server: LuaServer) -> None:
+def test_a_warning_time_in_the_future_does_not_suppress_the_warning(server: LuaServer) -> None:
     configure(server)
     server.client.hset(KEYS.breaker("openai"), "warned_at", str(server.clock.now + 3_600_000))
 
