@@ -7,6 +7,7 @@ what becomes of a call.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ciris_registry.cache import ExpectedBreaker
@@ -125,9 +126,7 @@ class SharedBreaker:
         )
         if local is known.local:
             return False
-        changed = known.copy()
-        changed.local = local
-        self.replica.apply(ExpectedBreaker(self.name, changed))
+        self.replica.apply(ExpectedBreaker(self.name, replace(known, local=local)))
         return local is None
 
     def offline(self, generation: int | None = None) -> OfflineCounts:

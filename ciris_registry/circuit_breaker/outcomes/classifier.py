@@ -162,7 +162,7 @@ class Classifier:
     def _by_default(self, error: Exception) -> Classification:
         if isinstance(error, RegistryError) and not isinstance(error, CallTimeoutError):
             return IGNORED  # of a call inside of this one: it was not this provider that failed
-        if isinstance(error, TimeoutError):
+        if isinstance(error, TimeoutError) or _is_plain(error):
             return FAILURE
         facts = http_facts_of(error)
         quota = exhausted_quota(facts)
@@ -194,6 +194,15 @@ class Classifier:
     def _limited(self, classification: Classification) -> Classification:
         longest = self._settings.max_cooldown
         return replace(classification, seconds=min(classification.seconds, longest))
+
+
+def _is_plain(error: Exception) -> bool:
+    """Whether an error has nothing that HTTP facts could be read from: a built-in class, no more."""
+    return (
+        type(error).__module__ == "builtins"
+        and error.__cause__ is None
+        and not getattr(error, "__dict__", None)
+    )
 
 
 def _is_cooldown(seconds: object) -> bool:
