@@ -1,4 +1,4 @@
-"""From wherever a program registers, what it asks for is followed at once."""
+"""A new service type is watched at once, whichever thread or loop registers it."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ async def followed(registry: ServiceRegistry, kind: str) -> None:
 
 
 async def test_a_thread_may_register_while_the_loop_runs(new_registry: New) -> None:
-    """What belongs to the loop was touched from another thread."""
+    """Another thread touched what belongs to the loop."""
     registry = new_registry(consistency="cached", settings=QUICK)
     await started(registry)
-    asyncio.get_running_loop().set_debug(True)  # which looks at who calls
+    asyncio.get_running_loop().set_debug(True)  # checks the calling thread
 
     await asyncio.to_thread(registry.register, "h", "tool", Client(), name="shared")
 
     await followed(registry, "tool")
 
 
-def test_what_is_registered_between_two_runs_of_a_loop_is_followed(url: str) -> None:
+def test_a_registration_between_two_runs_of_a_loop_is_followed(url: str) -> None:
     loop = asyncio.new_event_loop()
     registry = ServiceRegistry(url=url, consistency="cached", settings=QUICK)
     loop.run_until_complete(started(registry))
@@ -62,16 +62,16 @@ def test_what_is_registered_between_two_runs_of_a_loop_is_followed(url: str) -> 
 async def test_a_fork_does_not_wake_the_loop_of_its_parent(
     real_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What wakes a loop is a socket, and a fork's copy of it is the same one."""
+    """A socket wakes a loop, and a fork's copy of the socket is the same one."""
     async with ServiceRegistry(url=real_url, consistency="cached", settings=QUICK) as registry:
         await started(registry)
         woken = 0
 
-        def waken(*_: object) -> None:
+        def wake(*_: object) -> None:
             nonlocal woken
             woken += 1
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "call_soon_threadsafe", waken)
+        monkeypatch.setattr(asyncio.get_running_loop(), "call_soon_threadsafe", wake)
         pid = os.fork()
         if pid == 0:
             os._exit(woken)
@@ -85,7 +85,7 @@ async def test_a_fork_does_not_wake_the_loop_of_its_parent(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
 def test_the_garbage_of_an_ended_loop_leaves_the_next_one_alone(real_url: str) -> None:
-    """When it was collected, the new loop no longer knew what to interrupt."""
+    """When the old loop was collected, the watcher of the new one lost the reader to interrupt."""
     registry = ServiceRegistry(url=real_url, consistency="cached", settings=QUICK)
     first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
     first.run_until_complete(started(registry))

@@ -1,4 +1,4 @@
-"""Successes are counted here and reported in batches: each once, with its age."""
+"""Successes are counted in this process and reported in batches: each once, with its age."""
 
 from __future__ import annotations
 
@@ -8,36 +8,40 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ciris_registry.circuit_breaker.states import ReplyCode
+from ciris_registry.cache import DesiredState, ExpectedBreaker, Replicas
+from ciris_registry.circuit_breaker import BreakerState, CircuitBreakerConfig, ReplyCode
 from ciris_registry.errors import IndeterminateWriteError, StoreUnavailableError
 from ciris_registry.settings import RegistrySettings
-from ciris_registry.shared_breaker.success_batches import AT_ONCE, SuccessBatches
+from ciris_registry.shared_breaker.breaker import SharedBreaker
+from ciris_registry.shared_breaker.offline_outcomes import OfflineOutcomes
+from ciris_registry.shared_breaker.success_batches import MOST_PER_REPORT, SuccessBatches
 from ciris_registry.store.connection.connectivity import Connectivity
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
 
-    from ciris_registry.store.replies import Tally
+    from ciris_registry.store.replies import BatchedSuccesses
 
 KEY = ("llm", "shared")
+SETTINGS = RegistrySettings()
 
 
 class FakeBreakers:
-    """Takes reports, or fails as it is told."""
+    """Accepts reports, or raises ``fails``."""
 
     def __init__(self) -> None:
-        self.reports: list[tuple[str, list[Tally]]] = []
+        self.reports: list[tuple[str, list[BatchedSuccesses]]] = []
         self.fails: Exception | None = None
 
-    async def tally(self, service_type: str, counts: Sequence[Tally]) -> list[ReplyCode]:
+    async def record_successes(self, service_type: str, counts: Sequence[BatchedSuccesses]) -> list[ReplyCode]:
         await asyncio.sleep(0)
         if self.fails is not None:
             raise self.fails
         self.reports.append((service_type, list(counts)))
         return [ReplyCode.COUNTED] * len(counts)
 
-    def told(self) -> dict[tuple[str, str], int]:
+    def reported(self) -> dict[tuple[str, str], int]:
         found: dict[tuple[str, str], int] = {}
         for kind, counts in self.reports:
             for one in counts:
@@ -80,102 +84,111 @@ def session() -> Iterator[FakeSession]:
 
 
 def made(session: FakeSession, every: float = 60.0) -> SuccessBatches:
-    connectivity = Connectivity("redis://example", RegistrySettings())
-    return SuccessBatches(session, connectivity, every)  # type: ignore[arg-type]
+    connectivity = Connectivity("redis://example", SETTINGS)
+    return SuccessBatches(session, connectivity, every, batching=True)  # type: ignore[arg-type]
 
 
-async def test_a_report_says_how_long_ago_the_newest_was(session: FakeSession) -> None:
-    successes = made(session)
-    successes.count(KEY, 1)
+def count(batches: SuccessBatches, key: tuple[str, str], generation: int) -> None:
+    """Count a success of a breaker that is closed, and was admitted in this generation."""
+    kind, name = key
+    replica = Replicas(SETTINGS).of(kind)
+    closed = BreakerState(CircuitBreakerConfig(), generation=generation)
+    replica.apply(ExpectedBreaker(name, closed))
+    breaker = SharedBreaker(name, replica, DesiredState(SETTINGS), OfflineOutcomes(), batches)
+    assert breaker.count_success(generation)
+
+
+async def test_a_report_contains_the_age_of_the_newest_success(session: FakeSession) -> None:
+    batches = made(session)
+    count(batches, KEY, 1)
     await asyncio.sleep(0.05)
-    successes.count(KEY, 1)
+    count(batches, KEY, 1)
     counted = time.monotonic()
     await asyncio.sleep(0.02)
-    await successes.flush()
+    await batches.flush()
     latest = (time.monotonic() - counted) * 1000 + 1
-    [(_, [tally])] = session.fake.reports
-    assert tally.successes == 2
-    assert 19 <= tally.age <= latest
+    [(_, [batch])] = session.fake.reports
+    assert batch.successes == 2
+    assert 19 <= batch.age <= latest
 
 
-async def test_they_are_reported_after_a_while(session: FakeSession) -> None:
-    successes = made(session, 0.02)
-    successes.count(KEY, 1)
-    await async_wait_until(lambda: session.fake.told() == {KEY: 1})
-    successes.count(KEY, 1)
-    await async_wait_until(lambda: session.fake.told() == {KEY: 2})
-    assert not successes.pending
+async def test_successes_are_reported_after_the_interval(session: FakeSession) -> None:
+    batches = made(session, 0.02)
+    count(batches, KEY, 1)
+    await async_wait_until(lambda: session.fake.reported() == {KEY: 1})
+    count(batches, KEY, 1)
+    await async_wait_until(lambda: session.fake.reported() == {KEY: 2})
+    assert not batches.pending
 
 
-async def test_whoever_is_in_a_hurry_right_after_the_first_one_does_not_wait(
+async def test_a_flush_right_after_the_first_success_is_not_delayed(
     session: FakeSession,
 ) -> None:
-    """The report began by forgetting that somebody had asked for it: it came a second later."""
-    successes = made(session)
-    successes.count(KEY, 1)
-    successes.flush_now()
-    await async_wait_until(lambda: session.fake.told() == {KEY: 1}, timeout=1)
+    """The report cleared the request for a flush when it began, and came a second later."""
+    batches = made(session)
+    count(batches, KEY, 1)
+    batches.flush_now()
+    await async_wait_until(lambda: session.fake.reported() == {KEY: 1}, timeout=1)
 
 
-async def test_many_breakers_go_in_several_reports(session: FakeSession) -> None:
-    successes = made(session)
-    for number in range(2 * AT_ONCE + 1):
-        successes.count(("llm", f"n{number}"), 1)
-    successes.count(("memory", "one"), 1)
-    await successes.flush()
+async def test_many_breakers_are_sent_in_several_reports(session: FakeSession) -> None:
+    batches = made(session)
+    for number in range(2 * MOST_PER_REPORT + 1):
+        count(batches, ("llm", f"n{number}"), 1)
+    count(batches, ("memory", "one"), 1)
+    await batches.flush()
     sizes = [(kind, len(counts)) for kind, counts in session.fake.reports]
-    assert sizes == [("llm", AT_ONCE), ("llm", AT_ONCE), ("llm", 1), ("memory", 1)]
-    assert set(session.fake.told().values()) == {1}
-    assert not successes.pending
+    assert sizes == [("llm", MOST_PER_REPORT), ("llm", MOST_PER_REPORT), ("llm", 1), ("memory", 1)]
+    assert set(session.fake.reported().values()) == {1}
+    assert not batches.pending
 
 
-async def test_what_was_not_sent_waits_for_the_next_report(session: FakeSession) -> None:
-    successes = made(session)
-    for number in range(AT_ONCE + 1):
-        successes.count(("llm", f"n{number}"), 1)
+async def test_successes_that_were_not_sent_wait_for_the_next_report(session: FakeSession) -> None:
+    batches = made(session)
+    for number in range(MOST_PER_REPORT + 1):
+        count(batches, ("llm", f"n{number}"), 1)
     session.fake.fails = StoreUnavailableError("somewhere", "a test")
     with pytest.raises(StoreUnavailableError):
-        await successes.flush()
-    assert successes.total == AT_ONCE + 1
-    successes.count(("llm", "n0"), 1)
+        await batches.flush()
+    assert batches.total == MOST_PER_REPORT + 1
+    count(batches, ("llm", "n0"), 1)
 
     session.fake.fails = None
-    await successes.flush()
-    assert session.fake.told()["llm", "n0"] == 2
-    assert sum(session.fake.told().values()) == AT_ONCE + 2
+    await batches.flush()
+    assert session.fake.reported()["llm", "n0"] == 2
+    assert sum(session.fake.reported().values()) == MOST_PER_REPORT + 2
 
 
-async def test_what_was_perhaps_sent_is_not_sent_twice(session: FakeSession) -> None:
-    successes = made(session)
-    successes.count(KEY, 1)
+async def test_successes_that_may_have_been_sent_are_not_sent_twice(session: FakeSession) -> None:
+    batches = made(session)
+    count(batches, KEY, 1)
     session.fake.fails = IndeterminateWriteError("somewhere", "a test")
     with pytest.raises(IndeterminateWriteError):
-        await successes.flush()
-    assert not successes.pending
+        await batches.flush()
+    assert not batches.pending
 
 
-async def test_those_that_went_along_with_a_failure_are_not_reported_again(
+async def test_successes_that_were_sent_with_a_failure_are_not_reported_again(
     session: FakeSession,
 ) -> None:
-    successes = made(session)
-    for number in range(AT_ONCE + 1):
-        successes.count(("llm", f"n{number}"), 1)
-    flushing = asyncio.ensure_future(successes.flush())
+    batches = made(session)
+    for number in range(MOST_PER_REPORT + 1):
+        count(batches, ("llm", f"n{number}"), 1)
+    flushing = asyncio.ensure_future(batches.flush())
     await asyncio.sleep(0)
-    taken = successes.take(("llm", f"n{AT_ONCE}"))
+    taken = batches.waiting.pop(("llm", f"n{MOST_PER_REPORT}"))
     await flushing
-    assert taken is not None
     assert taken.number == 1
-    assert ("llm", f"n{AT_ONCE}") not in session.fake.told()
+    assert ("llm", f"n{MOST_PER_REPORT}") not in session.fake.reported()
 
 
 async def test_successes_of_a_newer_generation_are_not_reported_as_late_ones(
     session: FakeSession,
 ) -> None:
-    """They were, with those before them, and did not end a streak for as long as a report."""
-    successes = made(session)
-    successes.count(KEY, 1)
-    successes.count(KEY, 2)
-    await successes.flush()
-    [(_, [tally])] = session.fake.reports
-    assert (tally.successes, tally.generation) == (2, 2)
+    """A batch was reported under its oldest generation, and did not end a streak."""
+    batches = made(session)
+    count(batches, KEY, 1)
+    count(batches, KEY, 2)
+    await batches.flush()
+    [(_, [batch])] = session.fake.reports
+    assert (batch.successes, batch.generation) == (2, 2)
