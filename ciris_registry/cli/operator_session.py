@@ -54,7 +54,7 @@ class OperatorSession:
             self._namespace,
             operator_name(),
             settings,
-            answered=self.answered,
+            on_reply=self.answered,
         )
         return self._store
 

@@ -71,7 +71,7 @@ class ConcurrencyLimit:
             self._connectivity.require()
             slot, releasing = self._new(one), self._is_releasing(one)
             answer = await self._asked(store, one, slot)
-            if answer.word == "full" and (releasing or self._is_releasing(one)):
+            if answer.code == "full" and (releasing or self._is_releasing(one)):
                 # A caller's own last call must not make its next one be refused.
                 await self._connectivity.while_answering(
                     self._session.spawn(self._write_queue.flush(), watched=True)
@@ -81,13 +81,13 @@ class ConcurrencyLimit:
             return self._by_itself(one, one.max_in_flight)
         finally:
             breaker.in_flight -= 1
-        if answer.word == "unlimited":
+        if answer.code == "unlimited":
             return None
         # What other processes have in flight is as old as this answer, and soon out of date.
-        mine = self.held(one.service_type, one.name) + (answer.word == "taken")
+        mine = self.held(one.service_type, one.name) + (answer.code == "taken")
         breaker.elsewhere = max(0, answer.taken - mine)
         breaker.elsewhere_until = time.monotonic() + self._remembered
-        if answer.word == "full":
+        if answer.code == "full":
             return Rejected(one, "full", answer.retry_at)
         return self._hold(slot, in_redis=True)
 

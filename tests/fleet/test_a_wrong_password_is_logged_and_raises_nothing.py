@@ -53,7 +53,7 @@ async def test_it_is_one_error_in_the_log(
                 assert str(told.value).count("cannot be used") == 1
                 errors = [one for one in caplog.records if one.levelno >= logging.ERROR]
                 assert len(errors) == 1, caplog.messages
-                assert "does not let this process in" in errors[0].getMessage()
+                assert "denies access to this process" in errors[0].getMessage()
                 assert "sesame" not in caplog.text
 
 

@@ -1,4 +1,8 @@
-"""store.connection."""
+"""Connections to Redis: the store URL, clients, retries, connectivity, and the embedded server.
+
+Sends commands and reports whether Redis answers. It refuses to know what a command or a script
+means.
+"""
 
 from ciris_registry.store.connection.clients import Clients
 from ciris_registry.store.connection.connectivity import Connectivity, ConnectivityState

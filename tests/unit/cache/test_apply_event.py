@@ -194,7 +194,9 @@ async def test_an_older_event_with_another_state_requests_a_load(
     assert replica.snapshot.version == version
 
 
-async def test_an_older_event_with_a_known_state_advances_the_version(registry: ServiceRegistry) -> None:
+async def test_an_older_event_with_a_known_state_advances_the_version(
+    registry: ServiceRegistry,
+) -> None:
     replica, event = replica_of(registry), opened(registry)
     fields = json.loads(event.breaker)
     reported = dict(zip(fields[::2], fields[1::2], strict=True))
@@ -252,7 +254,9 @@ async def test_an_entry_without_an_epoch_does_not_stop_the_watcher(
     new_registry: New, url: str
 ) -> None:
     """Each read failed at this entry, and no event after it was applied."""
-    rare = RegistrySettings(store_timeout=5.0, max_staleness=20.0)  # no comparison of versions during the test
+    rare = RegistrySettings(
+        store_timeout=5.0, max_staleness=20.0
+    )  # no comparison of versions during the test
     one, other = (new_registry(consistency="cached", settings=rare) for _ in range(2))
     for each in (one, other):
         each.register("h", "llm", Client(), name="shared")

@@ -30,7 +30,9 @@ def test_it_goes_on_from_the_last_reply(monotonic: list[float]) -> None:
 
 
 @pytest.mark.parametrize(("by", "stepped"), [(-STEP - 1, True), (-STEP, False), (STEP * 9, False)])
-def test_only_more_than_a_second_back_is_a_step(monotonic: list[float], by: int, *, stepped: bool) -> None:
+def test_only_more_than_a_second_back_is_a_step(
+    monotonic: list[float], by: int, *, stepped: bool
+) -> None:
     clock = ServerClock()
     clock.set(5_000_000)
     assert clock.set(5_000_000 + by) is stepped

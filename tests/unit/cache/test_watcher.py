@@ -42,9 +42,7 @@ async def pair(new_registry: New) -> tuple[ServiceRegistry, ServiceRegistry]:
     return one, other
 
 
-async def follows(
-    one: ServiceRegistry, other: ServiceRegistry, kind: str, seconds: float
-) -> None:
+async def follows(one: ServiceRegistry, other: ServiceRegistry, kind: str, seconds: float) -> None:
     """An override of one registry reaches the other within so many seconds."""
     handle = other.breaker(kind, "shared")
     await one.breaker(kind, "shared").aforce_open("a test", 60)

@@ -79,7 +79,9 @@ async def test_a_success_of_a_closed_breaker_is_batched_again_once_its_permits_h
     own.record_success()
     assert registry.health().pending_successes == 0, "it may be the outcome of the permit"
 
-    registry._parts.permits.keep("llm", "probed", HeldPermit("A|1", own._breaker.replica.now() - 1), 0)
+    registry._parts.permits.keep(
+        "llm", "probed", HeldPermit("A|1", own._breaker.replica.now() - 1), 0
+    )
     own.record_success()
     assert registry.health().pending_successes == 1
 

@@ -34,7 +34,9 @@ class FakeBreakers:
         self.reports: list[tuple[str, list[BatchedSuccesses]]] = []
         self.fails: Exception | None = None
 
-    async def record_successes(self, service_type: str, counts: Sequence[BatchedSuccesses]) -> list[ReplyCode]:
+    async def record_successes(
+        self, service_type: str, counts: Sequence[BatchedSuccesses]
+    ) -> list[ReplyCode]:
         await asyncio.sleep(0)
         if self.fails is not None:
             raise self.fails
