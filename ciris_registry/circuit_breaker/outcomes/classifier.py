@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
 
 from ciris_registry.circuit_breaker.outcomes.http_errors import HTTPFacts, http_facts_of
 from ciris_registry.circuit_breaker.outcomes.quota import exhausted_quota
@@ -24,7 +24,6 @@ from ciris_registry.errors import CallTimeoutError, RegistryError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ciris_registry.settings import RegistrySettings
 
 _log = logging.getLogger(__name__)
 
@@ -89,16 +88,27 @@ Classify: TypeAlias = Callable[[object], Classification | None]
 or answers None: somebody else decides."""
 
 
+class CooldownDurations(NamedTuple):
+    """How long a provider is left alone, in seconds.
+
+    ``limited`` is for one that limits its callers (HTTP 429) without saying for how long, ``quota``
+    the least for one whose quota is used up. No cooldown is longer than ``longest``.
+    """
+
+    limited: float = 5.0
+    quota: float = 3600.0
+    longest: float = 86_400.0
+
+
 class Classifier:
     """Judges outcomes by the policies of a call, a registration and a registry, then by rules.
 
     The first policy that answers decides. One that raises, or answers anything else than a
-    ``Classification`` or None, is logged once and counts as None. No cooldown is longer than
-    ``settings.max_cooldown``.
+    ``Classification`` or None, is logged once and counts as None.
     """
 
-    def __init__(self, settings: RegistrySettings, of_registry: Classify | None = None) -> None:
-        self._settings = settings
+    def __init__(self, durations: CooldownDurations, of_registry: Classify | None = None) -> None:
+        self._durations = durations
         self._of_registry = of_registry
         self.classifies_values = of_registry is not None
         self._told: set[object] = set()
@@ -176,10 +186,10 @@ class Classifier:
         wait = wait_of(facts.headers, time.time(), limited=too_many)
         seconds = wait.seconds if wait is not None else 0.0
         if quota:
-            longer = max(seconds, self._settings.quota_cooldown)
+            longer = max(seconds, self._durations.quota)
             return self._limited(Classification("cooldown", longer, f"a quota is used up: {quota}"))
         if too_many or (status <= HTTPStatus.BAD_REQUEST and facts.codes & _SLOW_DOWN):
-            seconds = seconds or self._settings.cooldown
+            seconds = seconds or self._durations.limited
         elif status not in {HTTPStatus.SERVICE_UNAVAILABLE, _OVERLOADED}:
             seconds = 0.0
         if seconds:
@@ -192,12 +202,12 @@ class Classifier:
         return Classification("ignored" if is_the_callers else "failure", reason=said)
 
     def _limited(self, classification: Classification) -> Classification:
-        longest = self._settings.max_cooldown
+        longest = self._durations.longest
         return replace(classification, seconds=min(classification.seconds, longest))
 
 
 def _is_plain(error: Exception) -> bool:
-    """Whether an error has nothing that HTTP facts could be read from: a built-in class, no more."""
+    """Whether an error carries no HTTP facts: an instance of a built-in class, and no more."""
     return (
         type(error).__module__ == "builtins"
         and error.__cause__ is None
