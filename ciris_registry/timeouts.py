@@ -28,17 +28,21 @@ class TimeLimits:
     def __init__(self, last_turns: int = 0) -> None:
         self._last_turns = last_turns
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._watches: dict[float, _Watch] = {}
+        self._watches: dict[float, Watch] = {}
 
     def limit(self, seconds: float) -> TimeLimit:
         """A limit for ``with``, around awaits of the running task."""
+        return TimeLimit(self, seconds)
+
+    def watch(self, seconds: float) -> Watch:
+        """What watches all blocks of one length in the running event loop."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._watches = loop, {}
         watch = self._watches.get(seconds)
         if watch is None:
-            watch = self._watches[seconds] = _Watch(loop, seconds, self._last_turns, self._watches)
-        return TimeLimit(watch)
+            watch = self._watches[seconds] = Watch(loop, seconds, self._last_turns, self._watches)
+        return watch
 
     def expire(self) -> None:
         """No block gets any more time; whoever says so may be in one of them."""
@@ -52,12 +56,12 @@ class TimeLimit:
 
     __slots__ = ("_cancelling", "_task", "_watch", "ends_at", "expired")
 
-    def __init__(self, watch: _Watch) -> None:
+    def __init__(self, limits: TimeLimits, seconds: float) -> None:
         self.ends_at = 0.0
         self.expired = False
-        self._watch = watch
+        self._watch = limits.watch(seconds)
         # A loop that is closed must not be kept with what hangs in it.
-        self._task: Callable[[], asyncio.Task[object] | None] = _nobody
+        self._task: Callable[[], asyncio.Task[object] | None] = _no_task
         self._cancelling = 0
 
     def __enter__(self) -> Self:
@@ -96,11 +100,11 @@ class TimeLimit:
             task.cancel()
 
 
-def _nobody() -> None:
-    """No task yet."""
+def _no_task() -> None:
+    """The task of a block that has not begun."""
 
 
-class _Watch:
+class Watch:
     """All blocks of one length that are under way in one loop, and the timer for the first."""
 
     __slots__ = ("_blocks", "_last_turns", "_late", "_loop", "_seconds", "_timer", "_watches")
@@ -110,7 +114,7 @@ class _Watch:
         loop: asyncio.AbstractEventLoop,
         seconds: float,
         last_turns: int,
-        watches: dict[float, _Watch],
+        watches: dict[float, Watch],
     ) -> None:
         self._loop = loop
         self._seconds = seconds

@@ -1,7 +1,7 @@
 """shared_breaker."""
 
 from ciris_registry.shared_breaker.admission import BreakerAdmission
-from ciris_registry.shared_breaker.breaker import SharedBreaker
+from ciris_registry.shared_breaker.breaker import SharedBreaker, in_words
 from ciris_registry.shared_breaker.breakers import Breakers
 from ciris_registry.shared_breaker.cooldown import Cooldowns
 from ciris_registry.shared_breaker.handle import BreakerHandle
@@ -29,4 +29,5 @@ __all__ = [
     "SharedBreaker",
     "SuccessBatch",
     "SuccessBatches",
+    "in_words",
 ]

@@ -120,6 +120,7 @@ async def followed_event(url: str) -> Crossing:
     async with registry(url) as one:
         breaker = one.breaker("llm", "well")
         await one.get_service("planner", "llm")
+        await asyncio.sleep(0.6)  # the timer of the first load has rung
         for opened in (True, False, True, False):
             crossing = await _followed(one, breaker, url, opened=opened)
         return crossing
