@@ -98,7 +98,7 @@ bounds-test:
 	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/constraints.txt \
 		--editable '.[embedded,dev]'
 	$(LOWEST)/bin/python -m pytest -n $(JOBS) --dist loadgroup \
-		--ignore tests/unit/test_errors_of_real_clients.py --ignore tests/test_recipes.py $(ARGS)
+		--ignore tests/unit/circuit_breaker/outcomes/test_errors_of_real_clients.py --ignore tests/test_recipes.py $(ARGS)
 
 clean:
 	rm -rf .venv $(LOWEST) .tools build dist site .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -23,7 +23,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 from ciris_registry import FAILURE, Classification, RegistrySettings, cooldown
 from ciris_registry.circuit_breaker.outcomes.classifier import Classifier
-from tests.unit.http_answers import ANSWERS, Handler
+from tests.unit.circuit_breaker.outcomes.http_answers import ANSWERS, Handler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The URL of a server that gives all of the answers."""
+    """The URL of a server that gives all responses of ``ANSWERS``."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
@@ -132,7 +132,7 @@ def classifier() -> Classifier:
 
 @pytest.mark.parametrize("call", WITH_BODY)
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_an_error_of_a_client_is_judged_by_the_answer(
+async def test_an_error_of_a_client_is_classified_by_the_response(
     server: str, classifier: Classifier, call: Call, name: str
 ) -> None:
     error = await raised(call, f"{server}/{name}")
@@ -141,7 +141,7 @@ async def test_an_error_of_a_client_is_judged_by_the_answer(
 
 @pytest.mark.parametrize("call", WITHOUT_BODY)
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_so_is_one_that_has_no_body(
+async def test_an_error_without_a_body_is_classified_by_the_response(
     server: str, classifier: Classifier, call: Call, name: str
 ) -> None:
     error = await raised(call, f"{server}/{name}")
@@ -161,7 +161,7 @@ async def test_so_is_one_that_has_no_body(
         (by_anthropic_stream, "anthropic-overloaded", FAILURE),
     ],
 )
-async def test_so_is_one_that_comes_inside_of_a_stream(
+async def test_an_error_inside_a_stream_is_classified(
     server: str, classifier: Classifier, call: Call, name: str, expected: Classification
 ) -> None:
     error = await raised(call, f"{server}/{name}")
@@ -170,7 +170,7 @@ async def test_so_is_one_that_comes_inside_of_a_stream(
 
 
 @pytest.mark.parametrize("call", [*WITH_BODY, *WITHOUT_BODY])
-async def test_a_server_that_is_not_there_is_a_failure(classifier: Classifier, call: Call) -> None:
+async def test_an_unreachable_server_is_a_failure(classifier: Classifier, call: Call) -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))  # and does not listen
         error = await raised(call, f"http://127.0.0.1:{bound.getsockname()[1]}/gone")
