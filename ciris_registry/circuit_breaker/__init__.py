@@ -2,16 +2,29 @@
 
 from ciris_registry.circuit_breaker.callers import Callers
 from ciris_registry.circuit_breaker.circuit_breaker import CircuitBreaker
-from ciris_registry.circuit_breaker.config import CircuitBreakerConfig, length_of, length_or_ever, milliseconds
+from ciris_registry.circuit_breaker.config import (
+    CircuitBreakerConfig,
+    length_of,
+    length_or_ever,
+    milliseconds,
+)
 from ciris_registry.circuit_breaker.local_streak import after_outcome
 from ciris_registry.circuit_breaker.state_machine import BreakerState
-from ciris_registry.circuit_breaker.states import Admission, CircuitState, Outcome, Refusal, ReplyCode, UNTRACKED
+from ciris_registry.circuit_breaker.states import (
+    UNTRACKED,
+    Admission,
+    CircuitState,
+    Outcome,
+    Refusal,
+    ReplyCode,
+)
 from ciris_registry.circuit_breaker.stats import stats_of
 from ciris_registry.circuit_breaker.window import BUCKETS, totals
 
 __all__ = [
-    "Admission",
     "BUCKETS",
+    "UNTRACKED",
+    "Admission",
     "BreakerState",
     "Callers",
     "CircuitBreaker",
@@ -20,7 +33,6 @@ __all__ = [
     "Outcome",
     "Refusal",
     "ReplyCode",
-    "UNTRACKED",
     "after_outcome",
     "length_of",
     "length_or_ever",

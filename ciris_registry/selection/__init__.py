@@ -8,7 +8,14 @@ from ciris_registry.selection.explain import Explainer, explanation_of
 from ciris_registry.selection.health_checks import check_all
 from ciris_registry.selection.pick import Pick
 from ciris_registry.selection.picker import Picker, Pickers, key_of
-from ciris_registry.selection.request import Consistency, check_arguments, check_call, is_exact, request_of, service_types_of
+from ciris_registry.selection.request import (
+    Consistency,
+    check_arguments,
+    check_call,
+    is_exact,
+    request_of,
+    service_types_of,
+)
 from ciris_registry.selection.resolver import Resolver
 from ciris_registry.selection.round_robin import RoundRobins
 

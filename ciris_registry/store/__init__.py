@@ -1,24 +1,39 @@
 """store."""
 
-from ciris_registry.store.decoding import COUNTERS, paired, parse_breaker, remembered, update_breaker
+from ciris_registry.store.decoding import (
+    COUNTERS,
+    paired,
+    parse_breaker,
+    remembered,
+    update_breaker,
+)
 from ciris_registry.store.event import Event
 from ciris_registry.store.events import EventReader
 from ciris_registry.store.keys import TypeKeys
 from ciris_registry.store.processes import host_name, new_process_id
-from ciris_registry.store.replies import BatchedSuccesses, BreakerReply, Loaded, NOTHING, OfflineMerge, SlotReply, Synced, Version
+from ciris_registry.store.replies import (
+    NOTHING,
+    BatchedSuccesses,
+    BreakerReply,
+    Loaded,
+    OfflineMerge,
+    SlotReply,
+    Synced,
+    Version,
+)
 from ciris_registry.store.scripts import load_scripts
 from ciris_registry.store.session import Session
 from ciris_registry.store.store import Store
 from ciris_registry.store.write_queue import WriteQueue
 
 __all__ = [
+    "COUNTERS",
+    "NOTHING",
     "BatchedSuccesses",
     "BreakerReply",
-    "COUNTERS",
     "Event",
     "EventReader",
     "Loaded",
-    "NOTHING",
     "OfflineMerge",
     "Session",
     "SlotReply",

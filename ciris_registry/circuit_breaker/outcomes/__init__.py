@@ -1,13 +1,21 @@
 """circuit_breaker.outcomes."""
 
-from ciris_registry.circuit_breaker.outcomes.classifier import Classification, Classifier, Classify, FAILURE, IGNORED, SUCCESS, cooldown
+from ciris_registry.circuit_breaker.outcomes.classifier import (
+    FAILURE,
+    IGNORED,
+    SUCCESS,
+    Classification,
+    Classifier,
+    Classify,
+    cooldown,
+)
 
 __all__ = [
-    "Classification",
-    "Classifier",
-    "Classify",
     "FAILURE",
     "IGNORED",
     "SUCCESS",
+    "Classification",
+    "Classifier",
+    "Classify",
     "cooldown",
 ]
