@@ -56,6 +56,9 @@ lint-python: $(DEVELOPED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tests.rooms.sizes
+	$(BIN)/python -m tests.prose.refused_words
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 lint-lua:

@@ -186,7 +186,11 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
         exact=exact,
     )
     context = AttemptContext(
-        Classifier(settings, classify), reporting, breaker_admission, cooldowns, concurrency_limit
+        Classifier(settings.cooldown_durations, classify),
+        reporting,
+        breaker_admission,
+        cooldowns,
+        concurrency_limit,
     )
 
     # Following Redis

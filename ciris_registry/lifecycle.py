@@ -103,7 +103,7 @@ class Lifecycle:
             _log.warning("closed without leaving the fleet; the leases expire: %s", error)
 
     async def end_of_loop(self) -> None:
-        """At the end of an event loop without ``aclose``: write within 0.2 s, or drop the writes."""
+        """At the end of a loop without ``aclose``: write within 0.2 s, or drop the writes."""
         if not self._connectivity.connected:
             return
         with contextlib.suppress(TimeoutError, RegistryError):

@@ -7,6 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ciris_registry.circuit_breaker import CircuitBreakerConfig
+from ciris_registry.circuit_breaker.outcomes import CooldownDurations
 from ciris_registry.errors import SettingsError
 
 _TEN_YEARS: Final = 10 * 365 * 86_400.0
@@ -82,6 +83,11 @@ class RegistrySettings(BaseModel):
         if self.heartbeat_interval is not None and self.heartbeat_interval > self.lease / 2:
             raise ValueError("the heartbeat must come at least twice within a lease")
         return self
+
+    @property
+    def cooldown_durations(self) -> CooldownDurations:
+        """How long outcomes leave a provider alone."""
+        return CooldownDurations(self.cooldown, self.quota_cooldown, self.max_cooldown)
 
     @property
     def heartbeat_every(self) -> float:

@@ -29,17 +29,21 @@ class TimeLimits:
     def __init__(self, last_turns: int = 0) -> None:
         self._last_turns = last_turns
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._watches: dict[float, _Watch] = {}
+        self._watches: dict[float, Watch] = {}
 
     def limit(self, seconds: float) -> TimeLimit:
         """A limit of ``seconds`` for a ``with`` block in the running task."""
+        return TimeLimit(self, seconds)
+
+    def watch(self, seconds: float) -> Watch:
+        """The watch over all blocks of one length in the running event loop."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._watches = loop, {}
         watch = self._watches.get(seconds)
         if watch is None:
-            watch = self._watches[seconds] = _Watch(loop, seconds, self._last_turns, self._watches)
-        return TimeLimit(watch)
+            watch = self._watches[seconds] = Watch(loop, seconds, self._last_turns, self._watches)
+        return watch
 
     def expire(self) -> None:
         """Expire all blocks, at the next turn of the loop; the caller may be in one of them."""
@@ -53,10 +57,10 @@ class TimeLimit:
 
     __slots__ = ("_cancelling", "_task", "_watch", "ends_at", "expired")
 
-    def __init__(self, watch: _Watch) -> None:
+    def __init__(self, limits: TimeLimits, seconds: float) -> None:
         self.ends_at = 0.0
         self.expired = False
-        self._watch = watch
+        self._watch = limits.watch(seconds)
         # Weak, so that a limit keeps no task of a closed loop alive.
         self._task: Callable[[], asyncio.Task[object] | None] = _no_task
         self._cancelling = 0
@@ -101,7 +105,7 @@ def _no_task() -> None:
     """The task of a block that was not entered."""
 
 
-class _Watch:
+class Watch:
     """The running blocks of one length in one event loop, and the timer of the first of them."""
 
     __slots__ = ("_blocks", "_last_turns", "_late", "_loop", "_seconds", "_timer", "_watches")
@@ -111,7 +115,7 @@ class _Watch:
         loop: asyncio.AbstractEventLoop,
         seconds: float,
         last_turns: int,
-        watches: dict[float, _Watch],
+        watches: dict[float, Watch],
     ) -> None:
         self._loop = loop
         self._seconds = seconds

@@ -63,6 +63,8 @@ class LocalStreak:
 
     def bounded(self, now: int, config: CircuitBreakerConfig) -> LocalStreak:
         """This streak with times as if it opened now: a new server may have an earlier clock."""
+        if not self.until and not self.trial_until:
+            return self
         until = min(self.until, now + milliseconds(config.recovery_timeout))
         trial_until = min(self.trial_until, now + milliseconds(config.timeout_duration))
         if (until, trial_until) == (self.until, self.trial_until):

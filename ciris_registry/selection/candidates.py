@@ -70,23 +70,15 @@ class Tier:
 class Candidates:
     """The tiers of a request, first to last, and the providers that were rejected.
 
-    Both hold from ``since`` until ``until``, times of the server's clock; 0 is no end.
+    Both hold from ``since`` until ``until``, times of the server's clock; 0 is no end. ``cursor``
+    is the fleet's cursor that the request moves, empty if it moves none.
     """
 
     tiers: tuple[Tier, ...]
     rejected: tuple[Rejected, ...]
     since: int = 0
     until: int = 0
-
-    def hold(self, now: int) -> bool:
-        """Whether time has not changed any of them."""
-        return self.since <= now and (not self.until or now < self.until)
-
-    @property
-    def cursor(self) -> str:
-        """The fleet's cursor that this request will move; empty if it needs none."""
-        first = self.tiers[0] if self.tiers else None
-        return first.cursor if first is not None and first.shared else ""
+    cursor: str = ""
 
 
 def find_candidates(
@@ -133,7 +125,8 @@ def find_candidates(
                 tiers += [Tier(tuple(usable))] if usable else []
     changes = [breaker.changes_at(now) for breaker in snapshot.breakers.values()]
     until = min((time for time in changes if time), default=0)
-    return Candidates(tuple(tiers), tuple(rejected), now, until)
+    cursor = tiers[0].cursor if tiers and tiers[0].shared else ""
+    return Candidates(tuple(tiers), tuple(rejected), now, until, cursor)
 
 
 def _refusal(breaker: BreakerState, now: int, *, keep: bool) -> Refusal | None:

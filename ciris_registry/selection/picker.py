@@ -78,7 +78,8 @@ class Picker:
             self._shape == self.replica.shape
             and self._bindings_version == self._bindings.version
             and _monotonic() < self._until
-            and self.candidates.hold(now)
+            and self.candidates.since <= now
+            and (not self.candidates.until or now < self.candidates.until)
         )
 
     @property

@@ -192,10 +192,8 @@ class BreakerWrites:
             await self.restore(breaker, store)
             reply = await call()
         self._apply(breaker, reply)
-        if (
-            breaker.name in breaker.replica.reported_trips
-            or breaker.ensure_state().local is not None
-        ):
+        local = breaker.ensure_state().local
+        if breaker.name in breaker.replica.reported_trips or (local is not None and local.until):
             self.local_trips.report(breaker)
         if reply.code is ReplyCode.OPENED:
             _log.info(

@@ -27,6 +27,7 @@ class EventReader:
         self._transport = transport
         self._connection = transport.connection()
         self._stream_of = stream_of
+        self._streams: dict[str, str] = {}
         self._interrupted = False
 
     async def __aenter__(self) -> Self:
@@ -57,7 +58,11 @@ class EventReader:
             StoreUnavailableError: Redis is away.
             DamagedStateError: One of the keys is no stream.
         """
-        types = {self._stream_of(one): one for one in places}
+        streams = self._streams
+        for one in places:
+            if one not in streams:
+                streams[one] = self._stream_of(one)
+        types = {streams[one]: one for one in places}
         command: tuple[str | int, ...] = (
             "XREAD",
             "BLOCK",

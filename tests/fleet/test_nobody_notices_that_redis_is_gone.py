@@ -215,7 +215,10 @@ async def test_a_resolve_does_not_wait_for_a_comparison_that_hangs(server: Serve
     ) as registry:
         registry.register("h", "llm", object())
         assert await registry.get_service("h", "llm") is not None
-        replica, shared = registry._parts.replicas.of("llm"), registry._parts.single_flights.of("llm")
+        replica, shared = (
+            registry._parts.replicas.of("llm"),
+            registry._parts.single_flights.of("llm"),
+        )
         await asyncio.sleep(0.3)  # what the registration told is read anew once more
         await async_wait_until(lambda: replica.place and shared._running is None)
         server.freeze()

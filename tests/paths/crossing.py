@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import ciris_registry
-from ciris_registry import CircuitBreakerConfig, RegistrySettings, ServiceRegistry
+from ciris_registry import BreakerHandle, CircuitBreakerConfig, RegistrySettings, ServiceRegistry
+from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,8 +25,6 @@ SETTINGS = RegistrySettings(
     lease=600.0, store_timeout=5.0, max_staleness=30.0, success_report_interval=60.0
 )
 """No heartbeat, no report and no refresh of the background falls into what is counted."""
-
-QUICK = CircuitBreakerConfig(failure_threshold=1)
 
 
 class Crossing:
@@ -117,19 +116,61 @@ async def failing_over(url: str) -> Crossing:
 
 
 async def followed_event(url: str) -> Crossing:
-    """An opening by another process, as this process follows it."""
-    async with registry(url) as watching, registry(url) as other:
-        handles = [one.breaker("llm", "well") for one in (watching, other)]
-        for _ in range(3):  # the last opening is the one that is counted
-            await watching.refresh()
-            await watching.get_service("planner", "llm")
-            await handles[1].areset()
-            await until(lambda: handles[0].is_available())
-            await asyncio.sleep(0.05)
-            opening = asyncio.create_task(_opened_elsewhere(url))
-            crossing = Crossing()
-            replica = watching._replicas.of("llm")
-            await opening
-            with crossing:
-                await until(lambda: replica.snapshot.breakers["well"].state.value == "open")
+    """An override by another registry, from its event's arrival to the changed replica."""
+    async with registry(url) as one:
+        breaker = one.breaker("llm", "well")
+        await one.get_service("planner", "llm")
+        await asyncio.sleep(0.6)  # the timer of the first load has rung
+        for opened in (True, False, True, False):
+            crossing = await _followed(one, breaker, url, opened=opened)
         return crossing
+
+
+async def _followed(
+    one: ServiceRegistry, breaker: BreakerHandle, url: str, *, opened: bool
+) -> Crossing:
+    replica = one._parts.replicas.of("llm")
+    snapshot = replica.snapshot
+    crossing = Crossing()
+    with crossing:
+        # In a thread of its own, which is not profiled, as another process would do it.
+        await asyncio.to_thread(_override, url, opened=opened)
+        await async_wait_until(lambda: replica.snapshot is not snapshot)
+    await asyncio.sleep(0.05)
+    assert breaker.is_available() is not opened
+    return crossing
+
+
+def _override(url: str, *, opened: bool) -> None:
+    async def write() -> None:
+        async with ServiceRegistry(url=url, settings=SETTINGS) as other:
+            handle = other.breaker("llm", "well")
+            await (handle.aforce_open() if opened else handle.aclear_override())
+
+    asyncio.run(write())
+
+
+PATHS = {
+    "a cached call": (call, 6),
+    "a cached acquire": (acquire, 6),
+    "an exact resolve": (exact_resolve, 14),
+    "a call that fails over": (failing_over, 20),
+    "a followed event": (followed_event, 14),
+}
+"""Each path, and how many files it may cross."""
+
+
+async def measure(url: str) -> list[tuple[str, int, Crossing]]:
+    """Each path, its bound and what it crosses."""
+    return [(name, bound, await path(url)) for name, (path, bound) in PATHS.items()]
+
+
+def main() -> None:
+    """Print the files of each path; the only argument is the URL of a server."""
+    for name, bound, crossing in asyncio.run(measure(sys.argv[1])):
+        sys.stdout.write(f"{name}: {len(crossing.files)} files of at most {bound}\n")
+        sys.stdout.writelines(f"    {file}\n" for file in crossing.files)
+
+
+if __name__ == "__main__":
+    main()

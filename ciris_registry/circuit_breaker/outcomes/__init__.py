@@ -7,6 +7,7 @@ from ciris_registry.circuit_breaker.outcomes.classifier import (
     Classification,
     Classifier,
     Classify,
+    CooldownDurations,
     cooldown,
 )
 
@@ -17,5 +18,6 @@ __all__ = [
     "Classification",
     "Classifier",
     "Classify",
+    "CooldownDurations",
     "cooldown",
 ]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
 
 from ciris_registry.circuit_breaker.outcomes.http_errors import HTTPFacts, http_facts_of
 from ciris_registry.circuit_breaker.outcomes.quota import exhausted_quota
@@ -24,7 +24,6 @@ from ciris_registry.errors import CallTimeoutError, RegistryError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ciris_registry.settings import RegistrySettings
 
 _log = logging.getLogger(__name__)
 
@@ -93,16 +92,28 @@ Classify: TypeAlias = Callable[[object], Classification | None]
 to leave it to the next policy and the default rules."""
 
 
+class CooldownDurations(NamedTuple):
+    """Lengths of cooldowns, in seconds.
+
+    ``limited`` is for a provider that limits its callers (HTTP 429) without a wait of its own;
+    ``quota`` is the shortest for one whose quota is used up. No cooldown is longer than
+    ``longest``.
+    """
+
+    limited: float = 5.0
+    quota: float = 3600.0
+    longest: float = 86_400.0
+
+
 class Classifier:
     """Classifies outcomes by the policies of call, registration and registry, then by the rules.
 
     The first policy that returns a classification decides. A policy that raises, or returns
-    anything other than a ``Classification`` or None, is logged once and counts as None. No cooldown
-    is longer than ``settings.max_cooldown``.
+    anything other than a ``Classification`` or None, is logged once and counts as None.
     """
 
-    def __init__(self, settings: RegistrySettings, of_registry: Classify | None = None) -> None:
-        self._settings = settings
+    def __init__(self, durations: CooldownDurations, of_registry: Classify | None = None) -> None:
+        self._durations = durations
         self._of_registry = of_registry
         self.classifies_values = of_registry is not None
         self._warned_of: set[object] = set()
@@ -167,7 +178,7 @@ class Classifier:
     def _by_default(self, error: Exception) -> Classification:
         if isinstance(error, RegistryError) and not isinstance(error, CallTimeoutError):
             return IGNORED  # of a nested call of a registry, so not this provider's failure
-        if isinstance(error, TimeoutError):
+        if isinstance(error, TimeoutError) or _is_plain(error):
             return FAILURE
         facts = http_facts_of(error)
         quota = exhausted_quota(facts)
@@ -181,10 +192,10 @@ class Classifier:
         wait = wait_of(facts.headers, time.time(), limited=too_many)
         seconds = wait.seconds if wait is not None else 0.0
         if quota:
-            longer = max(seconds, self._settings.quota_cooldown)
+            longer = max(seconds, self._durations.quota)
             return self._limited(Classification("cooldown", longer, f"a quota is used up: {quota}"))
         if too_many or (status <= HTTPStatus.BAD_REQUEST and facts.codes & _SLOW_DOWN):
-            seconds = seconds or self._settings.cooldown
+            seconds = seconds or self._durations.limited
         elif status not in {HTTPStatus.SERVICE_UNAVAILABLE, _OVERLOADED}:
             seconds = 0.0
         if seconds:
@@ -197,8 +208,17 @@ class Classifier:
         return Classification("ignored" if is_the_callers else "failure", reason=reason)
 
     def _limited(self, classification: Classification) -> Classification:
-        longest = self._settings.max_cooldown
+        longest = self._durations.longest
         return replace(classification, seconds=min(classification.seconds, longest))
+
+
+def _is_plain(error: Exception) -> bool:
+    """Whether an error carries no HTTP facts: an instance of a built-in class, and no more."""
+    return (
+        type(error).__module__ == "builtins"
+        and error.__cause__ is None
+        and not getattr(error, "__dict__", None)
+    )
 
 
 def _is_cooldown(seconds: object) -> bool:

@@ -81,7 +81,7 @@ RULES: list[tuple[Exception, Classification]] = [
 
 @pytest.fixture
 def classifier() -> Classifier:
-    return Classifier(SETTINGS)
+    return Classifier(SETTINGS.cooldown_durations)
 
 
 @pytest.mark.parametrize(("error", "expected"), RULES)
@@ -171,7 +171,7 @@ def test_the_settings_have_bounds(name: str, seconds: float) -> None:
 
 
 def test_max_cooldown_limits_the_other_settings_too() -> None:
-    strict = Classifier(RegistrySettings(max_cooldown=2.0))
+    strict = Classifier(RegistrySettings(max_cooldown=2.0).cooldown_durations)
     assert strict.error(HttpError(429)) == cooldown(2)
     assert strict.error(HttpError(402)) == cooldown(2)
 
@@ -187,7 +187,9 @@ def test_max_cooldown_limits_the_other_settings_too() -> None:
 def test_no_response_makes_a_cooldown_out_of_bounds(
     status: int, headers: dict[str, str], body: object
 ) -> None:
-    classification = Classifier(SETTINGS).error(HttpError(status, body, **headers))
+    classification = Classifier(SETTINGS.cooldown_durations).error(
+        HttpError(status, body, **headers)
+    )
     assert classification.kind in {"failure", "ignored", "cooldown"}
     assert 0 <= classification.seconds <= 6000
     assert (classification.seconds > 0) == (classification.kind == "cooldown")

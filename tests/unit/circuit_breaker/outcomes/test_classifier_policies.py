@@ -37,7 +37,7 @@ def fails(_: object) -> Classification:
 
 @pytest.fixture
 def classifier() -> Classifier:
-    return Classifier(SETTINGS)
+    return Classifier(SETTINGS.cooldown_durations)
 
 
 def test_a_value_is_a_success_unless_a_policy_says_otherwise(classifier: Classifier) -> None:
@@ -45,17 +45,22 @@ def test_a_value_is_a_success_unless_a_policy_says_otherwise(classifier: Classif
     assert classifier.value(HttpError(429)) == SUCCESS
     assert classifier.value("", None, silent) == SUCCESS
     assert classifier.value("", lambda value: None if value else FAILURE) == FAILURE
-    assert Classifier(SETTINGS, of_registry=fails).value("") == FAILURE
+    assert Classifier(SETTINGS.cooldown_durations, of_registry=fails).value("") == FAILURE
 
 
 def test_the_policy_of_the_call_comes_first_then_the_registrations_then_the_registrys() -> None:
-    registry = Classifier(SETTINGS, of_registry=ignores)
+    registry = Classifier(SETTINGS.cooldown_durations, of_registry=ignores)
     assert registry.error(ValueError()) == IGNORED
     assert registry.error(ValueError(), None, fails) == FAILURE
     assert registry.error(ValueError(), fails, never) == FAILURE
     assert registry.error(ValueError(), silent, None, silent) == IGNORED
-    assert Classifier(SETTINGS, of_registry=silent).error(HttpError(429)) == cooldown(4)
-    assert Classifier(SETTINGS, of_registry=never).error(ValueError(), fails) == FAILURE
+    assert Classifier(SETTINGS.cooldown_durations, of_registry=silent).error(
+        HttpError(429)
+    ) == cooldown(4)
+    assert (
+        Classifier(SETTINGS.cooldown_durations, of_registry=never).error(ValueError(), fails)
+        == FAILURE
+    )
 
 
 def test_a_policy_may_say_that_an_error_was_a_success(classifier: Classifier) -> None:

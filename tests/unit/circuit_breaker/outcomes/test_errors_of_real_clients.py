@@ -127,7 +127,7 @@ async def raised(call: Call, url: str) -> Exception:
 
 @pytest.fixture
 def classifier() -> Classifier:
-    return Classifier(RegistrySettings())
+    return Classifier(RegistrySettings().cooldown_durations)
 
 
 @pytest.mark.parametrize("call", WITH_BODY)
