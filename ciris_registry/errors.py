@@ -12,6 +12,28 @@ if TYPE_CHECKING:
 
     from ciris_registry.explanation import Explanation
 
+__all__ = [
+    "AccessDeniedError",
+    "CallTimeoutError",
+    "CircuitBreakerError",
+    "ClosedError",
+    "CorruptStateError",
+    "DeadlineExceededError",
+    "EmbeddedServerError",
+    "ForkedError",
+    "IndeterminateWriteError",
+    "InvalidNameError",
+    "InvalidURLError",
+    "NoProviderError",
+    "NotAwaitableError",
+    "ProxyError",
+    "RegistrationError",
+    "RegistryError",
+    "SettingsError",
+    "StoreError",
+    "StoreUnavailableError",
+]
+
 
 class RegistryError(Exception):
     """The base class of all errors of this package."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from xmlrpc.client import ServerProxy
 
@@ -14,20 +16,22 @@ import redis
 from ciris_registry import (
     CircuitBreaker,
     CircuitBreakerConfig,
+    Priority,
+    RegistrySettings,
+    ServiceRegistry,
+    StoreUnavailableError,
+)
+from ciris_registry.errors import (
     ClosedError,
     InvalidNameError,
     InvalidURLError,
-    Priority,
     RegistrationError,
-    RegistrySettings,
-    ServiceRegistry,
     SettingsError,
     StoreError,
-    StoreUnavailableError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from ciris_registry.membership.naming import Naming
 
@@ -50,9 +54,11 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"name": "x" * 201}, InvalidNameError, "has 201 characters"),
     ({"priority": 5}, RegistrationError, "5 is not a Priority; use one of CRITICAL, HIGH, NOR"),
     ({"priority": "URGENT"}, RegistrationError, "'URGENT' is not a Priority"),
+    ({"priority": ["HIGH"]}, RegistrationError, r"\['HIGH'\] is not a Priority"),
     ({"strategy": "random"}, RegistrationError, "use one of FALLBACK, ROUND_ROBIN"),
     ({"priority_group": 1.5}, RegistrationError, "priority_group is 1.5; use a whole number"),
     ({"capabilities": "chat"}, RegistrationError, "capabilities are 'chat'; use a list of str"),
+    ({"capabilities": b"chat"}, RegistrationError, "use a list of strings"),
     ({"capabilities": [1]}, RegistrationError, "use a list of strings"),
     ({"metadata": {"a": object()}}, RegistrationError, "metadata cannot be written as JSON"),
     ({"metadata": {"a": math.nan}}, RegistrationError, "metadata cannot be written as JSON"),
@@ -109,6 +115,33 @@ def test_a_priority_may_be_given_by_name_or_value() -> None:
     registry.register("h", "llm", Client(), priority=9)
     listed = registry.get_provider_info()["handlers"]["h"]["llm"]
     assert [one["priority"] for one in listed] == [Priority.HIGH.name, Priority.FALLBACK.name]
+
+
+def test_a_strategy_may_be_given_by_name_or_value() -> None:
+    registry = ServiceRegistry(url="memory://")
+    registry.register("h", "llm", Client(), strategy="ROUND_ROBIN")
+    registry.register_global("llm", Client(), strategy="least_loaded")
+    info = registry.get_provider_info()
+    assert info["handlers"]["h"]["llm"][0]["strategy"] == "round_robin"
+    assert info["global_services"]["llm"][0]["strategy"] == "least_loaded"
+
+
+@pytest.mark.parametrize(
+    "capabilities",
+    [["a", "b"], ("a", "b"), {"b", "a"}, frozenset("ab"), {"a": 1, "b": 2}.keys(), deque("ab")],
+)
+def test_capabilities_may_be_any_collection_of_strings(capabilities: Collection[str]) -> None:
+    registry = ServiceRegistry(url="memory://")
+    registry.register("h", "llm", Client(), capabilities=capabilities)
+    [listed] = registry.get_provider_info()["handlers"]["h"]["llm"]
+    assert listed["capabilities"] == ["a", "b"]
+
+
+def test_metadata_may_be_any_mapping() -> None:
+    registry = ServiceRegistry(url="memory://")
+    registry.register("h", "llm", Client(), metadata=MappingProxyType({"model": "big"}))
+    [listed] = registry.get_provider_info()["handlers"]["h"]["llm"]
+    assert listed["metadata"] == {"model": "big"}
 
 
 @pytest.mark.parametrize(
@@ -316,7 +349,10 @@ def test_a_string_in_place_of_a_list_is_refused(arguments: tuple[Any, ...], mess
         ServiceRegistry(*arguments)
 
 
-@pytest.mark.parametrize("options", [{"url": 5}, {"settings": {"lease": 1}}, {"naming": "odd"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"url": 5}, {"settings": {"lease": 1}}, {"naming": "odd"}, {"naming": ["private"]}],
+)
 def test_an_argument_of_the_wrong_type_raises_one_clear_error(options: dict[str, Any]) -> None:
     with pytest.raises((InvalidURLError, RegistrationError), match=r"; use "):
         ServiceRegistry(**options)

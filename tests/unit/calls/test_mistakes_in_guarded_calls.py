@@ -11,13 +11,13 @@ import pytest
 from ciris_registry import (
     CircuitBreakerConfig,
     Classification,
-    ClosedError,
     DeadlineExceededError,
     NoProviderError,
     RegistrySettings,
     ServiceRegistry,
     cooldown,
 )
+from ciris_registry.errors import ClosedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

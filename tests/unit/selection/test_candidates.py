@@ -58,8 +58,7 @@ def test_a_provider_is_rejected_while_its_breaker_is_open() -> None:
     candidates = found(known)
     assert names(candidates) == []
     assert [(one.reason, one.retry_at) for one in candidates.rejected] == [("open", NOW + 10_000)]
-    assert candidates.until == NOW + 10_000
-    assert not candidates.hold(NOW + 10_000)
+    assert (candidates.since, candidates.until) == (NOW, NOW + 10_000)
     assert names(found(known, now=NOW + 10_000)) == [["a"]]
 
 

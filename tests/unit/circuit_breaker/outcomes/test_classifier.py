@@ -12,15 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciris_registry import (
-    FAILURE,
-    IGNORED,
-    Classification,
-    RegistrySettings,
-    SettingsError,
-    cooldown,
-)
+from ciris_registry import FAILURE, IGNORED, Classification, RegistrySettings, cooldown
 from ciris_registry.circuit_breaker.outcomes.classifier import Classifier
+from ciris_registry.errors import SettingsError
 from tests.unit.circuit_breaker.outcomes.http_error import HttpError, code, says
 
 SETTINGS = RegistrySettings(cooldown=4.0, quota_cooldown=600.0, max_cooldown=6000.0)
