@@ -56,14 +56,14 @@ class TimeLimit:
     """The limit of one ``with`` block; ``expired`` says whether the block took too long."""
 
     __slots__ = ("_cancelling", "_task", "_watch", "ends_at", "expired")
+    _cancelling: int
+    ends_at: float
 
     def __init__(self, limits: TimeLimits, seconds: float) -> None:
-        self.ends_at = 0.0
         self.expired = False
         self._watch = limits.watch(seconds)
         # Weak, so that a limit keeps no task of a closed loop alive.
         self._task: Callable[[], asyncio.Task[object] | None] = _no_task
-        self._cancelling = 0
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()

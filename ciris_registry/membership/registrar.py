@@ -110,8 +110,8 @@ class Registrar:
             if (first.scope, first.priority_group) == (scope, group):
                 if first.strategy is not registration.strategy:
                     _log.warning(
-                        "%s of %s has the strategy %s, but group %s of %s uses that of %s, its first "
-                        "member: %s",
+                        "%s of %s has the strategy %s, but group %s of %s uses that of its first "
+                        "member, %s: %s",
                         registration.name,
                         kind,
                         registration.strategy.value,

@@ -62,7 +62,7 @@ HEALTH: Final = "return registry.health().redis"
 
 def wait_for_away(team: Team) -> None:
     """Wait until every process has noticed that Redis is away; to be sure of it takes longer."""
-    wait_until(lambda: "up" not in team.all(HEALTH), 15)
+    wait_until(lambda: "up" not in team.all(HEALTH))
 
 
 def wait_for(team: Team, state: str, timeout: float = 15) -> None:

@@ -13,7 +13,7 @@ from ciris_registry.names import EVERY_HANDLER, GLOBAL
 from ciris_registry.registration import Registration
 from ciris_registry.store.connection.clients import Clients
 from ciris_registry.store.connection.url import StoreURL
-from ciris_registry.store.replies import OfflineMerge, BatchedSuccesses
+from ciris_registry.store.replies import BatchedSuccesses, OfflineMerge
 from ciris_registry.store.scripts import load_scripts
 from ciris_registry.store.store import Store
 

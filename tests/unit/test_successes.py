@@ -114,7 +114,7 @@ async def test_whoever_is_in_a_hurry_right_after_the_first_one_does_not_wait(
     successes = made(session)
     successes.count(KEY, 1)
     successes.flush_now()
-    await async_wait_until(lambda: session.fake.told() == {KEY: 1}, timeout=1)
+    await async_wait_until(lambda: session.fake.told() == {KEY: 1})
 
 
 async def test_many_breakers_go_in_several_reports(session: FakeSession) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +17,7 @@ from ciris_registry import (
 from ciris_registry.errors import IndeterminateWriteError
 from ciris_registry.store.script_runner import ScriptRunner
 from ciris_registry.store.slots import SlotStore
+from tests.running import QUIETLY, run
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -249,53 +249,11 @@ async def test_a_release_that_a_heartbeat_overtakes_is_repeated(
 
 
 def test_slots_of_an_event_loop_that_ended_are_not_renewed(url: str) -> None:
-    settings = RegistrySettings(lease=0.6, store_timeout=5.0)
-    registry = ServiceRegistry(url=url, settings=settings)
-    register(registry, "p", 1)
-    loop = asyncio.new_event_loop()
-    held: Any = loop.run_until_complete(start_call(registry))  # the loop ends with this call in it
-    for task in asyncio.all_tasks(loop) - {held}:
-        task.cancel()
-    loop.run_until_complete(asyncio.sleep(0.05))
-
-    async def later() -> str:
-        async def is_free() -> bool:
-            try:
-                return await work(registry) == "p"
-            except NoProviderError:
-                return False
-
-        await async_wait_until(is_free, 5.0)
-        await registry.aclose()
-        return "free"
-
-    assert asyncio.run(later()) == "free"
-    held._log_destroy_pending = False
-    del held
-    loop.close()
-    gc.collect()
+    assert run("slots_outlive_their_event_loop", url) == QUIETLY
 
 
-async def test_memory_does_not_grow_with_the_number_of_calls(new_registry: New) -> None:
-    registry = new_registry(settings=CALM, consistency="cached")
-    for name, most in (("p", 8), ("q", 8), ("r", None)):
-        register(registry, name, most, strategy=SelectionStrategy.LEAST_LOADED)
-
-    async def calls(number: int) -> int:
-        for _ in range(number // 20):
-            await asyncio.gather(*(work(registry) for _ in range(20)))
-        await registry.flush()
-        gc.collect()
-        return len(gc.get_objects())
-
-    await calls(400)
-    before = await calls(400)
-    after = await calls(4000)
-    assert after - before < 400
-    slots = registry._parts.concurrency_limit
-    assert slots._held == {}
-    assert slots._releasing == {}
-    assert [await taken(registry, name) for name in "pq"] == [set(), set()]
+def test_memory_does_not_grow_with_the_number_of_calls(real_url: str) -> None:
+    assert run("limited_calls_keep_nothing", real_url) == QUIETLY
 
 
 async def test_provider_info_shows_weight_and_max_in_flight(new_registry: New) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
 from typing import Any
 
@@ -15,6 +13,7 @@ from hypothesis import strategies as st
 from ciris_registry import FAILURE, IGNORED, Classification, RegistrySettings, cooldown
 from ciris_registry.circuit_breaker.outcomes.classifier import Classifier
 from ciris_registry.errors import SettingsError
+from tests.running import run
 from tests.unit.circuit_breaker.outcomes.http_error import HttpError, code, says
 
 SETTINGS = RegistrySettings(cooldown=4.0, quota_cooldown=600.0, max_cooldown=6000.0)
@@ -190,10 +189,4 @@ def test_no_response_makes_a_cooldown_out_of_bounds(
 
 
 def test_importing_the_package_imports_no_client() -> None:
-    program = (
-        "import sys, ciris_registry; "
-        "print(sorted({'httpx', 'httpx2', 'openai', 'anthropic', 'aiohttp', 'pydantic_ai', "
-        "'langchain_core', 'requests', 'botocore'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    assert done.stdout.strip() == b"[]"
+    assert run("imports_the_package") == (0, "[]\n", "")
