@@ -1,4 +1,8 @@
-"""circuit_breaker."""
+"""The rules of one circuit breaker, without I/O: state machine, window, settings, local streak.
+
+It has the in-process system's names, for programs that import them from here. It does not write to
+Redis and knows no registry.
+"""
 
 from ciris_registry.circuit_breaker.callers import Callers
 from ciris_registry.circuit_breaker.circuit_breaker import CircuitBreaker
@@ -20,6 +24,7 @@ from ciris_registry.circuit_breaker.states import (
 )
 from ciris_registry.circuit_breaker.stats import stats_of
 from ciris_registry.circuit_breaker.window import BUCKETS, totals
+from ciris_registry.errors import CircuitBreakerError
 
 __all__ = [
     "BUCKETS",
@@ -29,6 +34,7 @@ __all__ = [
     "Callers",
     "CircuitBreaker",
     "CircuitBreakerConfig",
+    "CircuitBreakerError",
     "CircuitState",
     "Outcome",
     "Refusal",

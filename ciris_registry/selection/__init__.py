@@ -1,4 +1,7 @@
-"""selection."""
+"""Choosing a provider: candidates, picker, round robin, health checks, admission, slots.
+
+It gives a pick that may be called. It makes no calls, and decides no state of a breaker.
+"""
 
 from ciris_registry.selection.admission import Admission
 from ciris_registry.selection.api import ResolvingMethods

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from ciris_registry.circuit_breaker import state_machine
+from ciris_registry.circuit_breaker.callers import Callers
 from ciris_registry.circuit_breaker.state_machine import BreakerState
 from ciris_registry.circuit_breaker.states import CircuitState, ReplyCode
 from ciris_registry.store.scripts import load_scripts, read_scripts
@@ -275,41 +277,54 @@ def always_as_long(open_: Method) -> Method:
     return broken
 
 
-def always_true(method: Method) -> Method:
-    def broken(self: BreakerState, *args: Any) -> bool:
-        return True
+class ManyCallers(Callers):
+    """As many failing processes as any setting needs."""
+
+    def failing(self, since: float) -> int:
+        return 1_000_000
+
+
+def of_many_processes(trips: Method) -> Method:
+    """The condition without its check of how many processes failed."""
+
+    def broken(config: object, _callers: Callers, *counted: int) -> object:
+        return trips(config, ManyCallers(), *counted)
 
     return broken
 
 
 def of_another_process(note: Method) -> Method:
-    def broken(self: BreakerState, now: int, by: str, *, failed: bool) -> None:
-        note(self, now, "another", failed=failed)
+    def broken(self: Callers, now: int, process: str, *, failed: bool, needed: int) -> None:
+        note(self, now, "another", failed=failed, needed=needed)
 
     return broken
 
 
 @pytest.mark.parametrize(
-    ("method", "breaking"),
+    ("owner", "rule", "breaking"),
     [
-        ("refusal", unlimited),
-        ("record", of_any_generation),
-        ("record", moving_the_timer),
-        ("record", without_totals),
-        ("_succeeded", keeping_the_streak),
-        ("_succeeded", of_any_age),
-        ("record", without_the_batch),
-        ("reset", keeping_the_streak),
-        ("cool_down", by_the_earlier_deadline),
-        ("set_override", without_a_generation),
-        ("_open", always_as_long),
-        ("_many_failed_in_a_row", always_true),
-        ("_many_are_failing", always_true),
-        ("_note", of_another_process),
+        (BreakerState, "refusal", unlimited),
+        (BreakerState, "record", of_any_generation),
+        (BreakerState, "record", moving_the_timer),
+        (BreakerState, "record", without_totals),
+        (BreakerState, "_succeeded", keeping_the_streak),
+        (BreakerState, "_succeeded", of_any_age),
+        (BreakerState, "record", without_the_batch),
+        (BreakerState, "reset", keeping_the_streak),
+        (BreakerState, "cool_down", by_the_earlier_deadline),
+        (BreakerState, "set_override", without_a_generation),
+        (BreakerState, "_open", always_as_long),
+        (state_machine, "streak_trips", of_many_processes),
+        (state_machine, "rate_trips", of_many_processes),
+        (Callers, "note", of_another_process),
     ],
 )
 def test_the_model_notices_broken_rules_in_one_process(
-    method: str, breaking: Callable[[Any], Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
+    owner: object,
+    rule: str,
+    breaking: Callable[[Any], Any],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(BreakerState, method, breaking(getattr(BreakerState, method)))
+    monkeypatch.setattr(owner, rule, breaking(getattr(owner, rule)))
     notice(MemorySide(clock), clock)

@@ -1,4 +1,7 @@
-"""circuit_breaker.outcomes."""
+"""What an outcome or an error means for its provider: classification by policies and rules.
+
+It reads errors of any HTTP client without importing one. It records nothing and does no I/O.
+"""
 
 from ciris_registry.circuit_breaker.outcomes.classifier import (
     FAILURE,

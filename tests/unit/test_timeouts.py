@@ -1,4 +1,4 @@
-"""A time limit does what ``asyncio.timeout`` does, with one timer for many blocks."""
+"""A time limit behaves as ``asyncio.timeout``, with one timer for many blocks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def limits() -> TimeLimits:
     return TimeLimits()
 
 
-async def test_what_takes_too_long_is_given_up(limits: TimeLimits) -> None:
+async def test_a_block_that_takes_too_long_is_cancelled(limits: TimeLimits) -> None:
     with pytest.raises(TimeoutError), limits.limit(SHORT) as limit:
         await asyncio.sleep(60)
     assert limit.expired
@@ -33,19 +33,19 @@ async def test_what_takes_too_long_is_given_up(limits: TimeLimits) -> None:
     assert not task.cancelling()
 
 
-async def test_what_ends_in_time_is_left_alone(limits: TimeLimits) -> None:
+async def test_a_block_that_ends_in_time_is_not_cancelled(limits: TimeLimits) -> None:
     with limits.limit(SHORT) as limit:
         await asyncio.sleep(0)
     await asyncio.sleep(2 * SHORT)
     assert not limit.expired
 
 
-async def test_an_exception_goes_through(limits: TimeLimits) -> None:
+async def test_an_exception_is_raised_unchanged(limits: TimeLimits) -> None:
     with pytest.raises(ValueError, match="its own"), limits.limit(SHORT):
         raise ValueError("its own")
 
 
-async def test_a_cancellation_from_outside_stays_one(limits: TimeLimits) -> None:
+async def test_a_cancellation_from_outside_is_raised(limits: TimeLimits) -> None:
     async def wait() -> None:
         with limits.limit(60):
             await asyncio.sleep(60)
@@ -57,7 +57,7 @@ async def test_a_cancellation_from_outside_stays_one(limits: TimeLimits) -> None
         await task
 
 
-async def test_a_cancellation_that_comes_together_with_the_end_stays_one(
+async def test_a_cancellation_at_the_same_time_as_the_timeout_is_raised(
     limits: TimeLimits,
 ) -> None:
     async def wait() -> None:
@@ -74,7 +74,7 @@ async def test_a_cancellation_that_comes_together_with_the_end_stays_one(
 
 
 @pytest.mark.parametrize("inner_first", [True, False])
-async def test_limits_inside_of_limits(limits: TimeLimits, inner_first: bool) -> None:
+async def test_limits_can_be_nested(limits: TimeLimits, inner_first: bool) -> None:
     outer, inner = (60, SHORT) if inner_first else (SHORT, 60)
     with limits.limit(outer) as one:
         try:
@@ -92,7 +92,7 @@ async def test_limits_inside_of_limits(limits: TimeLimits, inner_first: bool) ->
         assert other.expired is inner_first
 
 
-async def test_a_thousand_blocks_have_one_timer(limits: TimeLimits) -> None:
+async def test_a_thousand_blocks_share_one_timer(limits: TimeLimits) -> None:
     loop = asyncio.get_running_loop()
     before = len(getattr(loop, "_scheduled", ()))
 
@@ -101,19 +101,19 @@ async def test_a_thousand_blocks_have_one_timer(limits: TimeLimits) -> None:
             with limits.limit(SHORT):
                 await asyncio.sleep(60 if random.random() < 0.5 else 0)
         except TimeoutError:
-            return "stale"
+            return "timed out"
         return "in time"
 
     tasks = [asyncio.create_task(wait()) for _ in range(1000)]
     await asyncio.sleep(0)
     found = set(await asyncio.gather(*tasks))
-    assert found == {"stale", "in time"}
+    assert found == {"timed out", "in time"}
     assert len(getattr(loop, "_scheduled", ())) <= before + 600  # the sleeps that were cancelled
     await asyncio.sleep(2 * SHORT)
     assert not limits._watches
 
 
-async def test_each_ends_at_its_own_time(limits: TimeLimits) -> None:
+async def test_each_block_ends_at_its_own_time(limits: TimeLimits) -> None:
     loop = asyncio.get_running_loop()
 
     async def wait(delay: float, seconds: float) -> float:
@@ -128,8 +128,8 @@ async def test_each_ends_at_its_own_time(limits: TimeLimits) -> None:
     assert not early
 
 
-async def test_it_does_what_asyncio_does(limits: TimeLimits) -> None:
-    """In a thousand cases of one's own end, of a limit, and of a cancellation."""
+async def test_a_limit_ends_as_asyncio_timeout_ends(limits: TimeLimits) -> None:
+    """In 300 random orders of the end of the work, of the limit, and of a cancellation."""
 
     async def end_of(
         make: Callable[[float], AbstractAsyncContextManager[object]],
@@ -172,7 +172,7 @@ async def test_it_does_what_asyncio_does(limits: TimeLimits) -> None:
     assert set(ours) == {"limit", "work", "cancelled"}
 
 
-def test_another_event_loop_begins_anew(limits: TimeLimits) -> None:
+def test_limits_can_be_used_in_another_event_loop(limits: TimeLimits) -> None:
     async def wait() -> bool:
         with limits.limit(SHORT) as limit:
             try:
@@ -185,7 +185,7 @@ def test_another_event_loop_begins_anew(limits: TimeLimits) -> None:
         assert asyncio.run(wait())
 
 
-async def test_nothing_is_kept_of_blocks_that_ended(limits: TimeLimits) -> None:
+async def test_an_ended_block_keeps_nothing_alive(limits: TimeLimits) -> None:
     class Work:
         """What a block holds."""
 
@@ -199,23 +199,23 @@ async def test_nothing_is_kept_of_blocks_that_ended(limits: TimeLimits) -> None:
     assert reference() is None
 
 
-def test_it_is_for_tasks(limits: TimeLimits) -> None:
+def test_a_limit_outside_a_task_is_refused(limits: TimeLimits) -> None:
     async def make() -> None:
         def enter() -> None:
             try:
                 with limits.limit(SHORT):
                     pass
             except RuntimeError as error:
-                told.set_result(str(error))
+                refused.set_result(str(error))
 
-        told = asyncio.get_running_loop().create_future()
+        refused = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(enter)
-        assert "in a task" in await told
+        assert "only in a task" in await refused
 
     asyncio.run(make())
 
 
-async def test_what_has_arrived_is_taken_though_this_process_got_round_to_it_late() -> None:
+async def test_a_reply_that_arrived_in_time_is_used_although_the_loop_was_blocked() -> None:
     loop = asyncio.get_running_loop()
     arrived: asyncio.Future[str] = loop.create_future()
     loop.call_later(SHORT / 2, arrived.set_result, "a reply")
@@ -226,12 +226,12 @@ async def test_what_has_arrived_is_taken_though_this_process_got_round_to_it_lat
     assert not limit.expired
 
 
-async def test_last_turns_have_an_end() -> None:
+async def test_last_turns_are_limited() -> None:
     with pytest.raises(TimeoutError), TimeLimits(last_turns=3).limit(SHORT):
         await asyncio.sleep(60)
 
 
-async def test_all_blocks_can_be_ended_at_once(limits: TimeLimits) -> None:
+async def test_all_blocks_can_be_expired_at_once(limits: TimeLimits) -> None:
     async def wait(seconds: float) -> None:
         with limits.limit(seconds):
             await asyncio.sleep(60)
@@ -243,8 +243,8 @@ async def test_all_blocks_can_be_ended_at_once(limits: TimeLimits) -> None:
     assert [type(one) for one in ended] == [TimeoutError] * 9
 
 
-async def test_who_ends_all_blocks_from_within_one_goes_on(limits: TimeLimits) -> None:
-    """It has found out what the others wait for in vain; to be cancelled now would come late."""
+async def test_a_block_that_expires_all_blocks_goes_on(limits: TimeLimits) -> None:
+    """It knows why the others must end, and is about to end itself."""
     with limits.limit(60) as limit:
         limits.expire()
     await asyncio.sleep(0)
@@ -252,7 +252,7 @@ async def test_who_ends_all_blocks_from_within_one_goes_on(limits: TimeLimits) -
     assert not limit.expired
 
 
-def test_blocks_of_an_event_loop_that_has_ended_are_nobodys(limits: TimeLimits) -> None:
+def test_expiring_after_the_event_loop_ended_does_nothing(limits: TimeLimits) -> None:
     async def begin() -> None:
         with limits.limit(60):
             pass

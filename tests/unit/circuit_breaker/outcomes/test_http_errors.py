@@ -1,4 +1,4 @@
-"""The status, the headers and the codes of an answer are found in the errors of any library."""
+"""Status, headers and codes of a response are found in the errors of any library."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ class FakeError(Exception):
 
 
 class Hostile:
-    """Raises whatever is done with it."""
+    """Raises from every operation."""
 
     def _raise(self, *_: object) -> NoReturn:
-        raise RuntimeError("leave me alone")
+        raise RuntimeError("a hostile object")
 
     __getattr__ = __eq__ = __bool__ = __len__ = __iter__ = __str__ = __repr__ = _raise
     __getitem__ = __int__ = __contains__ = __hash__ = _raise
 
 
 class HostileError(Exception):
-    """Raises whatever is read."""
+    """Raises from every attribute."""
 
     def __getattribute__(self, name: str) -> NoReturn:
         raise RuntimeError(name)
 
     def __str__(self) -> NoReturn:
-        raise RuntimeError("leave me alone")
+        raise RuntimeError("a hostile object")
 
 
 class RefusedResponse(SimpleNamespace):
@@ -91,13 +91,11 @@ BOTO = {
         (ValueError("HTTP 429"), 0),
     ],
 )
-def test_a_status_is_a_whole_number_in_one_of_the_usual_places(
-    error: Exception, status: int
-) -> None:
+def test_a_status_is_a_whole_number_in_a_known_attribute(error: Exception, status: int) -> None:
     assert http_facts_of(error).status == status
 
 
-def test_errors_that_cause_each_other_are_looked_at_once() -> None:
+def test_errors_that_cause_each_other_are_read_once() -> None:
     error = FakeError()
     error.__cause__ = caused(FakeError(status=429), error)
     assert http_facts_of(error).status == 429
@@ -122,7 +120,7 @@ def mail() -> Message:
         [("x", Hostile()), (Hostile(), "x"), ("Retry-After", "3")],
     ],
 )
-def test_headers_come_in_any_form(headers: Any) -> None:
+def test_headers_are_read_in_each_form(headers: Any) -> None:
     assert http_facts_of(FakeError(headers=headers)).headers == {"retry-after": "3"}
     response = SimpleNamespace(headers=headers)
     assert http_facts_of(FakeError(response=response)).headers == {"retry-after": "3"}
@@ -130,7 +128,7 @@ def test_headers_come_in_any_form(headers: Any) -> None:
 
 
 @pytest.mark.parametrize("headers", [None, 7, "Retry-After: 3", [7], [()], object()])
-def test_what_are_no_headers_is_left_alone(headers: Any) -> None:
+def test_other_objects_are_not_read_as_headers(headers: Any) -> None:
     assert http_facts_of(FakeError(headers=headers)).headers == {}
 
 
@@ -159,11 +157,11 @@ def test_what_are_no_headers_is_left_alone(headers: Any) -> None:
         chain(2, FakeError(code="insufficient_quota")),
     ],
 )
-def test_codes_are_found_in_the_error_and_in_its_body(error: Exception) -> None:
+def test_codes_are_read_from_the_error_and_its_body(error: Exception) -> None:
     assert "insufficient_quota" in http_facts_of(error).codes
 
 
-def test_a_body_that_was_not_read_is_left_alone() -> None:
+def test_an_unread_body_is_not_read() -> None:
     class Response:
         status_code = 429
 
@@ -200,9 +198,7 @@ def test_an_attribute_that_warns_is_not_read() -> None:
         (FakeError("outer"), ""),
     ],
 )
-def test_the_message_is_the_bodys_else_that_of_the_error_with_the_status(
-    error: Exception, message: str
-) -> None:
+def test_the_message_is_the_bodys_or_the_errors(error: Exception, message: str) -> None:
     assert http_facts_of(error).message == message
 
 
@@ -224,7 +220,7 @@ NAMES = st.sampled_from(
 
 @settings(suppress_health_check=[HealthCheck.too_slow])  # of the machine, not of the strategy
 @given(st.dictionaries(NAMES, ANYTHING), st.dictionaries(NAMES, ANYTHING))
-def test_whatever_an_error_carries_looking_at_it_does_not_raise(
+def test_reading_an_error_never_raises(
     attributes: dict[str, Any], of_response: dict[str, Any]
 ) -> None:
     cause = attributes.pop("__cause__", None)
@@ -233,7 +229,7 @@ def test_whatever_an_error_carries_looking_at_it_does_not_raise(
     http_facts_of(caused(FakeError(**attributes), FakeError(cause=cause, **of_response)))
 
 
-def test_what_raises_when_it_is_looked_at_counts_as_absent() -> None:
+def test_an_attribute_that_raises_counts_as_absent() -> None:
     assert http_facts_of(FakeError(response=Hostile(), status=429)).status == 429
     assert http_facts_of(FakeError(status_code=Hostile(), status=429)).status == 429
     assert http_facts_of(FakeError(response=SimpleNamespace(headers=Hostile()))).headers == {}

@@ -1,4 +1,4 @@
-"""Policies judge first, in their order, and a broken one never hides what really happened."""
+"""Policies: they classify before the rules, in order, and a broken policy is ignored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from ciris_registry import FAILURE, IGNORED, SUCCESS, Classification, RegistrySettings, cooldown
 from ciris_registry.circuit_breaker.outcomes.classifier import Classifier
-from tests.unit.http_error import HttpError
+from tests.unit.circuit_breaker.outcomes.http_error import HttpError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ def test_a_value_is_a_success_unless_a_policy_says_otherwise(classifier: Classif
     assert Classifier(SETTINGS.cooldown_durations, of_registry=fails).value("") == FAILURE
 
 
-def test_the_call_goes_before_the_registration_and_that_before_the_registry() -> None:
+def test_the_policy_of_the_call_comes_first_then_the_registrations_then_the_registrys() -> None:
     registry = Classifier(SETTINGS.cooldown_durations, of_registry=ignores)
     assert registry.error(ValueError()) == IGNORED
     assert registry.error(ValueError(), None, fails) == FAILURE
@@ -67,14 +67,14 @@ def test_a_policy_may_say_that_an_error_was_a_success(classifier: Classifier) ->
     assert classifier.error(KeyError("no such memory"), lambda _: SUCCESS) == SUCCESS
 
 
-def test_a_cooldown_of_a_policy_is_no_longer_than_the_longest(classifier: Classifier) -> None:
+def test_max_cooldown_limits_the_cooldown_of_a_policy(classifier: Classifier) -> None:
     classification = classifier.error(ValueError(), lambda _: cooldown(7000, "closed for lunch"))
     assert (classification.seconds, classification.reason) == (6000, "closed for lunch")
     assert classifier.value("", lambda _: cooldown(7)) == cooldown(7)
 
 
 class Raises:
-    """A policy that is an object, and a broken one."""
+    """A broken policy that is an object."""
 
     def __call__(self, outcome: object) -> NoReturn:
         raise LookupError("no such rule")
@@ -84,10 +84,10 @@ class Raises:
 
 
 class Unshowable(Exception):  # noqa: N818 # named for what it is
-    """Cannot even be shown."""
+    """An error whose repr raises."""
 
     def __repr__(self) -> str:
-        raise RuntimeError("leave me alone")
+        raise RuntimeError("no repr")
 
 
 def raises_what_cannot_be_shown(_: object) -> NoReturn:
@@ -132,10 +132,10 @@ def test_each_broken_policy_is_logged(
     classifier.value("", lambda _: 1, lambda _: 2)  # type: ignore[arg-type, return-value]
     assert len(caplog.records) == 2
     assert "lambda" in caplog.text
-    assert "answered 1, which is neither a Judgement nor None" in caplog.text
+    assert "returned 1, which is neither a Classification nor None" in caplog.text
 
 
-def test_an_interruption_inside_a_policy_goes_through(classifier: Classifier) -> None:
+def test_an_interruption_inside_a_policy_is_raised(classifier: Classifier) -> None:
     def interrupted(_: object) -> NoReturn:
         raise KeyboardInterrupt
 
@@ -143,12 +143,12 @@ def test_an_interruption_inside_a_policy_goes_through(classifier: Classifier) ->
         classifier.value("", interrupted)
 
 
-def test_a_policy_judges_a_group_or_its_members(classifier: Classifier) -> None:
+def test_a_policy_classifies_a_group_or_its_members(classifier: Classifier) -> None:
     group = ExceptionGroup("several", [ValueError(), HttpError(404)])
     assert classifier.error(group, ignores) == IGNORED
     of_members: Any = lambda error: IGNORED if isinstance(error, ValueError) else None  # noqa: E731
     assert classifier.error(group, of_members) == IGNORED
 
 
-def test_no_policy_is_asked_about_a_cancellation(classifier: Classifier) -> None:
+def test_no_policy_classifies_a_cancellation(classifier: Classifier) -> None:
     assert classifier.error(asyncio.CancelledError(), never) == IGNORED

@@ -1,4 +1,4 @@
-"""``CircuitBreaker`` and the handle on a shared one: the same methods, told the same way."""
+"""``CircuitBreaker`` and ``BreakerHandle`` have the same methods and the same statistics."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METHODS = sorted(
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_their_signatures_are_the_same(name: str) -> None:
+def test_the_signatures_are_the_same(name: str) -> None:
     here, shared = (
         [(one.name, one.kind, one.default) for one in inspect.signature(method).parameters.values()]
         for method in (getattr(CircuitBreaker, name), getattr(BreakerHandle, name))
@@ -51,26 +51,26 @@ def forced(breaker: Any) -> None:
 
 def reset(breaker: Any) -> None:
     opened(breaker)
-    breaker.reset("we know better")
+    breaker.reset("the provider was repaired")
 
 
 DONE: list[Callable[[Any], None]] = [closed, opened, cooling, forced, reset]
 
 
 @pytest.mark.parametrize("done", DONE)
-async def test_their_stats_say_the_same(
+async def test_the_statistics_are_the_same(
     registry: ServiceRegistry, done: Callable[[Any], None]
 ) -> None:
-    told: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     for breaker in (registry.breaker("llm", "a"), CircuitBreaker("a")):
         done(breaker)
         stats = breaker.get_stats()
-        # Each clock its own; and nobody else is there who might have said it.
+        # Times are those of two clocks, and an in-process breaker has no actor.
         stats["last_failure_time"] = stats["last_failure_time"] is not None
         stats["retry_after"] = stats["retry_after"] and round(stats["retry_after"], -1)
         if stats["override"] is not None:
             assert abs(stats["override"].pop("until") - time.time() - 600) < 30
             stats["override"].pop("actor")
-        told.append(stats)
-    assert told[0] == told[1]
+        found.append(stats)
+    assert found[0] == found[1]
     await registry.flush()

@@ -1,4 +1,4 @@
-"""Positions of the fleet's round robin are leased in blocks: each is one process's alone."""
+"""Each position of the fleet's round robins is leased by one process, in a block."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from ciris_registry import RegistrySettings, SelectionStrategy, ServiceRegistry
 from ciris_registry.selection.round_robin import LARGEST_BLOCK, RoundRobin, RoundRobins
 from ciris_registry.store.connection.connectivity import Connectivity
-from ciris_registry.store.snapshots import CursorStore
+from ciris_registry.store.snapshots import SnapshotStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ async def resolved(registry: ServiceRegistry, times: int) -> list[str]:
 
 
 async def settled(registry: ServiceRegistry) -> None:
-    """Whatever is being leased in advance has arrived."""
+    """Wait for the blocks that are being leased in advance."""
     leasing = registry._resolver._round_robins._leasing
     while leasing:
         await asyncio.wait(leasing.values())
@@ -50,9 +50,9 @@ async def settled(registry: ServiceRegistry) -> None:
 def leased(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Every block that was leased: its first position and its size."""
     blocks: list[tuple[int, int]] = []
-    take = CursorStore.take
+    take = SnapshotStore.take_positions
 
-    async def noted(stored: CursorStore, service_type: str, cursor: str, steps: int) -> int:
+    async def noted(stored: SnapshotStore, service_type: str, cursor: str, steps: int) -> int:
         first = await take(stored, service_type, cursor, steps)
         blocks.append((first, steps))
         return first
@@ -106,21 +106,21 @@ async def test_resolves_that_wait_together_share_one_lease(
 
     assert Counter(one.name for one in got) == dict.fromkeys("abcd", LARGEST_BLOCK // 4)
     await settled(registry)
-    assert len(leased) == 2, "one for all of them, and the next one in advance"
+    assert len(leased) == 2, "one block for all of them, and the next block in advance"
 
 
 @pytest.mark.parametrize("providers", ["ab", "abc", "abcd", "abcde", "abcdefg"])
-async def test_processes_that_resolve_once_do_not_all_meet_the_first_provider(
+async def test_processes_that_resolve_once_do_not_all_get_the_first_provider(
     new_registry: New, providers: str
 ) -> None:
-    """They did where there were three: each leased one position, and two more in advance."""
-    met: Counter[str] = Counter()
+    """They did with three providers: each process leased one position, and two in advance."""
+    picked: Counter[str] = Counter()
     for _ in range(2 * len(providers)):
         async with new_registry(consistency="cached") as registry:
             register(registry, providers)
-            met.update(await resolved(registry, 1))
+            picked.update(await resolved(registry, 1))
             await settled(registry)
-    assert met == dict.fromkeys(providers, 2)
+    assert picked == dict.fromkeys(providers, 2)
 
 
 @pytest.mark.parametrize("times", [2, 3, 5, 9])
@@ -128,9 +128,9 @@ async def test_processes_that_resolve_once_do_not_all_meet_the_first_provider(
 def test_processes_that_resolve_a_few_times_share_the_providers_evenly(
     providers: int, times: int
 ) -> None:
-    """They did not: what was left of their blocks was always the same provider's turn."""
+    """They did not: the unused positions of their blocks always fell to the same provider."""
     processes, position = 2000, 0
-    met: Counter[int] = Counter()
+    picked: Counter[int] = Counter()
 
     for _ in range(processes):
 
@@ -145,13 +145,13 @@ def test_processes_that_resolve_a_few_times_share_the_providers_evenly(
         for _ in range(times):
             while (turn := round_robin.step()) < 0:
                 lease(round_robin)
-            met[turn % providers] += 1
+            picked[turn % providers] += 1
 
     share = processes * times / providers
-    assert max(met.values()) - min(met.values()) < 0.15 * share, met
+    assert max(picked.values()) - min(picked.values()) < 0.15 * share, picked
 
 
-async def test_a_process_alone_goes_round_and_round(new_registry: New) -> None:
+async def test_a_single_process_rotates_in_order(new_registry: New) -> None:
     registry = new_registry(consistency="cached")
     register(registry, "abc")
     assert await resolved(registry, 90) == ["a", "b", "c"] * 30
@@ -169,10 +169,10 @@ async def test_exact_and_cached_resolves_share_one_rotation(new_registry: New) -
 
 
 @pytest.mark.parametrize("mode", ["cached", "exact"])
-async def test_without_redis_the_rotation_goes_on_from_where_it_was(
+async def test_without_redis_the_rotation_continues_from_the_last_known_position(
     new_registry: New, mode: str
 ) -> None:
-    """In exact mode, what the syncs had said was forgotten: each process began with the first."""
+    """In exact mode it did not: each process began again with the first provider."""
     registry = new_registry(consistency=mode)
     register(registry, "abc")
     before = await resolved(registry, 32)
@@ -180,7 +180,7 @@ async def test_without_redis_the_rotation_goes_on_from_where_it_was(
     await registry._session.store()
     for task in list(registry._session._tasks):
         if "_supervised" in str(task.get_coro()):
-            task.cancel()  # what would find out at once that it is not true
+            task.cancel()  # the watcher would find Redis connected at once
     registry._parts.connectivity.close("a test")
     got = await resolved(registry, 90)
     assert Counter(got) == dict.fromkeys("abc", 30)
@@ -188,13 +188,13 @@ async def test_without_redis_the_rotation_goes_on_from_where_it_was(
     registry._parts.connectivity.mark_connected()
 
 
-async def test_processes_that_never_saw_the_rotation_do_not_all_begin_with_the_first() -> None:
-    met: Counter[int] = Counter()
+async def test_processes_that_know_no_position_begin_at_different_providers() -> None:
+    picked: Counter[int] = Counter()
     for _ in range(300):
         connectivity = Connectivity("redis://example", RegistrySettings())
         connectivity.close("a test")
         round_robins = RoundRobins(None, connectivity)  # type: ignore[arg-type]
         first = await round_robins.step("llm", CURSOR)
         assert await round_robins.step("llm", CURSOR) == first + 1
-        met[first % 3] += 1
-    assert min(met[place] for place in range(3)) > 50, met
+        picked[first % 3] += 1
+    assert min(picked[place] for place in range(3)) > 50, picked

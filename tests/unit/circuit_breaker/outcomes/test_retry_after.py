@@ -76,7 +76,7 @@ def of_headers(headers: dict[str, str], *, limited: bool) -> float | None:
 
 @pytest.mark.parametrize("name", ["retry-after", *RESETS, "anthropic-ratelimit-tokens-reset"])
 @pytest.mark.parametrize(("text", "expected"), FORMS)
-def test_a_wait_is_read_in_all_its_forms(name: str, text: str, expected: float) -> None:
+def test_a_wait_is_read_in_each_form(name: str, text: str, expected: float) -> None:
     wait = wait_of({name: text}, NOW, limited=True)
     assert wait is not None
     assert wait.header == name
@@ -85,32 +85,30 @@ def test_a_wait_is_read_in_all_its_forms(name: str, text: str, expected: float) 
 
 @pytest.mark.parametrize("name", ["retry-after", *RESETS])
 @pytest.mark.parametrize("text", UNREADABLE)
-def test_what_is_not_later_than_now_or_not_readable_counts_as_not_given(
-    name: str, text: str
-) -> None:
+def test_a_time_that_is_past_or_unreadable_counts_as_absent(name: str, text: str) -> None:
     assert wait_of({name: text}, NOW, limited=True) is None
 
 
 @pytest.mark.parametrize("text", ["", "0", "-5", "nan", "inf", "1e3", "1_000", "7s", "soon"])
-def test_milliseconds_are_a_number_or_not_given(text: str) -> None:
+def test_milliseconds_are_a_number_or_absent(text: str) -> None:
     assert wait_of({"retry-after-ms": text}, NOW, limited=True) is None
 
 
-def test_milliseconds_go_before_seconds_and_these_before_resets() -> None:
+def test_milliseconds_take_precedence_over_seconds_and_seconds_over_reset_times() -> None:
     assert seconds(retry_after_ms="1500", retry_after="7", x_ratelimit_reset="90") == 1.5
     assert seconds(retry_after="7", x_ratelimit_reset="90") == 7
     assert seconds(retry_after_ms="0", retry_after="7") == 7
     assert seconds(retry_after_ms="soon", retry_after="never", x_ratelimit_reset="90") == 90
 
 
-def test_the_clock_of_the_answer_goes_before_ours() -> None:
+def test_the_date_of_the_response_takes_precedence_over_the_local_clock() -> None:
     date = "Sun, 06 Nov 1994 08:49:37 GMT"
     assert seconds(date=date, retry_after="Sun, 06 Nov 1994 08:50:07 GMT") == 30
     assert seconds(date=date, anthropic_ratelimit_tokens_reset="1994-11-06T08:49:47Z") == 10
     assert seconds(date="yesterday", retry_after="Tue, 14 Nov 2023 22:14:20 GMT") == 60
 
 
-def test_the_budget_that_is_empty_decides() -> None:
+def test_the_reset_of_the_empty_budget_counts() -> None:
     openai = {"x_ratelimit_reset_requests": "6m0s", "x_ratelimit_reset_tokens": "1s"}
     anthropic = {
         "anthropic_ratelimit_requests_reset": "2023-11-14T22:14:20Z",
@@ -123,14 +121,14 @@ def test_the_budget_that_is_empty_decides() -> None:
     assert seconds(**anthropic, anthropic_ratelimit_requests_remaining="0") == 60
 
 
-def test_if_none_is_known_to_be_empty_the_longest_counts() -> None:
+def test_without_an_empty_budget_the_latest_reset_counts() -> None:
     resets = {"x_ratelimit_reset_requests": "6m0s", "x_ratelimit_reset_tokens": "1s"}
     assert seconds(**resets) == 360
     assert seconds(**resets, x_ratelimit_remaining_requests="59") == 360
     assert seconds(**resets, x_ratelimit_remaining_requests="many") == 360
 
 
-def test_a_budget_that_has_something_left_does_not_explain_another_refusal() -> None:
+def test_the_reset_of_a_budget_that_is_not_empty_does_not_count_for_other_statuses() -> None:
     resets = {"x_ratelimit_reset_requests": "6m0s", "x_ratelimit_reset_tokens": "1s"}
     left = {"x_ratelimit_remaining_requests": "59", "x_ratelimit_remaining_tokens": "700"}
     assert seconds_of_another_refusal(**resets, **left) is None
@@ -139,7 +137,7 @@ def test_a_budget_that_has_something_left_does_not_explain_another_refusal() -> 
 
 
 @pytest.mark.parametrize("name", ["x-reset", "x-ratelimit-limit", "ratelimit-resets", "reset"])
-def test_other_headers_are_left_alone(name: str) -> None:
+def test_other_headers_are_not_read(name: str) -> None:
     assert wait_of({name: "30"}, NOW, limited=True) is None
 
 
@@ -165,8 +163,6 @@ TEXTS = st.one_of(
 
 
 @given(st.dictionaries(NAMES | st.text(), TEXTS), st.booleans())
-def test_no_text_whatsoever_raises_or_gives_no_number(
-    headers: dict[str, str], limited: bool
-) -> None:
+def test_no_text_raises_or_gives_an_unusable_number(headers: dict[str, str], limited: bool) -> None:
     wait = wait_of(headers, NOW, limited=limited)
     assert wait is None or 0 < wait.seconds < math.inf

@@ -1,4 +1,4 @@
-"""``health_check_all`` is an awaited call like the others: it starts the registry, and delivers."""
+"""``health_check_all`` starts the registry and flushes it, as every awaited call does."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class Healthy:
-    """A provider that says yes."""
+    """A provider that is healthy."""
 
     async def is_healthy(self) -> bool:
         return True
 
 
-async def test_what_was_registered_has_reached_redis_when_it_returns(new_registry: New) -> None:
+async def test_registrations_have_reached_redis_when_it_returns(new_registry: New) -> None:
     registry, other = new_registry(), new_registry()
     registry.register_global("llm", Healthy(), name="shared")
 

@@ -1,4 +1,4 @@
-"""The slots that a process holds: one round trip for a call that needs one, and none for others."""
+"""Slots: one round trip for a call of a limited provider, none for other calls."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def work(registry: ServiceRegistry) -> str:
     return await registry.call("h", "llm", Client.work)
 
 
-async def hold(registry: ServiceRegistry) -> asyncio.Task[None]:
+async def start_call(registry: ServiceRegistry) -> asyncio.Task[None]:
     """A call that goes on until it is cancelled."""
     before = registry._parts.concurrency_limit.held("llm", "p")
     task = asyncio.create_task(registry.call("h", "llm", Client.hang))
@@ -66,7 +66,7 @@ async def ended(task: asyncio.Task[None]) -> None:
 
 
 async def taken(registry: ServiceRegistry, name: str = "p") -> set[str]:
-    """What Redis has."""
+    """The slots that Redis has."""
     store = await registry._session.store()
     key = store.keys("llm").slots(name)
     return set(await store._transport.command(lambda redis: redis.zrange(key, 0, -1)))
@@ -86,7 +86,9 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return called
 
 
-async def test_only_calls_of_a_limited_provider_ask(new_registry: New, scripts: list[str]) -> None:
+async def test_only_calls_of_a_limited_provider_take_a_slot(
+    new_registry: New, scripts: list[str]
+) -> None:
     registry = new_registry(settings=CALM, consistency="cached")
     strategy = SelectionStrategy.ROUND_ROBIN
     for name, most in (("p", 3), ("q", None), ("r", None)):
@@ -106,7 +108,7 @@ async def test_only_calls_of_a_limited_provider_ask(new_registry: New, scripts: 
 
 
 @pytest.mark.parametrize("strategy", [SelectionStrategy.WEIGHTED, SelectionStrategy.LEAST_LOADED])
-async def test_resolves_and_unlimited_calls_are_look_ups(
+async def test_resolves_and_unlimited_calls_use_the_picker_alone(
     new_registry: New,
     scripts: list[str],
     strategy: SelectionStrategy,
@@ -120,31 +122,33 @@ async def test_resolves_and_unlimited_calls_are_look_ups(
     await registry.flush()
     await asyncio.sleep(0.05)
     scripts.clear()
-    walked: list[object] = []
+    admitted: list[object] = []
     admit = registry._resolver.admit
 
     async def noted(*args: Any, **options: Any) -> Any:
-        walked.append(args)
+        admitted.append(args)
         return await admit(*args, **options)
 
     monkeypatch.setattr(registry._resolver, "admit", noted)
     for _ in range(15):
         await registry.get_service("h", "llm")
         await work(registry)
-        await asyncio.sleep(0.005)  # as calls do: what was leased ahead is read meanwhile
-    assert walked == []
+        await asyncio.sleep(
+            0.005
+        )  # as calls do: the reply with the next block is read in that time
+    assert admitted == []
     assert set(scripts) <= {"cursor_take"}
 
 
-async def test_one_that_is_full_is_passed_over_and_the_reason_is_told(new_registry: New) -> None:
+async def test_a_full_provider_is_rejected_with_its_reason(new_registry: New) -> None:
     registry = new_registry(settings=CALM, consistency="cached")
     register(registry, "p", 1, priority=Priority.HIGH)
-    task = await hold(registry)
-    with pytest.raises(NoProviderError) as nobody:
+    task = await start_call(registry)
+    with pytest.raises(NoProviderError) as refused:
         await work(registry)
-    assert [(one.name, one.reason) for one in nobody.value.reasons] == [("p", "full")]
-    assert nobody.value.retry_after is None, "the one who holds it lives"
-    assert str(nobody.value).endswith("p (full)")
+    assert [(one.name, one.reason) for one in refused.value.reasons] == [("p", "full")]
+    assert refused.value.retry_after is None, "the slot is held until its call ends"
+    assert str(refused.value).endswith("p (full)")
 
     register(registry, "q", None)
     assert await work(registry) == "q"
@@ -155,7 +159,7 @@ async def test_one_that_is_full_is_passed_over_and_the_reason_is_told(new_regist
     assert await work(registry) == "p"
 
 
-async def test_every_call_of_many_at_once_gives_its_slot_back(
+async def test_many_calls_at_once_release_all_their_slots(
     new_registry: New, scripts: list[str]
 ) -> None:
     registry = new_registry(settings=CALM, consistency="cached")
@@ -164,10 +168,10 @@ async def test_every_call_of_many_at_once_gives_its_slot_back(
     await registry.flush()
     assert await taken(registry) == set()
     assert scripts.count("slot_take") == 100
-    assert scripts.count("slot_release") < 50, "those that wait share one call"
+    assert scripts.count("slot_release") < 50, "releases that wait share one script call"
 
 
-async def test_who_gives_up_waiting_goes_on_by_himself_and_gives_back_what_comes_late(
+async def test_a_slot_that_is_granted_after_the_timeout_is_released(
     new_registry: New, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = new_registry(settings=CALM, consistency="cached")
@@ -176,7 +180,7 @@ async def test_who_gives_up_waiting_goes_on_by_himself_and_gives_back_what_comes
     await registry.flush()
     for task in list(registry._session._tasks):
         if "_supervised" in str(task.get_coro()):
-            task.cancel()  # what would find out that Redis is there
+            task.cancel()  # the watcher would find Redis connected
     take, late = SlotStore.take, asyncio.Event()
 
     async def slow(stored: SlotStore, *args: Any) -> Any:
@@ -186,7 +190,7 @@ async def test_who_gives_up_waiting_goes_on_by_himself_and_gives_back_what_comes
 
     monkeypatch.setattr(SlotStore, "take", slow)
     monkeypatch.setattr(registry._parts.connectivity, "timeout", 0.02)
-    task = await hold(registry)
+    task = await start_call(registry)
     with pytest.raises(NoProviderError, match="full"):
         await work(registry)
     assert len(await taken(registry)) == 1
@@ -200,10 +204,10 @@ async def taken_now(registry: ServiceRegistry, wanted: set[str]) -> bool:
     return await taken(registry) == wanted
 
 
-async def test_an_answer_that_is_lost_leaves_nothing_taken(
+async def test_a_slot_whose_reply_was_lost_is_released(
     new_registry: New, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether Redis has taken it nobody knows: it is given back, and would run out anyway."""
+    """Redis may have granted it or not: it is released, and would end with its lease."""
     registry = new_registry(settings=CALM, consistency="cached")
     register(registry, "p", 1)
     await registry.flush()
@@ -222,13 +226,13 @@ async def test_an_answer_that_is_lost_leaves_nothing_taken(
     assert registry._parts.concurrency_limit.held("llm", "p") == 0
 
 
-async def test_a_return_that_a_heartbeat_overtakes_is_made_again(
+async def test_a_release_that_a_heartbeat_overtakes_is_repeated(
     new_registry: New, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = new_registry(settings=CALM, consistency="cached")
     register(registry, "p", 1)
     await registry.flush()
-    task = await hold(registry)
+    task = await start_call(registry)
     renew = SlotStore.renew
 
     async def overtaken(stored: SlotStore, service_type: str, held: Any) -> None:
@@ -248,11 +252,11 @@ def test_slots_of_an_event_loop_that_ended_are_not_renewed(url: str) -> None:
     assert run("slots_outlive_their_event_loop", url) == QUIETLY
 
 
-def test_nothing_grows_with_the_number_of_calls(real_url: str) -> None:
+def test_memory_does_not_grow_with_the_number_of_calls(real_url: str) -> None:
     assert run("limited_calls_keep_nothing", real_url) == QUIETLY
 
 
-async def test_it_is_shown_where_registrations_are_shown(new_registry: New) -> None:
+async def test_provider_info_shows_weight_and_max_in_flight(new_registry: New) -> None:
     registry = new_registry()
     register(registry, "p", 7, weight=3)
     register(registry, "q", None)
@@ -263,8 +267,10 @@ async def test_it_is_shown_where_registrations_are_shown(new_registry: New) -> N
     assert shown == [("p", 3, 7), ("q", 1, None)]
 
 
-async def test_the_fleets_calls_count_as_far_as_they_were_told(new_registry: New) -> None:
-    """One process has five calls at the one, and none at the other; a second one is told so."""
+async def test_least_loaded_counts_the_calls_of_other_processes_from_the_last_reply(
+    new_registry: New,
+) -> None:
+    """One process has five calls at p and none at q; the reply to a second process says so."""
     busy, other = (new_registry(settings=CALM, consistency="cached") for _ in range(2))
     for registry in (busy, other):
         for name in ("p", "q"):
@@ -272,12 +278,12 @@ async def test_the_fleets_calls_count_as_far_as_they_were_told(new_registry: New
         await registry.flush()
         await registry.refresh()
     await busy.breaker("llm", "q").aforce_open("a test", 60)
-    holding = [await hold(busy) for _ in range(5)]
+    holding = [await start_call(busy) for _ in range(5)]
     await busy.breaker("llm", "q").aclear_override()
     await other.refresh()
 
     got = [await work(other) for _ in range(20)]
 
-    assert got.count("p") <= 1, "it asks once, and knows"
+    assert got.count("p") <= 1, "the first reply reports the load"
     for task in holding:
         await ended(task)

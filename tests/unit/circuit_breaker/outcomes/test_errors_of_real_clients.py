@@ -13,7 +13,7 @@ import pytest
 
 from ciris_registry import FAILURE, Classification, RegistrySettings, cooldown
 from ciris_registry.circuit_breaker.outcomes.classifier import Classifier
-from tests.unit.http_answers import ANSWERS, Handler
+from tests.unit.circuit_breaker.outcomes.http_answers import ANSWERS, Handler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The URL of a server that gives all of the answers."""
+    """The URL of a server that gives all responses of ``ANSWERS``."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
@@ -43,7 +43,7 @@ WITHOUT_BODY = ["by_httpx_stream", "by_aiohttp", "by_urllib"]
 
 def clients() -> Any:
     """The calls, imported where they are made: not by every test process that collects tests."""
-    return importlib.import_module("tests.unit.real_clients")
+    return importlib.import_module("tests.unit.circuit_breaker.outcomes.real_clients")
 
 
 async def raised(call: str, url: str) -> Exception:
@@ -61,7 +61,7 @@ def classifier() -> Classifier:
 
 @pytest.mark.parametrize("call", WITH_BODY)
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_an_error_of_a_client_is_judged_by_the_answer(
+async def test_an_error_of_a_client_is_classified_by_the_response(
     server: str, classifier: Classifier, call: str, name: str
 ) -> None:
     error = await raised(call, f"{server}/{name}")
@@ -70,7 +70,7 @@ async def test_an_error_of_a_client_is_judged_by_the_answer(
 
 @pytest.mark.parametrize("call", WITHOUT_BODY)
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_so_is_one_that_has_no_body(
+async def test_an_error_without_a_body_is_classified_by_the_response(
     server: str, classifier: Classifier, call: str, name: str
 ) -> None:
     error = await raised(call, f"{server}/{name}")
@@ -90,7 +90,7 @@ async def test_so_is_one_that_has_no_body(
         ("by_anthropic_stream", "anthropic-overloaded", FAILURE),
     ],
 )
-async def test_so_is_one_that_comes_inside_of_a_stream(
+async def test_an_error_inside_a_stream_is_classified(
     server: str, classifier: Classifier, call: str, name: str, expected: Classification
 ) -> None:
     error = await raised(call, f"{server}/{name}")
@@ -99,7 +99,7 @@ async def test_so_is_one_that_comes_inside_of_a_stream(
 
 
 @pytest.mark.parametrize("call", [*WITH_BODY, *WITHOUT_BODY])
-async def test_a_server_that_is_not_there_is_a_failure(classifier: Classifier, call: str) -> None:
+async def test_an_unreachable_server_is_a_failure(classifier: Classifier, call: str) -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))  # and does not listen
         error = await raised(call, f"http://127.0.0.1:{bound.getsockname()[1]}/gone")

@@ -1,4 +1,4 @@
-"""An error as HTTP clients raise it, and what providers write into its body."""
+"""An error as HTTP clients raise it, and bodies of providers' responses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class HttpError(Exception):
-    """An error of an HTTP client, any of them."""
+    """An error of an HTTP client."""
 
     def __init__(self, status: int, body: object = None, **headers: str) -> None:
         super().__init__("refused")

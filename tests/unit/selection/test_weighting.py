@@ -1,4 +1,4 @@
-"""Whose turn it is: even over any stretch of positions, by weight, and by load."""
+"""The order of candidates at a position: evenly, by weight, by load."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ FAR = 2**62
 
 @settings(deadline=None)
 @given(size=st.integers(1, 6), start=st.integers(0, 10_000))
-def test_every_rotation_has_everybody_once_and_turns_evenly(size: int, start: int) -> None:
+def test_each_rotation_has_every_candidate_once_and_all_orders_equally_often(
+    size: int, start: int
+) -> None:
     items = list(range(size))
     period = len(list(permutations(items)))
     orders = [tuple(rotated(items, start + i)) for i in range(period)]
@@ -33,13 +35,13 @@ def test_every_rotation_has_everybody_once_and_turns_evenly(size: int, start: in
     assert set(Counter(order[0] for order in orders).values()) == {period // size}
 
 
-def test_what_one_candidate_cannot_take_is_spread_over_all_others() -> None:
+def test_the_second_candidate_rotates_among_all_others() -> None:
     second = Counter(list(rotated("abcd", i))[1] for i in range(0, 4 * 9, 4))
     assert second == {"b": 3, "c": 3, "d": 3}
 
 
 @given(WEIGHTS, POSITIONS)
-def test_by_weight_everybody_comes_once_and_the_first_is_looked_up(
+def test_weighted_has_every_candidate_once_and_weighted_first_is_its_first(
     weights: list[int], position: int
 ) -> None:
     order = list(weighted(range(len(weights)), weights, position))
@@ -51,10 +53,10 @@ def test_by_weight_everybody_comes_once_and_the_first_is_looked_up(
 @pytest.mark.parametrize(
     "weights", [(1, 1), (1, 1, 1), (1, 2, 3, 4), (1, 99), (1000, 1), (7, 1, 7)]
 )
-def test_any_stretch_of_positions_gives_everybody_his_share(
+def test_any_range_of_positions_gives_each_candidate_its_share(
     weights: tuple[int, ...], start: int
 ) -> None:
-    """No more than three turns too many or too few, however long the stretch."""
+    """At most three turns too many or too few, however long the range."""
     first = weighted_first(weights)
     met: Counter[int] = Counter()
     for turns in range(1, 5001):
@@ -63,8 +65,8 @@ def test_any_stretch_of_positions_gives_everybody_his_share(
             assert abs(met[index] - turns * weight / sum(weights)) <= 3
 
 
-def test_equal_weights_are_a_fair_rotation() -> None:
-    """Nobody waits for long: with four, one turn is at most six after the last one."""
+def test_equal_weights_make_a_fair_rotation() -> None:
+    """Of four candidates, each comes again after six turns at the most."""
     first = weighted_first([1] * 4)
     turns = [first(position) for position in range(10_000)]
     assert all(abs(turns.count(index) - 2500) <= 2 for index in range(4))
@@ -74,8 +76,8 @@ def test_equal_weights_are_a_fair_rotation() -> None:
 
 
 @pytest.mark.parametrize("block", [1, 7, 32])
-def test_blocks_of_positions_that_are_used_in_part_give_everybody_his_share(block: int) -> None:
-    """Processes use blocks at the same time, and what is left of one is nobody's turn."""
+def test_partly_used_blocks_give_each_candidate_its_share(block: int) -> None:
+    """Processes use blocks at the same time; unused positions of a block are skipped."""
     dice = random.Random(7)
     weights = (1, 2, 3, 4)
     first = weighted_first(weights)
@@ -88,7 +90,7 @@ def test_blocks_of_positions_that_are_used_in_part_give_everybody_his_share(bloc
         assert abs(met[index] - share) <= 0.01 * share, met
 
 
-def test_what_one_cannot_take_goes_to_the_others_by_their_weights() -> None:
+def test_the_second_candidate_is_chosen_by_the_weights_of_the_others() -> None:
     weights = (5, 1, 2, 2)
     orders = [tuple(islice(weighted("abcd", weights, position), 3)) for position in range(40_000)]
     for first, others in {"a": {"b": 1, "c": 2, "d": 2}, "c": {"a": 5, "b": 1, "d": 2}}.items():
@@ -100,7 +102,7 @@ def test_what_one_cannot_take_goes_to_the_others_by_their_weights() -> None:
     assert abs(third["d"] / third["b"] - 2) < 0.05, third
 
 
-def test_large_positions_lose_nothing() -> None:
+def test_large_positions_keep_the_shares() -> None:
     weights = [3, 1, 1]
     first = weighted_first(weights)
     near = Counter(first(position) for position in range(1000))
@@ -109,7 +111,7 @@ def test_large_positions_lose_nothing() -> None:
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=8), POSITIONS)
-def test_by_load_everybody_comes_once_and_the_first_is_looked_up(
+def test_least_loaded_has_every_candidate_once_and_least_loaded_first_is_its_first(
     loads: list[float], position: int
 ) -> None:
     order = list(least_loaded(range(len(loads)), loads, position))
@@ -118,6 +120,6 @@ def test_by_load_everybody_comes_once_and_the_first_is_looked_up(
     assert order[0] == least_loaded_first(loads, position)
 
 
-def test_equal_loads_are_a_rotation() -> None:
+def test_equal_loads_make_a_rotation() -> None:
     met = Counter(least_loaded_first([1.0, 0.5, 0.5, 2.0, 0.5], turn) for turn in range(300))
     assert met == {1: 100, 2: 100, 4: 100}

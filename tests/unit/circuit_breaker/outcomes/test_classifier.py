@@ -1,4 +1,4 @@
-"""What the default rules make of an error: of its status, its headers, its codes and its kind."""
+"""The default rules: how an error is classified by status, headers, codes and type."""
 
 from __future__ import annotations
 
@@ -10,17 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciris_registry import (
-    FAILURE,
-    IGNORED,
-    Classification,
-    RegistrySettings,
-    SettingsError,
-    cooldown,
-)
+from ciris_registry import FAILURE, IGNORED, Classification, RegistrySettings, cooldown
 from ciris_registry.circuit_breaker.outcomes.classifier import Classifier
+from ciris_registry.errors import SettingsError
 from tests.running import run
-from tests.unit.http_error import HttpError, code, says
+from tests.unit.circuit_breaker.outcomes.http_error import HttpError, code, says
 
 SETTINGS = RegistrySettings(cooldown=4.0, quota_cooldown=600.0, max_cooldown=6000.0)
 
@@ -84,7 +78,7 @@ def classifier() -> Classifier:
 
 
 @pytest.mark.parametrize(("error", "expected"), RULES)
-def test_an_error_means_what_the_rules_say(
+def test_an_error_is_classified_by_the_rules(
     classifier: Classifier, error: Exception, expected: Classification
 ) -> None:
     assert classifier.error(error) == expected
@@ -94,18 +88,20 @@ def test_an_error_means_what_the_rules_say(
         assert classifier.error(wrapper) == expected
 
 
-def test_a_timeout_is_a_failure_whatever_caused_it(classifier: Classifier) -> None:
+def test_a_timeout_is_a_failure_whatever_its_cause(classifier: Classifier) -> None:
     late = TimeoutError()
     late.__cause__ = HttpError(404)
     assert classifier.error(late) == FAILURE
 
 
-def test_a_date_is_compared_with_our_clock_if_the_answer_has_none(classifier: Classifier) -> None:
+def test_without_a_date_a_reset_time_is_compared_with_the_local_clock(
+    classifier: Classifier,
+) -> None:
     classification = classifier.error(HttpError(429, x_ratelimit_reset=f"{time.time() + 60:.3f}"))
     assert classification.seconds == pytest.approx(60, abs=5)
 
 
-def test_a_reason_says_what_was_seen_but_nothing_of_what_the_provider_wrote(
+def test_a_reason_names_status_and_header_but_no_text_of_the_provider(
     classifier: Classifier,
 ) -> None:
     assert classifier.error(HttpError(429, retry_after="7")).reason == "HTTP 429, retry-after"
@@ -116,9 +112,7 @@ def test_a_reason_says_what_was_seen_but_nothing_of_what_the_provider_wrote(
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt(), SystemExit(1)])
-def test_what_ends_a_call_from_outside_is_nothing(
-    classifier: Classifier, error: BaseException
-) -> None:
+def test_a_cancellation_or_an_exit_is_ignored(classifier: Classifier, error: BaseException) -> None:
     assert classifier.error(error) == IGNORED
 
 
@@ -140,7 +134,7 @@ def test_a_group_is_as_bad_as_its_worst_member(
     assert classifier.error(BaseExceptionGroup("several", members)) == expected
 
 
-def test_groups_may_lie_deep(classifier: Classifier) -> None:
+def test_groups_may_be_nested_deeply(classifier: Classifier) -> None:
     group = ExceptionGroup("innermost", [HttpError(429)])
     for _ in range(5000):
         group = ExceptionGroup("deeper", [group])  # type: ignore[list-item]
@@ -169,7 +163,7 @@ def test_the_settings_have_bounds(name: str, seconds: float) -> None:
         RegistrySettings(**{name: seconds})
 
 
-def test_the_longest_cooldown_holds_for_the_settings_too() -> None:
+def test_max_cooldown_limits_the_other_settings_too() -> None:
     strict = Classifier(RegistrySettings(max_cooldown=2.0).cooldown_durations)
     assert strict.error(HttpError(429)) == cooldown(2)
     assert strict.error(HttpError(402)) == cooldown(2)
@@ -183,7 +177,7 @@ def test_the_longest_cooldown_holds_for_the_settings_too() -> None:
     ),
     st.sampled_from([None, LIMITED, code("insufficient_quota")]) | st.text(),
 )
-def test_whatever_a_provider_writes_a_cooldown_is_within_its_bounds(
+def test_no_response_makes_a_cooldown_out_of_bounds(
     status: int, headers: dict[str, str], body: object
 ) -> None:
     classification = Classifier(SETTINGS.cooldown_durations).error(

@@ -1,4 +1,4 @@
-"""Defects of guarded calls that an attack has found, each by what it did to the user."""
+"""Defects that guarded calls once had, each named after its effect on the caller."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from ciris_registry import (
     CircuitBreakerConfig,
     Classification,
-    ClosedError,
     DeadlineExceededError,
     NoProviderError,
     RegistrySettings,
     ServiceRegistry,
     cooldown,
 )
+from ciris_registry.errors import ClosedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -28,7 +28,7 @@ SHORT = 0.05
 
 
 class Model:
-    """A provider that does what it is told."""
+    """A provider."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -49,8 +49,8 @@ async def failures(registry: ServiceRegistry, name: str) -> int:
     return int(stats["total_failures"])
 
 
-async def makes_something_else_of_it(model: Model) -> str:
-    """As a task group does whose other task fails while it is cancelled."""
+async def replaces_the_cancellation(model: Model) -> str:
+    """Raise another error, as a task group whose other task fails while it is cancelled."""
     model.reached.set()
     if model.name == "a":
         try:
@@ -60,25 +60,25 @@ async def makes_something_else_of_it(model: Model) -> str:
     return model.name
 
 
-async def items_of_something_else(model: Model) -> AsyncIterator[str]:
-    yield await makes_something_else_of_it(model)
+async def items_that_replace_the_cancellation(model: Model) -> AsyncIterator[str]:
+    yield await replaces_the_cancellation(model)
 
 
 async def by_call(registry: ServiceRegistry) -> object:
-    return await registry.call("h", "llm", makes_something_else_of_it)
+    return await registry.call("h", "llm", replaces_the_cancellation)
 
 
 async def by_stream(registry: ServiceRegistry) -> object:
-    return [one async for one in registry.stream("h", "llm", items_of_something_else)]
+    return [one async for one in registry.stream("h", "llm", items_that_replace_the_cancellation)]
 
 
 async def by_acquire(registry: ServiceRegistry) -> object:
     async with registry.acquire("h", "llm") as model:
-        return await makes_something_else_of_it(model)
+        return await replaces_the_cancellation(model)
 
 
 @pytest.mark.parametrize("way", [by_call, by_stream, by_acquire])
-async def test_a_cancelled_caller_was_served_by_another_provider_and_the_first_one_blamed(
+async def test_a_cancelled_call_failed_over_and_counted_a_failure(
     registry: ServiceRegistry, way: Callable[[ServiceRegistry], Any]
 ) -> None:
     first = await registry.get_service("h", "llm")
@@ -90,14 +90,14 @@ async def test_a_cancelled_caller_was_served_by_another_provider_and_the_first_o
     assert await failures(registry, "a") == 0
 
 
-async def test_a_deadline_was_overrun(registry: ServiceRegistry) -> None:
+async def test_a_call_went_on_after_its_deadline(registry: ServiceRegistry) -> None:
     with pytest.raises(DeadlineExceededError):
-        await registry.call("h", "llm", makes_something_else_of_it, deadline=SHORT)
+        await registry.call("h", "llm", replaces_the_cancellation, deadline=SHORT)
     assert await failures(registry, "a") == 0
 
 
 @pytest.mark.parametrize("url", ["real"], indirect=True)
-async def test_a_reason_that_is_no_text_kept_everything_else_from_being_written(
+async def test_a_reason_that_is_not_unicode_blocked_all_later_writes(
     registry: ServiceRegistry,
 ) -> None:
     async def fail(_: Model) -> None:
@@ -116,7 +116,7 @@ async def test_a_reason_that_is_no_text_kept_everything_else_from_being_written(
 
 
 @pytest.mark.parametrize("ends", [KeyboardInterrupt, asyncio.CancelledError])
-async def test_a_policy_that_ends_the_program_kept_a_slot_for_good(
+async def test_a_policy_that_ends_the_program_kept_a_slot(
     new_registry: New, ends: type[BaseException]
 ) -> None:
     registry = new_registry(consistency="cached")
@@ -134,10 +134,10 @@ async def test_a_policy_that_ends_the_program_kept_a_slot_for_good(
     assert await registry.call("h", "llm", work) == "a"
 
 
-async def test_half_of_the_calls_that_one_after_the_other_made_were_refused(
+async def test_half_of_the_calls_in_sequence_were_refused(
     new_registry: New,
 ) -> None:
-    """The slot of the last call was still on its way back."""
+    """The slot of the last call was still being released."""
     registry = new_registry(consistency="cached")
     registry.register_global("llm", Model("a"), name="a", max_in_flight=1)
 
@@ -148,7 +148,7 @@ async def test_half_of_the_calls_that_one_after_the_other_made_were_refused(
         assert await registry.call("h", "llm", work) == "a"
 
 
-async def test_an_error_that_takes_no_note_was_replaced(registry: ServiceRegistry) -> None:
+async def test_an_error_that_accepts_no_note_was_replaced(registry: ServiceRegistry) -> None:
     @dataclass(frozen=True)
     class ApiError(Exception):
         """As some clients declare theirs."""
@@ -162,7 +162,9 @@ async def test_an_error_that_takes_no_note_was_replaced(registry: ServiceRegistr
         await registry.call("h", "llm", fail)
 
 
-async def test_an_error_that_is_raised_again_and_again_grew(registry: ServiceRegistry) -> None:
+async def test_an_error_that_is_raised_repeatedly_collected_notes(
+    registry: ServiceRegistry,
+) -> None:
     error = ValueError("the same one")
 
     async def fail(_: Model) -> None:
@@ -174,7 +176,9 @@ async def test_an_error_that_is_raised_again_and_again_grew(registry: ServiceReg
     assert len(getattr(error, "__notes__", [])) == 1
 
 
-async def test_closing_meanwhile_replaced_the_providers_error(registry: ServiceRegistry) -> None:
+async def test_closing_during_a_call_replaced_the_providers_error(
+    registry: ServiceRegistry,
+) -> None:
     async def fail(_: Model) -> None:
         await registry.aclose()
         raise ValueError("its own")
@@ -183,7 +187,7 @@ async def test_closing_meanwhile_replaced_the_providers_error(registry: ServiceR
         await registry.call("h", "llm", fail)
 
 
-async def test_a_stream_that_an_object_gives_was_not_closed(registry: ServiceRegistry) -> None:
+async def test_a_stream_of_an_iterable_object_was_not_closed(registry: ServiceRegistry) -> None:
     closed: list[str] = []
 
     class Stream:
@@ -202,7 +206,7 @@ async def test_a_stream_that_an_object_gives_was_not_closed(registry: ServiceReg
     assert closed == ["closed"]
 
 
-async def test_calls_hung_for_ever_when_the_registry_was_closed_beside_them(
+async def test_calls_hung_when_the_registry_was_closed_during_them(
     new_registry: New,
 ) -> None:
     async def work(model: Model) -> str:
@@ -225,7 +229,7 @@ async def test_calls_hung_for_ever_when_the_registry_was_closed_beside_them(
 async def test_a_probe_that_was_answered_late_left_the_breaker_half_open(
     new_registry: New,
 ) -> None:
-    """What does not notice that it was given up is no success of the probe."""
+    """A probe that ignored its cancellation is not a success."""
     registry = new_registry(consistency="cached")
     config = CircuitBreakerConfig(
         failure_threshold=1, recovery_timeout=0.01, success_threshold=1, timeout_duration=0.5
@@ -239,7 +243,7 @@ async def test_a_probe_that_was_answered_late_left_the_breaker_half_open(
             await asyncio.sleep(60)
         except asyncio.CancelledError:
             return "made up"
-        return "stale"
+        return "in time"
 
     assert await registry.call("h", "llm", ignore) == "made up"
     stats = await registry.breaker("llm", "a").aget_stats()
@@ -247,7 +251,7 @@ async def test_a_probe_that_was_answered_late_left_the_breaker_half_open(
     assert stats["state"] in {"open", "half_open"}
 
 
-async def test_why_a_provider_was_left_alone_was_told_nowhere(
+async def test_the_error_that_opened_a_breaker_was_not_logged(
     registry: ServiceRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Failover hides an expired key as well as it hides an outage."""
@@ -261,18 +265,18 @@ async def test_why_a_provider_was_left_alone_was_told_nowhere(
     for _ in range(6):
         assert await registry.call("h", "llm", ask) == "an answer"
     await registry.flush()
-    said = [one.getMessage() for one in caplog.records]
-    assert said.count("a call of a raised ConnectionError('the key has expired'): failure") == 5
-    [opened] = [one for one in said if "is open" in one]
+    messages = [one.getMessage() for one in caplog.records]
+    assert messages.count("a call of a raised ConnectionError('the key has expired'): failure") == 5
+    [opened] = [one for one in messages if "is open" in one]
     assert opened == (
         "the breaker of llm a is open, for the whole fleet; "
-        "it failed here last with ConnectionError('the key has expired')"
+        "its last failure here was ConnectionError('the key has expired')"
     )
     await registry.breaker("llm", "a").areset("mended")
 
 
 @pytest.mark.parametrize("state", ["closed", "half_open"])
-async def test_an_error_that_cannot_be_shown_kept_its_slot_and_its_permit(
+async def test_an_error_whose_repr_raises_kept_its_slot_and_its_permit(
     new_registry: New, state: str
 ) -> None:
     class NamelessError(Exception):

@@ -1,4 +1,4 @@
-"""A plan is a look-up as long as nothing that it rests on has changed, and not a moment longer."""
+"""A picker holds exactly as long as nothing that it was made from has changed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Client:
 
 
 class Checked:
-    """A provider that can be asked."""
+    """A provider with a health check."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -51,82 +51,86 @@ class Checked:
 def registry(
     new_registry: Callable[..., ServiceRegistry], request: pytest.FixtureRequest
 ) -> ServiceRegistry:
-    """One registry of each mode: both answer by plans."""
+    """One registry of each mode: both use pickers."""
     settings = RegistrySettings(store_timeout=5.0, max_staleness=30.0)
     return new_registry(consistency=request.param, settings=settings)
 
 
-async def picker_for(registry: ServiceRegistry, *args: Any) -> Any:
-    """What is answered when it was asked before; the second time is a look-up."""
+async def resolved_twice(registry: ServiceRegistry, *args: Any) -> Any:
+    """The answer of a second resolve, which uses the picker that the first one made."""
     await registry.get_service("h", "llm", *args)
     return await registry.get_service("h", "llm", *args)
 
 
-async def test_it_ends_with_a_registration(registry: ServiceRegistry) -> None:
+async def test_a_picker_ends_with_a_registration(registry: ServiceRegistry) -> None:
     low, high = Client(), Client()
-    assert await picker_for(registry) is None
+    assert await resolved_twice(registry) is None
     registry.register("h", "llm", low, Priority.LOW)
-    assert await picker_for(registry) is low
+    assert await resolved_twice(registry) is low
     registry.register("h", "llm", high, Priority.HIGH)
     assert await registry.get_service("h", "llm") is high
 
 
-async def test_it_ends_with_unregistering(registry: ServiceRegistry) -> None:
+async def test_a_picker_ends_when_a_provider_is_unregistered(registry: ServiceRegistry) -> None:
     first, second = Client(), Client()
     name = registry.register("h", "llm", first)
     registry.register("h", "llm", second)
-    assert await picker_for(registry) is first
+    assert await resolved_twice(registry) is first
     registry.unregister(name)
     assert await registry.get_service("h", "llm") is second
     registry.clear_all()
     assert await registry.get_service("h", "llm") is None
 
 
-async def test_it_ends_with_a_new_instance_under_the_same_name(registry: ServiceRegistry) -> None:
+async def test_a_picker_ends_with_a_new_instance_of_the_same_name(
+    registry: ServiceRegistry,
+) -> None:
     first, second = Client(), Client()
     registry.register("h", "llm", first, name="shared")
-    assert await picker_for(registry) is first
+    assert await resolved_twice(registry) is first
     registry.register("h", "llm", second, name="shared")
     assert await registry.get_service("h", "llm") is second
 
 
-async def test_it_ends_with_a_binding(
+async def test_a_picker_ends_with_a_binding(
     registry: ServiceRegistry, new_registry: Callable[..., ServiceRegistry]
 ) -> None:
     other = new_registry()
     other.register("h", "llm", Client(), name="shared")
     await other.flush()
-    assert await picker_for(registry) is None
+    assert await resolved_twice(registry) is None
     for _ in range(2):
         client = Client()
         registry.bind("shared", client)
         assert await registry.get_service("h", "llm") is client
 
 
-async def test_it_ends_with_a_weak_instance_and_does_not_keep_it_alive(
+async def test_a_picker_does_not_keep_a_weak_instance_alive(
     registry: ServiceRegistry,
 ) -> None:
     weak, strong = Client(), Client()
     registry.register("h", "llm", weak, weak=True)
     registry.register("h", "llm", strong)
-    assert await picker_for(registry) is weak
+    assert await resolved_twice(registry) is weak
     del weak
     assert await registry.get_service("h", "llm") is strong
 
 
-async def test_an_unregistered_instance_is_not_kept_alive(registry: ServiceRegistry) -> None:
+async def test_a_picker_does_not_keep_an_unregistered_instance_alive(
+    registry: ServiceRegistry,
+) -> None:
     import weakref
 
     client = Client()
     name = registry.register("h", "llm", client)
-    await picker_for(registry)
+    await resolved_twice(registry)
     gone = weakref.ref(client)
     await registry.aunregister(name)
     del client
     assert gone() is None
 
 
-async def test_a_factory_makes_once_and_is_looked_up_from_then_on(
+async def test_a_factory_is_called_once(
     registry: ServiceRegistry,
 ) -> None:
     made: list[Client] = []
@@ -140,44 +144,44 @@ async def test_a_factory_makes_once_and_is_looked_up_from_then_on(
     assert got == made * 5
 
 
-async def test_it_ends_when_a_breaker_opens_and_again_when_its_time_has_come(
+async def test_a_picker_ends_when_a_breaker_opens_and_when_its_recovery_timeout_is_over(
     registry: ServiceRegistry,
 ) -> None:
     first, second = Client(), Client()
     name = registry.register("h", "llm", first, circuit_breaker_config=ONCE)
     registry.register("h", "llm", second)
-    assert await picker_for(registry) is first
+    assert await resolved_twice(registry) is first
     registry.breaker("llm", name).record_failure()
-    assert await picker_for(registry) is second
+    assert await resolved_twice(registry) is second
 
     async def probed() -> bool:
         return await registry.get_service("h", "llm") is first
 
     await async_wait_until(probed)
-    assert await picker_for(registry) is second, "the probe is out"
+    assert await resolved_twice(registry) is second, "the probe is running"
     await registry.breaker("llm", name).arecord_success()
-    assert await picker_for(registry) is first
+    assert await resolved_twice(registry) is first
 
 
 @pytest.mark.parametrize("word", ["force_open", "cool_down"])
-async def test_it_ends_with_an_override_or_a_cooldown_and_with_their_end_in_time(
+async def test_a_picker_ends_with_an_override_or_a_cooldown_and_when_they_end(
     registry: ServiceRegistry, word: str
 ) -> None:
     first, second = Client(), Client()
     name = registry.register("h", "llm", first)
     registry.register("h", "llm", second)
-    assert await picker_for(registry) is first
+    assert await resolved_twice(registry) is first
     breaker = registry.breaker("llm", name)
     if word == "force_open":
         breaker.force_open("a test", duration=0.2)
     else:
         breaker.cool_down(0.2)
-    assert await picker_for(registry) is second
+    assert await resolved_twice(registry) is second
     await asyncio.sleep(0.25)
     assert await registry.get_service("h", "llm") is first
 
 
-async def test_one_that_has_a_health_check_is_asked_each_time(registry: ServiceRegistry) -> None:
+async def test_a_health_check_is_awaited_at_each_resolve(registry: ServiceRegistry) -> None:
     provider = Checked()
     registry.register("h", "llm", provider)
     for turn in range(1, 5):
@@ -185,14 +189,16 @@ async def test_one_that_has_a_health_check_is_asked_each_time(registry: ServiceR
         assert provider.asked == turn
 
 
-async def test_a_health_check_that_comes_later_is_asked(registry: ServiceRegistry) -> None:
+async def test_a_provider_with_a_health_check_may_be_registered_later(
+    registry: ServiceRegistry,
+) -> None:
     first, second = Client(), Client()
     name = registry.register("h", "llm", first)
     registry.register("h", "llm", second)
-    assert await picker_for(registry) is first
+    assert await resolved_twice(registry) is first
     registry.breaker("llm", name).force_open("a test")
     registry.register("h", "llm", Checked(), Priority.CRITICAL, name="checked")
-    assert isinstance(await picker_for(registry), Checked)
+    assert isinstance(await resolved_twice(registry), Checked)
     await registry.breaker("llm", name).aclear_override()
 
 
@@ -200,30 +206,28 @@ CAPABILITIES: list[Any] = [["a", "b"], ("a", "b"), {"a", "b"}, frozenset({"b", "
 
 
 @pytest.mark.parametrize("required", CAPABILITIES, ids=["list", "tuple", "set", "frozenset"])
-async def test_capabilities_may_come_as_any_collection(
-    registry: ServiceRegistry, required: Any
-) -> None:
+async def test_capabilities_may_be_any_collection(registry: ServiceRegistry, required: Any) -> None:
     plain, able = Client(), Client()
     registry.register("h", "llm", plain)
     registry.register("h", "llm", able, capabilities=["a", "b", "c"])
-    assert await picker_for(registry, None) is plain
-    assert await picker_for(registry, required) is able
-    assert await picker_for(registry, []) is plain
+    assert await resolved_twice(registry, None) is plain
+    assert await resolved_twice(registry, required) is able
+    assert await resolved_twice(registry, []) is plain
 
 
-async def test_a_list_of_capabilities_that_the_caller_changes_is_another_request(
+async def test_a_changed_list_of_capabilities_is_another_request(
     registry: ServiceRegistry,
 ) -> None:
     plain, able = Client(), Client()
     registry.register("h", "llm", plain)
     registry.register("h", "llm", able, capabilities=["a"])
     required: list[str] = []
-    assert await picker_for(registry, required) is plain
+    assert await resolved_twice(registry, required) is plain
     required.append("a")
-    assert await picker_for(registry, required) is able
+    assert await resolved_twice(registry, required) is able
 
 
-async def test_an_enum_is_its_value(registry: ServiceRegistry) -> None:
+async def test_an_enum_member_stands_for_its_value(registry: ServiceRegistry) -> None:
     client = Client()
     registry.register("h", Kind.LLM, client)
     for kind in ("llm", Kind.LLM, Plain.LLM):
@@ -231,7 +235,9 @@ async def test_an_enum_is_its_value(registry: ServiceRegistry) -> None:
             assert await registry.get_service("h", kind) is client
 
 
-async def test_without_global_ones_is_another_request(registry: ServiceRegistry) -> None:
+async def test_a_request_without_global_registrations_is_another_request(
+    registry: ServiceRegistry,
+) -> None:
     client = Client()
     registry.register_global("llm", client)
     for _ in range(2):
@@ -241,12 +247,12 @@ async def test_without_global_ones_is_another_request(registry: ServiceRegistry)
 
 BAD: dict[str, tuple[type[Exception], tuple[Any, ...]]] = {
     "a handler with a blank": (InvalidNameError, ("h h", "llm")),
-    "a handler that is no text": (InvalidNameError, (7, "llm")),
+    "a handler that is no string": (InvalidNameError, (7, "llm")),
     "a handler that cannot be a key": (InvalidNameError, (["h"], "llm")),
     "a service type with a brace": (InvalidNameError, ("h", "{llm}")),
     "a service type that cannot be a key": (InvalidNameError, ("h", {})),
     "capabilities in one string": (RegistrationError, ("h", "llm", "abc")),
-    "a capability that is no text": (RegistrationError, ("h", "llm", [7])),
+    "a capability that is no string": (RegistrationError, ("h", "llm", [7])),
     "a capability that cannot be a key": (RegistrationError, ("h", "llm", [["a"]])),
 }
 
@@ -256,27 +262,29 @@ async def test_bad_input_raises_the_same_the_second_time(
     registry: ServiceRegistry, error: type[Exception], args: tuple[Any, ...]
 ) -> None:
     registry.register("h", "llm", Client())
-    await picker_for(registry)
-    told = set()
+    await resolved_twice(registry)
+    messages = set()
     for _ in range(3):
         with pytest.raises(error) as raised:
             await registry.get_service(*args)
-        told.add(str(raised.value))
-    assert len(told) == 1
+        messages.add(str(raised.value))
+    assert len(messages) == 1
 
 
-async def test_a_registry_that_is_closed_hands_out_nothing(registry: ServiceRegistry) -> None:
+async def test_a_closed_registry_resolves_nothing(registry: ServiceRegistry) -> None:
     from ciris_registry.errors import ClosedError
 
     registry.register("h", "llm", Client())
-    await picker_for(registry)
+    await resolved_twice(registry)
     await registry.aclose()
     for _ in range(2):
         with pytest.raises(ClosedError):
             await registry.get_service("h", "llm")
 
 
-async def test_a_round_robin_among_those_that_can_be_used_now(registry: ServiceRegistry) -> None:
+async def test_a_round_robin_skips_a_provider_that_is_forced_open(
+    registry: ServiceRegistry,
+) -> None:
     clients = [Client() for _ in range(3)]
     names = [
         registry.register("h", "llm", client, strategy=SelectionStrategy.ROUND_ROBIN)

@@ -16,7 +16,7 @@ NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Answer(NamedTuple):
-    """What the server says, and what that means for it."""
+    """A response of the server, and its classification."""
 
     status: int
     meaning: Classification
@@ -84,7 +84,7 @@ STREAMS = {
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Gives the answer that the path names."""
+    """Gives the response that the path names."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))

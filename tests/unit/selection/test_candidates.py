@@ -1,4 +1,4 @@
-"""Selection is a pure function: a snapshot, a request and a time decide."""
+"""The candidates of a request are a pure function of a snapshot, a request and a time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from ciris_registry.cache.snapshot import Snapshot
 from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
 from ciris_registry.circuit_breaker.state_machine import BreakerState
 from ciris_registry.registration import Priority, Registration, SelectionStrategy
-from ciris_registry.selection.candidates import Candidates, Request, Tier, walk
+from ciris_registry.selection.candidates import Candidates, Request, Tier, find_candidates
 
 NOW = 1_000_000
-TURNS = SelectionStrategy.ROUND_ROBIN
+ROTATION = SelectionStrategy.ROUND_ROBIN
 
 
 def snapshot(*registrations: Registration, **breakers: BreakerState) -> Snapshot:
@@ -19,51 +19,50 @@ def snapshot(*registrations: Registration, **breakers: BreakerState) -> Snapshot
     return made
 
 
-def resolve(state: Snapshot, request: Request | None = None, now: int = NOW) -> Candidates:
-    return walk(state, request or Request("h", "llm"), lambda _: True, now)
+def found(state: Snapshot, request: Request | None = None, now: int = NOW) -> Candidates:
+    return find_candidates(state, request or Request("h", "llm"), lambda _: True, now)
 
 
-def names(picker: Candidates) -> list[list[str]]:
-    return [[one.name for one in tier.candidates] for tier in picker.tiers]
+def names(candidates: Candidates) -> list[list[str]]:
+    return [[one.name for one in tier.candidates] for tier in candidates.tiers]
 
 
 def breaker(**config: float) -> BreakerState:
     return BreakerState(CircuitBreakerConfig(failure_threshold=1, **config))  # type: ignore[arg-type]
 
 
-def test_groups_come_before_priorities_and_these_before_the_order_of_registration() -> None:
+def test_candidates_are_ordered_by_group_then_priority_then_registration() -> None:
     state = snapshot(
-        Registration("llm", "stale", "h", Priority.CRITICAL, 1, order=1),
+        Registration("llm", "last", "h", Priority.CRITICAL, 1, order=1),
         Registration("llm", "second", "h", Priority.HIGH, 0, order=3),
         Registration("llm", "first", "h", Priority.HIGH, 0, order=2),
     )
-    assert names(resolve(state)) == [["first", "second"], ["stale"]]
+    assert names(found(state)) == [["first", "second"], ["last"]]
 
 
-def test_the_first_member_of_a_group_says_how_it_is_used() -> None:
+def test_the_strategy_of_a_group_is_that_of_its_first_member() -> None:
     state = snapshot(
-        Registration("llm", "a", "h", Priority.HIGH, strategy=TURNS),
+        Registration("llm", "a", "h", Priority.HIGH, strategy=ROTATION),
         Registration("llm", "b", "h", Priority.LOW),
         Registration("llm", "c", "h", Priority.LOW, order=1),
     )
-    picker = resolve(state)
-    assert names(picker) == [["a"], ["b", "c"]]
-    assert [tier.cursor for tier in picker.tiers] == ["", "h|0|3"]
+    candidates = found(state)
+    assert names(candidates) == [["a"], ["b", "c"]]
+    assert [tier.cursor for tier in candidates.tiers] == ["", "h|0|3"]
 
 
-def test_a_breaker_that_is_open_leaves_its_provider_out_until_its_time_has_come() -> None:
+def test_a_provider_is_rejected_while_its_breaker_is_open() -> None:
     state = breaker(recovery_timeout=10.0)
     state.record(NOW, "failure")
     known = snapshot(Registration("llm", "a", "h"), a=state)
-    picker = resolve(known)
-    assert names(picker) == []
-    assert [(one.reason, one.retry_at) for one in picker.left] == [("open", NOW + 10_000)]
-    assert picker.until == NOW + 10_000
-    assert not picker.holds(NOW + 10_000)
-    assert names(resolve(known, now=NOW + 10_000)) == [["a"]]
+    candidates = found(known)
+    assert names(candidates) == []
+    assert [(one.reason, one.retry_at) for one in candidates.rejected] == [("open", NOW + 10_000)]
+    assert (candidates.since, candidates.until) == (NOW, NOW + 10_000)
+    assert names(found(known, now=NOW + 10_000)) == [["a"]]
 
 
-def test_everybody_who_is_left_out_is_told_why() -> None:
+def test_each_rejected_provider_has_its_reason() -> None:
     cooling, forced = breaker(), breaker()
     cooling.cool_down(NOW, 500)
     forced.set_override(NOW, "open", "maintenance")
@@ -77,13 +76,13 @@ def test_everybody_who_is_left_out_is_told_why() -> None:
         cooling=cooling,
         forced=forced,
     )
-    picker = walk(
+    candidates = find_candidates(
         state,
         Request("h", "llm", frozenset({"chat"}), fallback_to_global=False),
         lambda one: one.name != "unbound",
         NOW,
     )
-    assert {one.registration.name: one.reason for one in picker.left} == {
+    assert {one.registration.name: one.reason for one in candidates.rejected} == {
         "cooling": "cooling_down",
         "forced": "forced_open",
         "unable": "lacks chat",
@@ -92,25 +91,28 @@ def test_everybody_who_is_left_out_is_told_why() -> None:
     }
 
 
-def test_a_process_that_can_use_only_a_part_turns_by_itself() -> None:
+def test_a_process_that_can_use_only_some_providers_of_a_tier_has_a_rotation_of_its_own() -> None:
     state = snapshot(
-        *(Registration("llm", name, "h", strategy=TURNS, order=i) for i, name in enumerate("abc"))
+        *(
+            Registration("llm", name, "h", strategy=ROTATION, order=i)
+            for i, name in enumerate("abc")
+        )
     )
-    picker = walk(state, Request("h", "llm"), lambda one: one.name != "b", NOW)
-    [tier] = picker.tiers
+    candidates = find_candidates(state, Request("h", "llm"), lambda one: one.name != "b", NOW)
+    [tier] = candidates.tiers
     assert not tier.shared
-    assert picker.cursor == ""
+    assert candidates.cursor == ""
 
 
-def test_the_strategy_of_a_tier_decides_the_order_and_the_cursor_is_the_same() -> None:
-    for strategy in (TURNS, SelectionStrategy.WEIGHTED, SelectionStrategy.LEAST_LOADED):
+def test_each_strategy_orders_a_tier_by_the_same_cursor() -> None:
+    for strategy in (ROTATION, SelectionStrategy.WEIGHTED, SelectionStrategy.LEAST_LOADED):
         state = snapshot(
             Registration("llm", "light", "h", strategy=strategy, order=1),
             Registration("llm", "heavy", "h", strategy=strategy, weight=9, order=2),
         )
-        picker = resolve(state)
-        [tier] = picker.tiers
-        assert (tier.strategy, picker.cursor) == (strategy, "h|0|2")
+        candidates = found(state)
+        [tier] = candidates.tiers
+        assert (tier.strategy, candidates.cursor) == (strategy, "h|0|2")
 
         def first(position: int, tier: Tier = tier) -> str:
             in_flight = {"light": 1, "heavy": 6}
@@ -120,7 +122,7 @@ def test_the_strategy_of_a_tier_decides_the_order_and_the_cursor_is_the_same() -
         assert heavy == {"round_robin": 500, "weighted": 900, "least_loaded": 1000}[strategy.value]
 
 
-def test_who_is_alone_at_his_rank_needs_no_cursor() -> None:
+def test_a_single_provider_of_a_rank_needs_no_cursor() -> None:
     for strategy in (SelectionStrategy.WEIGHTED, SelectionStrategy.LEAST_LOADED):
-        picker = resolve(snapshot(Registration("llm", "a", "h", strategy=strategy, weight=3)))
-        assert [(tier.cursor, names(picker)) for tier in picker.tiers] == [("", [["a"]])]
+        candidates = found(snapshot(Registration("llm", "a", "h", strategy=strategy, weight=3)))
+        assert [(tier.cursor, names(candidates)) for tier in candidates.tiers] == [("", [["a"]])]
