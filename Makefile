@@ -4,6 +4,9 @@ PYTHON ?= python3
 JOBS ?= 3
 ARGS ?=
 
+# Hundreds of processes import the package, which is to be compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEVELOPED := .venv/.developed
@@ -13,7 +16,7 @@ LOWEST := .venv-lowest
 STYLUA ?= $(or $(wildcard .tools/node_modules/.bin/stylua),stylua)
 LUACHECK ?= luacheck
 
-.PHONY: venv demo bench soak test lint lint-python lint-lua format docs wheel-test bounds-test clean
+.PHONY: venv demo bench soak test test-long lint lint-python lint-lua format docs wheel-test bounds-test clean
 
 venv: $(DEVELOPED)
 
@@ -48,7 +51,11 @@ soak: $(INSTALLED)
 	$(BIN)/ciris-registry dev soak $(ARGS)
 
 test: $(DEVELOPED)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not long_run" $(ARGS)
+
+# What takes minutes: all walks of the model, all its broken copies, the demo in full, the soak.
+test-long: $(DEVELOPED)
+	$(BIN)/python -m pytest -n $(JOBS) -m long_run $(ARGS)
 
 lint: lint-python lint-lua
 
@@ -56,6 +63,9 @@ lint-python: $(DEVELOPED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tests.rooms.sizes
+	$(BIN)/python -m tests.prose.refused_words
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 lint-lua:
@@ -97,8 +107,8 @@ bounds-test:
 		> $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/constraints.txt \
 		--editable '.[embedded,dev]'
-	$(LOWEST)/bin/python -m pytest -n $(JOBS) --dist loadgroup \
-		--ignore tests/unit/test_errors_of_real_clients.py --ignore tests/test_recipes.py $(ARGS)
+	$(LOWEST)/bin/python -m pytest -n $(JOBS) --ignore tests/test_recipes.py \
+		--ignore tests/unit/circuit_breaker/outcomes/test_errors_of_real_clients.py $(ARGS)
 
 clean:
 	rm -rf .venv $(LOWEST) .tools build dist site .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache

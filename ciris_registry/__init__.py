@@ -1,4 +1,7 @@
-"""A service registry whose providers and circuit breakers a whole fleet of processes shares."""
+"""A service registry whose providers and circuit breakers a whole fleet of processes shares.
+
+These are the names that most programs need; the rarer errors are in ``ciris_registry.errors``.
+"""
 
 from ciris_registry.circuit_breaker import CircuitBreaker, CircuitBreakerConfig, CircuitState
 from ciris_registry.circuit_breaker.outcomes import (
@@ -11,20 +14,9 @@ from ciris_registry.circuit_breaker.outcomes import (
 from ciris_registry.errors import (
     CallTimeoutError,
     CircuitBreakerError,
-    ClosedError,
-    CorruptStateError,
     DeadlineExceededError,
-    EmbeddedServerError,
-    ForkedError,
-    InvalidNameError,
-    InvalidURLError,
     NoProviderError,
-    NotAwaitableError,
-    ProxyError,
-    RegistrationError,
     RegistryError,
-    SettingsError,
-    StoreError,
     StoreUnavailableError,
 )
 from ciris_registry.explanation import Explanation
@@ -48,31 +40,20 @@ __all__ = [
     "CircuitBreakerError",
     "CircuitState",
     "Classification",
-    "ClosedError",
-    "CorruptStateError",
     "DeadlineExceededError",
-    "EmbeddedServerError",
     "Event",
     "Explanation",
-    "ForkedError",
     "HealthCheckProtocol",
-    "InvalidNameError",
-    "InvalidURLError",
     "MockService",
     "NoProviderError",
-    "NotAwaitableError",
     "Priority",
-    "ProxyError",
     "Registration",
-    "RegistrationError",
     "RegistryError",
     "RegistryHealth",
     "RegistrySettings",
     "SelectionStrategy",
     "ServiceProvider",
     "ServiceRegistry",
-    "SettingsError",
-    "StoreError",
     "StoreUnavailableError",
     "__version__",
     "cooldown",

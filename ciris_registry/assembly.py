@@ -1,7 +1,7 @@
-"""Putting the parts of one registry together: the one place that knows all of them.
+"""Assembling one registry: the only module that knows all parts.
 
-Each constructor names what it uses. Callbacks that lead from a lower room to a higher one are tied
-here, and so is the order of the steps of reconciling.
+Each constructor names what it uses. Callbacks from a lower room to a higher one are set here. So is
+the order of the steps of reconciling.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ if TYPE_CHECKING:
     from ciris_registry.store.connection import StoreURL
 
 _PING = 1.0
-"""Seconds for the first answer in an event loop, if offline outcomes wait for it."""
+"""Seconds for the first reply in an event loop, if offline outcomes must be replayed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """The parts that a registry calls; the others run by themselves, between start and end."""
+    """The parts that a registry calls. The others run in its background tasks."""
 
     session: Session
     connectivity: Connectivity
@@ -93,10 +93,10 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
     exact: bool,
     always_use_last_provider: bool,
 ) -> Assembly:
-    """All parts of a registry, from the bottom up; none of them runs yet.
+    """Make all parts of a registry, from the bottom up; none of them runs yet.
 
-    The arguments must have been checked. ``exact`` says whether resolves ask Redis each time and
-    outcomes are reported one by one.
+    The arguments must have been checked. With ``exact``, resolves ask Redis each time and outcomes
+    are reported one by one.
     """
     connectivity = Connectivity(url.redacted, settings)
     session = Session(Clients(url), namespace, process, settings, connectivity)
@@ -186,7 +186,11 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
         exact=exact,
     )
     context = AttemptContext(
-        Classifier(settings, classify), reporting, breaker_admission, cooldowns, concurrency_limit
+        Classifier(settings.cooldown_durations, classify),
+        reporting,
+        breaker_admission,
+        cooldowns,
+        concurrency_limit,
     )
 
     # Following Redis
@@ -249,7 +253,7 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
     def connectivity_changed() -> None:
         replicas.distrust()
         if not connectivity.connected:
-            # In the order in which they happened: no failure waits behind batched successes.
+            # In the order of the outcomes: a failure must not wait behind batched successes.
             write_queue.rescue()
         batches.connectivity_changed()
 
@@ -258,7 +262,7 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
     batches.on_away, batches.on_missing = to_offline, restore_missing
     replicas.on_local_end = lambda kind, name: local_trips.report(breakers.of(kind, name))
     registrar.on_change = readiness.wake
-    # A picker must not keep an instance alive that is bound no longer.
+    # A picker must not keep an instance alive after its binding ended.
     bindings.on_change = pickers.clear
 
     return Assembly(

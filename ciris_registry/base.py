@@ -1,4 +1,4 @@
-"""The in-process system's ``base`` module, for programs that import its names from there."""
+"""The names of the in-process system's ``base`` module, for programs that import them from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The errors that callers of ciris_registry can catch."""
+"""Every error that the package raises on purpose.
+
+The package's front page has the common ones; the others are imported from here.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,37 @@ if TYPE_CHECKING:
 
     from ciris_registry.explanation import Explanation
 
+__all__ = [
+    "AccessDeniedError",
+    "CallTimeoutError",
+    "CircuitBreakerError",
+    "ClosedError",
+    "CorruptStateError",
+    "DeadlineExceededError",
+    "EmbeddedServerError",
+    "ForkedError",
+    "IndeterminateWriteError",
+    "InvalidNameError",
+    "InvalidURLError",
+    "NoProviderError",
+    "NotAwaitableError",
+    "ProxyError",
+    "RegistrationError",
+    "RegistryError",
+    "SettingsError",
+    "StoreError",
+    "StoreUnavailableError",
+]
+
 
 class RegistryError(Exception):
-    """The root of every error that this package raises on purpose."""
+    """The base class of all errors of this package."""
 
 
 class InvalidURLError(RegistryError, ValueError):
-    """A URL that does not say where the state lives; ``reason`` says what to change.
+    """The URL of the store is invalid; ``reason`` says what to change.
 
-    The URL itself is never in it, because nobody can tell which part of a malformed one is a
-    password.
+    The message never contains the URL: any part of a malformed URL may be a password.
     """
 
     def __init__(self, reason: str) -> None:
@@ -27,9 +51,9 @@ class InvalidURLError(RegistryError, ValueError):
 
 
 class EmbeddedServerError(RegistryError):
-    """An ``embedded://`` server cannot be used.
+    """The server of an ``embedded://`` URL cannot be used.
 
-    ``reason`` says why and what to do, ``log`` is the end of the server's own log, if there is one.
+    ``reason`` says why and what to do. ``log`` is the end of the server's log, or empty.
     """
 
     def __init__(self, reason: str, log: str = "") -> None:
@@ -39,7 +63,11 @@ class EmbeddedServerError(RegistryError):
 
 
 class InvalidNameError(RegistryError, ValueError):
-    """A name that cannot be one; ``kind`` says which sort, ``character`` what offends, if any."""
+    """A name, handler, service type or namespace is invalid.
+
+    ``kind`` says which of them; ``character`` is the first character that is not allowed, None if
+    the length or the type is wrong.
+    """
 
     def __init__(self, kind: str, name: str, character: str | None, problem: str) -> None:
         super().__init__(f"{kind} {name!r} {problem}")
@@ -49,7 +77,7 @@ class InvalidNameError(RegistryError, ValueError):
 
 
 class SettingsError(RegistryError, ValueError):
-    """Settings out of their bounds; ``problems`` lists every one of them."""
+    """Settings are out of their bounds; ``problems`` names all of them, one text each."""
 
     def __init__(self, what: str, problems: tuple[str, ...]) -> None:
         super().__init__(f"{what}: {'; '.join(problems)}")
@@ -57,11 +85,11 @@ class SettingsError(RegistryError, ValueError):
 
 
 class RegistrationError(RegistryError, ValueError):
-    """A registration that cannot be made; nothing was registered."""
+    """An argument is invalid; nothing was registered, bound or called."""
 
 
 class StoreError(RegistryError):
-    """Redis answered with an error; ``url`` is its URL without credentials."""
+    """Redis replied with an error, ``problem``; ``url`` is its URL without credentials."""
 
     def __init__(self, url: str, problem: str) -> None:
         super().__init__(f"{url} cannot be used: {problem}")
@@ -70,58 +98,56 @@ class StoreError(RegistryError):
 
 
 class CorruptStateError(StoreError):
-    """Somebody wrote another type of value under one of the registry's keys."""
+    """One of the registry's keys holds a value that another program wrote. Delete the key."""
 
     def __init__(self, url: str, problem: str) -> None:
         super().__init__(
             url,
-            f"a key is damaged ({problem}); delete it with redis-cli, and the processes that live "
-            f"write it anew within a heartbeat",
+            f"a key is damaged ({problem}); delete it with redis-cli: running processes write it "
+            f"again within one heartbeat",
         )
 
 
 class StoreUnavailableError(StoreError):
-    """Redis could not be reached, and stayed away for as long as was waited."""
+    """Redis was unreachable for as long as the call waited; a later call may succeed."""
 
 
 class AccessDeniedError(StoreUnavailableError):
-    """Redis is there and refuses this process: its password, its rights or its database are wrong.
+    """Redis refuses this process: its password, its permissions or its database are wrong.
 
-    It counts as away, so that a program goes on; nothing but a change of the URL or of the server
-    ends that.
+    The registry treats Redis as unreachable and goes on without it. Change the URL or the server.
     """
 
 
 class IndeterminateWriteError(StoreUnavailableError):
-    """The connection broke before the answer came: Redis may have done it, or not."""
+    """The connection broke before the reply: Redis may have made the write, or not."""
 
 
 class ClosedError(RegistryError):
-    """A registry was used after ``aclose()``; make a new one."""
+    """A registry was used after ``aclose()``; create a new one."""
 
 
 class ForkedError(RegistryError):
-    """A registry was used in a forked copy of the process that made it; make a new one there.
+    """A registry was used in a fork of the process that created it; create a new one in the fork.
 
-    ``pid`` is the process that made it.
+    ``pid`` is the process that created it.
     """
 
     def __init__(self, pid: int) -> None:
         super().__init__(
-            f"this registry belongs to process {pid}, and this one is a fork of it: make a new "
-            f"registry here"
+            f"this registry belongs to process {pid}, and this process is a fork of it: create a "
+            f"new registry here"
         )
         self.pid = pid
 
 
 class CircuitBreakerError(RegistryError):
-    """A call was refused because the breaker does not let it through.
+    """The breaker refused a call.
 
-    ``name`` is the breaker's, ``reason`` one of ``open``, ``half_open`` (its permits are out),
-    ``open_locally`` (in this process only, or its trial is out), ``cooling_down`` and
-    ``forced_open``;
-    ``retry_after`` is the number of seconds until it might let one through, ``None`` if nobody
-    knows.
+    ``name`` is the breaker's. ``reason`` is one of ``open``, ``half_open`` (all permits are taken),
+    ``open_locally`` (in this process only, or its one trial is running), ``cooling_down`` and
+    ``forced_open``. ``retry_after`` is the number of seconds until a call may be admitted, None if
+    that is unknown.
     """
 
     def __init__(self, name: str, reason: str = "open", retry_after: float | None = None) -> None:
@@ -133,11 +159,11 @@ class CircuitBreakerError(RegistryError):
 
 
 class NoProviderError(RegistryError):
-    """Nobody can serve a guarded call now.
+    """No provider can serve a guarded call now.
 
-    ``reasons`` says of each registration why it was left out; ``retry_after`` is the number of
-    seconds until the first of them might serve again, None if nobody knows. ``registered_for`` are
-    the handlers for whom the service type is registered, ``*`` and ``global`` among them.
+    ``reasons`` has the reason of each rejected registration. ``retry_after`` is the number of
+    seconds until the first of them may serve, None if that is unknown. ``registered_for`` are the
+    handlers that the service type is registered for, ``*`` and ``global`` among them.
     """
 
     def __init__(
@@ -153,16 +179,16 @@ class NoProviderError(RegistryError):
         self.reasons = tuple(reasons)
         self.retry_after = min(waits, default=None)
         self.registered_for = tuple(registered_for)
-        told = "; ".join(map(_told, self.reasons)) or "none is registered"
+        text = "; ".join(map(_text_of, self.reasons)) or "none is registered"
         if registered_for and not reasons:
-            told += f" for it, only for {', '.join(registered_for)}"
-        super().__init__(f"no provider of {service_type} can serve {handler} now: {told}")
+            text += f" for it, only for {', '.join(registered_for)}"
+        super().__init__(f"no provider of {service_type} can serve {handler} now: {text}")
 
 
 class CallTimeoutError(RegistryError, TimeoutError):
-    """A provider took longer than its breaker's ``timeout_duration``; that counts as its failure.
+    """A provider took longer than its breaker's ``timeout_duration``, which is a failure of it.
 
-    ``provider`` is its name, ``seconds`` how long was waited.
+    ``provider`` is its name, ``seconds`` the time that the call waited.
     """
 
     def __init__(self, provider: str, seconds: float) -> None:
@@ -172,7 +198,10 @@ class CallTimeoutError(RegistryError, TimeoutError):
 
 
 class DeadlineExceededError(RegistryError, TimeoutError):
-    """A guarded call was not done by its caller's ``deadline``; no provider is blamed for that."""
+    """A guarded call did not end within its ``deadline`` of ``seconds``.
+
+    It counts as no provider's failure.
+    """
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the call was not done within its deadline of {seconds:g} s")
@@ -180,13 +209,13 @@ class DeadlineExceededError(RegistryError, TimeoutError):
 
 
 class ProxyError(RegistryError, AttributeError):
-    """A proxy cannot have this attribute; the message says what to do instead."""
+    """A proxy has no such method; the message says what to use instead."""
 
 
 class NotAwaitableError(RegistryError, TypeError):
-    """What was to be called is not what a guarded call can make; nothing was counted."""
+    """The called function returned nothing that can be awaited or iterated; no outcome counts."""
 
 
-def _told(reason: Explanation) -> str:
+def _text_of(reason: Explanation) -> str:
     wait = "" if reason.retry_after is None else f", again in {reason.retry_after:.1f} s"
     return f"{reason.name} ({reason.reason}{wait})"

@@ -1,4 +1,4 @@
-"""The health of a registry: whether Redis is there, how fresh the replicas are, what waits."""
+"""The health of a registry: the connection, the age of the replicas, the pending writes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 class RegistryHealth:
     """What ``registry.health()`` returns.
 
-    ``redis`` is ``connected``, ``suspended`` (a call waited too long, and Redis is being asked
-    again) or ``lost``; ``since`` is a time of this machine in seconds of the epoch, ``error`` why.
-    ``outages`` counts the times it was lost. ``heard`` is, for each service type, how many seconds
-    ago the replica was last known to be true, None if it never was. ``pending_writes`` and
-    ``pending_successes`` have not reached Redis yet; ``dropped_writes`` never will. ``failures``
-    has the last error of each background task that had to be started again.
+    - ``redis``: ``connected``, ``suspended`` (a call timed out, and the registry pings Redis) or
+      ``lost``.
+    - ``since``: when that began, in seconds of the epoch by this machine's clock.
+    - ``error``: why Redis is not connected; empty if it is.
+    - ``outages``: how many times the connection was lost.
+    - ``heard``: for each service type, the seconds since its replica last matched Redis; None if it
+      never did.
+    - ``pending_writes``, ``pending_successes``: not yet in Redis.
+    - ``dropped_writes``: discarded, and never in Redis.
+    - ``failures``: the last error of each background task that was restarted.
     """
 
     redis: ConnectivityState
@@ -39,7 +43,7 @@ class RegistryHealth:
 
     @property
     def ok(self) -> bool:
-        """Whether this process and the fleet see the same."""
+        """Whether Redis is connected, so that this process and the fleet see the same state."""
         return self.redis == "connected"
 
 
@@ -50,7 +54,7 @@ def health_of(
     batches: SuccessBatches,
     replicas: Replicas,
 ) -> RegistryHealth:
-    """Read the health of a registry off its parts; nothing is asked or changed."""
+    """Read the health of a registry from its parts, without I/O."""
     now = time.monotonic()
     return RegistryHealth(
         redis=connectivity.state,

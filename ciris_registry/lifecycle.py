@@ -1,8 +1,8 @@
-"""The life of a registry: flush, refresh, leave; and what ends it without ``aclose``.
+"""The life of a registry: flush, refresh, leave; and its end without ``aclose``.
 
-Decides how long a program waits for each of them. What is written waits in the write queue and in
-the batches of successes. A copy that a fork made must not use its parent's connections; a registry
-that a program dropped without closing it leaves no task behind, and warns.
+Decides how long a program waits for each of them. Pending writes are in the write queue and in the
+batches of successes. A registry in a forked process does not use its parent's connections. A
+registry that is dropped without ``aclose`` cancels its tasks and warns.
 """
 
 from __future__ import annotations
@@ -30,14 +30,17 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _LAST_ANSWER: Final = 0.25
-"""Seconds that closing waits for Redis to answer at all."""
+"""Seconds that ``aclose`` waits for a first reply of Redis."""
 
 _AT_THE_END: Final = 0.2
-"""Seconds that a program that ends without ``aclose`` waits at most for each kind of write."""
+"""Seconds, at most, for each kind of pending write when a program ends without ``aclose``."""
 
 
 class Lifecycle:
-    """Flushes, refreshes and leaves; ``leave_dead`` unregisters what died in this process."""
+    """Flushes, refreshes and leaves.
+
+    ``leave_dead`` unregisters providers whose weakly held instances have died.
+    """
 
     def __init__(
         self,
@@ -60,10 +63,10 @@ class Lifecycle:
         self._leave_dead = leave_dead
 
     async def flush(self) -> None:
-        """Everything that waits now has reached Redis when this returns.
+        """Write everything that is pending now to Redis.
 
         Raises:
-            StoreUnavailableError: Redis is away; nothing is lost by that.
+            StoreUnavailableError: Redis is unreachable; pending writes stay pending.
         """
         self._connectivity.require()
         await self._batches.flush()
@@ -71,23 +74,23 @@ class Lifecycle:
         await self._session.landed()
 
     async def flush_retrying(self) -> None:
-        """``flush``, again whenever Redis is back, for ``settings.write_timeout`` seconds."""
+        """``flush``, and retry when Redis is back, for ``settings.write_timeout`` seconds."""
         await self._session.store()
         self._leave_dead()
         await self._connectivity.retrying(self.flush)
 
     async def refresh_retrying(self, service_type: str | Enum | None) -> None:
-        """Read one service type anew, or all in use, for as long."""
+        """Reload one service type, or all in use; retry for ``settings.write_timeout`` seconds."""
         store = await self._session.store()
         await self._connectivity.retrying(lambda: self._refresh(store, service_type))
 
     async def refresh_unless_away(self, service_type: str | Enum | None) -> None:
-        """Read one service type anew, or all in use, as long as Redis answers."""
+        """Reload one service type, or all in use, unless Redis is unreachable."""
         store = await self._session.store()
         await self._session.unless_away(lambda: self._refresh(store, service_type))
 
     async def leave(self) -> None:
-        """Flush and leave the fleet, if Redis answers within a moment."""
+        """Flush and leave the fleet, if Redis replies within 0.25 s."""
         session = self._session
         try:
             unsent = self._write_queue.pending or bool(session.sending) or self._batches.pending
@@ -97,10 +100,10 @@ class Lifecycle:
                 await self.flush()
                 await self._desired.leave(store, list(self._replicas.by_type))
         except StoreUnavailableError as error:
-            _log.warning("closed without leaving the fleet; the leases run out: %s", error)
+            _log.warning("closed without leaving the fleet; the leases expire: %s", error)
 
     async def end_of_loop(self) -> None:
-        """The event loop ends without ``aclose``: write what waits within a moment, or drop it."""
+        """At the end of a loop without ``aclose``: write within 0.2 s, or drop the writes."""
         if not self._connectivity.connected:
             return
         with contextlib.suppress(TimeoutError, RegistryError):
@@ -124,7 +127,7 @@ _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 def end_with_owner(owner: object, session: Session) -> None:
-    """End a session when its owner is dropped, and disown it in a fork."""
+    """End a session when its owner is dropped, and detach it in a forked process."""
     _sessions.add(session)
     # Not at exit: a program that never closes its registry ends quietly.
     weakref.finalize(owner, _dropped, session).atexit = False
@@ -133,8 +136,8 @@ def end_with_owner(owner: object, session: Session) -> None:
 def _dropped(session: Session) -> None:
     if session.abandon():
         warnings.warn(
-            f"a registry on {session.url} was dropped without aclose(); its tasks are ended, "
-            f"and its leases run out",
+            f"a registry on {session.url} was dropped without aclose(); its tasks are cancelled, "
+            f"and its leases expire",
             ResourceWarning,
             stacklevel=2,
         )

@@ -1,7 +1,6 @@
-"""Which names are allowed, and what to say of the others.
+"""The allowed names of providers, handlers, service types and namespaces.
 
-Owns the alphabet of names, handlers, service types and namespaces. Redis keys are built from
-nothing that has not passed here.
+Redis keys are built only from names that were checked here.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Final
 from ciris_registry.errors import InvalidNameError
 
 GLOBAL: Final = ""
-"""The scope of a global registration, where others have a handler."""
+"""The scope of a global registration; other registrations have their handler as scope."""
 
 EVERY_HANDLER: Final = "*"
 """The handler of a registration that serves every handler."""
@@ -58,7 +57,7 @@ def _text(kind: str, value: object) -> str:
 
 
 def provider_name(value: object) -> str:
-    """A provider's name, checked.
+    """Check a provider's name.
 
     Raises:
         InvalidNameError: Not 1 to 200 letters, digits and ``_ . : / -``.
@@ -67,7 +66,7 @@ def provider_name(value: object) -> str:
 
 
 def handler_name(value: object) -> str:
-    """A handler's name, checked; ``*`` is every handler.
+    """Check a handler's name; ``*`` is every handler.
 
     Raises:
         InvalidNameError: Not ``*`` nor 1 to 200 letters, digits and ``_ . : / -``.
@@ -77,7 +76,7 @@ def handler_name(value: object) -> str:
 
 
 def service_type_name(value: object) -> str:
-    """A service type as text, checked: a string, or a string enum's member.
+    """Check a service type, a string or a member of a string enum; return it as text.
 
     Raises:
         InvalidNameError: Not 1 to 200 letters, digits and ``_ . -``.
@@ -86,7 +85,7 @@ def service_type_name(value: object) -> str:
 
 
 def namespace_name(value: object) -> str:
-    """A namespace, checked.
+    """Check a namespace.
 
     Raises:
         InvalidNameError: Not 1 to 200 letters, digits and ``_ . -``.
@@ -95,5 +94,5 @@ def namespace_name(value: object) -> str:
 
 
 def fits(text: str) -> bool:
-    """Whether this is a provider's name as it stands."""
+    """Whether this text is a valid provider name."""
     return 1 <= len(text) <= _LONGEST and all(_NAME[0].fullmatch(c) for c in text)

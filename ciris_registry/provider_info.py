@@ -1,4 +1,4 @@
-"""What ``get_provider_info`` tells, keyed as in the in-process CIRIS registry."""
+"""The result of ``get_provider_info``, keyed as in the in-process CIRIS registry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def provider_info(
     handler: str | None,
     service_type: str | None,
 ) -> dict[str, Any]:
-    """Registrations by handler and globally, and the breakers of all of them."""
+    """Registrations by handler, global registrations, and the breakers of all of them."""
     handlers: dict[str, dict[str, list[dict[str, Any]]]] = {}
     global_services: dict[str, list[dict[str, Any]]] = {}
     breakers: dict[str, dict[str, Any]] = {}
@@ -46,7 +46,7 @@ def provider_info(
 def _stats_key(
     breakers: dict[str, dict[str, Any]], one: Registration, stats: dict[str, Any]
 ) -> str:
-    """The provider's name; with its service type where another type has the name too."""
+    """The provider's name; ``service_type/name`` where another service type has the name too."""
     stats["service_type"] = one.service_type
     taken = breakers.get(one.name)
     if taken is None or taken["service_type"] == one.service_type:

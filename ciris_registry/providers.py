@@ -1,4 +1,4 @@
-"""What programs see of providers: the protocol of health checks, the record, the mock."""
+"""Types of providers: the health check protocol, the in-process record, the mock service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 @runtime_checkable
 class HealthCheckProtocol(Protocol):
-    """A provider that can be asked whether it is healthy."""
+    """A provider with a health check."""
 
     async def is_healthy(self) -> bool:
         """Whether it is ready to handle requests."""
@@ -41,7 +41,7 @@ class ServiceProvider:
 
 
 class MockService:
-    """Every method can be awaited, logs the call and returns None."""
+    """A provider that does nothing: each method can be awaited, logs the call and returns None."""
 
     def __init__(self, service_type: str) -> None:
         self.service_type = service_type

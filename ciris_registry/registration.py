@@ -1,26 +1,25 @@
-"""What a registration says, and what of it stands in Redis.
+"""Registrations: their fields, the checks of their arguments, and their records in Redis.
 
-Owns the shape of registration records and the reading of records that anybody may have damaged.
-Nothing that comes out of Redis is imported, unpickled or executed.
+A record that was read from Redis may be damaged; it is parsed, and never imported, unpickled or
+executed.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_validator
 
 from ciris_registry.errors import RegistrationError
 from ciris_registry.names import EVERY_HANDLER, GLOBAL, fits, plain
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
 MOST_METADATA: Final = 64 * 1024
-"""Bytes of JSON that the metadata, or the capabilities, of one registration may have."""
+"""The largest size of a registration's metadata, and of its capabilities, in bytes of JSON."""
 
 MOST_WEIGHT: Final = 1000
 MOST_IN_FLIGHT: Final = 1_000_000
@@ -30,7 +29,7 @@ _E = TypeVar("_E", bound=Enum)
 
 
 class Priority(Enum):
-    """How early a provider is considered; lower values first."""
+    """The priority of a provider inside its group; lower values come first."""
 
     CRITICAL = 0
     HIGH = 1
@@ -40,11 +39,10 @@ class Priority(Enum):
 
 
 class SelectionStrategy(StrEnum):
-    """How one group of providers is used.
+    """How a resolve chooses among the providers of one group.
 
-    FALLBACK takes them in order. The others take in turn those of equal priority: ROUND_ROBIN each
-    as often, WEIGHTED by their weights, LEAST_LOADED the one with the fewest calls in flight for
-    its weight.
+    FALLBACK tries them in order. The others rotate among providers of equal priority: ROUND_ROBIN
+    evenly, WEIGHTED by weight, LEAST_LOADED to the one with the fewest calls in flight per weight.
     """
 
     FALLBACK = "fallback"
@@ -55,11 +53,12 @@ class SelectionStrategy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One provider, registered for one handler, for every handler (``*``) or for all globally.
+    """One provider, registered for one handler, for every handler (``*``) or globally.
 
     ``scope`` is the handler, ``*``, or the empty string for a global registration. ``order`` is
-    its place in the order of registration over the whole fleet. ``max_in_flight`` is how many
-    guarded calls of the whole fleet may go on at one time, None if any number.
+    its place in the fleet's order of registration. ``max_in_flight`` is the largest number of
+    guarded calls that the whole fleet may run at one time, None if there is no limit.
+    ``registered_at`` is in milliseconds of the server's clock.
     """
 
     service_type: str
@@ -78,11 +77,11 @@ class Registration:
 
     @property
     def id(self) -> str:
-        """The registration's identity among those of its service type."""
+        """The id of the registration in its service type: ``name`` or ``name@scope``."""
         return self.name if self.scope == GLOBAL else f"{self.name}@{self.scope}"
 
     def fields(self) -> dict[str, str]:
-        """What was registered, as the fields of a hash that a person can read."""
+        """The registration as text fields of a Redis hash."""
         return {
             "name": self.name,
             "handler": self.scope or "global",
@@ -102,7 +101,7 @@ def name_of(registration_id: str) -> str:
 
 
 class _Record(BaseModel):
-    """A registration record as Redis has it: untrusted."""
+    """A registration record from Redis, untrusted."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -125,10 +124,10 @@ class _Record(BaseModel):
 def parse_registration(
     service_type: str, registration_id: str, order: float, fields: Mapping[str, str]
 ) -> Registration:
-    """Read a registration record.
+    """Parse a registration record.
 
     Raises:
-        ValueError: The id or the record is damaged; it says what is wrong, in one line.
+        ValueError: The id or the record is damaged; the message says what is wrong, in one line.
     """
     name, at, scope = registration_id.partition("@")
     if not fits(name) or (at and scope != EVERY_HANDLER and not fits(scope)):
@@ -162,25 +161,26 @@ def parse_registration(
 
 
 def member_of(kind: type[_E], value: object) -> _E:
-    """An enum's member, given as such, by its name or by its value.
+    """A member of an enum, given as the member, its name or its value.
 
     Raises:
-        RegistrationError: There is no such member; it names those that there are.
+        RegistrationError: There is no such member; the message names all members.
     """
     if isinstance(value, kind):
         return value
     for member in kind:
-        if value in {member.name, member.value} and not isinstance(value, bool):
+        # Not a set: the value may not be hashable.
+        if value in (member.name, member.value) and not isinstance(value, bool):
             return member
     known = ", ".join(member.name for member in kind)
     raise RegistrationError(f"{value!r} is not a {kind.__name__}; use one of {known}")
 
 
 def checked_group(value: object) -> int:
-    """A priority group, checked.
+    """Check a priority group.
 
     Raises:
-        RegistrationError: Not a whole number of 32 bits.
+        RegistrationError: Not a whole number from -2**31 to 2**31 - 1.
     """
     if type(value) is not int or not -_GROUPS <= value < _GROUPS:
         raise RegistrationError(f"priority_group is {value!r}; use a whole number of 32 bits")
@@ -188,7 +188,7 @@ def checked_group(value: object) -> int:
 
 
 def checked_weight(value: object) -> int:
-    """A weight, checked.
+    """Check a weight.
 
     Raises:
         RegistrationError: Not a whole number from 1 to 1000.
@@ -199,7 +199,7 @@ def checked_weight(value: object) -> int:
 
 
 def checked_max_in_flight(value: object) -> int | None:
-    """How many calls may go on at one time, checked; None is any number.
+    """Check a limit of calls in flight; None is no limit.
 
     Raises:
         RegistrationError: Not a whole number from 1 to 1,000,000.
@@ -215,17 +215,17 @@ def checked_max_in_flight(value: object) -> int | None:
 
 
 def checked_capabilities(value: object) -> tuple[str, ...]:
-    """Capabilities, checked; nothing is none.
+    """Check capabilities: any collection of strings; None is none. Sets are sorted.
 
     Raises:
         RegistrationError: Not a collection of strings.
     """
     if value is None:
         return ()
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, Collection) and not isinstance(value, str | bytes):
         given = cast("Collection[object]", value)
         listed = [plain(item) for item in given]
-        if isinstance(value, set | frozenset):
+        if isinstance(value, AbstractSet):
             listed.sort(key=str)
         names = tuple(item for item in listed if isinstance(item, str))
         if len(names) == len(given):
@@ -235,16 +235,17 @@ def checked_capabilities(value: object) -> tuple[str, ...]:
 
 
 def checked_metadata(value: object) -> dict[str, Any]:
-    """Metadata as JSON would give it back, checked; nothing is an empty dict.
+    """Check metadata and copy it through JSON; None is an empty dict.
 
     Raises:
-        RegistrationError: Not a dict of what JSON can hold, or larger than 64 KiB.
+        RegistrationError: Not a mapping that JSON can represent, or larger than 64 KiB.
     """
     if value is None:
         return {}
-    if not isinstance(value, dict):
+    if not isinstance(value, Mapping):
         raise RegistrationError(f"metadata is a {type(value).__name__}; use a dict")
-    copied: dict[str, Any] = json.loads(_json("metadata", cast("object", value)))
+    given = dict(cast("Mapping[object, object]", value))
+    copied: dict[str, Any] = json.loads(_json("metadata", given))
     return copied
 
 

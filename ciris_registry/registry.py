@@ -1,7 +1,7 @@
-"""The registry of one agent process: what programs call.
+"""The registry of one agent process: the class that programs use.
 
-Owns the public signatures of its life, of resolving, of looking and of breakers. It knows neither
-Lua nor key names.
+It has the public methods of the registry's life, of readiness, of information and of breakers;
+registering, resolving and calls come from their rooms. It knows no Redis keys and no scripts.
 """
 
 from __future__ import annotations
@@ -18,11 +18,7 @@ from ciris_registry.errors import StoreUnavailableError
 from ciris_registry.health import RegistryHealth, health_of
 from ciris_registry.lifecycle import end_with_owner
 from ciris_registry.membership import Naming, RegistrationMethods, checked_policy
-from ciris_registry.names import (
-    namespace_name,
-    provider_name,
-    service_type_name,
-)
+from ciris_registry.names import namespace_name, provider_name, service_type_name
 from ciris_registry.provider_info import provider_info
 from ciris_registry.providers import MockService
 from ciris_registry.selection import (
@@ -47,18 +43,29 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 DEFAULT_REQUIRED = ("communication", "memory", "audit", "llm")
-"""The service types that ``wait_ready`` waits for if it is not told any."""
+"""The service types that ``wait_ready`` waits for by default."""
 
 
 class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
     """Finds services for one agent process, and shares providers and breakers with the fleet.
 
-    ``url`` says where the shared state lives (default ``$CIRIS_REGISTRY_URL``, else ``memory://``,
-    which shares nothing); two namespaces on one server never see each other. ``classify`` says how
-    guarded calls have ended, where neither the caller nor the registration does. With
-    ``always_use_last_provider``, the only provider of a service type is called though it cools
-    down. Everything else is the
-    in-process CIRIS registry's surface.
+    Args:
+        required_services: The service types that ``wait_ready`` waits for by default.
+        url: Where the shared state lives; default ``$CIRIS_REGISTRY_URL``, else ``memory://``,
+            which shares nothing.
+        namespace: The fleet's name; two namespaces on one server never see each other.
+        naming: Automatic names are ``private`` to this process, or made ``by_class``.
+        allow_mock_services: Whether ``get_service_with_fallback`` may return a mock.
+        mock_services: Mocks by service type, in place of ``MockService``.
+        settings: Durations and limits; see ``RegistrySettings``.
+        consistency: Resolves and calls use the replica (``cached``) or ask Redis (``exact``).
+        classify: The policy for outcomes that no policy of the call or registration classifies.
+        always_use_last_provider: Call the only provider of a service type during its cooldown too.
+
+    Raises:
+        InvalidURLError: The URL is invalid.
+        InvalidNameError: The namespace or a service type is invalid.
+        RegistrationError: Another argument is invalid.
     """
 
     def __init__(  # the public surface
@@ -113,9 +120,9 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
     # Life
 
     async def start(self) -> Self:
-        """Connect, and register what was registered before; the first awaited call does it too.
+        """Connect, and write pending registrations; the first awaited call does it too.
 
-        If Redis is away, the registry goes on by itself, and joins the fleet when it is there.
+        Without Redis, the registry works alone, and joins the fleet once Redis is connected.
         """
         await self._session.store()
         with contextlib.suppress(StoreUnavailableError):
@@ -125,7 +132,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
     async def aclose(self) -> None:
         """Write what is pending, leave the fleet, end the background tasks. May be called twice.
 
-        If Redis does not answer within a moment, it is not waited for.
+        It waits 0.25 s for the first reply of Redis; without one, the leases expire.
         """
         if self._session.closed:
             return
@@ -137,10 +144,11 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
             self._pickers.clear()
 
     async def flush(self) -> None:
-        """Wait until everything that synchronous methods left behind has reached Redis.
+        """Wait until all pending writes of synchronous methods are in Redis.
 
         Raises:
-            StoreUnavailableError: Redis is away; nothing is lost by that.
+            StoreUnavailableError: Redis was unreachable for ``settings.write_timeout``; the writes
+                stay pending.
         """
         await self._lifecycle.flush_retrying()
 
@@ -152,14 +160,16 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
 
     @property
     def usable(self) -> bool:
-        """Whether it is neither closed nor a copy that a fork made."""
+        """Whether the registry is neither closed nor in a fork of its process."""
         return not (self._session.closed or self._session.forked)
 
     def __bool__(self) -> bool:
         return True
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a registry cannot be pickled: make one in each process, with its URL")
+        raise TypeError(
+            "a registry cannot be pickled: create one in each process, with the same URL"
+        )
 
     def __repr__(self) -> str:
         return f"ServiceRegistry({self._session.url!r}, namespace={self.namespace!r})"
@@ -173,7 +183,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         required_capabilities: Collection[str] | None = None,
         fallback_to_global: bool = True,  # as get_service
     ) -> Any:  # a program's object
-        """As ``get_service``; where that has none and mock services are allowed, a mock."""
+        """``get_service``; a mock if that returns None and mock services are allowed."""
         service = await self.get_service(
             handler, service_type, required_capabilities, fallback_to_global
         )
@@ -189,10 +199,10 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
     ) -> bool:
         """Wait until this process can use a provider of each service type.
 
-        Returns at once if it can; wakes on the event that completes them.
+        Returns at once if it can, else on the event that completes them.
 
         Returns:
-            False if ``timeout`` seconds were not enough.
+            False if that took longer than ``timeout`` seconds.
         """
         wanted = (
             self.required_services if service_types is None else service_types_of(service_types)
@@ -212,22 +222,23 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
     async def aget_provider_info(
         self, handler: str | None = None, service_type: str | Enum | None = None
     ) -> dict[str, Any]:
-        """``get_provider_info`` as it is in Redis now, of all service types of the fleet.
+        """``get_provider_info`` after a reload, of all service types of the fleet.
 
-        While Redis is away, it is what was last seen.
+        While Redis is unreachable, it is as last seen.
         """
         await self._lifecycle.refresh_unless_away(service_type)
         return self.get_provider_info(handler, service_type)
 
     def get_services_by_type(self, service_type: str | Enum) -> list[Any]:
-        """The instances of a service type that are there in this process, each once."""
+        """The instances of a service type that exist in this process, each once."""
         snapshot = self._parts.replicas.of(service_type_name(service_type)).snapshot
         return self._bindings.instances(snapshot.registrations)
 
     async def health_check_all(self) -> dict[str, bool]:
-        """Ask every instance of this process that has ``is_healthy``, all at once.
+        """Await ``is_healthy`` of all instances of this process that have it, concurrently.
 
-        Records nothing. Keys are ``handler.service_type.name``, with ``global`` for global ones.
+        Records no outcome. Keys are ``handler.service_type.name``, with ``global`` as the handler
+        of global registrations.
         """
         await self._session.store()
         if self._parts.write_queue.must_flush:
@@ -235,7 +246,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         return await check_all(self._parts.replicas, self._parts.breakers, self._bindings)
 
     def health(self) -> RegistryHealth:
-        """Whether Redis is there, how fresh the snapshots are, and what waits to be written."""
+        """The state of the connection, the age of the replicas, and the pending writes."""
         return health_of(
             self._session,
             self._parts.connectivity,
@@ -245,15 +256,15 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         )
 
     async def refresh(self, service_type: str | Enum | None = None) -> None:
-        """Read the shared state anew, counters too: of one service type, or of all in use.
+        """Reload the shared state, with counters, of one service type or of all in use.
 
         Raises:
-            StoreUnavailableError: Redis is away.
+            StoreUnavailableError: Redis was unreachable for ``settings.write_timeout``.
         """
         await self._lifecycle.refresh_retrying(service_type)
 
     def events(self, service_type: str | Enum | None = None) -> Subscription:
-        """What changes from now on, of one service type or of all: ``async for``."""
+        """Iterate with ``async for`` over the events of one service type or of all, from now on."""
         kind = None if service_type is None else service_type_name(service_type)
         return Subscription(
             self._parts.session, self._parts.connectivity, self._parts.write_queue, kind
@@ -262,7 +273,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
     # Breakers
 
     def breaker(self, service_type: str | Enum, name: str) -> BreakerHandle:
-        """The handle on one provider's shared breaker, registered or not."""
+        """The handle on the shared breaker of a provider, which need not be registered."""
         return self._parts.breakers.handle(service_type_name(service_type), provider_name(name))
 
     def reset_circuit_breakers(self) -> None:
@@ -272,7 +283,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
                 self._parts.breakers.handle(service_type, name).reset("reset_circuit_breakers")
 
     async def areset_circuit_breakers(self) -> None:
-        """``reset_circuit_breakers``, and the fleet knows when this returns."""
+        """``reset_circuit_breakers``, and wait until Redis has it."""
         self.reset_circuit_breakers()
         await self.flush()
 
@@ -281,7 +292,7 @@ _global: ServiceRegistry | None = None
 
 
 def get_global_registry() -> ServiceRegistry:
-    """The registry that the parts of this process share, made on first use."""
+    """The registry that all parts of this process share, created on first use."""
     global _global  # noqa: PLW0603 # one per process is its purpose
     if _global is None or not _global.usable:
         _global = ServiceRegistry()

@@ -1,4 +1,4 @@
-"""Every knob of a registry that is not an argument of its own, validated."""
+"""The settings of a registry that are not arguments of ``ServiceRegistry``."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ciris_registry.circuit_breaker import CircuitBreakerConfig
+from ciris_registry.circuit_breaker.outcomes import CooldownDurations
 from ciris_registry.errors import SettingsError
 
 _TEN_YEARS: Final = 10 * 365 * 86_400.0
 REPLY_TIMEOUT: Final = 5.0
-"""Seconds for one command, connecting included. It ends what hangs for good; a resolve gives up
-long before. A command that blocks on the server must block for less than this."""
+"""Seconds for one command, connecting included. A resolve waits for less: ``store_timeout``. A
+command that blocks on the server must block for less than this."""
 
 
 class RegistrySettings(BaseModel):
     """The settings of one registry. Durations are in seconds.
 
     Raises:
-        SettingsError: Anything unknown or out of its bounds; it names all of them.
+        SettingsError: A setting is unknown or out of its bounds; all of them are named.
     """
 
     model_config = ConfigDict(
@@ -27,42 +28,45 @@ class RegistrySettings(BaseModel):
     )
 
     lease: float = Field(default=15.0, ge=0.05, le=86_400)
-    """How long this process counts as alive after its last heartbeat."""
+    """How long this process counts as alive after its last heartbeat. 0.05 s to a day."""
 
     heartbeat_interval: float | None = Field(default=None, ge=0.01, le=86_400)
-    """Time between heartbeats; a third of the lease if not given."""
+    """Time between heartbeats, at most half of the lease; None is a third of the lease."""
 
     retention: float = Field(default=3600.0, ge=1, le=30 * 86_400)
-    """How long a breaker outlives its last registration, so that a restart does not close it."""
+    """How long a breaker stays after its last registration, so that a restart does not close it.
+    1 s to 30 days."""
 
     mass_expiry_share: float = Field(default=0.5, ge=0, le=1)
-    """If more than this share of the leases ended while Redis was away, they are kept for once."""
+    """If more than this share of the leases (0 to 1) ended while Redis was away, they are kept for
+    one more lease."""
 
     store_timeout: float = Field(default=0.05, gt=0, le=REPLY_TIMEOUT)
-    """How long a resolve waits for Redis. The first one that finds it away waits for this long,
-    those behind it not at all. At most 5 seconds, after which any command is given up."""
+    """How long a resolve waits for Redis. The first resolve of an outage waits for this long, later
+    ones not at all. At most 5 s."""
 
     write_timeout: float = Field(default=5.0, ge=0, le=3600)
-    """How long what is of no use without Redis, such as ``flush``, waits for it to come back."""
+    """How long ``flush`` and ``refresh`` wait for Redis to come back. 0 to 3600 s."""
 
     max_staleness: float = Field(default=1.0, ge=0.05, le=60)
-    """Cached mode: how long Redis may be silent before a resolve asks it."""
+    """Cached mode: how long Redis may be silent before a resolve asks it. 0.05 to 60 s."""
 
     success_report_interval: float = Field(default=1.0, ge=0.01, le=60)
-    """Cached mode: how long successes of a closed breaker are counted here before they are told."""
+    """Cached mode: how long this process counts successes of a closed breaker before it reports
+    them. 0.01 to 60 s."""
 
     cooldown: float = Field(default=5.0, gt=0, le=_TEN_YEARS)
-    """How long a provider is left alone that limits its callers (HTTP 429) without saying for how
-    long; LiteLLM's default."""
+    """The cooldown of a provider that limits its callers (HTTP 429) without a wait of its own; the
+    default is LiteLLM's. Up to ten years, as the two below."""
 
     quota_cooldown: float = Field(default=3600.0, gt=0, le=_TEN_YEARS)
-    """How long, at least, a provider is left alone whose quota is used up: no credit, no budget."""
+    """The shortest cooldown of a provider whose quota is used up: no credit, no budget."""
 
     max_cooldown: float = Field(default=86_400.0, gt=0, le=_TEN_YEARS)
-    """The longest that a provider is left alone, whatever it, a policy or the two above say."""
+    """The longest cooldown, whatever the provider, a policy or the two settings above ask for."""
 
     breaker: CircuitBreakerConfig = CircuitBreakerConfig()
-    """The settings of breakers whose registration names none."""
+    """The settings of breakers whose registration gives none."""
 
     def __init__(self, **values: Any) -> None:  # pydantic's own signature
         try:
@@ -79,6 +83,11 @@ class RegistrySettings(BaseModel):
         if self.heartbeat_interval is not None and self.heartbeat_interval > self.lease / 2:
             raise ValueError("the heartbeat must come at least twice within a lease")
         return self
+
+    @property
+    def cooldown_durations(self) -> CooldownDurations:
+        """How long outcomes leave a provider alone."""
+        return CooldownDurations(self.cooldown, self.quota_cooldown, self.max_cooldown)
 
     @property
     def heartbeat_every(self) -> float:

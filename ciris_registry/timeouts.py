@@ -1,10 +1,11 @@
-"""Limiting the time of what is awaited, for a small part of what ``asyncio.timeout`` costs.
+"""Time limits with one timer for many blocks, for a small part of the cost of ``asyncio.timeout``.
 
-``asyncio.timeout`` makes a timer for each block, which is half of what a guarded call costs. Here
-one timer watches all blocks of one length: they end in the order in which they began, so it is set
-for the first of them, and those that end in time never touch it. What a block does that takes too
-long is the same: its task is cancelled, and that becomes a TimeoutError, unless somebody else has
-cancelled the task too. It refuses to judge who is to blame.
+``asyncio.timeout`` makes a timer for each block, which is half of the cost of a guarded call. Here
+one timer serves all blocks of one length. They end in the order in which they began, so the timer
+is set for the first of them, and a block that ends in time never touches it.
+
+A block that takes too long ends as with ``asyncio.timeout``: its task is cancelled, and the
+cancellation becomes a TimeoutError, unless the task was cancelled from outside too.
 """
 
 from __future__ import annotations
@@ -19,51 +20,55 @@ if TYPE_CHECKING:
 
 
 class TimeLimits:
-    """The limits of one process, in whichever event loop they are used.
+    """The time limits of one process, in the event loop that uses them.
 
-    A block whose time is over gets so many ``last_turns`` of the event loop: what it waits for may
-    have arrived, and this process only not have got round to it.
+    A block whose time is over gets ``last_turns`` more turns of the event loop: the awaited reply
+    may have arrived while the loop was blocked.
     """
 
     def __init__(self, last_turns: int = 0) -> None:
         self._last_turns = last_turns
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._watches: dict[float, _Watch] = {}
+        self._watches: dict[float, Watch] = {}
 
     def limit(self, seconds: float) -> TimeLimit:
-        """A limit for ``with``, around awaits of the running task."""
+        """A limit of ``seconds`` for a ``with`` block in the running task."""
+        return TimeLimit(self, seconds)
+
+    def watch(self, seconds: float) -> Watch:
+        """The watch over all blocks of one length in the running event loop."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._watches = loop, {}
         watch = self._watches.get(seconds)
         if watch is None:
-            watch = self._watches[seconds] = _Watch(loop, seconds, self._last_turns, self._watches)
-        return TimeLimit(watch)
+            watch = self._watches[seconds] = Watch(loop, seconds, self._last_turns, self._watches)
+        return watch
 
     def expire(self) -> None:
-        """No block gets any more time; whoever says so may be in one of them."""
+        """Expire all blocks, at the next turn of the loop; the caller may be in one of them."""
         if self._loop is not None and not self._loop.is_closed():
             for watch in list(self._watches.values()):
                 self._loop.call_soon_threadsafe(watch.expire)
 
 
 class TimeLimit:
-    """One block; ``expired`` says whether it took too long."""
+    """The limit of one ``with`` block; ``expired`` says whether the block took too long."""
 
     __slots__ = ("_cancelling", "_task", "_watch", "ends_at", "expired")
+    _cancelling: int
+    ends_at: float
 
-    def __init__(self, watch: _Watch) -> None:
-        self.ends_at = 0.0
+    def __init__(self, limits: TimeLimits, seconds: float) -> None:
         self.expired = False
-        self._watch = watch
-        # A loop that is closed must not be kept with what hangs in it.
-        self._task: Callable[[], asyncio.Task[object] | None] = _nobody
-        self._cancelling = 0
+        self._watch = limits.watch(seconds)
+        # Weak, so that a limit keeps no task of a closed loop alive.
+        self._task: Callable[[], asyncio.Task[object] | None] = _no_task
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("a time limit is for what is awaited in a task")
+            raise RuntimeError("a time limit works only in a task")
         self._task = weakref.ref(task)
         self._cancelling = task.cancelling()
         self._watch.add(self)
@@ -78,30 +83,30 @@ class TimeLimit:
         self._watch.remove(self)
         task = self._task() if self.expired else None
         if task is not None:
-            others = task.uncancel() > self._cancelling
-            if kind is asyncio.CancelledError and not others:
+            from_outside = task.uncancel() > self._cancelling
+            if kind is asyncio.CancelledError and not from_outside:
                 raise TimeoutError from error
 
     @property
     def interrupted(self) -> bool:
-        """Whether somebody else has cancelled the task, whatever the block has made of that."""
+        """Whether the task was cancelled from outside, even if the block caught that."""
         task = self._task()
         return task is not None and task.cancelling() > self._cancelling
 
     def expire(self) -> None:
-        """It has taken too long."""
+        """End the block: its time is over."""
         self.expired = True
         task = self._task()
         if task is not None:
             task.cancel()
 
 
-def _nobody() -> None:
-    """No task yet."""
+def _no_task() -> None:
+    """The task of a block that was not entered."""
 
 
-class _Watch:
-    """All blocks of one length that are under way in one loop, and the timer for the first."""
+class Watch:
+    """The running blocks of one length in one event loop, and the timer of the first of them."""
 
     __slots__ = ("_blocks", "_last_turns", "_late", "_loop", "_seconds", "_timer", "_watches")
 
@@ -110,7 +115,7 @@ class _Watch:
         loop: asyncio.AbstractEventLoop,
         seconds: float,
         last_turns: int,
-        watches: dict[float, _Watch],
+        watches: dict[float, Watch],
     ) -> None:
         self._loop = loop
         self._seconds = seconds
@@ -128,14 +133,14 @@ class _Watch:
             self._timer = self._loop.call_at(block.ends_at, self._ring)
 
     def remove(self, block: TimeLimit) -> None:
-        """A block has ended."""
+        """A block has ended in time."""
         if block in self._blocks:
             del self._blocks[block]
         else:
             self._late.discard(block)
 
     def expire(self) -> None:
-        """Every block has taken too long."""
+        """End all blocks."""
         for block in (*self._blocks, *self._late):
             block.expire()
         self._blocks.clear()
@@ -152,7 +157,7 @@ class _Watch:
             del self._blocks[first]
             self._late.add(first)
             self._overdue(first, self._last_turns)
-        # Lengths come and go with the settings of breakers, and with permits.
+        # Lengths depend on settings of breakers and on permits, so unused ones are dropped.
         self._watches.pop(self._seconds, None)
 
     def _overdue(self, block: TimeLimit, turns: int) -> None:

@@ -1,11 +1,10 @@
 """One set of fixtures for every test: where the state lives, on an imitation and on a real server.
 
-The real server is ``CIRIS_TEST_REDIS_URL`` (its database is emptied), else a private Valkey.
+The real server is ``CIRIS_TEST_REDIS_URL`` (see ``server_under_test``), else a private Valkey.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import tempfile
@@ -17,18 +16,36 @@ import redis
 
 from ciris_registry import RegistrySettings, ServiceRegistry
 from ciris_registry.store.connection.embedded import EmbeddedServer
+from tests import server_under_test
+from tests.distribution import Scheduling
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+LONG = ("long", "long_run")
 NEVER = -1
 """What TTL says of a key that does not expire; -2 of one that has gone meanwhile."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say at once that a server was named which cannot be used."""
+    if server_under_test.given_url() and not hasattr(config, "workerinput"):
+        try:
+            server_under_test.check(len(getattr(config.option, "tx", None) or ["popen"]))
+        except server_under_test.UnusableServerError as error:
+            raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """Tests that share something costly run in one test process."""
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first, so that nobody waits for it in the end."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    items.sort(key=lambda item: not set(LONG) & {mark.name for mark in item.iter_markers()})
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +62,10 @@ def private_server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def real_server(request: pytest.FixtureRequest) -> str:
-    """The URL of the real server under test."""
-    url = os.environ.get("CIRIS_TEST_REDIS_URL")
-    return url or str(request.getfixturevalue("private_server"))
+    """The URL of the real server under test, with this test process's database."""
+    if server_under_test.given_url():
+        return server_under_test.own_url()
+    return str(request.getfixturevalue("private_server"))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from ciris_registry import (
     ServiceRegistry,
 )
 from tests.documentation import block_after, run_with_package
-from tests.unit.http_error import HttpError, code
+from tests.unit.circuit_breaker.outcomes.http_error import HttpError, code
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

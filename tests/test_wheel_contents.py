@@ -41,16 +41,13 @@ def test_the_wheel_says_that_it_is_typed(wheel: Path) -> None:
 
 
 def test_scripts_load_from_the_wheel_without_unpacking_it(wheel: Path, tmp_path: Path) -> None:
-    program = f"""
-import sys
-sys.path.insert(0, {str(wheel)!r})
-from ciris_registry.store import scripts
-assert scripts.__file__.startswith({str(wheel)!r}), scripts.__file__
-for script in scripts.load_scripts().values():
-    print(script.name, script.sha)
-"""
+    program = CHECKOUT / "tests" / "programs" / "loads_scripts_from_a_wheel.py"
     ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True
+        [sys.executable, "-P", program, wheel],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     expected = "".join(f"{s.name} {s.sha}\n" for s in load_scripts().values())
     assert ran.stdout == expected

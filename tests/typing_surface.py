@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, assert_type
 
 from tenacity import AsyncRetrying, stop_after_attempt
@@ -19,36 +21,42 @@ from ciris_registry import (
     CircuitBreakerError,
     CircuitState,
     Classification,
-    ClosedError,
-    CorruptStateError,
     DeadlineExceededError,
-    EmbeddedServerError,
     Event,
     Explanation,
-    ForkedError,
     HealthCheckProtocol,
-    InvalidNameError,
-    InvalidURLError,
     MockService,
     NoProviderError,
-    NotAwaitableError,
     Priority,
-    ProxyError,
     Registration,
-    RegistrationError,
     RegistryError,
     RegistryHealth,
     RegistrySettings,
     SelectionStrategy,
     ServiceProvider,
     ServiceRegistry,
-    SettingsError,
-    StoreError,
     StoreUnavailableError,
     __version__,
     cooldown,
     get_global_registry,
 )
+from ciris_registry.errors import (
+    AccessDeniedError,
+    ClosedError,
+    CorruptStateError,
+    EmbeddedServerError,
+    ForkedError,
+    IndeterminateWriteError,
+    InvalidNameError,
+    InvalidURLError,
+    NotAwaitableError,
+    ProxyError,
+    RegistrationError,
+    SettingsError,
+    StoreError,
+)
+
+LABELS: Mapping[str, Any] = MappingProxyType({"model": "big"})
 
 
 class Kind(StrEnum):
@@ -180,6 +188,15 @@ def registering(registry: ServiceRegistry) -> None:
     )
     assert_type(name, str)
     assert_type(registry.register("*", "llm", factory=made), str)
+    # Priorities by name or value, strategies by value, capabilities in any collection.
+    registry.register("planner", "llm", Client(), "HIGH", {"chat"}, strategy="round_robin")
+    registry.register("planner", "llm", Client(), 9, {"chat": 1}.keys(), strategy="WEIGHTED")
+    registry.register_global("llm", Client(), "LOW", deque(["chat"]), strategy="least_loaded")
+    registry.register_global("llm", Client(), 0, frozenset({"chat"}), metadata=LABELS)
+    # What is not to be accepted, as in `making`.
+    registry.register("planner", "llm", Client(), 1.5)  # type: ignore[arg-type]
+    registry.register("planner", "llm", Client(), capabilities=[1])  # type: ignore[list-item]
+    registry.register_global("llm", Client(), strategy=1)  # type: ignore[arg-type]
     assert_type(registry.register_global("llm", factory=made_later), str)
     registry.bind(Kind.LLM, Client())
     registry.bind("openai", factory=made)
@@ -201,6 +218,7 @@ async def using(registry: ServiceRegistry) -> None:
     await registry.refresh(Kind.LLM)
     # An instance is the program's own; what it is taken for, the program says.
     client: Client | None = await registry.get_service("planner", "llm", ["chat"], False)
+    await registry.get_service("planner", "llm", frozenset({"chat"}))
     assert_type(client, Client | None)
     assert_type(await registry.get_service("planner", Kind.LLM, consistency="exact"), Any)
     assert_type(await registry.get_service_with_fallback("planner", "llm", ("chat",)), Any)
@@ -434,6 +452,9 @@ def failing(error: RegistryError) -> None:
             assert_type(error.reason, str)
         case SettingsError():
             assert_type(error.problems, tuple[str, ...])
+        case AccessDeniedError() | IndeterminateWriteError():
+            away: StoreUnavailableError = error
+            assert_type(away.url, str)
         case StoreUnavailableError() | CorruptStateError():
             store_error: StoreError = error
             assert_type(store_error.url, str)

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 _INTERVAL = 0.005
+PATIENCE = 30.0
+"""Seconds that a busy machine may need for anything at all; a test that waits in vain fails."""
 
 
-def wait_until(predicate: Callable[[], object], timeout: float = 5.0) -> None:
+def wait_until(predicate: Callable[[], object], timeout: float = PATIENCE) -> None:
     """Return as soon as ``predicate()`` is true; fail the test after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not predicate():
@@ -22,7 +24,7 @@ def wait_until(predicate: Callable[[], object], timeout: float = 5.0) -> None:
 
 async def async_wait_until(
     predicate: Callable[[], object | Awaitable[object]],
-    timeout: float = 5.0,  # a test fails by its own message
+    timeout: float = PATIENCE,  # a test fails by its own message
 ) -> None:
     """As ``wait_until``, for a running event loop; ``predicate`` may be a coroutine function."""
     deadline = time.monotonic() + timeout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -18,6 +19,10 @@ FLEET_PROVIDERS: Final = 4
 _FEWEST_OPENINGS: Final = 20
 _SMOKE_TEST: Final = 0.05
 """Below this scale the figures mean nothing; a run only shows that everything works."""
+
+
+Progress = Callable[[float], None]
+"""Takes the share of a step that is done; never called while something is timed."""
 
 
 class BenchError(RegistryError):

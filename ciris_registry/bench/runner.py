@@ -26,8 +26,7 @@ from ciris_registry.bench.server import open_server
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ciris_registry.bench.measurements import Progress
-    from ciris_registry.bench.plan import Plan
+    from ciris_registry.bench.plan import Plan, Progress
     from ciris_registry.bench.server import Server
 
 

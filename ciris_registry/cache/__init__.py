@@ -12,12 +12,12 @@ from ciris_registry.cache.subscription import READ_INTERVAL, Subscription
 from ciris_registry.cache.watcher import Watcher, block_of
 
 __all__ = [
+    "READ_INTERVAL",
     "BreakerRead",
     "BreakerReport",
     "DesiredState",
     "ExpectedBreaker",
     "LocalEdit",
-    "READ_INTERVAL",
     "Reconciler",
     "RefreshSchedule",
     "Replica",

@@ -1,4 +1,7 @@
-"""calls."""
+"""Running guarded calls: attempt, time limit, failover, retry, stream, proxy.
+
+It asks ``selection`` for picks and reports outcomes. It chooses no providers itself.
+"""
 
 from ciris_registry.calls.api import CallMethods
 from ciris_registry.calls.attempt import AttemptContext

@@ -32,7 +32,7 @@ class AcquiredBlock(AbstractAsyncContextManager[Any]):
         elif picker is not None and pick.registration.max_in_flight is not None:
             pick = await self._executor.next(options, (), picker.position)
         self._attempt = Attempt(self._executor.context, pick, options.classify)
-        self._attempt.limit.__enter__()
+        self._attempt.__enter__()
         return pick.instance
 
     async def __aexit__(
@@ -44,7 +44,7 @@ class AcquiredBlock(AbstractAsyncContextManager[Any]):
         attempt = self._attempt
         assert attempt is not None  # noqa: S101 # __aenter__ was awaited
         try:
-            attempt.limit.__exit__(kind, error, traceback)
+            attempt.__exit__(kind, error, traceback)
         except TimeoutError as expired:
             error = expired
         if error is not None:
@@ -53,7 +53,7 @@ class AcquiredBlock(AbstractAsyncContextManager[Any]):
                 await attempt.failed(failure)
                 if failure is not error:
                     raise failure from error
-        elif attempt.limit.expired:  # the block went on as if nothing had happened
+        elif attempt.expired:  # the block went on as if nothing had happened
             await attempt.failed(attempt.late())
         else:
             await attempt.succeeded()

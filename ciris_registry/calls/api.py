@@ -134,7 +134,7 @@ class CallMethods:
         )
         value: _T
         if deadline is None and retry is None:
-            value = (await self._executor.call(options, fn, args, _NO_MORE)).result()
+            value = await self._executor.call(options, fn, args, _NO_MORE)
         else:
             value = await self._call(options, deadline, retry, fn, args, _NO_MORE)
         return value
@@ -231,10 +231,10 @@ class CallMethods:
         kwargs: Mapping[str, Any],
     ) -> Any:  # what fn returned
         if deadline is None and retry is None:
-            return (await self._executor.call(options, fn, args, kwargs)).result()
+            return await self._executor.call(options, fn, args, kwargs)
         check_call(deadline, retry)
         return await with_retries(
-            lambda: self._executor.call(options, fn, args, kwargs),
+            lambda this_round: self._executor.call(options, fn, args, kwargs, this_round),
             lambda: self._resolver.soonest(options.request),
             retry,
             deadline,

@@ -10,20 +10,21 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from ciris_registry.calls.messages import not_awaitable
 from ciris_registry.circuit_breaker.outcomes import IGNORED, SUCCESS
-from ciris_registry.errors import CallTimeoutError, RegistryError
-from ciris_registry.timeouts import TimeLimits
+from ciris_registry.errors import CallTimeoutError, NotAwaitableError, RegistryError
+from ciris_registry.shared_breaker import in_words
+from ciris_registry.timeouts import TimeLimit, TimeLimits
 
 if TYPE_CHECKING:
     from ciris_registry.circuit_breaker.outcomes import Classification, Classifier, Classify
     from ciris_registry.selection import ConcurrencyLimit, Pick
     from ciris_registry.shared_breaker import BreakerAdmission, Cooldowns, Reporting
-    from ciris_registry.timeouts import TimeLimit
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_ERROR: Final = 200
-"""Characters of an error that are shown."""
+NOT_CALLED: Final = object()
+"""In place of a value: nothing was called, or nothing that can be awaited."""
 
 PROGRAMMING_ERRORS: Final = (TypeError, AttributeError, NameError)
 """Raised in calling, before there is anything to await, these are the program's mistake: they must
@@ -83,17 +84,17 @@ class AttemptContext:
             self._concurrency_limit.release(pick.slot)
 
 
-class Attempt:
-    """One attempt; ``limit`` is for ``with`` around what is awaited of the provider.
+class Attempt(TimeLimit):
+    """One attempt, and the time limit of what is awaited of the provider: ``with attempt:``.
 
     It begins when it is made. It ends with ``count``, ``succeeded``, ``returned``, ``failed`` or
     ``abandon``, of which the first one settles it; later ones change nothing.
     """
 
-    __slots__ = ("_answered", "_classify", "_context", "_pick", "_settled", "limit")
+    __slots__ = ("_answered", "_classify", "_context", "_pick", "_settled")
 
     def __init__(self, context: AttemptContext, pick: Pick, classify: Classify | None) -> None:
-        self.limit: TimeLimit = context.limits.limit(pick.seconds)
+        super().__init__(context.limits, pick.seconds)
         self._context = context
         self._pick = pick
         self._classify = classify
@@ -108,18 +109,17 @@ class Attempt:
         Then the attempt is abandoned: the caller was cancelled, or the program made a mistake
         before anything was ``called`` that can be awaited.
         """
-        limit = self.limit
         if self._settled:
             return None
         if (
             not isinstance(error, Exception)
             # A caller that was cancelled wants no other answer, whatever the provider makes of it.
-            or limit.interrupted
+            or self.interrupted
             or (not called and isinstance(error, PROGRAMMING_ERRORS))
         ):
             self.abandon()
             return None
-        if not (isinstance(error, TimeoutError) and limit.expired):
+        if not (isinstance(error, TimeoutError) and self.expired):
             return error
         late = self.late()
         late.__cause__ = error
@@ -139,19 +139,22 @@ class Attempt:
             await self._context.settle(pick._replace(slot=None), SUCCESS)
 
     def limit_next(self) -> None:
-        """Begin a new limit, for what follows the first answer: as long as any call may take."""
-        self.limit = self._context.limits.limit(self._pick.breaker.config.timeout_duration)
+        """Limit what is awaited next anew: by as long as any call of the provider may take."""
+        seconds = self._pick.breaker.config.timeout_duration
+        super().__init__(self._context.limits, seconds)
 
     # How it ends
 
-    def count(self) -> bool:
-        """It ended with a value that no policy classifies, and its success is counted.
+    def count(self, value: object) -> bool:
+        """It ended with this value, which no policy classifies, and its success is counted.
 
         False if something has to be awaited for that: ``returned`` does.
         """
         pick, context = self._pick, self._context
         if (
-            pick.permit is not None
+            value is NOT_CALLED
+            or self.expired
+            or pick.permit is not None
             or self._classify is not None
             or pick.classify is not None
             or context.classifier.classifies_values
@@ -163,8 +166,18 @@ class Attempt:
             context.release(pick)
         return True
 
-    async def returned(self, value: object) -> Classification:
-        """It ended with this value; how that is classified."""
+    async def returned(self, value: object, given: object) -> Classification:
+        """It ended with this value of what the function had ``given``; how that is classified.
+
+        Raises:
+            NotAwaitableError: That cannot be awaited, so there is no value.
+        """
+        if value is NOT_CALLED:
+            self.abandon()
+            raise NotAwaitableError(not_awaitable(given))
+        if self.expired:  # and the function made a value of it, which its caller gets
+            await self.failed(self.late())
+            return IGNORED
         pick, classifier = self._pick, self._context.classifier
         try:
             outcome = classifier.value(value, self._classify, pick.classify)
@@ -220,11 +233,3 @@ class Attempt:
         self._settled = True
         self._pick.breaker.in_flight -= 1
         return True
-
-
-def in_words(error: BaseException) -> str:
-    """An error as it is shown, whatever the program made of its ``repr``."""
-    try:
-        return repr(error)[:_LONGEST_ERROR]
-    except Exception:  # noqa: BLE001 # the call has to be settled in any case
-        return type(error).__name__

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ciris_registry.calls.attempt import Attempt
-from ciris_registry.calls.messages import explain_failure, not_awaitable
-from ciris_registry.errors import ClosedError, NoProviderError, NotAwaitableError
+from ciris_registry.calls.attempt import NOT_CALLED, Attempt
+from ciris_registry.calls.messages import explain_failure
+from ciris_registry.errors import ClosedError, NoProviderError
 from ciris_registry.selection import explanation_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ciris_registry.circuit_breaker.outcomes import Classification, Classify
     from ciris_registry.selection import Pick, Picker, Rejected, Request, Resolver
 
-_NOTHING: Final = object()
 _FAIL_OVER: Final = frozenset({"failure", "cooldown"})
 """Outcomes after which the next provider is called."""
 
@@ -43,26 +42,16 @@ class CallOptions(NamedTuple):
         return self.failover and outcome.kind in _FAIL_OVER
 
 
-class CallResult(NamedTuple):
-    """How a call ended.
+class CallRound:
+    """One round of a call that may be retried; ``exhausted`` is set if another one may succeed.
 
-    ``exhausted``: all providers failed or were unavailable; a later call may succeed.
+    That is so if all providers failed or were unavailable.
     """
 
-    value: Any = None
-    failure: Exception | None = None
-    exhausted: bool = False
+    __slots__ = ("exhausted",)
 
-    def result(self) -> Any:  # what was called returned it
-        """The value, or the failure raised."""
-        if self.failure is None:
-            return self.value
-        failure = self.failure
-        try:
-            raise failure
-        finally:
-            # The traceback holds this frame; its contents must not wait for the collector.
-            del failure, self
+    def __init__(self) -> None:
+        self.exhausted = False
 
 
 class Executor:
@@ -124,67 +113,80 @@ class Executor:
         fn: Callable[..., Any],
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
-    ) -> CallResult:
+        this_round: CallRound | None = None,
+    ) -> Any:  # what fn returned
         """Await ``fn(instance, *args, **kwargs)`` for one provider after the other.
 
         Raises:
+            NoProviderError: No provider could be called.
             NotAwaitableError: ``fn`` gives nothing that can be awaited.
+            Exception: What the last provider failed with.
         """
         tried: dict[str, Exception | None] = {}
-        result = CallResult()
+        failure: Exception | None = None
+        value: Any = None
         picker = options.picker
         pick = picker.pick() if picker is not None and not options.exact else None
-        while True:
-            try:
-                if pick is None:
-                    pick = await self.next(options, tried)
-                elif pick.slot is None and pick.registration.max_in_flight is not None:
-                    assert picker is not None  # noqa: S101 # it has given the pick
-                    pick = await self.next(options, tried, picker.position)
-            except NoProviderError as none:
-                if result.failure is not None:
-                    explain_failure(result.failure, tried, none)
-                return result if tried else CallResult(failure=none, exhausted=True)
-            except ClosedError:
-                if result.failure is None:
-                    raise
-                return result
-            result = await self._attempt(options, pick, fn, args, kwargs)
-            if not result.exhausted:
-                return result
-            tried[pick.registration.name] = result.failure
-            pick = None
+        try:
+            while True:
+                if pick is None or (pick.slot is None and pick.registration.max_in_flight):
+                    pick = await self._next(options, tried, pick, failure, this_round)
+                    if pick is None:
+                        break
+                attempt = Attempt(self.context, pick, options.classify)
+                pending: Any = NOT_CALLED
+                try:
+                    with attempt:
+                        pending = fn(pick.instance, *args, **kwargs)
+                        value = await pending if hasattr(pending, "__await__") else NOT_CALLED
+                except BaseException as error:
+                    failure = attempt.failure(error, called=pending is not NOT_CALLED)
+                    if failure is None:
+                        raise
+                    outcome = await attempt.failed(failure)
+                else:
+                    failure = None
+                    if attempt.count(value):
+                        return value
+                    outcome = await attempt.returned(value, pending)
+                if not options.fails_over(outcome):
+                    break
+                tried[pick.registration.name] = failure
+                pick = None
+            if failure is not None:
+                raise failure
+            return value
+        finally:
+            # A traceback holds this frame; what the frame holds must not wait for the collector.
+            failure = None
+            tried.clear()
 
-    async def _attempt(
+    async def _next(
         self,
         options: CallOptions,
-        pick: Pick,
-        fn: Callable[..., Any],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-    ) -> CallResult:
-        """One provider; ``exhausted`` if the next one is to be called."""
-        attempt = Attempt(self.context, pick, options.classify)
-        pending: Any = _NOTHING
+        tried: Mapping[str, Exception | None],
+        drawn: Pick | None,
+        failure: Exception | None,
+        this_round: CallRound | None,
+    ) -> Pick | None:
+        """The next pick; None if there is none, and the call ends as the last attempt did.
+
+        ``drawn`` is a pick that needs a slot, at the position of the round robin that it has taken.
+
+        Raises:
+            NoProviderError: There is none, and none was tried.
+        """
         try:
-            with attempt.limit:
-                pending = fn(pick.instance, *args, **kwargs)
-                value = await pending if hasattr(pending, "__await__") else _NOTHING
-        except BaseException as error:
-            failure = attempt.failure(error, called=pending is not _NOTHING)
+            position = options.picker.position if drawn is not None and options.picker else None
+            return await self.next(options, tried, position)
+        except NoProviderError as none:
+            if this_round is not None:
+                this_round.exhausted = True
+            if not tried:
+                raise
+            if failure is not None:
+                explain_failure(failure, tried, none)
+        except ClosedError:
             if failure is None:
                 raise
-            try:
-                exhausted = options.fails_over(await attempt.failed(failure))
-                return CallResult(failure=failure, exhausted=exhausted)
-            finally:
-                del failure  # as in CallResult
-        if value is _NOTHING:
-            attempt.abandon()
-            raise NotAwaitableError(not_awaitable(pending))
-        if attempt.limit.expired:  # and the function that was called made a value of it
-            await attempt.failed(attempt.late())
-            return CallResult(value)
-        if attempt.count():
-            return CallResult(value)
-        return CallResult(value, exhausted=options.fails_over(await attempt.returned(value)))
+        return None

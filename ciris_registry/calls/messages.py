@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.calls.attempt import in_words
+from ciris_registry.shared_breaker import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

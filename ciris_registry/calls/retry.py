@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tenacity import AsyncRetrying, stop_after_attempt, wait_random_exponential
 
-from ciris_registry.calls.executor import CallResult
+from ciris_registry.calls.executor import CallRound
 from ciris_registry.errors import DeadlineExceededError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _SPREAD: Final = 0.1
 
 
 async def with_retries(
-    attempt: Callable[[], Awaitable[CallResult]],
+    attempt: Callable[[CallRound | None], Awaitable[Any]],
     soonest: Callable[[], float],
     retry: Retry | None,
     deadline: float | None,
@@ -53,7 +53,7 @@ async def with_retries(
     try:
         async with watch:
             if retry is None:
-                return (await attempt()).result()
+                return await attempt(None)
             return await _Attempts(attempt, soonest, deadline).made(_policy(retry))
     except Exception as error:
         # Also an error that a provider made of the cancellation.
@@ -68,23 +68,23 @@ class _Attempts:
 
     def __init__(
         self,
-        attempt: Callable[[], Awaitable[CallResult]],
+        attempt: Callable[[CallRound | None], Awaitable[Any]],
         soonest: Callable[[], float],
         deadline: float | None,
     ) -> None:
         self._attempt = attempt
         self._soonest = soonest
         self._end = None if deadline is None else time.monotonic() + deadline
-        self._last = CallResult()
+        self._round = CallRound()
 
     async def made(self, policy: AsyncRetrying) -> Any:  # what was called returned it
         """Go by the policy, and by what is known here."""
 
         async def again(state: RetryCallState) -> bool:
-            if not self._last.exhausted:
+            if not self._round.exhausted:
                 return False
-            if self._last.failure is None:
-                return True
+            if state.outcome is not None and not state.outcome.failed:
+                return True  # a policy has classified the value of each provider as a failure
             said: Any = policy.retry(state)
             return bool(await said if inspect.isawaitable(said) else said)
 
@@ -101,13 +101,13 @@ class _Attempts:
             wait=wait,
             stop=stop,
             reraise=True,
-            retry_error_callback=lambda _: self._last.result(),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         )
         return await going_on(self._once)
 
     async def _once(self) -> Any:  # what was called returned it
-        self._last = await self._attempt()
-        return self._last.result()
+        self._round = CallRound()
+        return await self._attempt(self._round)
 
 
 def _policy(retry: Retry) -> AsyncRetrying:

@@ -129,20 +129,20 @@ class _Source:
                 continue
             self._attempt.limit_next()
             # What a provider raises after its consumer has gone concerns no caller.
-            with contextlib.suppress(Exception), self._attempt.limit:
+            with contextlib.suppress(Exception), self._attempt:
                 await close()
 
     async def _limited(self, work: Awaitable[Any]) -> Any:
         attempt = self._attempt
         try:
-            with attempt.limit:
+            with attempt:
                 item = await work
         except BaseException as error:
             failure = attempt.failure(error, called=self._given is not _NOTHING)
             if failure is None:
                 raise
             raise _FailedError(failure) from error
-        if attempt.limit.expired:  # and the provider made an item of it
+        if attempt.expired:  # and the provider made an item of it
             raise _FailedError(attempt.late())
         return item
 

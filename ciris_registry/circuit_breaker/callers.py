@@ -1,7 +1,7 @@
-"""Which processes call a provider and which fail, as far as its breaker's rules ask for it.
+"""Which processes called a provider and which failed, for the trip conditions of its breaker.
 
-As ``lua/lib/callers.lua``; bounded by the number of processes. It refuses to know how many of
-them are enough: the rules do.
+The same as ``lua/lib/callers.lua``. Its size is bounded by the number of processes. How many of
+them open a breaker, ``trip_conditions`` decides.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Callers:
-    """When each process ``called`` last, and when it ``failed`` last, in milliseconds."""
+    """When each process called last and failed last, in milliseconds."""
 
     called: dict[str, int] = field(default_factory=dict[str, int])
     failed: dict[str, int] = field(default_factory=dict[str, int])
 
     @classmethod
     def parse(cls, members: Mapping[str, int]) -> Callers:
-        """Those in a breaker's sorted set."""
+        """Read the members of a breaker's sorted set."""
         return cls(_times_of(members, "called"), _times_of(members, "failed"))
 
     def copy(self) -> Callers:
@@ -30,22 +30,22 @@ class Callers:
         return Callers(dict(self.called), dict(self.failed))
 
     def note(self, now: int, process: str, *, failed: bool, needed: int) -> None:
-        """A process called; what is from before ``needed`` goes."""
+        """Note a call of a process; drop entries older than ``needed``."""
         self.called[process] = now
         if failed:
             self.failed[process] = now
         self._drop(needed, needed)
 
     def forget(self, failed_since: float) -> None:
-        """Nobody has called, and failed have only those who did since then."""
+        """Drop all calls, and failures from before ``failed_since``."""
         self._drop(float("inf"), failed_since)
 
     def calling(self, since: float) -> int:
-        """How many have called at that time or later."""
+        """How many processes called at that time or later."""
         return sum(at >= since for at in self.called.values())
 
     def failing(self, since: float) -> int:
-        """How many have failed at that time or later."""
+        """How many processes failed at that time or later."""
         return sum(at >= since for at in self.failed.values())
 
     def _drop(self, called_before: float, failed_before: float) -> None:
@@ -54,6 +54,6 @@ class Callers:
 
 
 def _times_of(members: Mapping[str, int], what: str) -> dict[str, int]:
-    """By process, when it ``called`` or ``failed``."""
+    """The times of one kind, ``called`` or ``failed``, by process."""
     pairs = ((member.partition("|"), at) for member, at in members.items())
     return {parts[2]: at for parts, at in pairs if parts[0] == what}

@@ -1,4 +1,4 @@
-"""The in-process circuit breaker: the rules, this process's memory and its monotonic clock."""
+"""The in-process circuit breaker: the state machine with a monotonic clock."""
 
 from __future__ import annotations
 
@@ -15,34 +15,32 @@ from ciris_registry.errors import CircuitBreakerError
 
 
 class CircuitBreaker:
-    """A circuit breaker for one process, usable without any registry.
+    """A circuit breaker for one process, usable without a registry.
 
-    Its methods are those of the in-process CIRIS registry, its rules those of the shared breaker:
-    reading never changes a state, an open breaker whose time has come reads as OPEN and available,
-    and in HALF_OPEN no more than ``half_open_max_calls`` probes are out at one time.
+    Its methods are those of the in-process CIRIS registry, its rules those of the shared breaker.
+    Reading changes no state. An open breaker reads HALF_OPEN once its next admission would be a
+    probe. In HALF_OPEN, at most ``half_open_max_calls`` probes run at one time.
 
-    ``check_and_raise()`` asks for admission: where that is a probe, the permit is this breaker's
-    until the next outcome is recorded or ``timeout_duration`` has passed. Where a program only asks
-    ``is_available()`` and then records outcomes, those outcomes are taken for the probe's.
+    ``check_and_raise()`` asks for admission. If the call is a probe, it holds a permit until the
+    next outcome is recorded or ``timeout_duration`` has passed. If a program only asks
+    ``is_available()`` and then records outcomes, those count as outcomes of the probe.
 
-    It knows one reporter, its own process: ``min_failing_processes`` changes nothing.
-
-    It is to be used from one thread, as asyncio programs do.
+    ``min_failing_processes`` has no effect: there is only one process. Use it from one thread.
     """
 
     def __init__(self, name: str, config: CircuitBreakerConfig | None = None) -> None:
         self.name: Final = name
         self.config: Final = config or CircuitBreakerConfig()
-        # Nobody else reports here, so nobody else is waited for.
+        # No other process reports to this breaker.
         self._state = BreakerState(replace(self.config, min_failing_processes=1))
         self._tokens = itertools.count()
         self._held: list[str] = []
         self._last_failure_time: float | None = None
-        self._asked = -1
+        self._available_at = -1
 
     @property
     def state(self) -> CircuitState:
-        """The state now; an override in force counts."""
+        """The state now; an override in force counts, and OPEN may read HALF_OPEN (see above)."""
         return self._state.shown_state(self._now())
 
     @property
@@ -52,26 +50,26 @@ class CircuitBreaker:
 
     @property
     def success_count(self) -> int:
-        """Successful probes since it is HALF_OPEN."""
+        """Successful probes since the breaker became HALF_OPEN."""
         return self._state.probe_successes
 
     @property
     def last_failure_time(self) -> float | None:
-        """When the last failure that counted was recorded, in seconds of the wall clock."""
+        """When the last counted failure was recorded, in seconds of the epoch, or None."""
         return self._last_failure_time
 
     def is_available(self) -> bool:
         """Whether a call would be admitted now. Changes no state."""
         available = self._state.refusal(self._now()) is None
         if available:
-            self._asked = self._state.opened_at
+            self._available_at = self._state.opened_at
         return available
 
     def check_and_raise(self) -> None:
         """Ask for admission.
 
         Raises:
-            CircuitBreakerError: It is refused; ``retry_after`` is in seconds.
+            CircuitBreakerError: The call is refused; ``retry_after`` is in seconds.
         """
         now = self._now()
         admission = self._state.acquire(now, f"{next(self._tokens)}")
@@ -87,38 +85,53 @@ class CircuitBreaker:
         self._record("success")
 
     def record_failure(self) -> None:
-        """Record that a call failed, which may open the breaker."""
+        """Record that a call failed. This may open the breaker."""
         if self._record("failure") is not ReplyCode.STALE:
             self._last_failure_time = time.time()
 
     def cool_down(self, seconds: float, reason: str = "") -> None:  # noqa: ARG002 # as the handle
-        """Leave the provider alone for this long; of two deadlines the later one counts.
+        """Refuse every call for ``seconds``, more than 0 and up to ten years.
 
-        ``reason`` is for the shared breaker's event; nobody is told of one of this process alone.
+        A longer cooldown in force stays. ``reason`` has no effect here: it is for the shared
+        breaker's event.
+
+        Raises:
+            SettingsError: ``seconds`` is out of bounds.
         """
         self._state.cool_down(self._now(), length_of(seconds))
 
     def force_open(self, reason: str = "", duration: float | None = None) -> None:
-        """Refuse every call, for ``duration`` seconds or until ``clear_override()``."""
+        """Refuse every call, for ``duration`` seconds or until ``clear_override()``.
+
+        Raises:
+            SettingsError: ``duration`` is not more than 0 and up to ten years.
+        """
         self._override("open", reason, duration)
 
     def force_close(self, reason: str = "", duration: float | None = None) -> None:
-        """Admit every call, for ``duration`` seconds or until ``clear_override()``."""
+        """Admit every call, for ``duration`` seconds or until ``clear_override()``.
+
+        Raises:
+            SettingsError: ``duration`` is not more than 0 and up to ten years.
+        """
         self._override("closed", reason, duration)
 
     def clear_override(self) -> None:
-        """Take a forced state away; what the breaker had decided itself stands again."""
+        """Clear the override; the breaker's own state is in force again."""
         self._state.set_override(self._now(), "")
 
     def reset(self, reason: str = "") -> None:  # noqa: ARG002 # as the handle
-        """Close it and forget what it counted; the settings stay. ``reason``: see ``cool_down``."""
+        """Close the breaker and forget its counters, cooldown and override; the settings stay.
+
+        ``reason`` has no effect here: it is for the shared breaker's event.
+        """
         self._held.clear()
         self._state.reset(self._now())
 
     def get_stats(self) -> dict[str, Any]:
-        """Name, state and counters, keyed as in the in-process CIRIS registry, and what is new.
+        """Name, state and counters, keyed as in the in-process CIRIS registry, and more.
 
-        Times are seconds of the wall clock.
+        Times are seconds of the epoch, durations seconds.
         """
         stats = stats_of(self.name, self._state, self._now())
         override = stats["override"]
@@ -144,6 +157,6 @@ class CircuitBreaker:
         while self._held and not permit:
             held = self._held.pop(0)
             permit = held if self._state.permits.get(held, 0) > now else ""
-        if not permit and self._asked == self._state.opened_at:
+        if not permit and self._available_at == self._state.opened_at:
             permit = UNTRACKED
         return self._state.record(now, outcome, permit)

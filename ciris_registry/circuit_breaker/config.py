@@ -1,6 +1,6 @@
-"""The settings of a breaker, every bound checked at once, and their form in Redis.
+"""The settings of a breaker: their bounds, and their form in Redis.
 
-Settings are stored with the breaker, so that every process obeys the same ones.
+Settings are stored with the breaker, so that all processes use the same ones.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ class CircuitBreakerConfig:
 
     The first four are those of the in-process CIRIS registry, in its order and with its defaults:
 
-    - ``failure_threshold``: this many failures in a row, over the whole fleet, open it.
-    - ``recovery_timeout``: how long it stays open before a probe is let through.
+    - ``failure_threshold``: this many failures in a row, over the whole fleet, open the breaker.
+    - ``recovery_timeout``: how long it stays open before a probe is admitted; may be 0.
     - ``success_threshold``: this many successful probes close it.
-    - ``timeout_duration``: the longest a call or a health check may take; a permit lasts as long.
+    - ``timeout_duration``: how long a call or a health check may take; a permit lasts as long.
 
     The others follow resilience4j:
 
-    - ``half_open_max_calls``: how many probes may be out at one time, over the whole fleet.
-    - ``failure_rate_threshold``: this share of failed calls (0 to 1) opens it too, counted over
-      ``window`` seconds once ``minimum_calls`` are in it. ``None`` turns it off.
-    - ``backoff_multiplier``: each opening in a row lasts this many times longer than the last one,
-      up to ``max_recovery_timeout``.
+    - ``half_open_max_calls``: how many probes may run at one time, over the whole fleet.
+    - ``failure_rate_threshold``: this share of failed calls (more than 0, up to 1) opens it too,
+      counted over ``window`` seconds once ``minimum_calls`` are in it. None turns it off.
+    - ``backoff_multiplier``: each opening in a row lasts this many times longer than the last one
+      (1 to 100), up to ``max_recovery_timeout``.
     - ``min_failing_processes``: it opens only if at least so many processes have failed, in the
-      streak or in the window. The rate needs two in any case where two or more are calling.
+      streak or in the window. The rate needs two failing processes if two or more are calling.
 
     Counts are 1 to 1,000,000.
 
     Raises:
-        SettingsError: Anything out of its bounds; it names all of them.
+        SettingsError: A setting is out of its bounds; all of them are named.
     """
 
     failure_threshold: int = 5
@@ -93,7 +93,7 @@ class CircuitBreakerConfig:
             raise SettingsError("circuit breaker settings", tuple(problems))
 
     def open_for(self, openings: int) -> int:
-        """Milliseconds that an opening lasts which follows so many others in a row."""
+        """Milliseconds that an opening lasts after ``openings`` others in a row."""
         first = milliseconds(self.recovery_timeout)
         longest = max(milliseconds(self.max_recovery_timeout), first)
         try:
@@ -102,7 +102,7 @@ class CircuitBreakerConfig:
             return longest
 
     def fields(self) -> dict[str, str]:
-        """These settings as the fields of a breaker's hash, all text; durations in milliseconds."""
+        """These settings as text fields of a breaker's hash; durations in milliseconds."""
         rate = self.failure_rate_threshold
         return {
             "failure_threshold": str(self.failure_threshold),
@@ -120,7 +120,7 @@ class CircuitBreakerConfig:
 
     @classmethod
     def parse(cls, fields: Mapping[str, str]) -> CircuitBreakerConfig:
-        """The settings in a breaker's hash.
+        """Read the settings from the fields of a breaker's hash.
 
         Raises:
             SettingsError: A field is missing, is not a number or is out of its bounds.
@@ -150,15 +150,15 @@ class CircuitBreakerConfig:
 
 
 def milliseconds(seconds: float) -> int:
-    """Seconds as whole milliseconds, at least one: Redis knows nothing shorter."""
+    """Seconds as whole milliseconds, at least one: expiry times of Redis are in milliseconds."""
     return max(1, round(seconds * 1000))
 
 
 def length_of(seconds: object) -> int:
-    """How long a cooldown or an override lasts, as whole milliseconds.
+    """The length of a cooldown or an override, as whole milliseconds.
 
     Raises:
-        SettingsError: It is no number of seconds, not more than 0, or more than ten years.
+        SettingsError: Not a number of seconds, more than 0 and up to ten years.
     """
     if (
         isinstance(seconds, int | float)
@@ -170,12 +170,12 @@ def length_of(seconds: object) -> int:
 
 
 def length_or_ever(seconds: object) -> int:
-    """As ``length_of``; 0 for None, which has no end."""
+    """As ``length_of``; 0 for None, which means without end."""
     return 0 if seconds is None else length_of(seconds)
 
 
 def _within(value: object, least: float, most: float) -> bool:
-    """Whether this is a finite number between the bounds; True and False are none."""
+    """Whether this is a finite number between the bounds; a bool is not a number."""
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)

@@ -1,9 +1,9 @@
 """The local streak of one process: how many of its own calls failed in a row.
 
-A process that alone keeps failing has a problem of its own. At ``failure_threshold`` the breaker is
-open in that process only, for ``recovery_timeout``, then for one trial at a time. A streak is a
-value: each outcome makes a new one. It decides nothing for other processes, and stands still while
-the shared breaker is not closed.
+A process whose calls alone keep failing has a problem of its own. At ``failure_threshold`` the
+breaker opens in that process only: it refuses all calls for ``recovery_timeout``, then admits one
+trial at a time. A streak is an immutable value: each outcome makes a new one. It has no effect on
+other processes, and does not change while the shared breaker is not closed.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LocalStreak:
-    """Failures in a row, and once there were too many, until when the breaker is open locally.
+    """Failures in a row, and until when the breaker is open locally.
 
-    ``changed_at`` is that of the shared breaker when the streak began; another one ends the streak.
-    ``until`` is 0 as long as the breaker is not open locally; ``trial`` is the permit of the trial
-    that is out, until ``trial_until``. Times are milliseconds of the server's clock.
+    ``changed_at`` is that of the shared breaker when the streak began; any other value ends the
+    streak. ``until`` is 0 while the breaker is not open locally. ``trial`` is the permit of the
+    running trial, valid until ``trial_until``. Times are milliseconds of the server's clock.
     """
 
     changed_at: int = 0
@@ -34,13 +34,13 @@ class LocalStreak:
     trial_until: int = 0
 
     def refused_until(self, now: int) -> int:
-        """When this process admits again; 0 if it admits now."""
+        """When this process admits the next call; 0 if it admits one now."""
         if now < self.until:
             return self.until
         return self.trial_until if now < self.trial_until else 0
 
     def trying(self, permit: str, deadline: int) -> LocalStreak:
-        """The same with a trial out."""
+        """This streak with a running trial."""
         return replace(self, trial=permit, trial_until=deadline)
 
     def beside(
@@ -52,17 +52,17 @@ class LocalStreak:
         changed_at: int,
         known_before: bool,
     ) -> LocalStreak | None:
-        """The same beside a newer shared state; None if that state has ended it.
+        """This streak beside a newer shared state; None if that state ends it.
 
         Any change of the shared state ends it: an opening, a reset, an override. If the shared
-        breaker was not ``known_before``, its change may be older than the streak.
+        breaker was not ``known_before``, its last change may be older than the streak.
         """
         if not closed or (known_before and changed_at != self.changed_at):
             return None
         return replace(self, changed_at=changed_at).bounded(now, config)
 
     def bounded(self, now: int, config: CircuitBreakerConfig) -> LocalStreak:
-        """No longer than if it opened now: a server that took over may have an earlier clock."""
+        """This streak with times as if it opened now: a new server may have an earlier clock."""
         if not self.until and not self.trial_until:
             return self
         until = min(self.until, now + milliseconds(config.recovery_timeout))
@@ -82,13 +82,13 @@ def after_outcome(
     changed_at: int,
     current: bool,
 ) -> LocalStreak | None:
-    """The local streak after an outcome of a closed shared breaker; None: there is none.
+    """The local streak after an outcome while the shared breaker is closed; None: no streak.
 
     ``changed_at`` is the shared breaker's; ``current`` says that the outcome belongs to its
     generation.
     """
     if local is not None and local.until:
-        return _tried(local, config, now, outcome, permit)
+        return _after_trial(local, config, now, outcome, permit)
     if not current or permit not in {"", UNTRACKED}:
         return local
     if outcome == "success":
@@ -103,15 +103,15 @@ def _failed(local: LocalStreak, config: CircuitBreakerConfig, now: int) -> Local
     return LocalStreak(local.changed_at, failures, until)
 
 
-def _tried(
+def _after_trial(
     local: LocalStreak, config: CircuitBreakerConfig, now: int, outcome: Outcome, permit: str
 ) -> LocalStreak | None:
-    """Only a trial's outcome counts; any other may be of a call that began before."""
+    """Only the outcome of a trial counts: other calls began before the local opening."""
     if permit == UNTRACKED:
-        tried = not local.refused_until(now)
+        of_trial = not local.refused_until(now)
     else:
-        tried = bool(permit) and permit == local.trial and now < local.trial_until
-    if not tried:
+        of_trial = bool(permit) and permit == local.trial and now < local.trial_until
+    if not of_trial:
         return local
     if outcome == "released":
         return local.trying("", 0)

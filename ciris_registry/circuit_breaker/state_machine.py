@@ -1,15 +1,15 @@
 """The transitions of one breaker: when it admits, opens, probes and closes.
 
-The rules are those of ``lua/lib/rules.lua`` and the scripts that use it, on the same fields. A
-process goes by them alone while Redis is away, and applies them optimistically to what Redis will
-report. There is no clock here: each method takes the time, in milliseconds.
+The rules and the fields are those of ``lua/lib/rules.lua`` and the scripts that use it. A process
+uses them alone while Redis is away, and to predict what Redis will report. There is no clock here:
+each method takes the time, in milliseconds.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from ciris_registry.circuit_breaker.callers import Callers
 from ciris_registry.circuit_breaker.config import CircuitBreakerConfig, milliseconds
@@ -25,17 +25,17 @@ from ciris_registry.circuit_breaker.window import Bucket, count, empty
 
 if TYPE_CHECKING:
     from ciris_registry.circuit_breaker.local_streak import LocalStreak
-    from ciris_registry.circuit_breaker.states import Outcome
+    from ciris_registry.circuit_breaker.states import Outcome, Override
 
-HINTS_APART: Final = 1000
-"""Followers are told of a running streak at most this often, in milliseconds."""
+_BETWEEN_WARNINGS: Final = 1000
+"""Milliseconds, at least, between two warnings of a running streak."""
 
 
 @dataclass(slots=True)
 class BreakerState:
     """A breaker's settings, state and counters; times are milliseconds of one clock.
 
-    ``local`` is the streak of this process's own calls; it is in no other process.
+    ``local`` is the local streak of this process, which no other process knows.
     """
 
     config: CircuitBreakerConfig
@@ -51,7 +51,7 @@ class BreakerState:
     streak_started_at: int = 0
     warned_at: int = 0
     cooldown_until: int = 0
-    override: Literal["", "open", "closed"] = ""
+    override: Override = ""
     override_until: int = 0
     override_reason: str = ""
     override_actor: str = ""
@@ -65,22 +65,19 @@ class BreakerState:
     def copy(self) -> BreakerState:
         """An independent copy."""
         return replace(
-            self,
-            buckets=list(self.buckets),
-            permits=dict(self.permits),
-            callers=self.callers.copy(),
+            self, buckets=[*self.buckets], permits={**self.permits}, callers=self.callers.copy()
         )
 
-    def override_in_force(self, now: int) -> Literal["", "open", "closed"]:
-        """The operator's word, while it stands."""
-        stands = self.override_until == 0 or now < self.override_until
-        return self.override if stands else ""
+    def override_in_force(self, now: int) -> Override:
+        """The operator's override; empty if there is none or it has ended."""
+        ended = self.override_until and now >= self.override_until
+        return "" if ended else self.override
 
     def shown_state(self, now: int) -> CircuitState:
-        """The state as callers meet it: an override in force counts.
+        """The state that programs are shown: an override in force counts.
 
         An OPEN breaker whose next admission would be a probe reads HALF_OPEN, as in the in-process
-        system; nothing is changed by that.
+        CIRIS registry; the stored state stays OPEN.
         """
         override = self.override_in_force(now)
         if override:
@@ -90,14 +87,13 @@ class BreakerState:
         return self.state
 
     def is_open_locally(self, now: int) -> bool:
-        """Whether it is open in this process only: it is closed for all others."""
-        open_locally = self.local is not None and self.local.until > 0
-        return (
-            open_locally and self.state is CircuitState.CLOSED and not self.override_in_force(now)
-        )
+        """Whether it is open in this process only: the shared state is closed."""
+        if self.state is not CircuitState.CLOSED or self.local is None or not self.local.until:
+            return False
+        return not self.override_in_force(now)
 
     def refusal(self, now: int) -> Refusal | None:
-        """Why admission would be refused now; None if it would not. Changes nothing."""
+        """Why a call would be refused now; None if it would be admitted. Changes nothing."""
         override = self.override_in_force(now)
         if override == "open":
             return Refusal("forced_open", self.override_until)
@@ -114,19 +110,19 @@ class BreakerState:
         return None
 
     def changes_at(self, now: int) -> int:
-        """The next moment at which time alone changes who is admitted; 0 if there is none."""
+        """The next time at which admission changes by itself; 0 if there is none."""
         times = [self.override_until, self.cooldown_until, self.retry_at, *self.permits.values()]
         if self.local is not None:
             times += (self.local.until, self.local.trial_until)
         return min((time for time in times if time > now), default=0)
 
     def needs_permit(self, now: int) -> bool:
-        """Whether a call that is not refused would be a probe."""
-        tried = self.state is not CircuitState.CLOSED or self.is_open_locally(now)
-        return tried and not self.override_in_force(now)
+        """Whether an admitted call would be a probe."""
+        probing = self.state is not CircuitState.CLOSED or self.is_open_locally(now)
+        return probing and not self.override_in_force(now)
 
     def acquire(self, now: int, permit: str) -> Admission:
-        """Ask for admission; a probe gets ``permit``, as long as ``timeout_duration``."""
+        """Ask for admission; a probe takes ``permit``, for ``timeout_duration`` at the most."""
         refusal = self.refusal(now)
         if refusal is None or refusal.reason == "half_open":
             out = self.permits.get(permit, 0)
@@ -157,16 +153,15 @@ class BreakerState:
         age: int = 0,
         by: str = "",
     ) -> ReplyCode:
-        """Count one outcome; the verdict says whether this very report made a transition.
+        """Count one outcome that process ``by`` reports; the code names the transition it made.
 
-        ``by`` is the process that reports; ``successes`` come before it that nobody has reported
-        yet, as ``tally`` takes them.
+        ``successes`` of the same process are counted before it, as in ``record_successes``.
         """
-        before = self.tally(now, successes, age, generation, by) if successes else ReplyCode.STALE
-        opened = before is ReplyCode.OPENED
+        opened = successes > 0 and (
+            self.record_successes(now, successes, age, generation, by) is ReplyCode.OPENED
+        )
         holds = permit not in {"", UNTRACKED}
-        stands = not self.override_in_force(now)
-        current = stands and generation in {None, self.generation}
+        current = self._is_current(now, generation)
         probe = False
         if holds:
             valid = self.permits.pop(permit, 0) > now
@@ -176,11 +171,11 @@ class BreakerState:
         counted = not holds and current and self.state is CircuitState.CLOSED
         if outcome == "released" and not opened:
             return ReplyCode.COUNTED if probe else ReplyCode.STALE
-        self.total_failures += outcome == "failure"
+        failed = outcome == "failure"
+        self.total_failures += failed
         self.total_successes += outcome == "success"
         if not probe and not counted:
             return ReplyCode.OPENED if opened else ReplyCode.STALE
-        failed = outcome == "failure"
         if failed:
             self.streak_started_at = self.streak_started_at if self.consecutive_failures else now
             self.consecutive_failures += 1
@@ -189,25 +184,19 @@ class BreakerState:
             return self._probed(now, failed=failed)
         return self._failed(now, by) if failed else self._succeeded(now, 1, now, by)
 
-    def tally(
+    def record_successes(
         self, now: int, successes: int, age: int = 0, generation: int | None = None, by: str = ""
     ) -> ReplyCode:
         """Count successes of calls without a permit, the newest ``age`` milliseconds ago."""
         self.total_successes += successes
-        current = not self.override_in_force(now) and generation in {None, self.generation}
-        if not current or self.state is not CircuitState.CLOSED:
+        if not self._is_current(now, generation) or self.state is not CircuitState.CLOSED:
             return ReplyCode.STALE
         return self._succeeded(now, successes, now - age, by)
 
     def set_override(
-        self,
-        now: int,
-        override: Literal["", "open", "closed"],
-        reason: str = "",
-        by: str = "",
-        duration: int = 0,
+        self, now: int, override: Override, reason: str = "", by: str = "", duration: int = 0
     ) -> ReplyCode:
-        """Put an operator's word over the breaker, or take it away (``""``)."""
+        """Set an override for ``duration`` milliseconds, 0: without end; ``""`` clears it."""
         if not override and not self.override:
             return ReplyCode.UNCHANGED
         self.override = override
@@ -220,16 +209,14 @@ class BreakerState:
         return ReplyCode.CHANGED
 
     def reset(self, now: int) -> ReplyCode:
-        """Close it and forget what it counted, its cooldown and its override."""
+        """Close it and forget its counters, its cooldown and its override."""
         self._close(now)
-        self.cooldown_until = 0
-        self.override = ""
-        self.override_reason = self.override_actor = ""
-        self.override_until = 0
+        self.cooldown_until = self.override_until = 0
+        self.override = self.override_reason = self.override_actor = ""
         return ReplyCode.CHANGED
 
     def cool_down(self, now: int, duration: int) -> ReplyCode:
-        """Leave the provider alone; of two deadlines the later one counts."""
+        """Begin a cooldown of ``duration`` milliseconds, unless a longer one is in force."""
         deadline = now + duration
         if deadline <= self.cooldown_until or deadline <= now:
             return ReplyCode.UNCHANGED
@@ -237,9 +224,13 @@ class BreakerState:
         return ReplyCode.CHANGED
 
     def forget_window(self) -> None:
-        """An empty window; of who has failed, only those in the running streak are remembered."""
+        """Empty the window; of the callers, keep those that failed in the running streak."""
         self.buckets = empty()
         self.callers.forget(self.streak_started_at if self.consecutive_failures else math.inf)
+
+    def _is_current(self, now: int, generation: int | None) -> bool:
+        """Whether an outcome of this generation counts, None being the current one."""
+        return not self.override_in_force(now) and generation in {None, self.generation}
 
     def _decide(self, state: CircuitState, now: int) -> None:
         self.state = state
@@ -257,9 +248,8 @@ class BreakerState:
 
     def _close(self, now: int) -> None:
         self._decide(CircuitState.CLOSED, now)
-        self.consecutive_failures = self.streak_started_at = self.consecutive_openings = (
-            self.retry_at
-        ) = 0
+        self.consecutive_failures = self.consecutive_openings = 0
+        self.streak_started_at = self.retry_at = 0
         self.permits.clear()
         self.forget_window()
 
@@ -276,7 +266,7 @@ class BreakerState:
         return ReplyCode.COUNTED
 
     def _succeeded(self, now: int, successes: int, newest: int, by: str) -> ReplyCode:
-        """In the midst of the streak, a success leaves what surely came after it: one failure."""
+        """End the streak, or, if its last failure is newer than the success, leave that failure."""
         if self.consecutive_failures and newest >= self.last_failure_at:
             self.consecutive_failures = self.streak_started_at = 0
         elif self.consecutive_failures and newest > self.streak_started_at:
@@ -284,12 +274,12 @@ class BreakerState:
         return self._called(now, successes, 0, by)
 
     def _failed(self, now: int, by: str) -> ReplyCode:
-        """Note when followers are told that a streak runs, which only the shared breaker does."""
-        verdict = self._called(now, 1, 1, by)
+        """Count the failure; note when the shared breaker would warn of a running streak."""
+        code = self._called(now, 1, 1, by)
         long = self.consecutive_failures >= math.ceil(self.config.failure_threshold / 2)
-        if verdict is ReplyCode.COUNTED and long and abs(now - self.warned_at) >= HINTS_APART:
+        if code is ReplyCode.COUNTED and long and abs(now - self.warned_at) >= _BETWEEN_WARNINGS:
             self.warned_at = now
-        return verdict
+        return code
 
     def _called(self, now: int, calls: int, failures: int, by: str) -> ReplyCode:
         config = self.config
@@ -299,9 +289,8 @@ class BreakerState:
         self.callers.note(now, by, failed=failures > 0, needed=needed)
         counted = count(self.buckets, now, milliseconds(config.window), calls, failures)
         streak = self.consecutive_failures, self.streak_started_at
-        if streak_trips(config, self.callers, *streak) or rate_trips(
-            config, self.callers, now, *counted
-        ):
+        trips = streak_trips(config, self.callers, *streak)
+        if trips or rate_trips(config, self.callers, now, *counted):
             self._open(now)
             return ReplyCode.OPENED
         return ReplyCode.COUNTED

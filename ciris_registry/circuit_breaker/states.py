@@ -1,7 +1,4 @@
-"""The words in which a breaker is asked and told, and in which it answers.
-
-Here and in Redis they are the same. What they lead to, the rules say.
-"""
+"""The states, outcomes and reply codes of a breaker, the same here as in Redis."""
 
 from __future__ import annotations
 
@@ -9,9 +6,10 @@ from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
 Outcome = Literal["success", "failure", "released"]
+Override = Literal["", "open", "closed"]
 
 UNTRACKED: Final = "untracked"
-"""In place of a permit: the caller has none, but was told that the breaker is available."""
+"""In place of a permit: the caller holds none, but ``is_available`` returned True before."""
 
 
 class CircuitState(StrEnum):
@@ -23,7 +21,7 @@ class CircuitState(StrEnum):
 
 
 class ReplyCode(StrEnum):
-    """The first word of what a breaker answers."""
+    """The first word of a breaker's reply."""
 
     ADMITTED = "admitted"
     PERMIT = "permit"
@@ -40,14 +38,14 @@ class ReplyCode(StrEnum):
 
 
 class Refusal(NamedTuple):
-    """Why nobody is admitted now, and the time when somebody might be; 0 if nobody knows."""
+    """Why no call is admitted, and the time when one may be; 0 if that is unknown."""
 
     reason: Literal["open", "half_open", "cooling_down", "forced_open", "open_locally"]
     retry_at: int
 
 
 class Admission(NamedTuple):
-    """The answer to one who asks for admission."""
+    """The reply to a request for admission; ``permit`` and ``deadline`` are those of a probe."""
 
     code: ReplyCode
     refusal: Refusal | None = None

@@ -1,4 +1,4 @@
-"""What a breaker's ``get_stats()`` tells, of a shared one and of one in the process alike."""
+"""The result of ``get_stats()``, of shared and of in-process breakers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 def stats_of(name: str, breaker: BreakerState, now: int) -> dict[str, Any]:
-    """Name, state and counters at a time of the breaker's clock; times in seconds of that clock.
+    """Name, state and counters at the time ``now``; times are seconds of the breaker's clock.
 
-    ``retry_after`` is in how many seconds a call that is refused now might be admitted, None if
-    none is refused or nobody knows; ``open_locally`` whether this process alone is refused;
-    ``override`` the operator's word in force, or None.
+    ``retry_after`` is the number of seconds until a refused call may be admitted, None if calls
+    are admitted or the time is unknown. ``open_locally`` says whether the breaker is open in this
+    process only. ``override`` is the operator's override in force, or None.
     """
     stats: dict[str, Any] = {
         "name": name,

@@ -1,8 +1,8 @@
 """When a closed breaker opens: by a streak of failures, or by the rate of failures in the window.
 
-Pure functions of counters and of which processes failed. The same is in ``lua/lib/rules.lua`` and
-``lua/lib/callers.lua``. A streak alone misses a provider that fails half of the time, a rate alone
-lets thousands of calls through to a dead one; so there are both.
+Pure functions of the counters and the failing processes, as in ``lua/lib/rules.lua`` and
+``lua/lib/callers.lua``. A streak alone misses a provider that fails half of the time. A rate alone
+admits thousands of calls to a dead provider. So there are both.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def rate_trips(
 ) -> bool:
     """Whether the share of failures among the calls of the window opens the breaker.
 
-    Where two or more processes are calling, failures of at least two of them are needed.
+    If two or more processes are calling, at least two of them must have failed.
     """
     rate = config.failure_rate_threshold
     if rate is None or not failures or calls < config.minimum_calls or failures / calls < rate:

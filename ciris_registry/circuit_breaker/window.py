@@ -1,7 +1,7 @@
-"""A breaker's window: the calls and failures of its last seconds, in a fixed number of parts.
+"""A breaker's window: the calls and failures of its last seconds, in a fixed number of buckets.
 
-The same is in ``lua/lib/rules.lua``. It refuses to know what follows from a share of failures, and
-to know a clock: it is told the time and the length of the window, in milliseconds.
+The same as in ``lua/lib/rules.lua``. Each function takes the time and the length of the window, in
+milliseconds. Which share of failures opens a breaker, ``trip_conditions`` decides.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BUCKETS: Final = 10
-"""The window is counted in this many parts, whatever the traffic."""
+"""The number of buckets of a window, which does not depend on traffic."""
 
 Bucket = tuple[int, int, int]
-"""The number of a part since the epoch, its calls and its failures."""
+"""The number of a bucket since the epoch, its calls and its failures."""
 
 
 def empty() -> list[Bucket]:
-    """A window in which nothing was counted."""
+    """An empty window."""
     return [(0, 0, 0)] * BUCKETS
 
 
 def count(
     buckets: list[Bucket], now: int, length: int, calls: int, failures: int
 ) -> tuple[int, int]:
-    """Count so many more now; all calls and failures of the window."""
-    current = _part(now, length)
+    """Count calls and failures now; return all calls and failures of the window."""
+    current = _number_of_bucket(now, length)
     slot = current % BUCKETS
     at, *known = buckets[slot]
     if at != current:
@@ -37,16 +37,16 @@ def count(
 
 
 def totals(buckets: Sequence[Bucket], now: int, length: int) -> tuple[int, int]:
-    """All calls and failures of the window."""
-    current = _part(now, length)
+    """The calls and failures of the whole window."""
+    current = _number_of_bucket(now, length)
     live = [one for one in buckets if current - BUCKETS < one[0] <= current]
     return sum(one[1] for one in live), sum(one[2] for one in live)
 
 
 def beginning(now: int, length: int) -> float:
-    """The time since when what is counted is in the window."""
-    return (_part(now, length) - BUCKETS + 1) * length / BUCKETS
+    """The time at which the window begins."""
+    return (_number_of_bucket(now, length) - BUCKETS + 1) * length / BUCKETS
 
 
-def _part(now: int, length: int) -> int:
+def _number_of_bucket(now: int, length: int) -> int:
     return int(now // (length / BUCKETS))

@@ -10,10 +10,9 @@ import os
 from typing import TYPE_CHECKING
 
 from ciris_registry.errors import InvalidURLError
-from ciris_registry.store import host_name
 from ciris_registry.names import namespace_name
 from ciris_registry.settings import RegistrySettings
-from ciris_registry.store import Store
+from ciris_registry.store import Store, host_name
 from ciris_registry.store.connection import Clients, StoreURL
 
 if TYPE_CHECKING:

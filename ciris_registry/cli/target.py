@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
 import typer
 
-from ciris_registry.cli.formatting.printable import printable
+from ciris_registry.cli.formatting import printable
 from ciris_registry.errors import (
     EmbeddedServerError,
     RegistryError,

@@ -1,4 +1,7 @@
-"""membership."""
+"""What this process offers to the fleet: registering, binding, naming, heartbeat, readiness.
+
+It keeps registrations alive by leases. It chooses no providers and calls none.
+"""
 
 from ciris_registry.membership.api import RegistrationMethods
 from ciris_registry.membership.bindings import Binding, Bindings

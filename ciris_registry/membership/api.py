@@ -1,7 +1,6 @@
-"""The registrations of a registry: what programs call.
+"""The public methods of registering, binding and unregistering.
 
-Owns the public signatures of registering, binding and unregistering, and checks what callers say.
-It refuses to write: the registrar does, in order.
+They check their arguments and call the registrar, which writes in order. They do no I/O.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class RegistrationMethods:
-    """What this process offers to the fleet, and how it uses what others offer."""
+    """The methods of a registry by which a process offers providers, and binds those of others."""
 
     _registrar: Registrar
 
     async def flush(self) -> None:
-        """Wait until Redis has what this process has registered."""
+        """Wait until the registrations of this process are in Redis."""
         raise NotImplementedError
 
     def register(  # the signature of the in-process registry
@@ -51,37 +50,37 @@ class RegistrationMethods:
     ) -> str:
         """Register a provider for one handler, or for every handler (``"*"``).
 
-        Does no I/O: the very next line sees it here, and it reaches Redis before the next awaited
-        call of this registry returns. The same name and handler from another process joins that
-        registration and shares its breaker; the newest settings win.
+        This process sees the registration on the next line, without I/O. Redis has it before the
+        next awaited call of this registry returns. The same name and handler from another process
+        joins the registration and shares its breaker; the newest settings win.
 
         Args:
-            handler: The component that will ask, or ``*``.
-            service_type: What the provider does; a string or a string enum's member.
-            provider: The instance, which stays alive with the registration.
-            priority: Lower values are considered first.
-            capabilities: What requests may require, each a string.
-            circuit_breaker_config: The settings of its breaker, for the whole fleet.
-            metadata: Anything that JSON can hold, at most 64 KiB.
-            priority_group: Lower groups are exhausted first.
-            strategy: How its group is used; see ``SelectionStrategy``.
+            handler: The component that asks for the provider, or ``*``.
+            service_type: What the provider does; a string or a member of a string enum.
+            provider: The instance; the registration keeps it alive.
+            priority: A ``Priority``, its name or its value; lower values come first.
+            capabilities: What requests may require: any collection of strings.
+            circuit_breaker_config: The settings of the breaker, for the whole fleet.
+            metadata: A mapping that JSON can represent, at most 64 KiB.
+            priority_group: A whole number of 32 bits; lower groups come first.
+            strategy: How its group is used: a ``SelectionStrategy``, its name or its value.
             name: The provider's identity in the fleet. Without it, the instance's ``service_name``,
-                else a name that no other process has.
-            factory: In place of ``provider``: makes it on first use, from the registration.
-            weak: Hold the instance by a weak reference; when it dies, the registration goes.
-            classify: In this process, what a guarded call's exception or value means: see
-                ``ciris_registry.classification``.
+                else a name that is unique to this process.
+            factory: In place of ``provider``: called once, on first use, with the registration.
+            weak: Hold the instance by a weak reference; when it dies, the registration ends.
+            classify: In this process, the policy that classifies errors and values of guarded
+                calls: see ``Classification``.
             weight: 1 to 1000: its share among equals, with ``WEIGHTED`` and ``LEAST_LOADED``.
-            max_in_flight: 1 to 1,000,000: how many guarded calls of the whole fleet may go on at
-                one time through this registration; when so many do, the next candidate is called.
-                ``get_service`` does not count, as nobody knows when its callers are done.
+            max_in_flight: 1 to 1,000,000: the largest number of guarded calls that the whole fleet
+                runs at one time through this registration; further calls use the next candidate.
+                ``get_service`` does not count, because the end of its use is unknown.
 
         Returns:
             The provider's name.
 
         Raises:
-            InvalidNameError: A name with characters that keys cannot have.
-            RegistrationError: Anything else that is not as described; nothing was registered.
+            InvalidNameError: A name is invalid.
+            RegistrationError: Another argument is invalid; nothing was registered.
         """
         terms = RegistrationTerms.checked(
             priority,
@@ -116,7 +115,7 @@ class RegistrationMethods:
         weight: int = 1,
         max_in_flight: int | None = None,
     ) -> str:
-        """Register a provider for all who fall back to global ones; see ``register``."""
+        """Register a provider for requests that fall back to global ones; see ``register``."""
         terms = RegistrationTerms.checked(
             priority,
             capabilities,
@@ -138,13 +137,13 @@ class RegistrationMethods:
         factory: Callable[[Registration], object] | None = None,
         classify: Classify | None = None,
     ) -> None:
-        """Say how this process uses providers that others registered, without registering any.
+        """Give this process a way to use providers that other processes registered.
 
-        ``target`` is a provider's name or a service type; ``factory`` makes one instance for each
-        provider, from its registration, on first use.
+        Registers nothing. ``target`` is a provider's name or a service type. ``factory`` is called
+        with the registration, once for each provider, on first use.
 
         Raises:
-            InvalidNameError: Neither can be called so.
+            InvalidNameError: The target is neither a valid name nor a valid service type.
             RegistrationError: Not exactly one of instance and factory was given.
         """
         source = ProviderSource(instance, factory, None, classify=classify)
@@ -153,7 +152,7 @@ class RegistrationMethods:
     def unregister(self, provider_name: str) -> bool:
         """End this process's membership in all registrations of a provider.
 
-        The registration goes with its last member; the breaker stays.
+        A registration ends with its last member. Its breaker stays for ``settings.retention``.
 
         Returns:
             Whether this process had registered it.
@@ -161,17 +160,17 @@ class RegistrationMethods:
         return self._registrar.leave(provider_name)
 
     async def aunregister(self, provider_name: str) -> bool:
-        """``unregister``, and the fleet knows when this returns."""
+        """``unregister``, and wait until Redis has it."""
         found = self.unregister(provider_name)
         await self.flush()
         return found
 
     def clear_all(self) -> None:
-        """Unregister everything that this process registered, and forget its bindings."""
+        """Unregister all providers of this process, and drop its bindings."""
         self._registrar.leave_all()
         self._registrar.bindings.clear()
 
     async def aclear_all(self) -> None:
-        """``clear_all``, and the fleet knows when this returns."""
+        """``clear_all``, and wait until Redis has it."""
         self.clear_all()
         await self.flush()

@@ -1,7 +1,7 @@
-"""How this process gets at its instances: objects, weak references and factories.
+"""How this process gets its instances: objects, weak references and factories.
 
-Owns nothing that is shared. A binding by registration comes first, then one by the provider's
-name, then one by service type.
+Nothing here is shared with other processes. A binding of the registration comes first, then one of
+the provider's name, then one of its service type.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class Binding:
-    """One way to get an instance: held, held weakly, or made on first use."""
+    """One way to get an instance: an object, a weak reference, or a factory for the first use."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Binding:
         self._instance = None if weak else instance
         self._factory = factory
         self._making: asyncio.Task[object] | None = None
-        self._complained = False
+        self._warned = False
         self._reference: weakref.ref[object] | None = None
         if weak:
             self._reference = weakref.ref(instance, self._died)
@@ -49,35 +49,35 @@ class Binding:
             self.on_death()
 
     def subject(self) -> object:
-        """What the program gave: the instance as long as it lives, else the factory."""
+        """The factory, or the instance while it lives."""
         return self._factory if self._factory is not None else self.instance
 
     @property
     def alive(self) -> bool:
-        """Whether an instance is there or can be made."""
+        """Whether there is an instance or a factory."""
         return self._factory is not None or self.instance is not None
 
     @property
     def instance(self) -> object:
-        """The instance, if it is there now, else None."""
+        """The instance if it exists now, else None."""
         return self._reference() if self._reference is not None else self._instance
 
     @property
     def held(self) -> object:
-        """The instance, if it is here to stay: not one that is held weakly."""
+        """The instance if it is held by a strong reference, else None."""
         return self._instance
 
     def derived(self) -> Binding:
-        """A binding of its own for one provider of a factory that serves several."""
+        """A separate binding for one of the providers that this factory serves."""
         return Binding(self._instance, self._factory, classify=self.classify)
 
     @property
     def makes(self) -> bool:
-        """Whether instances come from a factory."""
+        """Whether the instance comes from a factory."""
         return self._factory is not None
 
     async def get(self, registration: Registration) -> object:
-        """The instance, made now if need be, once for all who wait; None if that fails."""
+        """The instance; concurrent first uses await one call of the factory. None if that fails."""
         instance = self.instance
         if instance is not None or self._factory is None:
             return instance
@@ -92,16 +92,16 @@ class Binding:
             if inspect.isawaitable(made):
                 made = await made
             if made is None:
-                raise ValueError("it returned None")  # noqa: TRY301 # told like everything else
+                raise ValueError("it returned None")  # noqa: TRY301 # logged like every other failure
         except Exception as error:  # noqa: BLE001 # a program's factory may raise anything
-            if not self._complained:
+            if not self._warned:
                 _log.warning(
-                    "the factory of %s failed; it is passed over: %r",
+                    "the factory of %s failed, so the provider is rejected: %r",
                     registration.id,
                     error,
                     extra={"provider": registration.name},
                 )
-            self._complained = True
+            self._warned = True
             return None
         self._instance = made
         if self.on_made is not None:
@@ -113,7 +113,7 @@ class Binding:
 
 
 class Bindings:
-    """All bindings of one process; ``version`` tells when they have changed."""
+    """The bindings of one process; ``version`` grows with each change."""
 
     def __init__(self) -> None:
         self.version = 0
@@ -140,12 +140,12 @@ class Bindings:
         self.on_change()
 
     def note_death(self, service_type: str, registration_id: str) -> None:
-        """A weakly held instance is gone. Safe wherever garbage is collected."""
+        """Note that a weakly held instance died. Safe during garbage collection."""
         self.version += 1
         self._dead.append((service_type, registration_id))
 
     def take_dead(self) -> Iterator[tuple[str, str]]:
-        """The registrations whose instances have died since the last time."""
+        """The registrations whose instances died since the last call."""
         while self._dead:
             key = self._dead.popleft()
             binding = self._by_registration.get(key)
@@ -153,19 +153,19 @@ class Bindings:
                 yield key
 
     def unbind(self, service_type: str, registration_id: str) -> None:
-        """Forget one registration's binding."""
+        """Drop the binding of one registration."""
         self._changed()
         self._by_registration.pop((service_type, registration_id), None)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all bindings."""
         self._changed()
         self._by_registration.clear()
         self._by_word.clear()
         self._derived.clear()
 
     def find(self, registration: Registration) -> Binding | None:
-        """The binding through which this process uses a provider, if it has one that lives."""
+        """The binding by which this process can use a provider, else None."""
         service_type = registration.service_type
         binding = self._by_registration.get((service_type, registration.id))
         if binding is None and self._by_word:
@@ -184,12 +184,12 @@ class Bindings:
         return self.find(registration) is not None
 
     def instance(self, registration: Registration) -> Any:  # a program's object
-        """The instance that is there now, if one is."""
+        """The instance that exists now, else None."""
         binding = self.find(registration)
         return binding.instance if binding is not None else None
 
     def instances(self, registrations: Iterable[Registration]) -> list[Any]:
-        """The instances that are there now, each once."""
+        """The instances that exist now, each once."""
         found: list[Any] = []
         for one in registrations:
             instance = self.instance(one)

@@ -1,4 +1,4 @@
-"""The heartbeat: renews this process's leases, and notices what is lost or expired."""
+"""The heartbeat: renews the leases of this process, restores lost records, expires old leases."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Says regularly that this process is alive, for every service type that it uses.
+    """Renews the leases of this process at each interval, for every service type that it uses.
 
-    ``leave_dead`` unregisters what died in this process; ``renew_slots`` renews the slots of calls
-    that go on.
+    ``leave_dead`` unregisters providers whose weakly held instances have died. ``renew_slots``
+    renews the slots of running calls.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Heartbeat:
         self._warned = False
 
     async def run(self, store: Store) -> None:
-        """Beat until cancelled, while Redis is connected."""
+        """Beat at each interval while Redis is connected, until cancelled."""
         while True:
-            # Jitter keeps a fleet that was started at once from beating at once.
+            # Jitter spreads the heartbeats of processes that started together.
             await asyncio.sleep(self._interval * random.uniform(0.9, 1.0))  # noqa: S311 # no secret
             self._leave_dead()
             if not self._connectivity.connected:
@@ -68,9 +68,9 @@ class Heartbeat:
                 self._warned = True
 
     async def after_outage(self, store: Store) -> None:
-        """The first beat after an outage: leases that expired during it are suspicious.
+        """The first beat after an outage, which does not trust leases that ended during it.
 
-        One damaged service type does not keep the process from coming back.
+        A damaged service type does not stop the process from rejoining.
         """
         self._outage = True
         try:
@@ -81,16 +81,16 @@ class Heartbeat:
             _log.warning("the first heartbeat failed: %s", error)
 
     async def start(self, store: Store, *, unwritten: bool) -> None:
-        """The first beat in an event loop; registrations that are ``unwritten`` need none."""
+        """The first beat in an event loop; none if registrations are still ``unwritten``."""
         uptime = await store.uptime()
         self._outage = self._outage or (uptime is not None and uptime < self._lease)
         if not unwritten:
             await self.beat(store)
 
     async def beat(self, store: Store) -> None:
-        """Renew every lease, register again what was lost, expire leases that are over.
+        """Renew all leases, write lost records again, expire ended leases of other processes.
 
-        A failure with one service type does not keep the others from being renewed.
+        A failure in one service type does not stop the renewal of the others.
         """
         failures: list[RegistryError] = []
         replicas = self._replicas.by_type
@@ -112,7 +112,7 @@ class Heartbeat:
         names = replica.snapshot.names()
         renewed = await store.registrations.renew(service_type, ids, names, outage=self._outage)
         if not self._outage and self._desired.was_cut_off():
-            # This very call may have waited that long: mark the outage before any lease expires.
+            # The call itself may have taken that long: note the outage before any lease expires.
             self._outage = True
             renewed = await store.registrations.renew(service_type, ids, names, outage=True)
         self._desired.note_renewal()

@@ -1,4 +1,4 @@
-"""Who this process is in the fleet, and what an automatic name is called."""
+"""The names of providers: chosen by the program, or automatic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Naming = Literal["private", "by_class"]
 
 
 class Namer:
-    """Gives providers their names; one object keeps its name for all of its registrations."""
+    """Gives providers their names; an object has one name in all its registrations of a type."""
 
     def __init__(self, naming: Naming) -> None:
         self._by_class = naming == "by_class"
@@ -26,13 +26,13 @@ class Namer:
     def name(
         self, service_type: str, subject: object, given: object, alive: Callable[[], object]
     ) -> tuple[str, str]:
-        """The name of one registration's provider, and what there is to warn of, if anything.
+        """The name of a registration's provider, and a warning, empty if there is none.
 
-        ``subject`` is the instance or its factory; ``given`` the name that the caller chose, or
-        None; ``alive`` answers the subject as long as its name is taken.
+        ``subject`` is the instance or its factory. ``given`` is the name that the program chose, or
+        None. ``alive`` returns the subject while it uses the name.
 
         Raises:
-            InvalidNameError: The chosen name cannot be one.
+            InvalidNameError: The given name is invalid.
         """
         if given is not None:
             name = provider_name(given)
@@ -59,7 +59,7 @@ class Namer:
         return provider_name(name), warning
 
     def release(self, service_type: str, name: str) -> None:
-        """The name is free again."""
+        """Make a name available again."""
         holder = self._taken.pop((service_type, name), None)
         subject = holder() if holder is not None else None
         if subject is not None:
@@ -71,7 +71,7 @@ class Namer:
 
 
 def _own_name(subject: object) -> str:
-    """A class's or function's name, else that of its class: a proxy has anything as its own."""
+    """The object's ``__name__`` if that is a string, else the name of its class."""
     try:
         name = getattr(subject, "__name__", None)
     except Exception:  # noqa: BLE001 # a program's property may raise anything

@@ -1,4 +1,4 @@
-"""Waiting until this process can use a provider of each service type: woken, never polling."""
+"""Waiting until this process can use a provider of each service type: by events, not polling."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """What is missing, and the wait for it; ``flush`` writes what this process has registered."""
+    """Finds missing service types and waits for them; ``flush`` writes pending registrations."""
 
     def __init__(
         self,
@@ -44,12 +44,12 @@ class Readiness:
         self._wakers: set[asyncio.Event] = set()
 
     def wake(self) -> None:
-        """Something was registered or bound in this process."""
+        """Wake all waits: this process registered or bound a provider."""
         for waker in self._wakers:
             waker.set()
 
     def missing(self, wanted: Iterable[str]) -> list[str]:
-        """The service types without a provider that this process can use, as far as it knows."""
+        """The service types of which the replica has no provider with a binding here."""
         return [
             one
             for one in wanted
@@ -57,7 +57,7 @@ class Readiness:
         ]
 
     async def reached(self, wanted: Sequence[str], timeout: float) -> bool:
-        """Whether nothing is missing after ``timeout`` seconds at the most."""
+        """Wait up to ``timeout`` seconds; whether nothing is missing then."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 if self._write_queue.pending and self._connectivity.connected:
@@ -68,14 +68,14 @@ class Readiness:
         missing = self.missing(wanted)
         if missing:
             _log.warning(
-                "not ready after %s s: no provider that this process can use of %s",
+                "not ready after %s s: this process can use no provider of %s",
                 timeout,
                 ", ".join(missing),
             )
         return not missing
 
     async def wait(self, wanted: Sequence[str]) -> None:
-        """Return as soon as nothing is missing."""
+        """Wait until nothing is missing."""
         waker = asyncio.Event()
         self._wakers.add(waker)
         try:
@@ -95,9 +95,9 @@ class Readiness:
             self._wakers.discard(waker)
 
     async def _watched(self, wanted: Sequence[str], waker: asyncio.Event) -> bool:
-        """Whether nothing is missing; if something was registered or bound here, look again."""
+        """Wait until nothing is missing; False if this process registered or bound a provider."""
         store = await self._session.store()
-        # From before the first look, so that nothing can happen between the two.
+        # Taken before the first look, so that no event between the two is missed.
         after = {one: await store.events.last(one) for one in wanted}
         while True:
             for one in self.missing(wanted):
@@ -115,7 +115,7 @@ async def _next_events(store: Store, after: dict[str, str]) -> None:
 
 
 async def _first(*works: Coroutine[Any, Any, object]) -> None:
-    """Wait for the first of them, and end the others."""
+    """Wait for the first to end, and cancel the others."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

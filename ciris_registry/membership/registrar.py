@@ -1,4 +1,4 @@
-"""Registering and leaving: seen here on the very next line, written to Redis in order."""
+"""Registering and leaving: seen in this process at once, written to Redis in order."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _UNWRITTEN: Final = 2.0**52
-"""The order of registrations that Redis has not given one yet: behind all others."""
+"""The order of registrations that are not in Redis yet: after all others."""
 
 
 class Registrar:
-    """Keeps names, bindings, the desired state and the replicas in step."""
+    """Changes names, bindings, the desired state and the replicas together."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Registrar:
     def register(
         self, scope: str, service_type: str, source: ProviderSource, terms: RegistrationTerms
     ) -> str:
-        """Register an offer under a handler, ``*`` or globally; the provider's name."""
+        """Register a provider for a handler, ``*`` or globally; return its name."""
         self._session.check_open()
         binding = source.binding()
         name, warning = self._namer.name(
@@ -76,31 +76,31 @@ class Registrar:
         return name
 
     def bind(self, word: str, source: ProviderSource) -> None:
-        """Bind the providers of a name or service type that others registered."""
+        """Bind providers that other processes registered, by name or by service type."""
         self.bindings.bind_word(word, source.binding())
         self.on_change()
 
     def leave(self, name: str) -> bool:
-        """Unregister what this process has registered of a provider; whether there was any."""
+        """Unregister all registrations of a provider by this process; whether there were any."""
         leaving = [one for one in self._desired.all() if one.name == name]
         for registration in leaving:
             self._leave(registration)
         return bool(leaving)
 
     def leave_all(self) -> None:
-        """Unregister everything that this process has registered."""
+        """Unregister all providers of this process."""
         for registration in list(self._desired.all()):
             self._leave(registration)
 
     def leave_dead(self) -> None:
-        """Leave the registrations whose weakly held instances have died."""
+        """Unregister the providers whose weakly held instances have died."""
         for service_type, registration_id in self.bindings.take_dead():
             registration = self._desired.registrations(service_type).get(registration_id)
             if registration is not None:
                 self._leave(registration)
 
     def _compare_strategy(self, registration: Registration) -> None:
-        """A group has one strategy, its first member's: warn of a registration that differs."""
+        """Warn if the strategy differs from that of the group's first member, which counts."""
         kind, scope, group = (
             registration.service_type,
             registration.scope,
@@ -110,7 +110,8 @@ class Registrar:
             if (first.scope, first.priority_group) == (scope, group):
                 if first.strategy is not registration.strategy:
                     _log.warning(
-                        "%s of %s asks for %s, but group %s of %s goes by its first member, %s: %s",
+                        "%s of %s has the strategy %s, but group %s of %s uses that of its first "
+                        "member, %s: %s",
                         registration.name,
                         kind,
                         registration.strategy.value,

@@ -1,4 +1,4 @@
-"""What a program offers when it registers: checked completely before anything happens."""
+"""The arguments of a registration, all checked before anything is registered."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 
 def checked_policy(classify: object) -> None:
-    """Check what is to say how calls have ended.
+    """Check a policy that classifies outcomes.
 
     Raises:
-        RegistrationError: It cannot be called.
+        RegistrationError: It is not callable.
     """
     if classify is not None and not callable(classify):
         kind = type(classify).__name__
         raise RegistrationError(
-            f"classify is a {kind}; use a callable that is given what was raised or returned"
+            f"classify is a {kind}; use a callable that takes the raised error or returned value"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderSource:
-    """The instance or its factory, and the name that the program chose, if it did."""
+    """The instance or its factory, and the name that the program chose, else None."""
 
     provider: object
     factory: Callable[[Registration], object] | None
@@ -51,10 +51,11 @@ class ProviderSource:
     classify: Classify | None = None
 
     def binding(self) -> Binding:
-        """The way to the instance.
+        """A binding to the instance.
 
         Raises:
-            RegistrationError: Not exactly one of the two, or one that cannot be held so.
+            RegistrationError: Not exactly one of instance and factory, or no weak reference is
+                possible.
         """
         if (self.provider is None) == (self.factory is None):
             raise RegistrationError("give either a provider or a factory")
@@ -74,7 +75,7 @@ class ProviderSource:
 
 @dataclass(frozen=True, slots=True)
 class RegistrationTerms:
-    """On what terms a provider is registered."""
+    """The settings of a registration."""
 
     priority: Priority
     capabilities: tuple[str, ...]
@@ -100,7 +101,7 @@ class RegistrationTerms:
         """Check the arguments of a registration.
 
         Raises:
-            RegistrationError: The first that is not what it should be.
+            RegistrationError: An argument is invalid; the message names the first.
         """
         if config is not None and not isinstance(config, CircuitBreakerConfig):
             kind = type(config).__name__
@@ -119,7 +120,7 @@ class RegistrationTerms:
         )
 
     def registration(self, service_type: str, name: str, scope: str, order: float) -> Registration:
-        """These terms for one provider."""
+        """A registration of one provider with these settings."""
         return Registration(
             service_type=service_type,
             name=name,

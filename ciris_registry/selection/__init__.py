@@ -1,4 +1,7 @@
-"""selection."""
+"""Choosing a provider: candidates, picker, round robin, health checks, admission, slots.
+
+It gives a pick that may be called. It makes no calls, and decides no state of a breaker.
+"""
 
 from ciris_registry.selection.admission import Admission
 from ciris_registry.selection.api import ResolvingMethods
@@ -8,7 +11,14 @@ from ciris_registry.selection.explain import Explainer, explanation_of
 from ciris_registry.selection.health_checks import check_all
 from ciris_registry.selection.pick import Pick
 from ciris_registry.selection.picker import Picker, Pickers, key_of
-from ciris_registry.selection.request import Consistency, check_arguments, check_call, is_exact, request_of, service_types_of
+from ciris_registry.selection.request import (
+    Consistency,
+    check_arguments,
+    check_call,
+    is_exact,
+    request_of,
+    service_types_of,
+)
 from ciris_registry.selection.resolver import Resolver
 from ciris_registry.selection.round_robin import RoundRobins
 

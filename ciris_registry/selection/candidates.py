@@ -70,8 +70,8 @@ class Tier:
 class Candidates:
     """The tiers of a request, first to last, and the providers that were rejected.
 
-    Both hold from ``since`` until ``until``, times of the server's clock; 0 is no end. ``cursor`` is
-    the fleet's cursor that the request moves, empty if it moves none.
+    Both hold from ``since`` until ``until``, times of the server's clock; 0 is no end. ``cursor``
+    is the fleet's cursor that the request moves, empty if it moves none.
     """
 
     tiers: tuple[Tier, ...]

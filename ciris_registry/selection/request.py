@@ -1,4 +1,4 @@
-"""What callers hand over, checked before anything happens."""
+"""Checks of the arguments of registries, resolves and calls, before anything else happens."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 Consistency = Literal["cached", "exact"]
-"""Whether a resolve goes by what the stream has told, or asks Redis."""
+"""Whether a resolve uses the replica, or asks Redis each time."""
 
 
 def check_arguments(url: object, naming: object, settings: object) -> None:
-    """Check what a registry is made with, apart from names.
+    """Check the arguments of a registry, apart from names.
 
     Raises:
-        LocationError: The URL is not a string.
-        RegistrationError: Anything else that is not as described.
+        InvalidURLError: The URL is not a string.
+        RegistrationError: ``naming`` or ``settings`` is invalid.
     """
     if not isinstance(url, str | None):
         raise InvalidURLError(f"the URL is of type {type(url).__name__}; use a string")
-    if naming not in {"private", "by_class"}:
+    if naming not in ("private", "by_class"):  # it may not be hashable
         raise RegistrationError(f"naming is {naming!r}; use 'private' or 'by_class'")
     if not isinstance(settings, RegistrySettings | None):
         kind = type(settings).__name__
@@ -38,10 +38,10 @@ def check_arguments(url: object, naming: object, settings: object) -> None:
 
 
 def check_call(deadline: object, retry: object) -> None:
-    """Check how long, and how often, a guarded call is to be tried.
+    """Check the ``deadline`` and the ``retry`` of a guarded call.
 
     Raises:
-        RegistrationError: Not as described.
+        RegistrationError: One of them is invalid.
     """
     if deadline is not None and not (
         isinstance(deadline, int | float) and deadline is not True and 0 < deadline < math.inf
@@ -51,28 +51,27 @@ def check_call(deadline: object, retry: object) -> None:
         return
     if not isinstance(retry, int) or isinstance(retry, bool) or retry < 1:
         raise RegistrationError(
-            f"retry is {retry!r:.80}; use how many attempts to make in all, or a tenacity "
-            f"AsyncRetrying"
+            f"retry is {retry!r:.80}; use a number of rounds from 1, or a tenacity AsyncRetrying"
         )
 
 
 def is_exact(consistency: object) -> bool:
-    """Whether this asks for exact mode.
+    """Whether this is ``exact`` and not ``cached``.
 
     Raises:
-        RegistrationError: There is no such mode.
+        RegistrationError: It is neither.
     """
-    if consistency not in ("cached", "exact"):  # it may not even be hashable
+    if consistency not in ("cached", "exact"):  # it may not be hashable
         raise RegistrationError(f"consistency is {consistency!r}; use 'cached' or 'exact'")
     return consistency == "exact"
 
 
 def service_types_of(given: Iterable[str | Enum]) -> list[str]:
-    """Several service types, checked.
+    """Check several service types.
 
     Raises:
-        RegistrationError: One string where a list belongs.
-        InvalidNameError: One of them cannot be a service type.
+        RegistrationError: A single string in place of a list.
+        InvalidNameError: A name is invalid.
     """
     if isinstance(given, str | Enum):
         raise RegistrationError(
@@ -87,10 +86,10 @@ def request_of(
     required_capabilities: Collection[str] | None,
     fallback_to_global: bool,  # passed through
 ) -> Request:
-    """What a caller asks for, checked.
+    """Check the arguments of a resolve and make a request of them.
 
     Raises:
-        InvalidNameError: The handler or service type cannot be one.
+        InvalidNameError: The handler or service type is invalid.
         RegistrationError: The capabilities are not a collection of strings.
     """
     return Request(

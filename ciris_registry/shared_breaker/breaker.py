@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ciris_registry.cache import ExpectedBreaker
 from ciris_registry.circuit_breaker import BreakerState, CircuitState, after_outcome
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ciris_registry.shared_breaker.success_batches import SuccessBatches
 
 _R = TypeVar("_R")
+
+_LONGEST_ERROR: Final = 200
+"""Characters of an error that are shown."""
 
 
 class SharedBreaker:
@@ -183,3 +186,11 @@ def _opening(breaker: BreakerState) -> tuple[int, int]:
 
 def _without_streak(breaker: BreakerState, _now: int) -> None:
     breaker.consecutive_failures = breaker.streak_started_at = 0
+
+
+def in_words(error: BaseException) -> str:
+    """An error as it is shown, whatever the program made of its ``repr``."""
+    try:
+        return repr(error)[:_LONGEST_ERROR]
+    except Exception:  # noqa: BLE001 # the call has to be settled in any case
+        return type(error).__name__

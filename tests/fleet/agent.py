@@ -10,46 +10,13 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.running import start
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_MAIN = """
-import asyncio, json, sys, textwrap, time
-import ciris_registry
-from ciris_registry import *
-
-class Client:
-    def __init__(self, name="client"):
-        self.name = name
-
-async def main():
-    options = json.loads(sys.argv[1])
-    settings = options.pop("settings", {})
-    scope = dict(vars(ciris_registry), asyncio=asyncio, time=time, Client=Client)
-    scope["registry"] = ServiceRegistry(settings=RegistrySettings(**settings), **options)
-    reader = asyncio.StreamReader(limit=2**24)
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
-    print(json.dumps({"ready": scope["registry"].process_id}), flush=True)
-    while line := await reader.readline():
-        body = json.loads(line)
-        code = "async def work():\\n" + textwrap.indent(body, "    ")
-        try:
-            exec(code, scope)
-            answer = {"result": await scope["work"]()}
-        except BaseException as error:
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
-    await scope["registry"].aclose()
-
-asyncio.run(main())
-"""
 
 
 class AgentError(AssertionError):
@@ -60,13 +27,7 @@ class Agent:
     """One agent process."""
 
     def __init__(self, url: str, *, env: Mapping[str, str] | None = None, **options: Any) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _MAIN, json.dumps({"url": url, **options})],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **(env or {})},
-        )
+        self._process = start("agent_process", json.dumps({"url": url, **options}), **(env or {}))
         self.pid = self._process.pid
         self._process_id: str | None = None
 

@@ -62,7 +62,7 @@ HEALTH: Final = "return registry.health().redis"
 
 def wait_for_away(team: Team) -> None:
     """Wait until Redis is suspended or lost for every process."""
-    wait_until(lambda: "connected" not in team.all(HEALTH), 15)
+    wait_until(lambda: "connected" not in team.all(HEALTH))
 
 
 def wait_for(team: Team, state: str, timeout: float = 15) -> None:

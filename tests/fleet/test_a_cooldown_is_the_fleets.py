@@ -13,22 +13,17 @@ if TYPE_CHECKING:
     from tests.fleet.pool import Team
     from tests.fleet.shared_state import SharedState
 
-pytestmark = pytest.mark.xdist_group("twenty processes")
-
 SIZE = 20
-SECONDS = 7
+SECONDS = 5
 SOON = 0.1
 """Seconds in which all have heard of it; it takes milliseconds."""
-
-STALE = 2.0
-"""Seconds for twenty processes to get their turn on a busy machine."""
 
 PREPARE = """
     global limited, told, reached, serve, call
 
     class Limited(Exception):
         status_code = 429
-        headers = {"Retry-After": "7"}
+        headers = {"Retry-After": "5"}
 
     class Provider:
         async def serve(self, tells):
@@ -57,7 +52,7 @@ ASK = """
     waits = []
     while not reached:
         waits.append(await call(False))
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
     return [reached[0], waits[0]]
 """
 
@@ -72,13 +67,7 @@ def test_a_retry_after_stops_all_and_is_no_failure(
     told = twenty[0].run(TELL)
     time.sleep(SOON)
     found = twenty.all(ASK)
-    first, last = min(at for at, _ in found), max(at for at, _ in found)
-    print(  # noqa: T201 # what was measured
-        f"{mode}: the first of {SIZE} called {first - told:.3f} s after it had been told so, "
-        f"the last {last - told:.3f} s"
-    )
-    assert first - told > SECONDS - SOON
-    assert last - told < SECONDS + STALE
+    assert min(at for at, _ in found) - told > SECONDS - SOON
     waits = [wait for _, wait in found if wait is not None]
     assert len(waits) == SIZE
     assert all(0 < wait < SECONDS for wait in waits)

@@ -47,8 +47,8 @@ def test_the_providers_of_a_killed_process_go_with_its_lease_and_shared_ones_sta
         agent.run(REGISTER)
     doomed.kill()
     assert set(living.run(NAMES)) == {own, "shared"}
-    wait_until(lambda: living.run(NAMES) == ["shared"], timeout=10)
-    wait_until(lambda: living.run(FIND) and len(shared.members("shared")) == 1, timeout=10)
+    wait_until(lambda: living.run(NAMES) == ["shared"])
+    wait_until(lambda: living.run(FIND) and len(shared.members("shared")) == 1)
     assert list(shared.members("shared")) == [living.process_id]
     expired = {event["id"]: event for event in shared.events("member_expired")}
     assert set(expired) == {own, "shared"}
@@ -69,8 +69,8 @@ def test_a_dead_process_leaves_though_somebody_deleted_the_members(
     assert set(living.run(NAMES)) == {own, "shared"}
     doomed.kill()
     shared.client.delete(shared.keys.members)
-    wait_until(lambda: living.run(NAMES) == ["shared"], timeout=10)
-    wait_until(lambda: list(shared.members("shared")) == [living.process_id], timeout=10)
+    wait_until(lambda: living.run(NAMES) == ["shared"])
+    wait_until(lambda: list(shared.members("shared")) == [living.process_id])
     assert living.run(FIND)
 
 
@@ -84,7 +84,7 @@ def test_the_breaker_of_a_provider_whose_last_member_died_is_open_for_the_next(
     assert doomed.run(FAIL) == "open"
     before = shared.breaker()
     doomed.kill()
-    wait_until(lambda: "shared" not in watcher.run(NAMES), timeout=10)
+    wait_until(lambda: "shared" not in watcher.run(NAMES))
     assert "shared" not in shared.registrations()
     [successor] = fleet(1, lease=LEASE)
     successor.run(REGISTER)
@@ -112,7 +112,7 @@ def test_an_unregister_that_comes_when_others_have_taken_over_leaves_them_alone(
     late, successor = fleet(2, lease=LEASE)
     late.run(REGISTER)
     late.signal(signal.SIGSTOP)
-    wait_until(lambda: "shared" not in successor.run(NAMES), timeout=10)
+    wait_until(lambda: "shared" not in successor.run(NAMES))
     successor.run(REGISTER)
 
     late.signal(signal.SIGCONT)
@@ -131,9 +131,9 @@ def test_a_process_that_hung_longer_than_its_lease_is_back_within_a_heartbeat(
     hanging.run("await registry.flush()")
     living.run(REGISTER)
     hanging.signal(signal.SIGSTOP)
-    wait_until(lambda: living.run(NAMES) == ["shared"], timeout=10)
+    wait_until(lambda: living.run(NAMES) == ["shared"])
     hanging.signal(signal.SIGCONT)
-    wait_until(lambda: set(living.run(NAMES)) == {own, "shared"}, timeout=10)
+    wait_until(lambda: set(living.run(NAMES)) == {own, "shared"})
     assert hanging.process_id in shared.members(own)
 
 
@@ -151,9 +151,9 @@ def test_a_process_that_hung_does_not_overwrite_newer_settings_when_it_comes_bac
     """)
     before = shared.record(), shared.breaker()
     hanging.signal(signal.SIGSTOP)
-    wait_until(lambda: newer.run(FIND) and len(shared.members("shared")) == 1, timeout=10)
+    wait_until(lambda: newer.run(FIND) and len(shared.members("shared")) == 1)
     hanging.signal(signal.SIGCONT)
-    wait_until(lambda: hanging.process_id in shared.members("shared"), timeout=10)
+    wait_until(lambda: hanging.process_id in shared.members("shared"))
     hanging.run("await registry.flush()")
     assert (shared.record(), shared.breaker()) == before
     assert len(shared.events("provider_changed", "breaker_settings_changed")) == 2
@@ -177,11 +177,11 @@ def test_when_most_leases_end_because_redis_hung_they_are_kept_once(
         server.freeze()
         three[0].run("await asyncio.sleep(2.5)")
         server.thaw()
-        wait_until(lambda: shared.events("expiry_suspended"), timeout=10)
+        wait_until(lambda: shared.events("expiry_suspended"))
         assert set(shared.registrations()) == registrations
         assert set(shared.members("")) == members
         three[1].signal(signal.SIGCONT)
-        wait_until(lambda: len(shared.registrations()) == 2, timeout=10)
+        wait_until(lambda: len(shared.registrations()) == 2)
         assert len(shared.events("expiry_suspended")) == 1
         assert len(shared.events("provider_expired")) == 1
 

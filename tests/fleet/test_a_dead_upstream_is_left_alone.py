@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.fleet.pool import Team
     from tests.fleet.shared_state import SharedState
-
-pytestmark = pytest.mark.xdist_group("twenty processes")
 
 SIZE = 20
 THRESHOLD = 5

@@ -198,7 +198,7 @@ def test_an_outage_is_one_line_in_the_log_and_its_end_another(
         assert agent.run("return registry.health().error")
         assert not agent.run("return registry.health().ok")
         server.start()
-        wait_until(lambda: agent.run("return registry.health().redis") == "connected", 10)
+        wait_until(lambda: agent.run("return registry.health().redis") == "connected")
         assert agent.run("return registry.health().error") == ""
     agent.run(STOP)
     lines = agent.run("""

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from tests.fleet.pool import Team
     from tests.fleet.shared_state import SharedState
 
-pytestmark = pytest.mark.xdist_group("twenty processes")
-
 SIZE = 20
 CALLS = 50
 THRESHOLD = 5

@@ -7,20 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fleet.agent import Agent
+from tests.running import ROOT
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.fleet.shared_state import SharedState
 
-SHIFTED = """
-import time
-_real, _real_ns = time.time, time.time_ns
-time.time = lambda: _real() + {hours} * 3600
-time.time_ns = lambda: _real_ns() + {hours} * 3_600_000_000_000
-"""
+SHIFTED_CLOCK = ROOT / "tests" / "programs" / "shifted_clock"
+"""On the path of a process, it shifts the process's clock."""
 
 REGISTER = """
     global handle
@@ -35,15 +31,12 @@ FAIL = "return (await handle.arecord_failure()).value"
 
 
 @pytest.fixture
-def ahead_right_behind(real_url: str, tmp_path: Path) -> Iterator[list[Agent]]:
+def ahead_right_behind(real_url: str) -> Iterator[list[Agent]]:
     agents = []
     for hours in (1, 0, -1):
-        folder = tmp_path / str(hours)
-        folder.mkdir()
-        (folder / "sitecustomize.py").write_text(SHIFTED.format(hours=hours))
-        path = {"PYTHONPATH": f"{folder}:{tmp_path.cwd()}"}
+        shifted = {"PYTHONPATH": str(SHIFTED_CLOCK), "CIRIS_TEST_HOURS": str(hours)}
         settings = {"lease": 1.0, "store_timeout": 5.0}
-        agents.append(Agent(real_url, env=path, settings=settings, consistency="exact"))
+        agents.append(Agent(real_url, env=shifted, settings=settings, consistency="exact"))
     yield agents
     for agent in agents:
         agent.close()
@@ -81,6 +74,6 @@ def test_opening_recovery_cooldown_override_and_lease_go_by_the_servers_clock(
 
     # Nobody's lease ends while they live.
     began = shared.now()
-    wait_until(lambda: shared.now() >= began + 1500, timeout=10)
+    wait_until(lambda: shared.now() >= began + 1500)
     assert len(shared.members("shared")) == 3
     assert not shared.events("member_expired")

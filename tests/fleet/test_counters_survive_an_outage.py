@@ -253,4 +253,4 @@ async def test_a_probe_that_failed_during_an_outage_is_not_made_again_when_it_en
                 early += await registry.get_service("h", "llm") is not None
             await asyncio.sleep(0.02)
         assert not early
-        await async_wait_until(lambda: other.breaker("llm", "s").is_available(), timeout=1.5)
+        await async_wait_until(lambda: other.breaker("llm", "s").is_available())

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -18,77 +17,18 @@ import redis
 
 from ciris_registry.store.connection import embedded_supervisor as supervisor
 from ciris_registry.store.connection.embedded import EmbeddedServer
+from tests.running import start
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-# These tests start dozens of processes. Each loads only the modules that it needs: packages without
-# their __init__ are imported ten times as fast.
-QUICKLY = f"""
-import sys, types
-folder = {str(Path(supervisor.__file__).parents[2])!r}
-for name in ("ciris_registry", "ciris_registry.store", "ciris_registry.store.connection"):
-    package = sys.modules[name] = types.ModuleType(name)
-    package.__path__ = [folder + name.removeprefix("ciris_registry").replace(".", "/")]
-"""
-
-USER = (
-    QUICKLY
-    + """
-from pathlib import Path
-from ciris_registry.store.connection.embedded import EmbeddedServer
-server = EmbeddedServer(Path(sys.argv[1]))
-for line in sys.stdin:
-    if line == "acquire\\n":
-        print(server.acquire(), flush=True)
-    else:
-        server.release()
-        print("released", flush=True)
-"""
-)
-
-CHURN = (
-    QUICKLY
-    + """
-from pathlib import Path
-import redis
-from ciris_registry.store.connection.embedded import EmbeddedServer
-for _ in range(12):
-    server = EmbeddedServer(Path(sys.argv[1]))
-    with redis.Redis(unix_socket_path=server.acquire()) as client:
-        assert client.incr("key") > 0
-    server.release()
-"""
-)
-
-FORKING = (
-    QUICKLY
-    + """
-import os
-from pathlib import Path
-from ciris_registry.store.connection.embedded import EmbeddedServer
-EmbeddedServer(Path(sys.argv[1])).acquire()
-child = os.fork()
-if child:
-    print("acquired", flush=True)
-else:
-    os.close(1)
-    sys.stdin.readline()
-"""
-)
 
 
 class User:
     """A process that uses the server in ``directory``."""
 
     def __init__(self, directory: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", USER, str(directory)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.process = start("uses_the_embedded_server", directory)
 
     def tell(self, word: str) -> None:
         assert self.process.stdin is not None
@@ -312,11 +252,11 @@ def test_a_newcomer_who_comes_when_the_end_is_decided_gets_a_new_server(place: P
 
 
 def test_servers_that_end_and_start_all_the_time_never_fail_anybody(place: Place) -> None:
-    churning = [
-        subprocess.Popen([sys.executable, "-c", CHURN, str(place.directory)]) for _ in range(4)
-    ]
+    churning = [start("starts_and_ends_the_embedded_server", place.directory) for _ in range(4)]
 
-    assert [process.wait() for process in churning] == [0, 0, 0, 0]
+    for process in churning:
+        process.communicate()
+    assert [process.returncode for process in churning] == [0, 0, 0, 0]
 
 
 def test_a_killed_server_is_back_without_anybody_asking(place: Place) -> None:
@@ -381,12 +321,7 @@ def test_a_signal_to_the_process_group_ends_the_supervisor_last(place: Place) ->
 
 
 def test_a_forked_child_shares_its_parents_lease(place: Place) -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-c", FORKING, str(place.directory)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    parent = start("forks_with_a_lease", place.directory)
     assert parent.stdin is not None
     assert parent.stdout is not None
     assert parent.stdout.readline()

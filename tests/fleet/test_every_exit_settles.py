@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -24,6 +23,7 @@ from ciris_registry import (
     ServiceRegistry,
     cooldown,
 )
+from tests.running import QUIETLY, run
 from tests.waiting import async_wait_until, wait_until
 
 if TYPE_CHECKING:
@@ -418,37 +418,7 @@ async def test_a_use_may_be_cancelled_at_every_step(
 def test_an_event_loop_that_is_closed_leaves_nothing_taken(
     real_url: str, mode: str, state: str
 ) -> None:
-    registry = ServiceRegistry(
-        url=real_url,
-        settings=CALM,
-        consistency=mode,  # type: ignore[arg-type]
-    )
-    loop = asyncio.new_event_loop()
-
-    async def enter() -> asyncio.Task[None]:
-        await begin(registry, state)
-        entered = asyncio.Event()
-        task = asyncio.create_task(hold(registry, entered))
-        await entered.wait()
-        return task
-
-    held: Any = loop.run_until_complete(enter())
-    for task in asyncio.all_tasks(loop) - {held}:
-        task.cancel()
-    loop.run_until_complete(asyncio.sleep(0.05))
-    held._log_destroy_pending = False  # that it is destroyed is what is tested
-    del held
-    loop.close()
-    gc.collect()
-
-    async def later() -> None:
-        await async_wait_until(lambda: registry._parts.breakers.of("llm", "p").in_flight == 0)
-        _, out, _ = await look(registry)
-        assert out == 0
-        await calls(registry)
-        await registry.aclose()
-
-    asyncio.run(later())
+    assert run("closes_its_event_loop", real_url, mode, state) == QUIETLY
 
 
 HOLD = """
@@ -492,5 +462,5 @@ def test_a_process_that_is_killed_leaves_nothing_taken_for_longer_than_its_lease
             return nobody.reasons[0].reason
     """
     assert two[1].run(enter) == "half_open"
-    wait_until(lambda: two[1].run(enter) is True, 4.0)
+    wait_until(lambda: two[1].run(enter) is True)
     assert shared.permits() == {}

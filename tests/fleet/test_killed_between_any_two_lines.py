@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Self
 
 from ciris_registry.registration import parse_registration
+from tests.running import start
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -27,61 +26,22 @@ KILLS = 60
 LEASE = 1.5
 
 # success_threshold is never reached, so the breaker stays HALF_OPEN and there is a permit to take.
-CONFIG = """
+REGISTER = """
     config = CircuitBreakerConfig(
         failure_threshold=1, recovery_timeout=0, success_threshold=1_000_000, timeout_duration=600
     )
-"""
-
-REGISTER = f"""{CONFIG}
     registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
     await registry.flush()
 """
 
 FIND = 'return await registry.get_service("nobody", "llm") is not None'
 
-DOOMED = f"""
-import asyncio, os, signal, sys
-from ciris_registry import *
-import redis.asyncio
-
-class Client:
-    pass
-
-async def work():
-{CONFIG}
-    registry = ServiceRegistry(url=sys.argv[1], settings=RegistrySettings(lease={LEASE}))
-    handle = registry.breaker("llm", "shared")
-    turn = 0
-    while True:
-        turn += 1
-        own = registry.register("thinker", "llm", Client(), name=f"own-{{turn % 3}}")
-        registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
-        if await registry.get_service("nobody", "llm") is not None:
-            await handle.arecord_success()
-        registry.breaker("llm", own).record_failure()
-        await registry.get_service("thinker", "llm", fallback_to_global=False)
-        await registry.aunregister(own)
-
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-for _ in sys.stdin:
-    child = os.fork()
-    if not child:
-        asyncio.run(work())
-    print(child, flush=True)
-"""
-
 
 class Nursery:
     """Makes processes that work until they are killed."""
 
     def __init__(self, url: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", DOOMED, url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._process = start("works_until_it_is_killed", url, LEASE)
         self._born: set[int] = set()
 
     def __enter__(self) -> Self:
@@ -151,10 +111,10 @@ def test_sixty_kills_at_any_moment_leave_nothing_half_done_and_nothing_taken(
         wait_until(lambda: int(shared.breaker()["total_successes"]) > done)
 
     # Their leases end, and a living process finds all of it free.
-    wait_until(lambda: living.run(FIND), timeout=15)
+    wait_until(lambda: living.run(FIND))
     living.run("await handle.arecord_success()")
-    wait_until(lambda: shared.registrations() == ["shared"], timeout=15)
-    wait_until(lambda: list(shared.members("")) == [living.process_id], timeout=15)
+    wait_until(lambda: shared.registrations() == ["shared"])
+    wait_until(lambda: list(shared.members("")) == [living.process_id])
     assert list(shared.members("shared")) == [living.process_id]
     assert shared.permits() == {}
     assert shared.state() == "half_open"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.fleet.server import Server
 
-SOON = 1.0
+SOON = 2.5
 """Seconds: far less than any command may take, and far more than a resolve does."""
 
 
@@ -69,6 +69,6 @@ async def test_a_first_look_behind_the_tail_takes_no_longer_than_any(
     assert await resolved(registry) < 2 + SOON
 
     assert registry.health().redis != "connected"
-    await async_wait_until(lambda: registry.health().redis == "lost", timeout=2 + SOON)
+    await async_wait_until(lambda: registry.health().redis == "lost")
     server.thaw()
     await async_wait_until(lambda: registry.health().ok)

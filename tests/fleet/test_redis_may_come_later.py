@@ -66,7 +66,7 @@ async def test_a_process_starts_without_redis_and_joins_by_itself(
         with pytest.raises(StoreUnavailableError):
             await registry.flush()
         bring_up(server, how)
-        await async_wait_until(lambda: registry.health().ok, 15)
+        await async_wait_until(lambda: registry.health().ok)
         with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
             shared = SharedState(client)
             await async_wait_until(lambda: set(shared.members("shared")) == {registry.process_id})
@@ -169,7 +169,7 @@ def test_a_wait_of_an_event_loop_that_was_closed_disturbs_nobody_in_the_next(
     server.start()
 
     async def use() -> None:
-        await async_wait_until(lambda: registry.health().redis == "connected", timeout=10)
+        await async_wait_until(lambda: registry.health().redis == "connected")
         assert await registry.get_service("h", "llm") is provider
         await registry.aclose()
 

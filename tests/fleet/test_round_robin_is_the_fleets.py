@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from tests.fleet.pool import Team
 
-pytestmark = pytest.mark.xdist_group("twenty processes")
-
 NAMES = ["a", "b", "c", "d"]
 
 REGISTER = """
@@ -29,12 +27,15 @@ BIND = """
         registry.bind(name, Client(name))
 """
 
-RESOLVE_200 = """
-    return [getattr(await registry.get_service("h", "llm"), "name", None) for _ in range(200)]
+EACH = 80
+"""Resolves of each process."""
+
+RESOLVE = f"""
+    return [getattr(await registry.get_service("h", "llm"), "name", None) for _ in range({EACH})]
 """
 
-AT_ONCE = """
-    got = await asyncio.gather(*(registry.get_service("h", "llm") for _ in range(200)))
+AT_ONCE = f"""
+    got = await asyncio.gather(*(registry.get_service("h", "llm") for _ in range({EACH})))
     return [getattr(one, "name", None) for one in got]
 """
 
@@ -43,13 +44,13 @@ def counted(answers: list[list[str | None]]) -> Counter[str | None]:
     return Counter(name for answer in answers for name in answer)
 
 
-@pytest.mark.parametrize("resolve", [RESOLVE_200, AT_ONCE], ids=["one by one", "all at once"])
+@pytest.mark.parametrize("resolve", [RESOLVE, AT_ONCE], ids=["one by one", "all at once"])
 def test_twenty_processes_at_once_hand_out_each_provider_equally_often(
     fleet: Callable[..., Team], resolve: str
 ) -> None:
     twenty = fleet(20)
     twenty.all(REGISTER)
-    assert counted(twenty.all(resolve)) == dict.fromkeys(NAMES, 1000)
+    assert counted(twenty.all(resolve)) == dict.fromkeys(NAMES, 20 * EACH // 4)
 
 
 def test_a_provider_that_goes_half_way_costs_nobody_a_turn(fleet: Callable[..., Team]) -> None:
@@ -60,19 +61,19 @@ def test_a_provider_that_goes_half_way_costs_nobody_a_turn(fleet: Callable[..., 
         user.run(BIND)
     for user in users:
         user.begin(
-            """
+            f"""
             names = []
-            for _ in range(200):
+            for _ in range({EACH}):
                 service = await registry.get_service("h", "llm")
                 names.append([getattr(service, "name", None), time.monotonic()])
             return names
             """
         )
-    gone = owner.run("""
+    gone = owner.run(f"""
         while True:
             await asyncio.sleep(0.002)
             store = await registry._session.store()
-            if await store.cursors.take("llm", "h|0|2", 0) >= 1900:
+            if await store.cursors.take("llm", "h|0|2", 0) >= {19 * EACH // 2}:
                 break
         await registry.aunregister("d")
         return time.monotonic()
@@ -82,7 +83,7 @@ def test_a_provider_that_goes_half_way_costs_nobody_a_turn(fleet: Callable[..., 
     assert None not in got
     assert got["d"] > 0, f"it went before anybody had its turn, at {gone}"
     rest = [got[name] for name in "abc"]
-    assert got.total() == 19 * 200
+    assert got.total() == 19 * EACH
     assert max(rest) - min(rest) <= len(users), got
 
 
@@ -92,10 +93,10 @@ def test_a_provider_that_all_its_members_unregister_half_way_costs_nobody_a_turn
     twenty = fleet(20)
     twenty.all(REGISTER)
 
-    answers = twenty.all("""
+    answers = twenty.all(f"""
         names = []
-        for turn in range(200):
-            if turn == 100:
+        for turn in range({EACH}):
+            if turn == {EACH // 2}:
                 assert await registry.aunregister("d")
             names.append(getattr(await registry.get_service("h", "llm"), "name", None))
         return names
@@ -103,11 +104,11 @@ def test_a_provider_that_all_its_members_unregister_half_way_costs_nobody_a_turn
 
     got = counted(answers)
     assert set(got) == set(NAMES)
-    assert got.total() == 4000
+    assert got.total() == 20 * EACH
     rest = [got[name] for name in "abc"]
     assert max(rest) - min(rest) <= len(twenty), got
     for answer in answers:
-        assert "d" not in answer[100:], "it was handed out by a process that has left it"
+        assert "d" not in answer[EACH // 2 :], "it was handed out by a process that has left it"
 
 
 def test_processes_that_can_use_only_some_do_not_all_begin_with_the_same_one(
@@ -135,11 +136,11 @@ def test_a_provider_whose_breaker_opens_half_way_costs_nobody_a_turn(
 ) -> None:
     eight = fleet(8)
     eight.all(REGISTER)
-    first = counted(eight.all(RESOLVE_200))
+    first = counted(eight.all(RESOLVE))
     eight[0].run("await registry.breaker('llm', 'd').aforce_open('test', 60)")
-    second = counted(eight.all(RESOLVE_200))
-    assert first == dict.fromkeys(NAMES, 400)
+    second = counted(eight.all(RESOLVE))
+    assert first == dict.fromkeys(NAMES, 8 * EACH // 4)
     assert second["d"] == 0
     rest = [second[name] for name in "abc"]
-    assert sum(rest) == 1600
+    assert sum(rest) == 8 * EACH
     assert max(rest) - min(rest) <= 8

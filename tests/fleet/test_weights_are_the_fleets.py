@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
     from tests.fleet.pool import Team
 
-pytestmark = pytest.mark.xdist_group("twenty processes")
-
 MODES = ("cached", "exact")
+TIMES = {"cached": 300, "exact": 100}
+"""Uses by each of twenty processes; cached, what is left of their blocks is within 1 % of them."""
+
 WEIGHTS = {"a": 1, "b": 2, "c": 3, "d": 4}
 
 REGISTER = f"""
@@ -62,7 +63,7 @@ def test_twenty_processes_at_once_use_each_provider_by_its_weight(
     twenty = fleet(20, consistency=mode, lease=60.0)
     twenty.all(REGISTER)
     twenty.all("await registry.refresh()")
-    assert_shares(counted(twenty.all(use.format(times=300))), WEIGHTS)
+    assert_shares(counted(twenty.all(use.format(times=TIMES[mode]))), WEIGHTS)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -74,7 +75,7 @@ def test_what_an_open_breaker_leaves_goes_to_the_others_by_their_weights(
     eight[0].run("await registry.breaker('llm', 'd').aforce_open('a test', 60)")
     eight.all("await registry.refresh()")
     rest = {name: weight for name, weight in WEIGHTS.items() if name != "d"}
-    assert_shares(counted(eight.all(RESOLVE.format(times=600))), rest)
+    assert_shares(counted(eight.all(RESOLVE.format(times=2 * TIMES[mode]))), rest)
 
 
 def test_a_new_weight_is_the_whole_fleets(fleet: Callable[..., Team]) -> None:

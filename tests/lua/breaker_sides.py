@@ -282,7 +282,7 @@ class MemorySide:
         return self._reply(Answer(verdict.value))
 
     def record_successes(self, by: str, successes: int, age: int, generation: int | None) -> Reply:
-        verdict = self._state.tally(self._clock.now, successes, age, generation, by)
+        verdict = self._state.record_successes(self._clock.now, successes, age, generation, by)
         return self._reply(Answer(verdict.value))
 
     def set_override(self, override: Override, reason: str, by: str, duration: int) -> Reply:

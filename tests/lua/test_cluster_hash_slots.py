@@ -13,7 +13,7 @@ from ciris_registry.names import EVERY_HANDLER, GLOBAL
 from ciris_registry.registration import Registration
 from ciris_registry.store.connection.clients import Clients
 from ciris_registry.store.connection.url import StoreURL
-from ciris_registry.store.replies import OfflineMerge, BatchedSuccesses
+from ciris_registry.store.replies import BatchedSuccesses, OfflineMerge
 from ciris_registry.store.scripts import load_scripts
 from ciris_registry.store.store import Store
 
@@ -79,8 +79,12 @@ async def use_everything(store: Store, service_type: str, name: str, scope: str)
     await store.breakers.record(service_type, name, "failure")
     await store.breakers.acquire(service_type, name, f"{store.process}|1")
     await store.breakers.record(service_type, name, "success", f"{store.process}|1")
-    await store.breakers.record_successes(service_type, [BatchedSuccesses(name, 3, 20), BatchedSuccesses("other", 1, 0, 5)])
-    await store.breakers.merge_offline(service_type, name, OfflineMerge(1, 2, 1, 1, opened=True, cooldown=50))
+    await store.breakers.record_successes(
+        service_type, [BatchedSuccesses(name, 3, 20), BatchedSuccesses("other", 1, 0, 5)]
+    )
+    await store.breakers.merge_offline(
+        service_type, name, OfflineMerge(1, 2, 1, 1, opened=True, cooldown=50)
+    )
     await store.breakers.read(service_type, name)
     await store.breakers.trip_local(service_type, name, 50, "reason")
     await store.breakers.override(service_type, name, "open", "reason", "actor", 0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import ciris_registry
 from ciris_registry import BreakerHandle, CircuitBreakerConfig, RegistrySettings, ServiceRegistry
+from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ SETTINGS = RegistrySettings(
     lease=600.0, store_timeout=5.0, max_staleness=30.0, success_report_interval=60.0
 )
 """No heartbeat, no report and no refresh of the background falls into what is counted."""
+
 
 class Crossing:
     """A ``with`` block, after which ``files`` are those that it crossed, in order."""
@@ -118,6 +120,7 @@ async def followed_event(url: str) -> Crossing:
     async with registry(url) as one:
         breaker = one.breaker("llm", "well")
         await one.get_service("planner", "llm")
+        await asyncio.sleep(0.6)  # the timer of the first load has rung
         for opened in (True, False, True, False):
             crossing = await _followed(one, breaker, url, opened=opened)
         return crossing
@@ -132,8 +135,7 @@ async def _followed(
     with crossing:
         # In a thread of its own, which is not profiled, as another process would do it.
         await asyncio.to_thread(_override, url, opened=opened)
-        while replica.snapshot is snapshot:
-            await asyncio.sleep(0.001)
+        await async_wait_until(lambda: replica.snapshot is not snapshot)
     await asyncio.sleep(0.05)
     assert breaker.is_available() is not opened
     return crossing
@@ -166,9 +168,8 @@ async def measure(url: str) -> list[tuple[str, int, Crossing]]:
 def main() -> None:
     """Print the files of each path; the only argument is the URL of a server."""
     for name, bound, crossing in asyncio.run(measure(sys.argv[1])):
-        print(f"{name}: {len(crossing.files)} files (at most {bound}), {crossing.calls} calls")
-        for file in crossing.files:
-            print(f"    {file}")
+        sys.stdout.write(f"{name}: {len(crossing.files)} files of at most {bound}\n")
+        sys.stdout.writelines(f"    {file}\n" for file in crossing.files)
 
 
 if __name__ == "__main__":

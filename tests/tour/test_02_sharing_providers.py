@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -150,7 +149,6 @@ async def test_a_weak_registration_goes_with_its_object(new_registry: New) -> No
     registry.register("h", "llm", client, weak=True, name="weak")
     assert await registry.get_service("h", "llm") is client
     del client
-    gc.collect()
     assert registry.get_services_by_type("llm") == []
     await registry.flush()
     assert (await watcher.aget_provider_info())["handlers"] == {}

@@ -23,11 +23,10 @@ from ciris_registry import (
     Classification,
     DeadlineExceededError,
     NoProviderError,
-    NotAwaitableError,
-    RegistrationError,
     ServiceRegistry,
     cooldown,
 )
+from ciris_registry.errors import NotAwaitableError, RegistrationError
 from tests.tour.models import Model, Sad, counts, source
 
 if TYPE_CHECKING:

@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from ciris_registry import (
-    CircuitBreakerConfig,
-    NoProviderError,
-    NotAwaitableError,
-    ProxyError,
-    ServiceRegistry,
-)
+from ciris_registry import CircuitBreakerConfig, NoProviderError, ServiceRegistry
+from ciris_registry.errors import NotAwaitableError, ProxyError
 from tests.tour.models import Model, Sad, counts, source
 
 if TYPE_CHECKING:

@@ -1,10 +1,12 @@
-"""Bad input gets one clear error that says what to do, and loses nothing."""
+"""Bad input raises one error that says what to do, and changes nothing else."""
 
 from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from xmlrpc.client import ServerProxy
 
@@ -14,20 +16,22 @@ import redis
 from ciris_registry import (
     CircuitBreaker,
     CircuitBreakerConfig,
+    Priority,
+    RegistrySettings,
+    ServiceRegistry,
+    StoreUnavailableError,
+)
+from ciris_registry.errors import (
     ClosedError,
     InvalidNameError,
     InvalidURLError,
-    Priority,
     RegistrationError,
-    RegistrySettings,
-    ServiceRegistry,
     SettingsError,
     StoreError,
-    StoreUnavailableError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from ciris_registry.membership.naming import Naming
 
@@ -50,9 +54,11 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"name": "x" * 201}, InvalidNameError, "has 201 characters"),
     ({"priority": 5}, RegistrationError, "5 is not a Priority; use one of CRITICAL, HIGH, NOR"),
     ({"priority": "URGENT"}, RegistrationError, "'URGENT' is not a Priority"),
+    ({"priority": ["HIGH"]}, RegistrationError, r"\['HIGH'\] is not a Priority"),
     ({"strategy": "random"}, RegistrationError, "use one of FALLBACK, ROUND_ROBIN"),
     ({"priority_group": 1.5}, RegistrationError, "priority_group is 1.5; use a whole number"),
     ({"capabilities": "chat"}, RegistrationError, "capabilities are 'chat'; use a list of str"),
+    ({"capabilities": b"chat"}, RegistrationError, "use a list of strings"),
     ({"capabilities": [1]}, RegistrationError, "use a list of strings"),
     ({"metadata": {"a": object()}}, RegistrationError, "metadata cannot be written as JSON"),
     ({"metadata": {"a": math.nan}}, RegistrationError, "metadata cannot be written as JSON"),
@@ -86,7 +92,7 @@ async def test_a_bad_registration_says_what_to_do_and_registers_nothing(
 
 
 class Evasive:
-    """A provider that raises whatever it is asked for."""
+    """A provider that raises from every attribute."""
 
     def __getattr__(self, name: str) -> object:
         raise RuntimeError(name)
@@ -94,7 +100,7 @@ class Evasive:
 
 @pytest.mark.parametrize("make", [lambda: ServerProxy("http://localhost:1"), Evasive])
 @pytest.mark.parametrize("naming", ["private", "by_class"])
-def test_a_proxy_that_has_anything_as_its_name_is_named_after_its_class(
+def test_a_provider_whose_attributes_are_unusable_is_named_after_its_class(
     make: Callable[[], object], naming: Naming
 ) -> None:
     provider = make()
@@ -103,12 +109,39 @@ def test_a_proxy_that_has_anything_as_its_name_is_named_after_its_class(
     assert name.startswith(type(provider).__name__)
 
 
-def test_a_member_may_be_given_by_name_or_value() -> None:
+def test_a_priority_may_be_given_by_name_or_value() -> None:
     registry = ServiceRegistry(url="memory://")
-    registry.register("h", "llm", Client(), priority="HIGH")  # type: ignore[arg-type]
-    registry.register("h", "llm", Client(), priority=9)  # type: ignore[arg-type]
+    registry.register("h", "llm", Client(), priority="HIGH")
+    registry.register("h", "llm", Client(), priority=9)
     listed = registry.get_provider_info()["handlers"]["h"]["llm"]
     assert [one["priority"] for one in listed] == [Priority.HIGH.name, Priority.FALLBACK.name]
+
+
+def test_a_strategy_may_be_given_by_name_or_value() -> None:
+    registry = ServiceRegistry(url="memory://")
+    registry.register("h", "llm", Client(), strategy="ROUND_ROBIN")
+    registry.register_global("llm", Client(), strategy="least_loaded")
+    info = registry.get_provider_info()
+    assert info["handlers"]["h"]["llm"][0]["strategy"] == "round_robin"
+    assert info["global_services"]["llm"][0]["strategy"] == "least_loaded"
+
+
+@pytest.mark.parametrize(
+    "capabilities",
+    [["a", "b"], ("a", "b"), {"b", "a"}, frozenset("ab"), {"a": 1, "b": 2}.keys(), deque("ab")],
+)
+def test_capabilities_may_be_any_collection_of_strings(capabilities: Collection[str]) -> None:
+    registry = ServiceRegistry(url="memory://")
+    registry.register("h", "llm", Client(), capabilities=capabilities)
+    [listed] = registry.get_provider_info()["handlers"]["h"]["llm"]
+    assert listed["capabilities"] == ["a", "b"]
+
+
+def test_metadata_may_be_any_mapping() -> None:
+    registry = ServiceRegistry(url="memory://")
+    registry.register("h", "llm", Client(), metadata=MappingProxyType({"model": "big"}))
+    [listed] = registry.get_provider_info()["handlers"]["h"]["llm"]
+    assert listed["metadata"] == {"model": "big"}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +172,7 @@ def test_breaker_settings_out_of_bounds_are_named(values: dict[str, Any]) -> Non
         CircuitBreakerConfig(**values)
 
 
-def test_all_problems_of_breaker_settings_are_told_at_once() -> None:
+def test_all_problems_of_breaker_settings_are_named_at_once() -> None:
     with pytest.raises(SettingsError) as wrong:
         CircuitBreakerConfig(failure_threshold=0, window=-1, backoff_multiplier=math.nan)
     assert len(wrong.value.problems) == 3
@@ -166,7 +199,7 @@ def test_registry_settings_out_of_bounds_are_named(values: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, True, "7"])
-async def test_a_duration_is_more_than_nothing(registry: ServiceRegistry, seconds: Any) -> None:
+async def test_a_duration_must_be_positive(registry: ServiceRegistry, seconds: Any) -> None:
     for breaker in (registry.breaker("llm", "a"), CircuitBreaker("a")):
         for method in (
             breaker.cool_down,
@@ -177,7 +210,7 @@ async def test_a_duration_is_more_than_nothing(registry: ServiceRegistry, second
                 method(seconds)
 
 
-async def test_a_cooldown_has_a_duration(registry: ServiceRegistry) -> None:
+async def test_a_cooldown_must_have_a_duration(registry: ServiceRegistry) -> None:
     nothing: Any = None
     for breaker in (registry.breaker("llm", "a"), CircuitBreaker("a")):
         with pytest.raises(SettingsError, match="None is not seconds; use more than 0"):
@@ -191,7 +224,7 @@ def test_an_unknown_url_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("namespace", ["a b", "", "a/b", "{a}"])
-def test_a_namespace_that_cannot_be_one_is_refused(namespace: str) -> None:
+def test_an_invalid_namespace_is_refused(namespace: str) -> None:
     with pytest.raises(InvalidNameError):
         ServiceRegistry(url="memory://", namespace=namespace)
 
@@ -214,7 +247,7 @@ async def test_credentials_never_reach_errors_logs_or_reprs(
     assert "127.0.0.1:1" in str(away.value)
 
 
-async def test_a_damaged_record_is_left_out_and_everything_else_works(
+async def test_a_damaged_record_costs_that_record_alone(
     new_registry: New, real_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = new_registry(url=real_url)
@@ -247,7 +280,7 @@ async def test_a_damaged_record_is_left_out_and_everything_else_works(
         raw.zrem(f"{prefix}:registrations", "no such|thing")
 
 
-async def test_a_damaged_breaker_is_mended_by_its_next_use(
+async def test_a_damaged_breaker_is_repaired_by_its_next_use(
     new_registry: New, real_url: str
 ) -> None:
     registry = new_registry(url=real_url)
@@ -271,7 +304,7 @@ BEYOND_COUNTING = {
 
 
 @pytest.mark.parametrize(("field", "text"), BEYOND_COUNTING.values(), ids=BEYOND_COUNTING)
-async def test_a_number_beyond_counting_is_damaged_and_not_an_exception(
+async def test_a_number_that_is_too_large_counts_as_damaged(
     new_registry: New, real_url: str, field: str, text: str
 ) -> None:
     """A resolve raised OverflowError."""
@@ -291,7 +324,7 @@ async def test_a_number_beyond_counting_is_damaged_and_not_an_exception(
     assert registry.breaker("llm", "one").get_stats()["name"] == "one"
 
 
-async def test_a_damaged_index_is_one_clear_error(new_registry: New, real_url: str) -> None:
+async def test_a_damaged_index_raises_one_clear_error(new_registry: New, real_url: str) -> None:
     registry = new_registry(url=real_url)
     registry.register("h", "llm", Client(), name="a")
     await registry.flush()
@@ -311,24 +344,25 @@ async def test_a_damaged_index_is_one_clear_error(new_registry: New, real_url: s
         (("llm",), "service types are 'llm'; use a list of them"),
     ],
 )
-def test_a_word_where_a_list_belongs_is_not_taken_apart(
-    arguments: tuple[Any, ...], message: str
-) -> None:
+def test_a_string_in_place_of_a_list_is_refused(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(RegistrationError, match=message):
         ServiceRegistry(*arguments)
 
 
-@pytest.mark.parametrize("options", [{"url": 5}, {"settings": {"lease": 1}}, {"naming": "odd"}])
-def test_arguments_of_another_type_are_one_clear_error(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [{"url": 5}, {"settings": {"lease": 1}}, {"naming": "odd"}, {"naming": ["private"]}],
+)
+def test_an_argument_of_the_wrong_type_raises_one_clear_error(options: dict[str, Any]) -> None:
     with pytest.raises((InvalidURLError, RegistrationError), match=r"; use "):
         ServiceRegistry(**options)
 
 
 @pytest.mark.parametrize("outcome", ["record_failure", "arecord_failure", "record_success"])
-async def test_an_outcome_for_a_name_that_nobody_has_is_warned_about_once(
+async def test_an_outcome_for_an_unknown_provider_is_warned_about_once(
     registry: ServiceRegistry, outcome: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A typo was silent, and the provider that was meant never opened."""
+    """A misspelt name was accepted silently, and the real provider's breaker never opened."""
     registry.register("h", "llm", Client(), name="openai")
     assert await registry.get_service("h", "llm") is not None
     with caplog.at_level(logging.WARNING):
@@ -338,9 +372,9 @@ async def test_an_outcome_for_a_name_that_nobody_has_is_warned_about_once(
                 if done is not None:
                     await done
                 await registry.flush()
-    told = [line for line in caplog.messages if "nobody has registered" in line]
-    assert told == [
-        "an outcome is recorded for opnai of llm, which nobody has registered; is it openai?"
+    warnings = [line for line in caplog.messages if "no registration" in line]
+    assert warnings == [
+        "an outcome is recorded for opnai of llm, which has no registration; is it openai?"
     ]
 
 
@@ -352,7 +386,7 @@ async def test_nothing_can_be_registered_after_closing(registry: ServiceRegistry
         await registry.get_service("h", "llm")
 
 
-async def test_what_is_wrong_with_a_health_check_is_said_once(
+async def test_a_failing_health_check_is_logged_once(
     registry: ServiceRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Plain:
@@ -368,7 +402,7 @@ async def test_what_is_wrong_with_a_health_check_is_said_once(
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert await registry.get_service("h", "llm") is None
-    told = [record.message for record in caplog.records if "unhealthy" in record.message]
-    assert len(told) == 2
-    assert "make it async" in told[0]
-    assert "boom" in told[1]
+    warnings = [record.message for record in caplog.records if "unhealthy" in record.message]
+    assert len(warnings) == 2
+    assert "make it async" in warnings[0]
+    assert "boom" in warnings[1]

@@ -49,6 +49,12 @@ MEASURED = [
 ]
 
 
+@pytest.fixture(scope="session")
+def real_server(private_server: str) -> str:
+    """A server of this test process's own, since its memory is measured."""
+    return private_server
+
+
 async def test_a_run_measures_everything_and_leaves_nothing_running(
     real_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from tests.unit.cli_run import ciris
 FEW = ("dev", "soak", "--calls", "20000")
 
 
-@pytest.mark.long
+@pytest.mark.long_run
 async def test_keys_and_what_is_in_them_end_where_they_were_after_ten_percent() -> None:
     result = await ciris(*FEW, "--json")
     assert result.exit_code == 0, result.stderr

@@ -16,8 +16,7 @@ from ciris_registry.bench.providers import (
 from ciris_registry.bench.reference import ReferenceRegistry
 
 if TYPE_CHECKING:
-    from ciris_registry.bench.measurements.comparison import Progress
-    from ciris_registry.bench.plan import Plan
+    from ciris_registry.bench.plan import Plan, Progress
     from ciris_registry.bench.report import Measurement
     from ciris_registry.bench.server import Server
 

@@ -19,8 +19,8 @@ from ciris_registry.bench.providers import HANDLER, REQUIRED, Client, register_r
 from ciris_registry.bench.report import Measurement
 
 if TYPE_CHECKING:
-    from ciris_registry.bench.measurements.comparison import Call, Progress
-    from ciris_registry.bench.plan import Plan
+    from ciris_registry.bench.measurements.comparison import Call
+    from ciris_registry.bench.plan import Plan, Progress
     from ciris_registry.bench.server import Server
     from ciris_registry.registry import ServiceRegistry
 

@@ -18,12 +18,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ciris_registry.bench.report import Measurement
 
 if TYPE_CHECKING:
-    from ciris_registry.bench.plan import Plan
+    from ciris_registry.bench.plan import Plan, Progress
 
 Call = Callable[[], Awaitable[Any]]
 Clock = Callable[[], float]
-Progress = Callable[[float], None]
-"""Takes the share of a step that is done; never called while something is timed."""
 
 _WARM_UP: Final = 20
 _MOST_CALLS: Final = 20_000

@@ -11,8 +11,7 @@ from ciris_registry.bench.providers import HANDLER, REQUIRED, register_ranked
 from ciris_registry.bench.report import Measurement
 
 if TYPE_CHECKING:
-    from ciris_registry.bench.measurements.comparison import Progress
-    from ciris_registry.bench.plan import Plan
+    from ciris_registry.bench.plan import Plan, Progress
     from ciris_registry.bench.server import Server
 
 _SERVICE: Final = "exact"

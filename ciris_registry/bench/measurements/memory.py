@@ -18,8 +18,7 @@ from ciris_registry.store import TypeKeys
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ciris_registry.bench.measurements.comparison import Progress
-    from ciris_registry.bench.plan import Plan
+    from ciris_registry.bench.plan import Plan, Progress
     from ciris_registry.bench.server import Server
 
 _SERVICE: Final = "memory"

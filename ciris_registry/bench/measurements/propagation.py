@@ -19,8 +19,7 @@ from ciris_registry.bench.report import Measurement
 
 if TYPE_CHECKING:
     from ciris_registry.bench.fleet import Fleet
-    from ciris_registry.bench.measurements.comparison import Progress
-    from ciris_registry.bench.plan import Plan
+    from ciris_registry.bench.plan import Plan, Progress
     from ciris_registry.registry import ServiceRegistry
     from ciris_registry.shared_breaker import BreakerHandle
 

@@ -11,6 +11,7 @@ __all__ = [
     "Measurement",
     "ProgressBar",
     "Results",
+    "annotations",
     "check_picture",
     "draw",
     "print_json",

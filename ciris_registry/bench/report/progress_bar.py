@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
-    from ciris_registry.bench.measurements.comparison import Progress as ReportProgress
+    from ciris_registry.bench.plan import Progress as ReportProgress
 
 _EVERY: Final = 0.1
 """Seconds between two drawings."""

@@ -20,7 +20,7 @@ from ciris_registry.bench.soak.footprint import footprint
 from ciris_registry.bench.soak.traffic import LEASE, RETENTION, Traffic
 
 if TYPE_CHECKING:
-    from ciris_registry.bench.measurements.comparison import Progress
+    from ciris_registry.bench.plan import Progress
     from ciris_registry.bench.server import Server
     from ciris_registry.bench.soak.footprint import Footprint
 

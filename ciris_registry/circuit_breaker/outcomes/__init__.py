@@ -1,13 +1,26 @@
-"""circuit_breaker.outcomes."""
+"""What an outcome or an error means for its provider: classification by policies and rules.
 
-from ciris_registry.circuit_breaker.outcomes.classifier import Classification, Classifier, Classify, FAILURE, IGNORED, SUCCESS, cooldown
+It reads errors of any HTTP client without importing one. It records nothing and does no I/O.
+"""
+
+from ciris_registry.circuit_breaker.outcomes.classifier import (
+    FAILURE,
+    IGNORED,
+    SUCCESS,
+    Classification,
+    Classifier,
+    Classify,
+    CooldownDurations,
+    cooldown,
+)
 
 __all__ = [
-    "Classification",
-    "Classifier",
-    "Classify",
     "FAILURE",
     "IGNORED",
     "SUCCESS",
+    "Classification",
+    "Classifier",
+    "Classify",
+    "CooldownDurations",
     "cooldown",
 ]

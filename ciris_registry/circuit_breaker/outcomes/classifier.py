@@ -1,7 +1,7 @@
-"""What the outcome of a real call means for its provider: success, failure, nothing, a cooldown.
+"""Classifying the outcome of a call: success, failure, ignored or a cooldown of its provider.
 
-A caller's policies are asked first; what none of them decides, the default rules do. Nothing is
-recorded here, and nothing that goes wrong here takes the place of the caller's own outcome.
+Policies of the program come first; the default rules decide the rest. Nothing is recorded here. An
+error in a policy never replaces the result of the call.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
 
 from ciris_registry.circuit_breaker.outcomes.http_errors import HTTPFacts, http_facts_of
 from ciris_registry.circuit_breaker.outcomes.quota import exhausted_quota
@@ -24,15 +24,14 @@ from ciris_registry.errors import CallTimeoutError, RegistryError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ciris_registry.settings import RegistrySettings
 
 _log = logging.getLogger(__name__)
 
 _TEN_YEARS: Final = 10 * 365 * 86_400.0
-# Anthropic's word for: everybody asks too much, not only you.
+# Anthropic's status for a service that is overloaded by all of its callers.
 _OVERLOADED: Final = 529
 _MOST_MEMBERS: Final = 1_000
-# Errors inside of a stream come under its status 200, and AWS answers most of these with 400.
+# An error inside a stream has the stream's status 200; AWS uses 400 for most of these codes.
 _SLOW_DOWN: Final = frozenset(
     {
         "rate_limit_error",
@@ -45,20 +44,24 @@ _SLOW_DOWN: Final = frozenset(
         "toomanyrequestsexception",
     }
 )
-# From the least that a group of errors says of a provider to the most.
+# Kinds of classification, the worst last: a group of errors counts as its worst member.
 _WORSE: Final = ("success", "ignored", "cooldown", "failure")
-# An object whose repr() raises must not hide the outcome that is judged.
+# An object whose repr() raises must not replace the outcome of the call.
 _SHOWN: Final = reprlib.Repr()
 _SHOWN.maxother = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What an outcome means; ``SUCCESS``, ``FAILURE``, ``IGNORED`` and ``cooldown()`` make them.
+    """The meaning of an outcome for the provider's breaker.
 
-    ``ignored`` says nothing about the provider, such as a request that was wrong. A ``cooldown``
-    leaves it alone for ``seconds`` without blaming it. ``reason`` is for people: two judgements
-    that do the same are equal.
+    Use ``SUCCESS``, ``FAILURE``, ``IGNORED`` or ``cooldown()``:
+
+    - ``success`` and ``failure`` count in the breaker.
+    - ``ignored`` does not: the error says nothing about the provider, as an invalid request does.
+    - ``cooldown`` refuses calls of the provider for ``seconds``, without a failure.
+
+    ``reason`` is text for logs and events; it does not count in comparisons.
     """
 
     kind: Literal["success", "failure", "ignored", "cooldown"]
@@ -72,10 +75,10 @@ IGNORED: Final = Classification("ignored")
 
 
 def cooldown(seconds: float, reason: str = "") -> Classification:
-    """Leave the provider alone for so many seconds, more than 0 and up to ten years.
+    """A cooldown of the provider for ``seconds``, more than 0 and up to ten years.
 
     Raises:
-        SettingsError: The seconds are out of these bounds, or are no number.
+        SettingsError: ``seconds`` is not a number within these bounds.
     """
     if not _is_cooldown(seconds):
         raise SettingsError(
@@ -85,29 +88,41 @@ def cooldown(seconds: float, reason: str = "") -> Classification:
 
 
 Classify: TypeAlias = Callable[[object], Classification | None]
-"""A policy: is given the exception that was raised or the value that was returned, and judges it,
-or answers None: somebody else decides."""
+"""A policy: takes the raised exception or the returned value and returns a classification, or None
+to leave it to the next policy and the default rules."""
+
+
+class CooldownDurations(NamedTuple):
+    """Lengths of cooldowns, in seconds.
+
+    ``limited`` is for a provider that limits its callers (HTTP 429) without a wait of its own;
+    ``quota`` is the shortest for one whose quota is used up. No cooldown is longer than
+    ``longest``.
+    """
+
+    limited: float = 5.0
+    quota: float = 3600.0
+    longest: float = 86_400.0
 
 
 class Classifier:
-    """Judges outcomes by the policies of a call, a registration and a registry, then by rules.
+    """Classifies outcomes by the policies of call, registration and registry, then by the rules.
 
-    The first policy that answers decides. One that raises, or answers anything else than a
-    ``Classification`` or None, is logged once and counts as None. No cooldown is longer than
-    ``settings.max_cooldown``.
+    The first policy that returns a classification decides. A policy that raises, or returns
+    anything other than a ``Classification`` or None, is logged once and counts as None.
     """
 
-    def __init__(self, settings: RegistrySettings, of_registry: Classify | None = None) -> None:
-        self._settings = settings
+    def __init__(self, durations: CooldownDurations, of_registry: Classify | None = None) -> None:
+        self._durations = durations
         self._of_registry = of_registry
         self.classifies_values = of_registry is not None
-        self._told: set[object] = set()
+        self._warned_of: set[object] = set()
 
     def error(self, error: BaseException, *policies: Classify | None) -> Classification:
-        """Judge what a call raised, by the default rules if no policy decides.
+        """Classify a raised error, by the default rules if no policy decides.
 
-        A cancellation, and whatever else ends a program, says nothing about a provider, and no
-        policy is asked. A group that none of them judges is as bad as the worst of its members.
+        A cancellation, and any other exception that is no ``Exception``, is ignored without asking
+        a policy. A group that no policy classifies counts as its worst member.
         """
         if isinstance(error, BaseExceptionGroup):
             group = cast("BaseExceptionGroup[BaseException]", error)
@@ -122,22 +137,22 @@ class Classifier:
         return self._decided(error, policies) or self._by_default(error)
 
     def value(self, value: object, *policies: Classify | None) -> Classification:
-        """Judge what a call returned: a success if no policy decides."""
+        """Classify a returned value: a success if no policy decides."""
         return self._decided(value, policies) or SUCCESS
 
     def _decided(
         self, outcome: object, policies: tuple[Classify | None, ...]
     ) -> Classification | None:
         for policy in (*policies, self._of_registry):
-            if policy is not None and (classification := self._asked(policy, outcome)) is not None:
+            if policy is not None and (classification := self._apply(policy, outcome)) is not None:
                 return classification
         return None
 
-    def _asked(self, policy: Classify, outcome: object) -> Classification | None:
+    def _apply(self, policy: Classify, outcome: object) -> Classification | None:
         try:
             answer = cast("object", policy(outcome))
         except Exception as error:  # noqa: BLE001 # a program's policy may raise anything
-            self._tell(policy, f"raised {_SHOWN.repr(error)}")
+            self._warn(policy, f"raised {_SHOWN.repr(error)}")
             return None
         if answer is None:
             return None
@@ -148,20 +163,21 @@ class Classifier:
                 return self._limited(answer)
         if inspect.iscoroutine(answer):
             answer.close()
-        self._tell(policy, f"answered {_SHOWN.repr(answer)}, which is neither a Judgement nor None")
+        problem = f"returned {_SHOWN.repr(answer)}, which is neither a Classification nor None"
+        self._warn(policy, problem)
         return None
 
-    def _tell(self, policy: Classify, problem: str) -> None:
-        # Lambdas and methods made anew for each call are one policy if their code is one.
+    def _warn(self, policy: Classify, problem: str) -> None:
+        # Lambdas and bound methods that are made for each call are one policy if they share code.
         key: object = getattr(getattr(policy, "__func__", policy), "__code__", type(policy))
-        if key not in self._told:
-            self._told.add(key)
+        if key not in self._warned_of:
+            self._warned_of.add(key)
             name = getattr(policy, "__qualname__", type(policy).__qualname__)
             _log.warning("the policy %s %s; it counts as None", name, problem)
 
     def _by_default(self, error: Exception) -> Classification:
         if isinstance(error, RegistryError) and not isinstance(error, CallTimeoutError):
-            return IGNORED  # of a call inside of this one: it was not this provider that failed
+            return IGNORED  # of a nested call of a registry, so not this provider's failure
         if isinstance(error, TimeoutError) or _is_plain(error):
             return FAILURE
         facts = http_facts_of(error)
@@ -171,33 +187,33 @@ class Classifier:
         return self._by_http(facts, quota)
 
     def _by_http(self, facts: HTTPFacts, quota: str) -> Classification:
-        status, said = facts.status, f"HTTP {facts.status}"
+        status, reason = facts.status, f"HTTP {facts.status}"
         too_many = status == HTTPStatus.TOO_MANY_REQUESTS
         wait = wait_of(facts.headers, time.time(), limited=too_many)
         seconds = wait.seconds if wait is not None else 0.0
         if quota:
-            longer = max(seconds, self._settings.quota_cooldown)
+            longer = max(seconds, self._durations.quota)
             return self._limited(Classification("cooldown", longer, f"a quota is used up: {quota}"))
         if too_many or (status <= HTTPStatus.BAD_REQUEST and facts.codes & _SLOW_DOWN):
-            seconds = seconds or self._settings.cooldown
+            seconds = seconds or self._durations.limited
         elif status not in {HTTPStatus.SERVICE_UNAVAILABLE, _OVERLOADED}:
             seconds = 0.0
         if seconds:
-            said += f", {wait.header}" if wait is not None else ""
-            return self._limited(Classification("cooldown", seconds, said))
+            reason += f", {wait.header}" if wait is not None else ""
+            return self._limited(Classification("cooldown", seconds, reason))
         is_the_callers = (
             HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
             and status != HTTPStatus.REQUEST_TIMEOUT
         )
-        return Classification("ignored" if is_the_callers else "failure", reason=said)
+        return Classification("ignored" if is_the_callers else "failure", reason=reason)
 
     def _limited(self, classification: Classification) -> Classification:
-        longest = self._settings.max_cooldown
+        longest = self._durations.longest
         return replace(classification, seconds=min(classification.seconds, longest))
 
 
 def _is_plain(error: Exception) -> bool:
-    """Whether an error has nothing that HTTP facts could be read from: a built-in class, no more."""
+    """Whether an error carries no HTTP facts: an instance of a built-in class, and no more."""
     return (
         type(error).__module__ == "builtins"
         and error.__cause__ is None
@@ -214,7 +230,7 @@ def _is_cooldown(seconds: object) -> bool:
 
 
 def _members(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """All errors inside a group and its groups; a loop, because they may lie deep."""
+    """All errors of a group and its subgroups; no recursion, because they may be nested deeply."""
     waiting: list[BaseException] = [group]
     while waiting:
         one = waiting.pop()

@@ -1,8 +1,8 @@
-"""The codes and the message of an error, from itself and from the body of its response.
+"""The codes and the message of an error, from the error and from the body of its response.
 
-Providers agree on no form: OpenAI has ``{"error": {"code", "type", "message"}}``, of which its
-client keeps the inner part, Anthropic wraps that once more, Google wraps it in a list, AWS begins
-with capitals, FastAPI says ``detail``. All of them are looked into.
+Forms that are read: OpenAI's ``{"error": {"code", "type", "message"}}``, of which its client keeps
+the inner part; Anthropic's, with one more level; Google's, inside a list; AWS's, with capitals;
+FastAPI's ``detail``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LONGEST_BODY: Final = 65_536
 
 def codes_of(error: object, response: object) -> frozenset[str]:
     """Every code of an error and of its body, in lower case, with ``_`` between words."""
-    # Not getattr: aiohttp warns whoever reads its ``code``.
+    # Not getattr: reading aiohttp's ``code`` raises a warning.
     found = [inspect.getattr_static(error, name, None) for name in ("code", "type")]
     for part in _parts(error, response):
         found.append(part)
@@ -33,16 +33,16 @@ def codes_of(error: object, response: object) -> frozenset[str]:
 
 
 def message_of(error: object, response: object) -> str:
-    """What the body says to people; empty if it says nothing."""
+    """The message of the body; empty if it has none."""
     for part in _parts(error, response):
-        for said in (part, item(part, "message"), item(part, "Message")):
-            if isinstance(said, str) and said:
-                return said
+        for text in (part, item(part, "message"), item(part, "Message")):
+            if isinstance(text, str) and text:
+                return text
     return ""
 
 
 def _parts(error: object, response: object) -> list[object]:
-    """A body and what it wraps."""
+    """The body and the objects inside it that may hold codes."""
     body = tried(_body, error, response)
     return [body, *(item(body, name) for name in ("error", "Error", "detail"))]
 
@@ -64,7 +64,7 @@ def _body(error: object, response: object) -> object:
 def _content(response: object) -> object:
     if isinstance(response, Mapping):
         return cast("object", response)
-    # httpx's and requests' words for: it was read, and to ask for it reads nothing more.
+    # Set by httpx and requests once the body was read, so that this does no I/O.
     if True in (attribute(response, "is_closed"), attribute(response, "_content_consumed")):
         return attribute(response, "content")
     return None

@@ -1,8 +1,8 @@
-"""What an error tells of an HTTP answer: its status, its headers, its error codes.
+"""The HTTP facts of an error: status, headers and error codes of the response.
 
-By duck typing, so that the errors of httpx, openai, anthropic, aiohttp, urllib, requests, botocore
-and of frameworks that wrap them are read without importing any of them. No I/O: a body that was
-not read is left alone. Whatever misbehaves while it is looked at counts as absent.
+Found by duck typing in the errors of httpx, openai, anthropic, aiohttp, urllib, requests, botocore
+and of frameworks that wrap them, without importing any of them. No I/O: an unread body is not
+read. An attribute that raises counts as absent.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _Link = tuple[object, object]
-"""An error, and the response that it carries."""
+"""An error and its response."""
 
-# Frameworks wrap once or twice; a longer chain tells of a program's own layers.
+# Frameworks wrap once or twice; a longer chain comes from layers of the program.
 _MOST_CAUSES: Final = 5
 _MOST_HEADERS: Final = 200
 _LONGEST_TEXT: Final = 2_000
@@ -32,10 +32,10 @@ _STATUSES: Final = range(100, 1000)
 
 @dataclass(frozen=True, slots=True)
 class HTTPFacts:
-    """What was found, first in the error itself, then in those that caused it.
+    """Facts of the error itself, and of its causes where it has none.
 
-    ``status`` is 0 if there is none; names of ``headers`` and ``codes`` are in lower case, codes
-    with ``_`` between words. ``message`` is in lower case too: the body's own, else the error's.
+    ``status`` is 0 if there is none. Names of ``headers`` and ``codes`` are in lower case, codes
+    with ``_`` between words. ``message`` is the body's, else the error's, in lower case.
     """
 
     status: int = 0
@@ -45,7 +45,7 @@ class HTTPFacts:
 
 
 def http_facts_of(error: object) -> HTTPFacts:
-    """Look at an error and at what caused it."""
+    """Read the HTTP facts of an error and its causes."""
     links = [(one, attribute(one, "response")) for one in _chain(error)]
     status = _first(_status, links) or 0
     codes = [codes for link in links if (codes := tried(codes_of, *link))]
@@ -59,7 +59,7 @@ def http_facts_of(error: object) -> HTTPFacts:
 
 
 def _first(read: Callable[[object, object], _T], links: Sequence[_Link]) -> _T | None:
-    """The first that is something."""
+    """The first result that is not empty."""
     return next((found for link in links if (found := tried(read, *link))), None)
 
 
@@ -74,7 +74,7 @@ def _chain(error: object) -> Iterator[object]:
 
 
 def _status(error: object, response: object) -> int:
-    # aiohttp warns of its ``code``, which is why that comes last.
+    # Reading aiohttp's ``code`` raises a warning, so ``code`` comes last.
     for holder, name in (
         (response, "status_code"),
         (response, "status"),
@@ -110,7 +110,7 @@ def _headers(error: object, response: object) -> dict[str, str]:
 
 def _read(source: object) -> dict[str, str]:
     pairs: Iterable[Sequence[object]] = ()
-    # Nothing else is asked for its items: what an arbitrary object does then, nobody knows.
+    # No other object is iterated: that could do anything.
     if isinstance(source, Mapping | Message):
         pairs = cast("Mapping[object, object]", source).items()
     elif isinstance(source, list | tuple):

@@ -1,9 +1,9 @@
 """Whether a provider refuses because a quota is used up: money, credits or a budget, not a rate.
 
-Waiting for seconds does not help then; somebody has to pay, or a new month has to begin. Most codes
-are from OpenAI's list of error codes, ``billing_error`` is Anthropic's, ``quota_exceeded`` is
-ElevenLabs', ``exceeded_current_quota_error`` is Moonshot's. The phrases are Anthropic's, which says
-these with the code of any wrong request.
+A short wait does not help then: the account must be paid, or a new month must begin. Most codes are
+from OpenAI's list of error codes; ``billing_error`` is Anthropic's, ``quota_exceeded`` ElevenLabs',
+``exceeded_current_quota_error`` Moonshot's. The phrases are Anthropic's, which sends them with the
+code of an invalid request.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _CODES: Final = (
     "project_spend_limit_exceeded",
     "quota_exceeded",
 )
-# Only what no other refusal says. "You exceeded your current quota" is not among them: Gemini
-# says so of a limit per minute, and OpenAI sends a code with it.
+# Phrases of no other refusal. "You exceeded your current quota" is not among them: Gemini uses it
+# for a limit per minute, and OpenAI sends a code with it.
 _PHRASES: Final = (
     "credit balance is too low",
     "reached your specified api usage limits",
@@ -45,9 +45,9 @@ _REFUSALS: Final = (
 
 
 def exhausted_quota(facts: HTTPFacts) -> str:
-    """The sign that a quota is used up; empty if there is none.
+    """The code, status or phrase that shows an exhausted quota; empty if there is none.
 
-    A phrase is the last resort, and only in a refusal: an error may quote what a user wrote.
+    Phrases count only in a refusal, because other errors may quote text of a user.
     """
     for code in _CODES:
         if code in facts.codes:

@@ -1,7 +1,7 @@
-"""How long a provider asks to be left alone, from the headers of its answer.
+"""How long a provider asks its callers to wait, from the headers of its response.
 
-Pure functions of header texts and a time. What cannot be read, and what is not later than now,
-counts as not given. Nothing is cut to a longest wait here: that is the caller's setting.
+Pure functions of header texts and a time. A value that is unreadable, or not later than now, counts
+as absent. The caller limits the wait.
 """
 
 from __future__ import annotations
@@ -30,30 +30,29 @@ _UNITS: Final = {
     "h": 3600.0,
     "d": 86_400.0,
 }
-# Seconds from now reach the first in 31 years: such a number is a time. In seconds, the second
-# is the year 5138: such a time is in milliseconds.
+# A number of at least 1e9 is a time, not a wait of 31 years. One of at least 1e11 is a time in
+# milliseconds: in seconds it would be the year 5138.
 _TIMES_FROM: Final = 1e9
 _MILLISECONDS_FROM: Final = 1e11
 
 
 class Wait(NamedTuple):
-    """Seconds to wait, more than 0 and finite, and the header that says so."""
+    """Seconds to wait, more than 0 and finite, and the header that gives them."""
 
     seconds: float
     header: str
 
 
 def wait_of(headers: Mapping[str, str], now: float, *, limited: bool) -> Wait | None:
-    """How long to wait, from headers with names in lower case; ``now`` is in seconds since 1970.
+    """How long to wait, from headers with names in lower case; ``now`` is in seconds of the epoch.
 
-    ``retry-after-ms`` (OpenAI, Azure) goes before ``retry-after`` (RFC 9110, section 10.2.3), that
-    before the reset times of rate limits. Among these, the latest one of the budgets that are said
-    to be empty counts. If none is, the latest one of all counts where the provider ``limited`` the
-    caller: the budget was too small for this request. Where it did not, one that is said to have
-    something left has nothing to do with the answer.
+    ``retry-after-ms`` (OpenAI, Azure) takes precedence over ``retry-after`` (RFC 9110, section
+    10.2.3), and that over the reset times of rate limits. Of the reset times, the latest one of an
+    empty budget counts. If no budget is empty and the provider ``limited`` the caller, the latest
+    of all counts: the budget was too small for this request. If it did not, a budget that is known
+    not to be empty has nothing to do with the response.
 
-    The answer's own ``date`` goes before ``now``, so that nobody's clock decides but the
-    provider's.
+    The response's ``date`` replaces ``now``, so that only the provider's clock counts.
     """
     now = _moment(headers.get("date", "")) or now
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):
@@ -83,7 +82,7 @@ def _reset(headers: Mapping[str, str], now: float, *, limited: bool) -> Wait | N
 
 
 def _budget(name: str) -> str:
-    """The header that says what is left of the budget whose reset time this is; empty if none."""
+    """The header with the rest of the budget whose reset time this is; empty if it is no reset."""
     parts = name.replace("rate-limit", "ratelimit").split("-")
     if "ratelimit" not in parts or "reset" not in parts:
         return ""
@@ -91,13 +90,13 @@ def _budget(name: str) -> str:
 
 
 def _left(text: str) -> float | None:
-    """What is left of a budget; one that is overdrawn is empty."""
+    """The rest of a budget, 0 if it is overdrawn; None if unreadable."""
     left = _number(text.strip().removeprefix("-"))
     return 0.0 if left is not None and text.strip().startswith("-") else left
 
 
 def _seconds(text: str, now: float) -> float | None:
-    """Seconds from now, of a number, a length such as ``6m0s``, or a time in any usual form."""
+    """Seconds from now: a number, a duration such as ``6m0s``, or a time in any usual form."""
     text = text.strip()
     seconds = _number(text)
     if seconds is not None and seconds >= _TIMES_FROM:
@@ -111,16 +110,16 @@ def _seconds(text: str, now: float) -> float | None:
 
 
 def _number(text: str) -> float | None:
-    """A number as HTTP writes it: float() also reads ``nan``, ``1_0`` and digits of any script."""
+    """A number as HTTP writes it; ``float`` would accept ``nan``, ``1_0`` and other scripts."""
     text = text.strip()
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _moment(text: str) -> float | None:
-    """Seconds since 1970 of an RFC 3339 time or an HTTP date; without a zone it is UTC."""
+    """Seconds of the epoch of an RFC 3339 time or an HTTP date; without a zone it is UTC."""
     for read in (datetime.fromisoformat, email.utils.parsedate_to_datetime):
-        # What these parsers raise for odd texts differs from one Python to the next.
+        # The exceptions of these parsers differ between versions of Python.
         with suppress(Exception):
-            time = read(text.strip().upper())
-            return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+            moment = read(text.strip().upper())
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return None

@@ -1,4 +1,4 @@
-"""Looking at objects that somebody else wrote: what misbehaves counts as absent."""
+"""Reading foreign objects: an operation that raises counts as absent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 
 
 def tried(read: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
-    """What ``read`` answers; None if it raises."""
+    """The result of ``read``; None if it raises."""
     try:
         return read(*args, **kwargs)
     except Exception:  # noqa: BLE001 # a foreign object may raise anything
@@ -21,12 +21,12 @@ def tried(read: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | N
 
 
 def attribute(holder: object, name: str) -> object:
-    """An attribute of anything; None if it has none, or raises."""
+    """An attribute of any object; None if it is missing or raises."""
     return tried(cast("Callable[..., object]", getattr), holder, name, None)
 
 
 def item(holder: object, name: str) -> object:
-    """What a mapping has under a name; None if it has nothing, raises or is no mapping."""
+    """The value of a key; None if it is missing, raises, or the object is no mapping."""
     if not tried(isinstance, holder, Mapping):
         return None
     return tried(cast("Mapping[str, object]", holder).get, name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ciris_registry.cli.formatting.printable import printable
+from ciris_registry.cli.formatting import printable
 from ciris_registry.cli.target import LIMIT, Namespace, Target, Url
 from ciris_registry.errors import StoreUnavailableError
 from ciris_registry.names import service_type_name

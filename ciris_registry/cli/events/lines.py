@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from ciris_registry.cli.formatting.local_time import date_and_time, time_of_day
-from ciris_registry.cli.formatting.printable import printable
+from ciris_registry.cli.formatting import date_and_time, printable, time_of_day
 
 if TYPE_CHECKING:
     from ciris_registry.store import Event

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.circuit_breaker import CircuitState, milliseconds, totals
-from ciris_registry.cli.formatting.durations import shown_duration
+from ciris_registry.cli.formatting import shown_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
-from ciris_registry.cli.formatting.local_time import time_of_day
-from ciris_registry.cli.formatting.printable import printable
+from ciris_registry.cli.formatting import printable, time_of_day
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -1,1 +1,1 @@
-"""Tests of ``ciris_registry.shared_breaker``."""
+"""Tests of the room shared_breaker."""

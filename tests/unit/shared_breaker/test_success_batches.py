@@ -130,7 +130,7 @@ async def test_a_flush_right_after_the_first_success_is_not_delayed(
     batches = made(session)
     count(batches, KEY, 1)
     batches.flush_now()
-    await async_wait_until(lambda: session.fake.reported() == {KEY: 1}, timeout=1)
+    await async_wait_until(lambda: session.fake.reported() == {KEY: 1})
 
 
 async def test_many_breakers_are_sent_in_several_reports(session: FakeSession) -> None:

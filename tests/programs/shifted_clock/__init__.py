@@ -1,0 +1,1 @@
+"""On the path of a process, this folder shifts its clock; see ``sitecustomize``."""

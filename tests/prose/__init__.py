@@ -1,0 +1,1 @@
+"""What the linters hold of the sentences in the package, the scripts and the documentation."""

@@ -1,0 +1,1 @@
+"""Tests of what an outcome or an error means for its provider."""

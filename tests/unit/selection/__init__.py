@@ -1,0 +1,1 @@
+"""Tests of choosing: candidates, picker, round robin, weighting, health checks, slots."""
