@@ -1,7 +1,7 @@
 """Calling a script by its name and the names of its parameters.
 
-Owns the keys of a call: those of its service type, of its subject, and the tail. It refuses to know
-what a script does and replies.
+Owns the keys of a call: those of its service type, of its subject, and the tail. What a script does
+and replies is the matter of the typed methods.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Connections to Redis: the store URL, clients, retries, connectivity, and the embedded server.
 
-Sends commands and reports whether Redis answers. It refuses to know what a command or a script
-means.
+Sends commands, and reports whether Redis answers. What a script means is known above.
 """
 
 from ciris_registry.store.connection.clients import Clients

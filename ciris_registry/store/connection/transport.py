@@ -1,7 +1,7 @@
 """Sending scripts and commands to Redis, and handling their failures.
 
-Owns NOSCRIPT, retries, and the translation of redis-py's errors into this package's. It refuses to
-know what a script means.
+Owns NOSCRIPT, retries, and the translation of redis-py's errors into this package's. What a
+script means is not known here.
 """
 
 from __future__ import annotations
