@@ -1,4 +1,4 @@
-"""The embedded server runs while anybody uses it, and leaves nothing behind, whoever is killed."""
+"""The embedded server runs while it has a user, and leaves nothing behind after any kill."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_the_server_ends_when_all_its_users_are_killed(place: Place) -> None:
     wait_until(place.is_clean)
 
 
-def test_the_death_of_one_user_is_nothing_to_the_others(place: Place) -> None:
+def test_the_death_of_one_user_does_not_affect_the_others(place: Place) -> None:
     victim, other = place.user().acquire(), place.user().acquire()
     run_id = place.run_id()
 
@@ -193,7 +193,7 @@ def test_the_server_outlives_the_process_that_started_it(place: Place) -> None:
     other.leave()
 
 
-def test_a_newcomer_keeps_a_server_whose_end_has_not_begun(place: Place) -> None:
+def test_a_new_user_keeps_a_server_whose_end_has_not_begun(place: Place) -> None:
     last = place.user().acquire()
     run_id = place.run_id()
     [pid] = place.supervisors()
@@ -215,7 +215,7 @@ def waits_for(pid: int, path: Path) -> bool:
     return any("->" in line and f" {pid} " in line and f":{inode} " in line for line in locks)
 
 
-def test_a_newcomer_who_takes_a_lease_while_the_end_begins_keeps_the_server(place: Place) -> None:
+def test_a_new_user_that_takes_a_lease_while_the_end_begins_keeps_the_server(place: Place) -> None:
     last = place.user().acquire()
     run_id = place.run_id()
     [pid] = place.supervisors()
@@ -233,7 +233,7 @@ def test_a_newcomer_who_takes_a_lease_while_the_end_begins_keeps_the_server(plac
     os.close(lease)
 
 
-def test_a_newcomer_who_comes_when_the_end_is_decided_gets_a_new_server(place: Place) -> None:
+def test_a_new_user_after_the_end_was_decided_gets_a_new_server(place: Place) -> None:
     last = place.user().acquire()
     run_id = place.run_id()
     [pid] = place.supervisors()
@@ -251,7 +251,7 @@ def test_a_newcomer_who_comes_when_the_end_is_decided_gets_a_new_server(place: P
     newcomer.leave()
 
 
-def test_servers_that_end_and_start_all_the_time_never_fail_anybody(place: Place) -> None:
+def test_servers_that_end_and_start_all_the_time_fail_no_user(place: Place) -> None:
     churning = [start("starts_and_ends_the_embedded_server", place.directory) for _ in range(4)]
 
     for process in churning:
@@ -259,7 +259,7 @@ def test_servers_that_end_and_start_all_the_time_never_fail_anybody(place: Place
     assert [process.returncode for process in churning] == [0, 0, 0, 0]
 
 
-def test_a_killed_server_is_back_without_anybody_asking(place: Place) -> None:
+def test_a_killed_server_is_restarted_without_a_request(place: Place) -> None:
     user = place.user().acquire()
     run_id = place.run_id()
 
@@ -370,7 +370,7 @@ def test_a_directory_that_was_there_stays_with_what_else_is_in_it(place: Place) 
     shutil.rmtree(place.directory)
 
 
-def test_nobody_else_can_reach_the_server(place: Place) -> None:
+def test_no_other_user_can_reach_the_server(place: Place) -> None:
     user = place.user().acquire()
 
     assert place.directory.stat().st_mode & 0o777 == 0o700
