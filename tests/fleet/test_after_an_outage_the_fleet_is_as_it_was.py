@@ -117,7 +117,7 @@ def test_a_newer_shared_state_wins_over_an_older_local_one(
         async def refused(self):
             raise ConnectionRefusedError("cut off")
         kind._connect = refused
-        registry._session._store.renew()
+        registry._session._store.renew_connection()
         for _ in range(2):
             await registry.get_service("h", "llm", consistency="exact")
             await asyncio.sleep(0.1)

@@ -130,7 +130,7 @@ def test_it_comes_back_by_its_own_trial(
         return [at_once, after]
     """) == [[True] + [False] * 4, [True] * 5]
 
-    kinds = [event["kind"] for event in shared.events() if event["kind"].endswith("_here")]
+    kinds = [event["kind"] for event in shared.events() if event["kind"].endswith("_locally")]
     assert kinds[0] == "breaker_tripped_locally"
     assert kinds[-1] == "breaker_recovered_locally"
     assert kinds.count("breaker_recovered_locally") == 1
