@@ -105,7 +105,7 @@ class BreakerStore:
             "breaker_record_successes",
             service_type,
             repeatable=False,
-            tail=[
+            more_keys=[
                 key for one in counts for key in (keys.breaker(one.name), keys.callers(one.name))
             ],
             process=self._calls.process,
@@ -214,7 +214,7 @@ class BreakerStore:
         **args: str | int | Sequence[str | int],
     ) -> BreakerReply:
         reply = await self._calls.run(
-            script, service_type, name, tail=None, repeatable=repeatable, provider=name, **args
+            script, service_type, name, more_keys=None, repeatable=repeatable, provider=name, **args
         )
         return _reply_of(reply)
 

@@ -71,7 +71,7 @@ class RegistrationStore:
         reply = await calls.run(
             "registration_renew",
             service_type,
-            tail=[*map(keys.registration, ids), *map(keys.breaker, breakers)],
+            more_keys=[*map(keys.registration, ids), *map(keys.breaker, breakers)],
             process=calls.process,
             lease_ms=calls.lease,
             retention_ms=calls.retention,
@@ -89,7 +89,7 @@ class RegistrationStore:
             code, *named = await calls.run(
                 "members_expire",
                 service_type,
-                tail=[keys.registration(one) for one in known],
+                more_keys=[keys.registration(one) for one in known],
                 process=calls.process,
                 lease_ms=calls.lease,
                 share=self._share,

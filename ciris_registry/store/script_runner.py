@@ -1,7 +1,7 @@
 """Calling a script by its name and the names of its parameters.
 
-Owns the keys of a call: those of its service type, of its subject, and the tail. What a script does
-and replies is the matter of the typed methods.
+Owns the keys of a call: those of its service type, of its subject, and the variadic ones. What a
+script does and replies is the matter of the typed methods.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from ciris_registry.store.connection import Transport
     from ciris_registry.store.scripts import Script
 
-_NO_SUCH_PARAMETER = "tail"
-"""The name of a tail for a script without one; such a call fails as one with an unknown name."""
+_NO_SUCH_PARAMETER = "more_keys"
+"""Stands for a missing variadic parameter; ``more_keys`` is then an unknown parameter."""
 
-_MOST_PREPARED: Final = 10_000
-"""The most prepared calls; beyond it all are dropped, since programs make up provider names."""
+_MOST_PREPARED: Final = 100
+"""The most prepared calls. Beyond it the oldest is dropped: names of providers come and go."""
 
 
 class _Prepared(NamedTuple):
     """The part that is the same in each call of a script for one subject.
 
-    ``keys`` is empty where the last key parameter is variadic, and so differs from call to call.
+    ``keys`` is empty if the last key parameter is variadic: its keys differ from call to call.
     """
 
     script: Script
     keys: list[str | int]
     named: Mapping[str, str | Sequence[str]]
-    tail: str
+    variadic: str
 
 
 class ScriptRunner:
@@ -68,11 +68,11 @@ class ScriptRunner:
         subject: str = "",
         /,
         *,
-        tail: Sequence[str] | None = None,
+        more_keys: Sequence[str] | None = None,
         repeatable: bool = True,
         **args: str | int | Sequence[str | int],
     ) -> Awaitable[list[Any]]:
-        """Call a script; its keys are the service type's, and ``tail`` where they are variadic.
+        """Call a script; its keys are the service type's, and ``more_keys`` for a variadic one.
 
         ``subject`` is a registration id or a provider's name, for the keys of one of either.
 
@@ -84,9 +84,11 @@ class ScriptRunner:
         if prepared is None:
             prepared = self._prepare(name, service_type, subject)
         script, keys = prepared.script, prepared.keys
-        values = _laid_out(script, args) if tail is None and keys else None
+        values = _laid_out(script, args) if more_keys is None and keys else None
         if values is None:
-            named = prepared.named if tail is None else {**prepared.named, prepared.tail: tail}
+            named = prepared.named
+            if more_keys is not None:
+                named = {**named, prepared.variadic: more_keys}
             return self._send(script, named, args, repeatable=repeatable)
         return self._transport.evaluate(
             script.sha, script.text, len(keys), keys + values, repeatable=repeatable
@@ -117,16 +119,16 @@ class ScriptRunner:
 
     def _prepare(self, name: str, service_type: str, subject: str) -> _Prepared:
         script = self._scripts[name]
-        parameters, tail = script.keys, _NO_SUCH_PARAMETER
+        parameters, variadic = script.keys, _NO_SUCH_PARAMETER
         if script.keys_variadic:
-            parameters, tail = parameters[:-1], parameters[-1]
+            parameters, variadic = parameters[:-1], parameters[-1]
         named = self.keys(service_type).for_parameters(parameters, subject)
         keys: list[str | int] = []
         if not script.keys_variadic:
             keys = [str(named[one]) for one in parameters]
         if len(self._prepared) >= _MOST_PREPARED:
-            self._prepared.clear()
-        prepared = _Prepared(script, keys, named, tail)
+            del self._prepared[next(iter(self._prepared))]
+        prepared = _Prepared(script, keys, named, variadic)
         self._prepared[name, service_type, subject] = prepared
         return prepared
 

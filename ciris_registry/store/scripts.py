@@ -88,10 +88,10 @@ class ParameterTable:
         if len(given) != len(flat):
             raise self._wrong(given)
         if self._variadic:
-            tail = flat.pop()
-            if isinstance(tail, (str, int)):
+            last = flat.pop()
+            if isinstance(last, (str, int)):
                 raise self._wrong(given)
-            flat += tail
+            flat += last
         return flat
 
     def _take_few(self, given: Mapping[str, Any]) -> list[Any]:

@@ -47,7 +47,7 @@ class SlotStore:
         await self._calls.run(
             "slot_renew",
             service_type,
-            tail=[keys.slots(name) for name in held],
+            more_keys=[keys.slots(name) for name in held],
             lease_ms=self._calls.lease,
             held=[
                 part

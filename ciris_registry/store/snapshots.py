@@ -53,7 +53,7 @@ class SnapshotStore:
         reply = await self._calls.run(
             "snapshot_load",
             service_type,
-            tail=hashes,
+            more_keys=hashes,
             epoch=version[0],
             revision=version[1],
             ids=len(ids),

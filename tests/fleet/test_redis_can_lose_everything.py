@@ -136,6 +136,7 @@ def test_a_key_that_was_deleted_or_damaged_is_restored_by_live_processes(
         shared.client.set(name, "not ours", ex=60)
 
     explain = """
+        from ciris_registry.errors import StoreError
         try:
             return [[one.name, one.reason] for one in await registry.explain("h", "llm")]
         except StoreError:

@@ -45,11 +45,11 @@ async def test_each_call_has_the_keys_of_its_service_type_and_subject(
     ]
 
 
-async def test_a_tail_is_used_for_its_call_only(
+async def test_variadic_keys_are_used_for_their_call_only(
     calls: ScriptRunner, transport: FakeTransport
 ) -> None:
-    await calls.run("slot_renew", "llm", tail=["k1", "k2"], lease_ms=1, held=[])
-    await calls.run("slot_renew", "llm", tail=[], lease_ms=2, held=[])
+    await calls.run("slot_renew", "llm", more_keys=["k1", "k2"], lease_ms=1, held=[])
+    await calls.run("slot_renew", "llm", more_keys=[], lease_ms=2, held=[])
 
     assert transport.sent == [("slot_renew", ["k1", "k2", 1]), ("slot_renew", [2])]
 
@@ -59,9 +59,9 @@ async def test_a_tail_is_used_for_its_call_only(
     [
         ("slot_release", {}, "missing held"),
         ("slot_release", {"held": [], "more": 1}, "unknown more"),
-        ("slot_release", {"held": [], "tail": []}, "unknown tail"),
+        ("slot_release", {"held": [], "more_keys": []}, "unknown more_keys"),
         ("slot_renew", {"lease_ms": 1, "held": []}, "missing slots"),
-        ("slot_renew", {"lease_ms": 1, "held": [], "tail": "k"}, "takes a sequence"),
+        ("slot_renew", {"lease_ms": 1, "held": [], "more_keys": "k"}, "takes a sequence"),
     ],
 )
 async def test_a_wrong_parameter_is_an_error_before_anything_is_sent(
