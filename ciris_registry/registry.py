@@ -18,11 +18,7 @@ from ciris_registry.errors import StoreUnavailableError
 from ciris_registry.health import RegistryHealth, health_of
 from ciris_registry.lifecycle import end_with_owner
 from ciris_registry.membership import Naming, RegistrationMethods, checked_policy
-from ciris_registry.names import (
-    namespace_name,
-    provider_name,
-    service_type_name,
-)
+from ciris_registry.names import namespace_name, provider_name, service_type_name
 from ciris_registry.provider_info import provider_info
 from ciris_registry.providers import MockService
 from ciris_registry.selection import (

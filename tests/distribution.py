@@ -17,7 +17,7 @@ _BENCH: Final = "one run of the bench"
 TOGETHER: Final = {
     "tests/fleet/test_a_cooldown_is_the_fleets.py": _TWENTY,
     "tests/fleet/test_a_dead_upstream_is_left_alone.py": _TWENTY,
-    "tests/fleet/test_cached_mode_hardly_asks.py": _TWENTY,
+    "tests/fleet/test_cached_mode_costs_redis_little.py": _TWENTY,
     "tests/fleet/test_callers_do_not_notice_a_dead_provider.py": _TWENTY,
     "tests/fleet/test_one_probe_in_the_fleet.py": _TWENTY,
     "tests/fleet/test_round_robin_is_the_fleets.py": _TWENTY,

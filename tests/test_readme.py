@@ -23,7 +23,7 @@ def test_the_readme_begins_with_a_program_and_what_it_prints() -> None:
 
 def test_the_readme_shows_what_the_demo_proves() -> None:
     claims = re.findall(r"^✓ (.*?)  ", README, re.MULTILINE)
-    source = (ROOT / "ciris_registry/demo/verdict.py").read_text(encoding="utf-8")
+    source = (ROOT / "ciris_registry/demo/guarantees.py").read_text(encoding="utf-8")
     patterns = re.findall(r"claim ?= ?f?\"(.*?)\"", source)
     assert len(claims) == len(patterns) == 12
     for pattern in patterns:

@@ -1,4 +1,4 @@
-"""What tests of outages have their processes do, and how they wait for the end of one."""
+"""What the processes of tests of outages do, and how a test waits for a state of Redis."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ REGISTER: Final = """
 """
 
 RESOLVE: Final = """
-    # As often as once a millisecond, until told to stop; and how often one waited in vain.
-    from ciris_registry.errors import UncertainWriteError
+    # Once a millisecond, until STOP runs; ``waits`` counts those that waited in vain.
+    from ciris_registry.errors import IndeterminateWriteError
     global resolving, going, waits
     going, waits = True, 0
-    link = registry._parts.connectivity
-    if not hasattr(link, "plain"):
-        link.plain = link.promptly
+    connectivity = registry._parts.connectivity
+    if not hasattr(connectivity, "plain"):
+        connectivity.plain = connectivity.within_timeout
 
     async def counted(work, limit=None):
         global waits
         try:
-            return await link.plain(work, limit)
-        except UncertainWriteError as error:
+            return await connectivity.plain(work, limit)
+        except IndeterminateWriteError as error:
             waits += "no answer within" in str(error)
             raise
 
-    link.promptly = counted
+    connectivity.within_timeout = counted
 
     async def resolve():
         took, none = [], 0
@@ -46,7 +46,7 @@ RESOLVE: Final = """
             took.append(time.perf_counter() - began)
             await asyncio.sleep(0.001)
         return {"resolves": len(took), "worst": max(took), "none": none,
-                "slow": sum(one > 0.8 * link.timeout for one in took)}
+                "slow": sum(one > 0.8 * connectivity.timeout for one in took)}
 
     resolving = asyncio.ensure_future(resolve())
 """
@@ -61,10 +61,10 @@ HEALTH: Final = "return registry.health().redis"
 
 
 def wait_for_away(team: Team) -> None:
-    """Wait until every process has noticed that Redis is away; to be sure of it takes longer."""
-    wait_until(lambda: "up" not in team.all(HEALTH))
+    """Wait until Redis is suspended or lost for every process."""
+    wait_until(lambda: "connected" not in team.all(HEALTH))
 
 
 def wait_for(team: Team, state: str, timeout: float = 15) -> None:
-    """Wait until every process has found Redis to be in this state."""
+    """Wait until the connectivity of every process has this state."""
     wait_until(lambda: team.all(HEALTH) == [state] * len(team), timeout)

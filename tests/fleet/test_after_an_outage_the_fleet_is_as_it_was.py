@@ -43,7 +43,7 @@ def end_outage(server: Server, outage: str, team: Team) -> None:
         server.thaw()
     else:
         server.start()
-    wait_for(team, "up")
+    wait_for(team, "connected")
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
@@ -122,7 +122,7 @@ def test_a_state_that_is_newer_than_what_a_process_knew_leads(
             await registry.get_service("h", "llm", consistency="exact")
             await asyncio.sleep(0.1)
     """)
-    wait_until(lambda: cut_off.run("return registry.health().redis") == "down")
+    wait_until(lambda: cut_off.run("return registry.health().redis") == "lost")
     cut_off.run("for _ in range(5): handle.record_failure()")
     assert cut_off.run("return handle.state.value") == "open"
     other.run("await handle.areset('we know better')")
@@ -130,7 +130,7 @@ def test_a_state_that_is_newer_than_what_a_process_knew_leads(
         import redis.asyncio.connection as connections
         connections.UnixDomainSocketConnection._connect = connect
     """)
-    wait_until(lambda: cut_off.run("return registry.health().redis") == "up")
+    wait_until(lambda: cut_off.run("return registry.health().redis") == "connected")
     assert standing.state() == "closed"
     assert standing.breaker()["total_failures"] == "5"
     assert cut_off.run("return await handle.ais_available()")
@@ -177,7 +177,7 @@ def test_two_outages_in_a_row_and_scripts_forgotten_between_them(
         server.start()
         for _ in range(20):
             standing.client.script_flush()
-        wait_for(three, "up")
+        wait_for(three, "connected")
     assert standing.state() == "open"
     assert three.all("return handle.state.value") == ["open"] * 3
     found = three.all(STOP_RESOLVING)
@@ -196,7 +196,7 @@ def test_those_who_are_killed_as_they_come_back_take_nothing_with_them(
     server.start()
     for agent in list(four)[1:]:
         agent.kill()
-    wait_until(lambda: four[0].run("return registry.health().redis") == "up")
+    wait_until(lambda: four[0].run("return registry.health().redis") == "connected")
     wait_until(lambda: standing.state() == "open")
     wait_until(lambda: set(standing.members("shared")) == {four[0].process_id})
 

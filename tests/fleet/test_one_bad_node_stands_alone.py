@@ -207,7 +207,7 @@ def test_failures_while_redis_is_away_open_it_for_all_only_if_enough_processes_h
     assert well.run(EXPLAIN)[0] == "chosen"
 
     server.thaw()
-    wait_for(two, "up")
+    wait_for(two, "connected")
     two.all("await registry.flush()")
 
     with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:

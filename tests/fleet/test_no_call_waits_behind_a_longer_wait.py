@@ -51,7 +51,7 @@ async def test_a_resolve_does_not_wait_behind_a_refresh(
     server.freeze()
     refreshing = asyncio.create_task(registry.refresh("llm"))
     await asyncio.sleep(0.01)
-    registry._parts.replicas.of("llm").doubt()
+    registry._parts.replicas.of("llm").distrust()
 
     times = await asyncio.gather(*(resolved(registry) for _ in range(5)))
 

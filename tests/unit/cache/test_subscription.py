@@ -1,4 +1,4 @@
-"""A feed of events, as its reader waits for them."""
+"""A subscription to events, and what it costs Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From wherever a program registers, what it asks for is followed at once."""
+"""A new service type is watched at once, whichever thread or loop registers it."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ async def followed(registry: ServiceRegistry, kind: str) -> None:
 
 
 async def test_a_thread_may_register_while_the_loop_runs(new_registry: New) -> None:
-    """What belongs to the loop was touched from another thread."""
+    """Another thread touched what belongs to the loop."""
     registry = new_registry(consistency="cached", settings=QUICK)
     await started(registry)
-    asyncio.get_running_loop().set_debug(True)  # which looks at who calls
+    asyncio.get_running_loop().set_debug(True)  # checks the calling thread
 
     await asyncio.to_thread(registry.register, "h", "tool", Client(), name="shared")
 
     await followed(registry, "tool")
 
 
-def test_what_is_registered_between_two_runs_of_a_loop_is_followed(url: str) -> None:
+def test_a_registration_between_two_runs_of_a_loop_is_followed(url: str) -> None:
     loop = asyncio.new_event_loop()
     registry = ServiceRegistry(url=url, consistency="cached", settings=QUICK)
     loop.run_until_complete(started(registry))

@@ -1,4 +1,4 @@
-"""Two breakers are alike for whoever resolves only if nothing differs that decides who may call."""
+"""Two states of a breaker admit alike only if no field differs that decides on admission."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ciris_registry import CircuitBreakerConfig, CircuitState
-from ciris_registry.cache.snapshot import admit_alike
+from ciris_registry.cache.authoritative import admit_alike
 from ciris_registry.circuit_breaker.local_streak import LocalStreak
 from ciris_registry.circuit_breaker.state_machine import BreakerState
 
@@ -19,13 +19,13 @@ DECISIVE: dict[str, Any] = {
     "cooldown_until": 1,
     "override": "open",
     "override_until": 1,
-    "own": LocalStreak(until=1),
+    "local": LocalStreak(until=1),
 }
 CLOSED = BreakerState(CircuitBreakerConfig())
 
 
 @pytest.mark.parametrize("name", DECISIVE)
-def test_what_decides_who_may_call_makes_a_difference(name: str) -> None:
+def test_a_field_that_decides_on_admission_makes_a_difference(name: str) -> None:
     other = replace(CLOSED, **{name: DECISIVE[name]})
     assert not admit_alike(CLOSED, other)
     assert not admit_alike(other, CLOSED)
@@ -33,10 +33,10 @@ def test_what_decides_who_may_call_makes_a_difference(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted({one.name for one in fields(CLOSED)} - {*DECISIVE}))
-def test_all_else_makes_none(name: str) -> None:
+def test_every_other_field_makes_no_difference(name: str) -> None:
     changed: dict[str, Any] = {name: "another"}
     assert admit_alike(CLOSED, replace(CLOSED, **changed))
 
 
-def test_a_streak_of_here_that_has_opened_nothing_makes_none() -> None:
-    assert admit_alike(CLOSED, replace(CLOSED, own=LocalStreak(failures=2)))
+def test_a_local_streak_below_the_threshold_makes_no_difference() -> None:
+    assert admit_alike(CLOSED, replace(CLOSED, local=LocalStreak(failures=2)))

@@ -1,4 +1,4 @@
-"""What synchronous methods leave behind is pending until it is in Redis."""
+"""Writes of synchronous methods are pending until they are in Redis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ciris_registry import ServiceRegistry
 
 
-async def test_flush_waits_for_a_write_that_is_on_its_way(
+async def test_flush_waits_for_a_write_in_flight(
     new_registry: Callable[..., ServiceRegistry], url: str
 ) -> None:
     registry, other = new_registry(), new_registry()
@@ -31,7 +31,7 @@ async def test_flush_waits_for_a_write_that_is_on_its_way(
     assert [one["name"] for one in seen["global_services"]["llm"]] == ["shared"]
 
 
-async def test_closing_waits_for_a_write_that_is_on_its_way(real_url: str) -> None:
+async def test_closing_waits_for_a_write_in_flight(real_url: str) -> None:
     from ciris_registry import ServiceRegistry
 
     registry = ServiceRegistry(url=real_url)
@@ -43,10 +43,10 @@ async def test_closing_waits_for_a_write_that_is_on_its_way(real_url: str) -> No
     with redis.Redis.from_url(real_url, decode_responses=True) as client:
         key = "ciris:v2:{default/llm}:breaker:shared"
         assert client.hget(key, "override") == "open"
-        client.delete(key)  # an override without an end stays for ever
+        client.delete(key)  # an override without an end never expires
 
 
-async def test_no_more_than_so_many_writes_wait_and_those_that_go_are_counted(
+async def test_the_queue_is_bounded_and_dropped_writes_are_counted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from ciris_registry import RegistrySettings, ServiceRegistry
@@ -60,7 +60,7 @@ async def test_no_more_than_so_many_writes_wait_and_those_that_go_are_counted(
             registry.breaker("llm", f"n{number}").force_open("maintenance", 60)
             assert registry.health().pending_writes == min(number + 1, 100)
     assert registry.health().dropped_writes == 50
-    told = [one for one in caplog.messages if "writes wait for Redis" in one]
-    assert told == ["more than 100 writes wait for Redis: the oldest go"]
-    assert "n50" in registry._parts.write_queue._writes[0].what, "the oldest went"
+    logged = [one for one in caplog.messages if "writes wait for Redis" in one]
+    assert logged == ["more than 100 writes wait for Redis: the oldest are dropped"]
+    assert "n50" in registry._parts.write_queue._writes[0].what, "the oldest were dropped"
     await registry.aclose()

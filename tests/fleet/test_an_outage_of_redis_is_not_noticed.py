@@ -122,7 +122,7 @@ def test_one_resolve_of_a_process_waits_and_the_rest_do_not(
         assert one["resolves"] > 50
     three.all(RESOLVE)
     end_outage(server, outage)
-    wait_for(three, "up")
+    wait_for(three, "connected")
     three.all("await asyncio.sleep(0.2)")
     for one in three.all(STOP):
         assert one["none"] == 0
@@ -143,7 +143,7 @@ def test_no_method_raises(
     wait_for_away(two)
     two.all("await asyncio.sleep(0.3)")
     end_outage(server, outage)
-    wait_for(two, "up")
+    wait_for(two, "connected")
     two.all("await asyncio.sleep(0.2)")
     found = two.all(ENOUGH)
     slowest: dict[str, Any] = {}
@@ -192,13 +192,13 @@ def test_an_outage_is_one_line_in_the_log_and_its_end_another(
     agent.run(RESOLVE)
     for outage in range(2):
         server.kill()
-        wait_until(lambda: agent.run("return registry.health().redis") == "down")
+        wait_until(lambda: agent.run("return registry.health().redis") == "lost")
         agent.run("await asyncio.sleep(0.3)")
         assert agent.run("return registry.health().outages") == outage + 1
         assert agent.run("return registry.health().error")
         assert not agent.run("return registry.health().ok")
         server.start()
-        wait_until(lambda: agent.run("return registry.health().redis") == "up")
+        wait_until(lambda: agent.run("return registry.health().redis") == "connected")
         assert agent.run("return registry.health().error") == ""
     agent.run(STOP)
     lines = agent.run("""
@@ -215,16 +215,16 @@ async def test_a_resolve_does_not_wait_for_a_comparison_that_hangs(server: Serve
     ) as registry:
         registry.register("h", "llm", object())
         assert await registry.get_service("h", "llm") is not None
-        replica, shared = (
+        replica, flight = (
             registry._parts.replicas.of("llm"),
             registry._parts.single_flights.of("llm"),
         )
         await asyncio.sleep(0.3)  # what the registration told is read anew once more
-        await async_wait_until(lambda: replica.place and shared._running is None)
+        await async_wait_until(lambda: replica.place and flight._running is None)
         server.freeze()
-        hanging = asyncio.ensure_future(shared.sync(await registry._session.store()))
+        hanging = asyncio.ensure_future(flight.run(await registry._session.store()))
         await asyncio.sleep(0.01)
-        replica.doubt()
+        replica.distrust()
 
         began = time.monotonic()
         assert await registry.get_service("h", "llm") is not None

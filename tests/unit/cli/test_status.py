@@ -16,7 +16,7 @@ from ciris_registry import (
     SelectionStrategy,
     ServiceRegistry,
 )
-from ciris_registry.membership.naming import host_name
+from ciris_registry.store import host_name
 from tests.unit.cli_run import ciris
 from tests.waiting import async_wait_until
 
@@ -328,8 +328,8 @@ async def test_a_process_without_a_readable_record_is_shown_by_its_id(
 @pytest.mark.parametrize(
     ("key", "field", "shown"),
     [
-        ("provider:bad", ("priority", "URGENT"), "registration bad: "),
-        ("provider:bad", None, "registration bad: WRONGTYPE"),
+        ("registration:bad", ("priority", "URGENT"), "registration bad: "),
+        ("registration:bad", None, "registration bad: WRONGTYPE"),
         ("breaker:bad", ("state", "ajar"), "breaker bad: state is 'ajar'"),
         ("breaker:bad", ("failure_threshold", "many"), "breaker bad: invalid literal for int()"),
         ("breaker:bad", None, "breaker bad: WRONGTYPE"),

@@ -1,4 +1,4 @@
-"""The server's time is known here without asking, however its clock moves."""
+"""The server clock knows the server's time without asking, however that clock moves."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def monotonic(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_before_anybody_has_answered_it_is_this_machines(monotonic: list[float]) -> None:
+def test_before_the_first_reply_it_is_this_machines_time(monotonic: list[float]) -> None:
     assert abs(ServerClock().now() - time.time() * 1000) < 1000
 
 
-def test_it_goes_on_from_what_was_told(monotonic: list[float]) -> None:
+def test_it_goes_on_from_the_last_reply(monotonic: list[float]) -> None:
     clock = ServerClock()
     clock.set(5_000_000)
     monotonic[0] += 1.5
@@ -30,7 +30,9 @@ def test_it_goes_on_from_what_was_told(monotonic: list[float]) -> None:
 
 
 @pytest.mark.parametrize(("by", "stepped"), [(-STEP - 1, True), (-STEP, False), (STEP * 9, False)])
-def test_only_a_long_way_back_is_a_step(monotonic: list[float], by: int, *, stepped: bool) -> None:
+def test_only_more_than_a_second_back_is_a_step(
+    monotonic: list[float], by: int, *, stepped: bool
+) -> None:
     clock = ServerClock()
     clock.set(5_000_000)
     assert clock.set(5_000_000 + by) is stepped

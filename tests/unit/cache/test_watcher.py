@@ -1,4 +1,4 @@
-"""The tail follows what can be followed, whatever became of the rest."""
+"""The watcher follows each stream that can be read, whatever the state of the others."""
 
 from __future__ import annotations
 
@@ -42,15 +42,13 @@ async def pair(new_registry: New) -> tuple[ServiceRegistry, ServiceRegistry]:
     return one, other
 
 
-async def follows(
-    one: ServiceRegistry, other: ServiceRegistry, kind: str, write_timeout: float
-) -> None:
-    """What one decides is seen by the other within ``write_timeout`` seconds."""
+async def follows(one: ServiceRegistry, other: ServiceRegistry, kind: str, seconds: float) -> None:
+    """An override of one registry reaches the other within so many seconds."""
     handle = other.breaker(kind, "shared")
     await one.breaker(kind, "shared").aforce_open("a test", 60)
-    await async_wait_until(lambda: handle.state is CircuitState.OPEN, timeout=write_timeout)
+    await async_wait_until(lambda: handle.state is CircuitState.OPEN, timeout=seconds)
     await one.breaker(kind, "shared").aclear_override()
-    await async_wait_until(lambda: handle.state is CircuitState.CLOSED, timeout=write_timeout)
+    await async_wait_until(lambda: handle.state is CircuitState.CLOSED, timeout=seconds)
 
 
 async def command(registry: ServiceRegistry, *words: Any) -> None:
@@ -62,7 +60,7 @@ async def key(registry: ServiceRegistry, kind: str, name: str) -> str:
     return str(getattr((await registry._session.store()).keys(kind), name))
 
 
-async def test_a_service_type_that_is_new_is_followed_while_it_reads(
+async def test_a_new_service_type_is_followed_during_a_read(
     pair: tuple[ServiceRegistry, ServiceRegistry],
 ) -> None:
     one, other = pair
@@ -73,7 +71,7 @@ async def test_a_service_type_that_is_new_is_followed_while_it_reads(
         await follows(one, other, kind, 5.0)
 
 
-async def test_a_stream_that_was_deleted_is_followed_on(
+async def test_a_deleted_stream_is_followed_when_it_is_there_again(
     pair: tuple[ServiceRegistry, ServiceRegistry],
 ) -> None:
     one, other = pair
@@ -81,27 +79,27 @@ async def test_a_stream_that_was_deleted_is_followed_on(
     await follows(one, other, "llm", AT_ONCE)
 
 
-async def test_a_stream_whose_clock_was_ahead_is_followed_at_once_again(
+async def test_a_stream_deleted_by_a_server_whose_clock_was_ahead_is_followed_again(
     pair: tuple[ServiceRegistry, ServiceRegistry],
 ) -> None:
-    """Whatever came after it was deleted was behind the place that had been read."""
+    """All events after the deletion had ids below the last one that had been read."""
     one, other = pair
     stream = await key(one, "llm", "events")
     store = await one._session.store()
     newest = await store.events.last("llm")
     ahead = int(newest.partition("-")[0]) + 10**9
-    await command(one, "XADD", stream, f"{ahead}-0", "kind", "member_kept")
+    await command(one, "XADD", stream, f"{ahead}-0", "kind", "expiry_suspended")
     await async_wait_until(lambda: other._parts.replicas.of("llm").place == f"{ahead}-0")
     await command(one, "DEL", stream)
 
-    await follows(one, other, "llm", 10.0)  # found out by comparing versions
+    await follows(one, other, "llm", 10.0)  # a comparison of versions finds it
     await asyncio.sleep(0.5)
     await follows(one, other, "llm", AT_ONCE)
 
 
 @pytest.mark.parametrize("url", ["real"], indirect=True)
-async def test_a_long_staleness_does_not_break_the_link(new_registry: New) -> None:
-    """A read of the streams waited for longer than any command may take, and ended as an outage."""
+async def test_a_long_staleness_is_not_taken_for_an_outage(new_registry: New) -> None:
+    """A read of the streams waited longer than any command may take, and counted as an outage."""
     settings = RegistrySettings(store_timeout=5.0, max_staleness=30.0)
     registry = new_registry(consistency="cached", settings=settings)
     registry.register("h", "llm", Client())
@@ -111,19 +109,19 @@ async def test_a_long_staleness_does_not_break_the_link(new_registry: New) -> No
         lambda: states.append(registry._parts.connectivity.state)
     )
     replica = registry._parts.replicas.of("llm")
-    replica.doubt()  # so that the first one who asks would have to ask
+    replica.distrust()  # without a read of the stream, a resolve would have to ask Redis
 
     await asyncio.sleep(REPLY_TIMEOUT + 0.5)
 
     assert states == []
-    assert replica.fresh_until > time.monotonic() + 20, "what a read has told is fresh for long"
+    assert replica.fresh_until > time.monotonic() + 20, "a read confirms the replica for long"
 
 
 @pytest.mark.parametrize("url", ["real"], indirect=True)
-async def test_an_answer_that_lay_about_is_as_old_as_it_is(
+async def test_a_reply_that_waited_in_a_blocked_loop_is_not_fresh(
     new_registry: New, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a blocked event loop, an old answer that told nothing counted as fresh for a moment."""
+    """After a blocked event loop, an old reply without events counted as fresh for a moment."""
     registry = new_registry(consistency="cached", settings=QUICK)
     registry.register("h", "llm", Client())
     assert await registry.get_service("h", "llm") is not None
@@ -134,7 +132,7 @@ async def test_an_answer_that_lay_about_is_as_old_as_it_is(
         events = await read(reader, *args)
         if events == [] and not held_up:
             held_up = 1
-            time.sleep(0.6)  # noqa: ASYNC251 # that is what blocks it
+            time.sleep(0.6)  # noqa: ASYNC251 # blocks the loop
             heard.append(registry.health().heard["llm"])
             asyncio.get_running_loop().call_soon(looked)
         return events
@@ -151,10 +149,10 @@ async def test_an_answer_that_lay_about_is_as_old_as_it_is(
 
 
 @pytest.mark.parametrize("url", ["real"], indirect=True)
-async def test_following_keeps_fresh_what_is_told_of_something_now_and_then(
+async def test_a_replica_stays_fresh_under_events_now_and_then(
     new_registry: New,
 ) -> None:
-    """An answer is as old as its read, which may have waited for a long time before it."""
+    """A reply with events confirms up to the beginning of its read, which may have waited long."""
     settings = RegistrySettings(store_timeout=5.0, max_staleness=1.0)
     one = new_registry(consistency="cached", settings=settings)
     other = new_registry(consistency="cached", settings=settings)
@@ -164,11 +162,11 @@ async def test_following_keeps_fresh_what_is_told_of_something_now_and_then(
     replica = other._parts.replicas.of("llm")
     stale, end = [], time.monotonic() + 3.5
     await asyncio.sleep(0.5)
-    told = time.monotonic()
+    reported_at = time.monotonic()
     while time.monotonic() < end:
         await asyncio.sleep(0.02)
-        if time.monotonic() > told + 0.6:
-            told = time.monotonic()
+        if time.monotonic() > reported_at + 0.6:
+            reported_at = time.monotonic()
             one.breaker("llm", "shared").force_open("a test", 0.001)
         left = replica.fresh_until - time.monotonic()
         if left <= 0:
@@ -176,7 +174,7 @@ async def test_following_keeps_fresh_what_is_told_of_something_now_and_then(
     assert len(stale) <= 3, stale
 
 
-@pytest.mark.parametrize("url", ["real"], indirect=True)  # the imitation fails at such a stream
+@pytest.mark.parametrize("url", ["real"], indirect=True)  # fakeredis fails at such a stream
 @pytest.mark.parametrize("damaged", ["events", "meta"])
 async def test_one_damaged_service_type_does_not_hold_up_the_others(
     pair: tuple[ServiceRegistry, ServiceRegistry],
@@ -184,11 +182,11 @@ async def test_one_damaged_service_type_does_not_hold_up_the_others(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """All streams were read only between two naps, or not at all, and each nap was logged."""
+    """All streams were read between two waits or not at all, and each wait was logged."""
     one, other = pair
     broken = await key(one, "llm", damaged)
     await command(one, "DEL", broken)
-    await command(one, "SET", broken, "somebody's text", "PX", 60_000)
+    await command(one, "SET", broken, "another program's text", "PX", 60_000)
     await asyncio.sleep(1.0)
     reads = 0
     read = EventReader.after
@@ -203,8 +201,8 @@ async def test_one_damaged_service_type_does_not_hold_up_the_others(
         for _ in range(5):
             await follows(one, other, "memory", AT_ONCE)
             await asyncio.sleep(0.1)
-    warnings = [one for one in caplog.records if "cannot be followed" in one.getMessage()]
-    assert len(warnings) <= 2, "once for each of the two"
+    warnings = [one for one in caplog.records if "cannot be watched" in one.getMessage()]
+    assert len(warnings) <= 2, "once for each registry"
     assert reads < 200
     assert other.health().failures == {}
     assert await other.get_service("h", "memory") is not None
@@ -217,10 +215,10 @@ async def test_one_damaged_service_type_does_not_hold_up_the_others(
 
 
 @pytest.mark.parametrize("url", ["real"], indirect=True)
-async def test_what_was_damaged_for_a_moment_does_not_end_the_tail(
+async def test_damage_for_a_moment_does_not_end_the_watcher(
     pair: tuple[ServiceRegistry, ServiceRegistry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was started again after a while, which grew each time; nobody ended a doubt meanwhile."""
+    """The watcher was restarted after growing waits, in which no suspended state was ended."""
     _, other = pair
     read, errors = EventReader.after, 3
 
@@ -239,7 +237,7 @@ async def test_what_was_damaged_for_a_moment_does_not_end_the_tail(
 
 
 @pytest.mark.parametrize("url", ["real"], indirect=True)
-async def test_whatever_redis_says_the_tail_asks_again(
+async def test_the_watcher_reads_again_after_any_error_of_redis(
     pair: tuple[ServiceRegistry, ServiceRegistry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = pair
@@ -261,16 +259,16 @@ async def test_whatever_redis_says_the_tail_asks_again(
 
 
 @pytest.mark.filterwarnings("ignore")
-async def test_a_tail_that_often_failed_ends_a_doubt_all_the_same(
+async def test_a_watcher_that_often_failed_is_restarted_within_seconds(
     new_registry: New, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It slept for up to half a minute, in which an open provider was called."""
+    """It waited up to half a minute, in which an open provider was called."""
     registry = new_registry(consistency="cached", settings=QUICK)
     began: list[float] = []
 
-    async def broken(tail: Watcher, store: object) -> None:
+    async def broken(watcher: Watcher, store: object) -> None:
         began.append(time.monotonic())
-        raise ValueError(tail, store)
+        raise ValueError(watcher, store)
 
     monkeypatch.setattr(Watcher, "_run", broken)
     monkeypatch.setattr("random.uniform", lambda _least, most: most)
@@ -280,12 +278,12 @@ async def test_a_tail_that_often_failed_ends_a_doubt_all_the_same(
 
 
 @pytest.mark.parametrize("url", ["real"], indirect=True)
-async def test_events_that_cannot_be_read_are_asked_for_less_and_less_often(
+async def test_events_that_cannot_be_read_are_read_at_growing_intervals(
     pair: tuple[ServiceRegistry, ServiceRegistry],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """All else was answered, so it came back at once, hundreds of times a second, and silently."""
+    """Redis answered other commands, so the reads followed at once, hundreds a second, unlogged."""
     one, other = pair
     read, attempts = EventReader.after, 0
 
@@ -300,11 +298,11 @@ async def test_events_that_cannot_be_read_are_asked_for_less_and_less_often(
     await asyncio.sleep(2.5)
     assert attempts <= 2 * 10
     said = [line for line in caplog.messages if "events cannot be read" in line]
-    assert len(said) == 2, "once each"
+    assert len(said) == 2, "one line for each registry"
     await other.breaker("llm", "shared").aforce_open("a test", 60)
     await asyncio.sleep(1.0)
     assert one.health().redis == "connected"
-    assert await one.get_service("h", "llm") is None, "it has asked"
+    assert await one.get_service("h", "llm") is None, "the resolve asked Redis"
 
     monkeypatch.setattr(EventReader, "after", read)
     await asyncio.sleep(3.0)

@@ -46,7 +46,7 @@ async def test_events_of_all_service_types_stand_in_the_order_of_time(
         "service_type",
         "kind",
         "provider",
-        "by",
+        "actor",
         "reason",
         "details",
     ]

@@ -1,4 +1,4 @@
-"""What this process holds of permits: of each provider its own, and none whose time is over."""
+"""The permits that this process holds: each for one provider, and none that has ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ciris_registry import CircuitBreakerConfig, RegistrySettings, ServiceRegistry
-from ciris_registry.shared_breaker.permits import Held, HeldPermits
+from ciris_registry.shared_breaker.permits import HeldPermit, HeldPermits
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -22,30 +22,30 @@ PROBED = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=0.01, timeou
 
 
 class Client:
-    """A provider without a health check, whose probes nobody reports."""
+    """A provider without a health check, whose probes are not reported."""
 
 
-def test_those_of_one_provider_are_no_business_of_another() -> None:
+def test_a_permit_is_held_for_one_provider_only() -> None:
     permits = HeldPermits("A")
-    permits.keep("llm", "a", Held("A|1", 100), 50)
-    assert permits.holds("llm", "a", 99)
-    assert not permits.holds("llm", "b", 99)
-    assert not permits.holds("memory", "a", 99)
+    permits.keep("llm", "a", HeldPermit("A|1", 100), 50)
+    assert permits.drop_ended("llm", "a", 99)
+    assert not permits.drop_ended("llm", "b", 99)
+    assert not permits.drop_ended("memory", "a", 99)
 
 
-def test_those_whose_time_is_over_are_dropped_by_the_next_one_and_by_whoever_asks() -> None:
+def test_permits_that_have_ended_are_dropped_by_the_next_permit_and_the_next_question() -> None:
     permits = HeldPermits("A")
     for number in range(1000):
-        permits.keep("llm", "a", Held(f"A|{number}", number + 10), number)
+        permits.keep("llm", "a", HeldPermit(f"A|{number}", number + 10), number)
     assert len(permits.held["llm", "a"]) == 10
-    assert not permits.holds("llm", "a", 5000)
+    assert not permits.drop_ended("llm", "a", 5000)
     assert not permits.held
 
 
-async def test_a_probe_that_nobody_reports_does_not_end_the_batches_of_other_providers(
+async def test_a_probe_without_an_outcome_does_not_end_the_batches_of_other_providers(
     new_registry: New,
 ) -> None:
-    """From then on every success of every provider was a round trip, for good."""
+    """From then on, every success of every provider cost a round trip."""
     registry = new_registry(consistency="cached", settings=UNHURRIED)
     registry.register("h", "llm", Client(), name="probed", circuit_breaker_config=PROBED)
     registry.register("h", "memory", Client(), name="well")
@@ -63,10 +63,10 @@ async def test_a_probe_that_nobody_reports_does_not_end_the_batches_of_other_pro
 
     own = registry.breaker("llm", "probed")
     await own.arecord_success()
-    assert own.get_stats()["success_count"] == 1, "and its own outcome settles it"
+    assert own.get_stats()["success_count"] == 1, "its own outcome settles it"
 
 
-async def test_a_success_of_a_closed_breaker_waits_again_once_its_permits_are_over(
+async def test_a_success_of_a_closed_breaker_is_batched_again_once_its_permits_have_ended(
     new_registry: New,
 ) -> None:
     registry = new_registry(consistency="cached", settings=UNHURRIED)
@@ -74,20 +74,22 @@ async def test_a_success_of_a_closed_breaker_waits_again_once_its_permits_are_ov
     await registry.flush()
     own = registry.breaker("llm", "probed")
     registry._parts.permits.keep(
-        "llm", "probed", Held("A|1", own._shared.replica.now() + 30_000), 0
+        "llm", "probed", HeldPermit("A|1", own._breaker.replica.now() + 30_000), 0
     )
     own.record_success()
-    assert registry.health().pending_successes == 0, "it may be that of the permit"
+    assert registry.health().pending_successes == 0, "it may be the outcome of the permit"
 
-    registry._parts.permits.keep("llm", "probed", Held("A|1", own._shared.replica.now() - 1), 0)
+    registry._parts.permits.keep(
+        "llm", "probed", HeldPermit("A|1", own._breaker.replica.now() - 1), 0
+    )
     own.record_success()
     assert registry.health().pending_successes == 1
 
 
-async def test_a_permit_whose_answer_was_read_when_it_had_ended_is_none(
+async def test_a_permit_that_has_ended_when_its_reply_is_read_is_not_used(
     new_registry: New, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that was stopped as it waited probed beside the one that had the next permit."""
+    """A process that was stopped while it waited probed at the same time as the next holder."""
     registry, other = (new_registry(settings=UNHURRIED) for _ in range(2))
     for one in (registry, other):
         one.register("h", "llm", Client(), name="probed", circuit_breaker_config=PROBED)

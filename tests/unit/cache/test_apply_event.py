@@ -1,4 +1,4 @@
-"""Between loads, the events of the stream keep a process's copy true."""
+"""Between two loads, the events of the stream keep the replica true."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
-from ciris_registry.cache.apply_event import follow
-from ciris_registry.circuit_breaker.states import ReplyCode
+from ciris_registry.cache.apply_event import apply_events
+from ciris_registry.cache.change import BreakerReport
 from ciris_registry.store.decoding import COUNTERS, remembered
 from ciris_registry.store.event import Event
-from ciris_registry.store.replies import BreakerReply
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ class Client:
 
 @pytest.fixture
 async def registry(new_registry: New) -> ServiceRegistry:
-    """It knows the provider ``shared``, and nobody reads the streams for it."""
+    """A registry that knows the provider ``shared``; no task reads the streams for it."""
     registry = new_registry(consistency="cached")
     registry.register("h", "llm", Client(), name="shared")
     await registry.start()
@@ -37,13 +36,13 @@ async def registry(new_registry: New) -> ServiceRegistry:
         if "_supervised" in str(task.get_coro()):
             task.cancel()
     await registry.refresh()
-    assert "shared" in mirror_of(registry).snapshot.breakers
+    assert "shared" in replica_of(registry).snapshot.breakers
     return registry
 
 
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The service types that were loaded whole."""
+    """The service types that were loaded."""
     from ciris_registry.store.snapshots import SnapshotStore
 
     loaded: list[str] = []
@@ -57,17 +56,17 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return loaded
 
 
-def mirror_of(registry: ServiceRegistry) -> Replica:
+def replica_of(registry: ServiceRegistry) -> Replica:
     return registry._parts.replicas.of("llm")
 
 
-def followed(registry: ServiceRegistry, *events: Event) -> bool:
-    return follow(mirror_of(registry), events, registry._parts.batches.flush_now)
+def applied(registry: ServiceRegistry, *events: Event) -> bool:
+    return apply_events(replica_of(registry), events, registry._parts.batches.flush_now)
 
 
 def opened(registry: ServiceRegistry, ahead: int = 1, **changed: Any) -> Event:
-    """The event that tells that ``shared`` has opened, so many revisions ahead."""
-    replica = mirror_of(registry)
+    """The event of the opening of ``shared``, ``ahead`` revisions after the replica's."""
+    replica = replica_of(registry)
     epoch, revision = replica.snapshot.version
     now = replica.now() + 1000
     known = replica.snapshot.breakers["shared"]
@@ -96,13 +95,13 @@ def opened(registry: ServiceRegistry, ahead: int = 1, **changed: Any) -> Event:
     return Event.parse("llm", f"{now}-0", fields)
 
 
-async def test_the_next_event_is_taken_over_without_a_load(
+async def test_the_next_event_is_applied_without_a_load(
     registry: ServiceRegistry, loads: list[str]
 ) -> None:
-    replica, before = mirror_of(registry), int(mirror_of(registry).snapshot.version[1])
+    replica, before = replica_of(registry), int(replica_of(registry).snapshot.version[1])
     event = opened(registry)
 
-    assert followed(registry, event)
+    assert applied(registry, event)
 
     assert registry.breaker("llm", "shared").state is CircuitState.OPEN
     assert replica.snapshot.version[1] == str(before + 1)
@@ -111,21 +110,21 @@ async def test_the_next_event_is_taken_over_without_a_load(
     assert not loads
 
 
-async def test_an_event_behind_a_gap_is_refused_at_once_and_asks_for_a_load(
+async def test_an_opening_after_a_gap_is_applied_at_once_and_requests_a_load(
     registry: ServiceRegistry,
 ) -> None:
-    """It waited for the load, and calls went on to a provider that was known to be down."""
-    replica, version = mirror_of(registry), mirror_of(registry).snapshot.version
+    """It waited for the load, and calls went on to a provider that was known to be open."""
+    replica, version = replica_of(registry), replica_of(registry).snapshot.version
 
-    assert not followed(registry, opened(registry, ahead=2))
+    assert not applied(registry, opened(registry, ahead=2))
 
     assert registry.breaker("llm", "shared").state is CircuitState.OPEN
     assert replica.snapshot.version == version
 
 
-async def test_what_comes_behind_a_gap_is_taken_over_as_well(registry: ServiceRegistry) -> None:
+async def test_events_after_a_gap_are_applied_too(registry: ServiceRegistry) -> None:
     first = opened(registry, provider="unknown", kind="provider_registered", breaker="")
-    assert not followed(registry, first, opened(registry, ahead=2))
+    assert not applied(registry, first, opened(registry, ahead=2))
     assert registry.breaker("llm", "shared").state is CircuitState.OPEN
 
 
@@ -133,19 +132,26 @@ async def test_what_comes_behind_a_gap_is_taken_over_as_well(registry: ServiceRe
 async def test_an_event_of_an_older_revision_is_known_already(
     registry: ServiceRegistry, ahead: int
 ) -> None:
-    replica, before = mirror_of(registry), mirror_of(registry).snapshot
-    assert followed(registry, opened(registry, ahead))
+    replica, before = replica_of(registry), replica_of(registry).snapshot
+    assert applied(registry, opened(registry, ahead))
     assert replica.snapshot is before
 
 
-def stepped_back(registry: ServiceRegistry, seconds: float = 10) -> BreakerReply:
-    """The server has answered with a clock that was ahead, and is not any more."""
-    replica = mirror_of(registry)
+def take(registry: ServiceRegistry, report: BreakerReport) -> None:
+    """Take over a script's reply, as a write does."""
+    replica = replica_of(registry)
+    replica.note_clock(report.at)
+    assert replica.apply(report)
+
+
+def stepped_back(registry: ServiceRegistry, seconds: float = 10) -> BreakerReport:
+    """A report by a clock that has stepped back since the reply before it."""
+    replica = replica_of(registry)
     known = remembered(replica.snapshot.breakers["shared"])
     fields = {"probe_successes": "0", **known}
     now = replica.now()
-    replica.learn("shared", BreakerReply(ReplyCode.COUNTED, now + round(seconds * 1000), fields))
-    return BreakerReply(ReplyCode.COUNTED, now, fields)
+    take(registry, BreakerReport("shared", now + round(seconds * 1000), fields))
+    return BreakerReport("shared", now, fields)
 
 
 async def test_a_clock_that_stepped_back_does_not_hide_an_opening(
@@ -154,15 +160,14 @@ async def test_a_clock_that_stepped_back_does_not_hide_an_opening(
     """The open provider was called for as long as the clock had stepped back."""
     event = opened(registry)
     stepped_back(registry)
-    assert followed(registry, event)
+    assert applied(registry, event)
     assert registry.breaker("llm", "shared").state is CircuitState.OPEN
 
 
-async def test_an_answer_of_a_clock_that_stepped_back_has_all_be_read_anew(
+async def test_a_reply_by_a_clock_that_stepped_back_makes_the_next_resolve_load(
     registry: ServiceRegistry, loads: list[str]
 ) -> None:
-    reply = stepped_back(registry)
-    mirror_of(registry).learn("shared", reply)
+    take(registry, stepped_back(registry))
     await registry.get_service("h", "llm")
     assert loads == ["llm"]
     loads.clear()
@@ -170,7 +175,7 @@ async def test_an_answer_of_a_clock_that_stepped_back_has_all_be_read_anew(
     assert not loads
 
 
-async def test_a_sync_by_a_clock_that_stepped_back_reads_all_anew(
+async def test_a_refresh_by_a_clock_that_stepped_back_loads(
     registry: ServiceRegistry, loads: list[str]
 ) -> None:
     stepped_back(registry)
@@ -178,23 +183,25 @@ async def test_a_sync_by_a_clock_that_stepped_back_reads_all_anew(
     assert loads == ["llm"]
 
 
-async def test_an_older_event_that_tells_something_else_asks_for_a_load(
+async def test_an_older_event_with_another_state_requests_a_load(
     registry: ServiceRegistry,
 ) -> None:
-    """Its version was taken over, and what it told was not: the copy counted as true."""
-    replica, event = mirror_of(registry), opened(registry, state={"generation": "0"})
+    """Its version was applied and its state was not: the replica counted as true."""
+    replica, event = replica_of(registry), opened(registry, state={"generation": "0"})
     stepped_back(registry)
     version = replica.snapshot.version
-    assert not followed(registry, event)
+    assert not applied(registry, event)
     assert replica.snapshot.version == version
 
 
-async def test_an_older_event_of_what_is_known_is_ticked_off(registry: ServiceRegistry) -> None:
-    replica, event = mirror_of(registry), opened(registry)
+async def test_an_older_event_with_a_known_state_advances_the_version(
+    registry: ServiceRegistry,
+) -> None:
+    replica, event = replica_of(registry), opened(registry)
     fields = json.loads(event.breaker)
-    told = dict(zip(fields[::2], fields[1::2], strict=True))
-    replica.learn("shared", BreakerReply(ReplyCode.COUNTED, event.at + 5, told))
-    assert followed(registry, event)
+    reported = dict(zip(fields[::2], fields[1::2], strict=True))
+    take(registry, BreakerReport("shared", event.at + 5, reported))
+    assert applied(registry, event)
     assert event.version == replica.snapshot.version
 
 
@@ -209,45 +216,47 @@ DAMAGED = {
     "a counter beyond counting": {"state": {"retry_at": float("inf")}},
     "a digit that is no number": {"state": {"generation": "²"}},
     "a revision that is no number": {"revision": "²"},
-    "a revision that nobody can read": {"revision": "9" * 5000},
+    "a revision of too many digits": {"revision": "9" * 5000},
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED.keys())
-async def test_a_damaged_event_changes_nothing_and_asks_for_a_load(
+async def test_a_damaged_event_changes_nothing_and_requests_a_load(
     registry: ServiceRegistry, damage: dict[str, Any]
 ) -> None:
-    replica = mirror_of(registry)
+    replica = replica_of(registry)
     version = replica.snapshot.version
 
-    told = followed(registry, opened(registry, **damage))
+    complete = applied(registry, opened(registry, **damage))
 
-    assert not told
+    assert not complete
     assert replica.snapshot.version == version
     if "revision" not in damage:
         assert registry.breaker("llm", "shared").state is CircuitState.CLOSED
 
 
-async def test_an_event_about_an_unknown_breaker_asks_for_a_load(
+async def test_an_event_of_an_unknown_breaker_requests_a_load(
     registry: ServiceRegistry,
 ) -> None:
-    replica = mirror_of(registry)
-    assert not followed(registry, opened(registry, provider="unknown"))
+    replica = replica_of(registry)
+    assert not applied(registry, opened(registry, provider="unknown"))
     assert "unknown" not in replica.snapshot.breakers
 
 
-async def test_an_event_of_another_life_of_the_data_changes_nothing_here(
+async def test_an_event_of_another_epoch_changes_nothing(
     registry: ServiceRegistry,
 ) -> None:
-    assert not followed(registry, opened(registry, epoch="1"))
+    assert not applied(registry, opened(registry, epoch="1"))
     assert registry.breaker("llm", "shared").state is CircuitState.CLOSED
 
 
-async def test_an_entry_without_an_epoch_does_not_end_the_reading(
+async def test_an_entry_without_an_epoch_does_not_stop_the_watcher(
     new_registry: New, url: str
 ) -> None:
-    """The read failed at it again and again, and nothing that came after it was seen."""
-    rare = RegistrySettings(store_timeout=5.0, max_staleness=20.0)  # nothing is compared meanwhile
+    """Each read failed at this entry, and no event after it was applied."""
+    rare = RegistrySettings(
+        store_timeout=5.0, max_staleness=20.0
+    )  # no comparison of versions during the test
     one, other = (new_registry(consistency="cached", settings=rare) for _ in range(2))
     for each in (one, other):
         each.register("h", "llm", Client(), name="shared")
@@ -266,15 +275,15 @@ async def test_an_entry_without_an_epoch_does_not_end_the_reading(
     assert not other.health().failures
 
 
-async def test_who_joins_and_leaves_is_noted_without_a_load(
+async def test_members_that_join_and_leave_are_applied_without_a_load(
     registry: ServiceRegistry, loads: list[str]
 ) -> None:
-    replica = mirror_of(registry)
+    replica = replica_of(registry)
     at = replica.now()
     joined = {"kind": "member_joined", "provider": "shared", "actor": "another", "id": "shared@h"}
-    assert followed(registry, Event.parse("llm", f"{at}-0", joined))
+    assert applied(registry, Event.parse("llm", f"{at}-0", joined))
     assert "another" in replica.snapshot.members["shared@h"]
 
-    assert followed(registry, Event.parse("llm", f"{at + 1}-0", {**joined, "kind": "member_left"}))
+    assert applied(registry, Event.parse("llm", f"{at + 1}-0", {**joined, "kind": "member_left"}))
     assert "another" not in replica.snapshot.members["shared@h"]
     assert not loads
