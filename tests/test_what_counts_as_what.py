@@ -189,7 +189,7 @@ async def test_the_last_error_names_the_providers_that_failed(
     with pytest.raises(OSError, match="second") as raised:
         await registry.call("planner", "llm", Client.complete, "Hello?")
     assert raised.value.__notes__ == [
-        "called in vain: first (OSError('first')), second (OSError('second'))"
+        "providers that failed: first (OSError('first')), second (OSError('second'))"
     ]
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ciris_registry.errors import NoProviderError
 
-_IN_VAIN: Final = "called in vain: "
+_FAILED: Final = "providers that failed: "
 
 
 def explain_failure(
@@ -27,8 +27,8 @@ def explain_failure(
     with contextlib.suppress(Exception):  # an exception of a program may not accept notes
         notes = getattr(failure, "__notes__", [])
         # An error object that is raised repeatedly may have such a note already.
-        notes[:] = [note for note in notes if not note.startswith(_IN_VAIN)]
-        failure.add_note(f"{_IN_VAIN}{called}{others}")
+        notes[:] = [note for note in notes if not note.startswith(_FAILED)]
+        failure.add_note(f"{_FAILED}{called}{others}")
 
 
 def not_awaitable(given: object, *, streams: bool = False) -> str:
