@@ -133,7 +133,9 @@ class TestACall:
             await registry.call("planner", "llm", Model.complete)
         notes = getattr(raised.value, "__notes__", [])
         assert len(notes) == 1
-        assert notes[0].startswith("providers that failed: b (ConnectionError('b is away')), z (Sad())")
+        assert notes[0].startswith(
+            "providers that failed: b (ConnectionError('b is away')), z (Sad())"
+        )
         assert "a (forced_open, again in" in notes[0]
 
     async def test_without_failover_a_call_is_made_once(self, registry: ServiceRegistry) -> None:
