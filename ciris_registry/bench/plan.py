@@ -45,7 +45,7 @@ class Plan:
         """The plan for these options.
 
         Raises:
-            LocationError: The URL is invalid.
+            InvalidURLError: The URL is invalid.
             BenchError: Another option is out of its bounds.
         """
         if not FEWEST_PROCESSES <= processes <= MOST_PROCESSES:

@@ -1,4 +1,8 @@
-"""cache."""
+"""The local replica of the shared state: read whole, kept true by events, restored after a loss.
+
+``Replica.apply`` is the only way to change one. The room refuses to choose providers, and to decide
+what an outcome means.
+"""
 
 from ciris_registry.cache.change import BreakerRead, BreakerReport, ExpectedBreaker, LocalEdit
 from ciris_registry.cache.desired_state import DesiredState

@@ -111,7 +111,7 @@ class DesiredState:
             wanted.config or config,
             explicit=explicit,
         )
-        if answer.word == "changed" and answer.before_actor != store.process:
+        if answer.code == "changed" and answer.before_actor != store.process:
             self._warn(
                 registration, f"changed {_listed(answer.before)}, set by {answer.before_actor}"
             )

@@ -1,7 +1,6 @@
 """Reading a service type anew: one script call compares versions, a load follows if they differ.
 
-First it does what has to come before: leases that are over are expired, and what Redis has lost is
-restored from the desired state. Who asked for the refresh makes no difference.
+Before that, ended leases are expired, and what Redis has lost is restored from the desired state.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE: Final = 0.001
 _LONGEST_PAUSE: Final = 0.05
-"""Seconds between two attempts to read what keeps changing."""
+"""Seconds between two attempts to read a service type that keeps changing."""
 
 
 Refreshed = tuple[int, "Mapping[str, int]"]
@@ -49,7 +48,7 @@ class Refresh:
         self._default = default
 
     async def run(self, store: Store, steps: Mapping[str, int]) -> Refreshed:
-        """Bring the replica up to date, and take so many steps of each cursor along.
+        """Bring the replica up to date, and take so many steps of each cursor in the same call.
 
         Raises:
             StoreUnavailableError: Redis is away.
@@ -67,7 +66,7 @@ class Refresh:
             synced = await self._compare(store)
         pause = _FIRST_PAUSE
         while synced.changed is not None and not await self._load(store, *synced.changed):
-            # Where many registrations arrive at once, the data moves on before it can be read.
+            # While many registrations arrive, the data changes before it can be read.
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
             synced = await self._compare(store)
@@ -80,7 +79,7 @@ class Refresh:
         return synced
 
     async def _load(self, store: Store, version: Version, orders: dict[str, float]) -> bool:
-        """Apply a whole new state; False if it has to be asked for again."""
+        """Read and apply the whole state; False if it has changed in between."""
         replica, kind = self._replica, self._kind
         known = replica.snapshot
         if known.version[0] not in {"", version[0]}:

@@ -1,7 +1,7 @@
 """When a service type is read anew in the background, and which ones are put aside for a moment.
 
-Where many registrations arrive at once, the service type is read a few times, not once for each of
-them. A service type that cannot be read does not keep the others from being watched.
+While many registrations arrive, the service type is read a few times, not once for each of them. A
+service type that cannot be read does not keep the others from being watched.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _log = logging.getLogger(__name__)
 REST: Final = 0.02
 _RESTS: Final = 4
 _LONGEST_REST: Final = 0.25
-"""Seconds between two times that a service type is read whole, and how many times as long as the
-last one took."""
+"""The rest between two reads of a whole service type: four times as long as the last read took,
+within these bounds in seconds."""
 
 _LONGEST_SYNC: Final = 60.0
 """Seconds that reading a service type may take while Redis goes on answering."""

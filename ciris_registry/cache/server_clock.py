@@ -1,8 +1,8 @@
 """The server's time, as far as this process can tell it without asking.
 
-Owns the difference between that clock and this machine's monotonic one, as the last answer showed
-it. It refuses to know this machine's time of day, except until Redis has answered for the first
-time, and to decide what a clock that stepped back means.
+Owns the difference between that clock and this machine's monotonic one, taken from the last reply.
+This machine's time of day is used only until the first reply. What a clock that has stepped back
+means is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from typing import Final
 
 STEP: Final = 1000
-"""Milliseconds by which a server's clock has stepped, and not merely answered late."""
+"""Milliseconds beyond which a time that goes back is a step of the clock, not a late reply."""
 
 
 class ServerClock:
@@ -31,7 +31,7 @@ class ServerClock:
         return (at - self._ahead) / 1000
 
     def set(self, now: int) -> bool:
-        """The server says what time it is; whether its clock has stepped back since it said so."""
+        """Take the time of a reply; whether the clock has stepped back since the last one."""
         monotonic = _monotonic()
         stepped = now < monotonic + self._ahead - STEP
         self._ahead = now - monotonic

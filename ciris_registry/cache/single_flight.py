@@ -1,8 +1,8 @@
 """Single flight: resolves that wait for a refresh at the same time share it.
 
 A resolve may rely on any refresh that began after it asked. So those that wait share the next one
-to start, and 64 at once cost two or three script calls. Decides who waits for which refresh, and
-for how long; what a refresh does is decided elsewhere.
+to start, and 64 at once cost two or three script calls. Decides which resolve waits for which
+refresh, and for how long; what a refresh does is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 _FIRST_LOAD: Final = 2.0
 _ONE_TRY: Final = 0.5
-"""Seconds that the first load of a service type may take, as this process knows nothing of it yet;
-and after which Redis is asked whether it is there at all."""
+"""Seconds that the first load of a service type may take, since this process has no data of it yet;
+and seconds after which it is retried."""
 
 _SHORTEST_TRY: Final = 0.05
 """Seconds that it may take once Redis is connected again, however long it was suspended."""

@@ -1,6 +1,6 @@
-"""One process's copy of the shared state of one service type: immutable, and what it means.
+"""A snapshot: an immutable copy of the shared state of one service type.
 
-It refuses to be changed: what happens makes a new one.
+Every change makes another snapshot.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Snapshot:
         return list(dict.fromkeys(name_of(one.id) for one in self.registrations))
 
     def standing(self, now: int) -> list[str]:
-        """The breakers that are not simply closed, be they of a registration or not."""
+        """The breakers that are not simply closed, with a registration or without."""
         return [
             name
             for name, breaker in self.breakers.items()

@@ -27,7 +27,7 @@ class OperatorSession:
     """``async with`` gives the store of one namespace.
 
     Raises:
-        LocationError: The URL is invalid, or names a state that no other process can see.
+        InvalidURLError: The URL is invalid, or its state belongs to one process only.
         InvalidNameError: The namespace's name is invalid.
     """
 
@@ -53,7 +53,7 @@ class OperatorSession:
             self._namespace,
             operator_name(),
             settings,
-            answered=self.answered,
+            on_reply=self.answered,
         )
         return self._store
 

@@ -65,7 +65,7 @@ class Processes:
         """Start the server.
 
         Raises:
-            EmbeddedUnavailableError: It is not installed or does not start.
+            EmbeddedServerError: It is not installed or does not start.
         """
         await asyncio.to_thread(self.server.acquire)
 
@@ -78,7 +78,7 @@ class Processes:
         """
         self._observer = ServiceRegistry(url=self.url, namespace=NAMESPACE)
         feed = self._observer.events(SERVICE)
-        await self._observer.flush()  # the feed begins here
+        await self._observer.flush()  # the subscription begins here
 
         async def follow() -> None:
             with suppress(RegistryError):

@@ -71,7 +71,7 @@ class ConcurrencyLimit:
             self._connectivity.require()
             slot, releasing = self._new(one), self._is_releasing(one)
             answer = await self._take(store, one, slot)
-            if answer.word == "full" and (releasing or self._is_releasing(one)):
+            if answer.code == "full" and (releasing or self._is_releasing(one)):
                 # A slot that is being released must not refuse the next call of the same caller.
                 await self._connectivity.while_answering(
                     self._session.spawn(self._write_queue.flush(), watched=True)
@@ -81,13 +81,13 @@ class ConcurrencyLimit:
             return self._take_locally(one, one.max_in_flight)
         finally:
             breaker.in_flight -= 1
-        if answer.word == "unlimited":
+        if answer.code == "unlimited":
             return None
         # The calls of other processes are as old as this reply, and count for a limited time.
-        own = self.held(one.service_type, one.name) + (answer.word == "taken")
+        own = self.held(one.service_type, one.name) + (answer.code == "taken")
         breaker.elsewhere = max(0, answer.taken - own)
         breaker.elsewhere_until = time.monotonic() + self._remembered
-        if answer.word == "full":
+        if answer.code == "full":
             return Rejected(one, "full", answer.retry_at)
         return self._hold(slot, in_redis=True)
 

@@ -40,7 +40,7 @@ class BreakerAdmission:
         """Ask for admission; for a probe, with ``permit``.
 
         While Redis is suspended, a probe is refused: another process may hold the permit. While it
-        is lost, this process grants its own. A local trip is always this process's own business.
+        is lost, this process grants its own. A local trip is always decided in this process.
         """
         try:
             store = await self._session.store()

@@ -1,7 +1,7 @@
-"""Cooldowns: a provider said for how long it wants to be left alone.
+"""Cooldowns: a provider has asked not to be called for some time.
 
-This process leaves it alone at once, the fleet as soon as Redis knows. A cooldown that Redis could
-not take is counted offline and merged later. What a provider said is read elsewhere.
+A cooldown begins in this process at once, in the fleet as soon as it is in Redis. One that Redis
+could not take is counted offline and merged later. Replies of providers are read elsewhere.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Cooldowns:
         self._writes = writes
 
     def begin(self, breaker: SharedBreaker, seconds: float, reason: str) -> None:
-        """Begin one in this process; the fleet is informed in order."""
+        """Begin one in this process; the write to Redis follows in order."""
         length = length_of(seconds)
         until = self._begin_locally(breaker, length)
         self._write_queue.put(
@@ -61,7 +61,7 @@ class Cooldowns:
     async def _write(
         self, breaker: SharedBreaker, store: Store, length: int, until: int, reason: str
     ) -> None:
-        """Inform the fleet of a cooldown; if Redis does not take it, count it offline."""
+        """Write a cooldown to Redis; if Redis does not take it, count it offline."""
         try:
             await self._writes.flush_before()
             self._connectivity.require()

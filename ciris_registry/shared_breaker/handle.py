@@ -1,7 +1,7 @@
 """The handle on one shared breaker: the in-process breaker's methods, for the whole fleet.
 
-Plain methods never wait: they act on what this process knows, and the write follows in order. The
-forms that begin with ``a`` return when Redis has it. The handle decides nothing itself.
+Plain methods never wait: they use and change the local state, and the write follows in order. The
+forms that begin with ``a`` return when the write is in Redis. The handle decides nothing itself.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class BreakerHandle:
     async def acool_down(self, seconds: float, reason: str = "") -> None:
         """Leave the provider alone for ``seconds``, everywhere when this returns.
 
-        If Redis is away, it is this process alone, and the fleet is told when Redis is back.
+        While Redis is away, only this process does; the cooldown is merged when Redis is back.
         """
         await self._cooldowns.abegin(self._breaker, seconds, reason)
 

@@ -1,7 +1,7 @@
 """Outcomes that this process counts while Redis is away, merged when Redis is back.
 
 Counts, not states: the in-process breaker goes on in the snapshot. Bounded by the number of
-breakers. An outcome is offered once: what is on its way when Redis goes away again is lost.
+breakers. An outcome is sent once: one that is in flight when Redis goes away again is lost.
 """
 
 from __future__ import annotations

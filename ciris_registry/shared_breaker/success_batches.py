@@ -105,7 +105,7 @@ class SuccessBatches:
             self._reporting = self._session.spawn(self._report(self._now))
 
     def connectivity_changed(self) -> None:
-        """Redis has come or gone: accept successes or not, and hand on what is waiting."""
+        """Redis has come or gone: accept successes or not, and pass on the waiting ones."""
         self.accepting = self._batching and self._connectivity.connected
         if not self._connectivity.connected:
             waiting, self.waiting = self.waiting, {}

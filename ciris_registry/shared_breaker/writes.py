@@ -1,7 +1,7 @@
-"""What this process writes to a breaker: one script call each, and what becomes of the answer.
+"""What this process writes to a breaker: one script call each, and the use of its reply.
 
 Restores a breaker that Redis turns out to have lost, and applies each reply to the replica. It
-refuses to decide what is written, and what becomes of it while Redis is away.
+refuses to decide what is written, and what happens to it while Redis is away.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class BreakerWrites:
     async def merge_offline(
         self, breaker: SharedBreaker, store: Store, counts: OfflineCounts
     ) -> None:
-        """Offer Redis the outcomes that were counted while it was away."""
+        """Merge the outcomes that were counted while Redis was away."""
         known, now = breaker.ensure_state(), breaker.replica.now()
         merge = OfflineMerge(
             counts.generation,
@@ -156,7 +156,7 @@ class BreakerWrites:
     async def cool_down(
         self, breaker: SharedBreaker, store: Store, length: int, reason: str
     ) -> None:
-        """Have the fleet leave the provider alone for ``length`` milliseconds from now."""
+        """Begin a cooldown in the whole fleet, for ``length`` milliseconds from now."""
         await self._do(
             breaker, store, lambda: store.breakers.cool_down(*breaker.key, length, reason)
         )

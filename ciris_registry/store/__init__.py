@@ -1,4 +1,7 @@
-"""store."""
+"""The shared state in Redis: keys, scripts, typed methods for each subject, and the write queue.
+
+It refuses to decide: the rules are those of the scripts, and what to write is decided above.
+"""
 
 from ciris_registry.store.decoding import (
     COUNTERS,

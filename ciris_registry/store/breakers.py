@@ -1,7 +1,7 @@
-"""Breakers as Redis has them: every question and every report, one atomic decision each.
+"""Breakers in Redis: every question and every report is one atomic script call.
 
-Owns one typed method for each script of a breaker, and reads their answers. It refuses to know the
-rules, and what a process does about a breaker that Redis has lost.
+Owns one typed method for each script of a breaker, and decodes the replies. The scripts have the
+rules; what a process does about a breaker that Redis has lost is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class BreakerStore:
     async def read(
         self, service_type: str, name: str
     ) -> tuple[dict[str, str], dict[str, int], dict[str, int]]:
-        """A breaker's fields, permits and reporters; empty if there is none."""
+        """A breaker's fields, permits and callers; empty if there is none."""
         reply = await self._calls.run("breaker_read", service_type, name)
         return dict(paired(reply[2])), counters(reply[3]), counters(reply[4])
 
@@ -60,13 +60,13 @@ class BreakerStore:
             permit=permit,
             lease_ms=self._calls.lease,
         )
-        verdict = ReplyCode(reply[0])
-        if verdict is ReplyCode.REFUSED:
+        code = ReplyCode(reply[0])
+        if code is ReplyCode.REFUSED:
             refusal = Refusal(reply[2], int(reply[3]))
-            return Admission(verdict, refusal), _reply_of(reply, 4)
-        if verdict is ReplyCode.PERMIT:
-            return Admission(verdict, None, permit, int(reply[2])), _reply_of(reply, 3)
-        return Admission(verdict), _reply_of(reply)
+            return Admission(code, refusal), _reply_of(reply, 4)
+        if code is ReplyCode.PERMIT:
+            return Admission(code, None, permit, int(reply[2])), _reply_of(reply, 3)
+        return Admission(code), _reply_of(reply)
 
     def record(
         self,
@@ -81,7 +81,7 @@ class BreakerStore:
     ) -> Awaitable[BreakerReply]:
         """Count one outcome, and ``successes`` before it, the newest ``age`` milliseconds ago.
 
-        Only the return of a permit, and nothing else, may be sent twice.
+        Only a call that just releases a permit may be sent twice.
         """
         return self._change(
             "breaker_record",
@@ -99,7 +99,7 @@ class BreakerStore:
     async def record_successes(
         self, service_type: str, counts: Sequence[BatchedSuccesses]
     ) -> list[ReplyCode]:
-        """Count successes of many breakers, never twice; what became of each, in their order."""
+        """Count successes of many breakers, never twice; the reply code of each, in their order."""
         keys = self._calls.keys(service_type)
         reply = await self._calls.run(
             "breaker_record_successes",
@@ -115,12 +115,12 @@ class BreakerStore:
                 for part in (one.name, one.successes, one.age, one.generation)
             ],
         )
-        return [ReplyCode(word) for word in reply[2:]]
+        return [ReplyCode(code) for code in reply[2:]]
 
     def trip_local(
         self, service_type: str, name: str, duration: int, reason: str
     ) -> Awaitable[BreakerReply]:
-        """Say that a breaker is open in this process alone for so long; 0: that it is no longer."""
+        """Report a local trip for ``duration`` milliseconds; 0 reports its end."""
         return self._change(
             "breaker_trip_local",
             service_type,
@@ -134,7 +134,7 @@ class BreakerStore:
     def override(
         self, service_type: str, name: str, override: str, reason: str, by: str, duration: int
     ) -> Awaitable[BreakerReply]:
-        """Put an operator's word over a breaker, or take it away (``""``)."""
+        """Force a breaker open or closed; an empty ``override`` clears it."""
         return self._change(
             "breaker_override",
             service_type,
@@ -158,7 +158,7 @@ class BreakerStore:
     def cool_down(
         self, service_type: str, name: str, duration: int, reason: str
     ) -> Awaitable[BreakerReply]:
-        """Leave a provider alone for ``duration`` milliseconds."""
+        """Begin a cooldown of ``duration`` milliseconds."""
         return self._change(
             "breaker_cool_down",
             service_type,
@@ -171,9 +171,9 @@ class BreakerStore:
     def restore(
         self, service_type: str, name: str, remembered: Mapping[str, str], seen_at: int
     ) -> Awaitable[BreakerReply]:
-        """Put back what this process still knows of a breaker that Redis has lost.
+        """Restore a breaker that Redis has lost from the state that this process remembers.
 
-        ``seen_at`` is the time of the server that it knows it from, as far as it can tell.
+        ``seen_at`` is the time of the server that had it, as far as this process can tell.
         """
         return self._change(
             "breaker_restore",
@@ -187,7 +187,7 @@ class BreakerStore:
     def merge_offline(
         self, service_type: str, name: str, merge: OfflineMerge
     ) -> Awaitable[BreakerReply]:
-        """Add what this process counted of a breaker while Redis was away; never twice."""
+        """Add the outcomes that this process counted while Redis was away; never twice."""
         return self._change(
             "breaker_merge_offline",
             service_type,
@@ -220,7 +220,7 @@ class BreakerStore:
 
 
 def _reply_of(reply: Sequence[Any], start: int = 2) -> BreakerReply:
-    verdict = ReplyCode(reply[0])
-    if verdict is ReplyCode.MISSING:
-        return BreakerReply(verdict, 0, {})
-    return BreakerReply(verdict, int(reply[1]), dict(paired(reply[start:])))
+    code = ReplyCode(reply[0])
+    if code is ReplyCode.MISSING:
+        return BreakerReply(code, 0, {})
+    return BreakerReply(code, int(reply[1]), dict(paired(reply[start:])))

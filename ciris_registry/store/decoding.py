@@ -1,4 +1,4 @@
-"""Reading what Redis has of breakers and sorted sets, whoever may have damaged it."""
+"""Decoding of breakers and sorted sets as Redis has them, also if their keys are damaged."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _STATES: Final = {state.value: state for state in CircuitState}
 _BUCKET_PARTS: Final = 3
 
 _MOST: Final = 2**53
-"""Beyond it Lua cannot count: no breaker script has written that."""
+"""Lua cannot count beyond it, so no breaker script has written more."""
 
 _LONGEST_SHOWN: Final = 40
 _LONGEST_NUMBER: Final = 16
@@ -64,9 +64,9 @@ def parse_breaker(
     default: CircuitBreakerConfig,
     callers: Mapping[str, int],
 ) -> tuple[BreakerState, list[str]]:
-    """A breaker as its keys have it, and what of its hash could not be read.
+    """The breaker of its keys, and the problems of fields that could not be read.
 
-    What is missing or damaged reads as a breaker that has seen nothing, as it does in Lua.
+    A missing or damaged field reads as in a new breaker, as it does in Lua.
     """
     damaged: list[str] = []
     config = default
@@ -87,12 +87,12 @@ def parse_breaker(
 
 
 def update_breaker(breaker: BreakerState, fields: Mapping[str, str]) -> list[str]:
-    """Write the state that a script answered over a breaker; the names of damaged fields."""
+    """Set a breaker to the state of a reply or an event; the problems of damaged fields."""
     damaged: list[str] = []
     try:
         numbers = list(map(int, _counters_of(fields)))
         readable = min(numbers) >= -_MOST and max(numbers) <= _MOST
-    except (KeyError, ValueError, TypeError, OverflowError):  # an event may tell anything
+    except (KeyError, ValueError, TypeError, OverflowError):  # an event may contain anything
         numbers, readable = [], False
     if not readable:
         numbers = [_number(name, fields.get(name, "0"), damaged) for name in COUNTERS]
@@ -129,11 +129,11 @@ def update_breaker(breaker: BreakerState, fields: Mapping[str, str]) -> list[str
 
 
 def remembered(breaker: BreakerState) -> dict[str, str]:
-    """The state that another server can go on from: as OPEN, if it was being probed."""
+    """The state to restore on a server that has lost it: OPEN, if it was HALF_OPEN."""
     state = breaker.state
     counted = {name: str(getattr(breaker, name)) for name in COUNTERS if name != "probe_successes"}
     if state is CircuitState.CLOSED:
-        # Whose streak is the newest, nobody can tell.
+        # The processes that restore it cannot tell whose streak is the newest.
         counted["consecutive_failures"] = counted["streak_started_at"] = "0"
     return {
         "state": "open" if state is CircuitState.HALF_OPEN else state.value,

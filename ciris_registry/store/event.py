@@ -1,4 +1,4 @@
-"""One change of the shared state, as the stream tells it."""
+"""One change of the shared state, as an entry of a stream."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _OWN: Final = frozenset({"kind", "provider", "actor", "reason", "epoch", "revisi
 class Event:
     """One entry of a service type's stream.
 
-    ``kind`` says what happened: ``provider_registered``, ``provider_changed``,
+    ``kind`` is one of ``provider_registered``, ``provider_changed``,
     ``provider_unregistered``, ``provider_expired``, ``member_joined``, ``member_left``,
     ``member_expired``, ``expiry_suspended``, ``breaker_streak_warning`` (half of the failure
     threshold is reached; nothing else has changed), ``breaker_opened``, ``breaker_half_opened``,
-    ``breaker_closed``, ``breaker_tripped_locally`` and ``breaker_recovered_locally`` (of the
-    process that reports it, and of no other), ``breaker_cooldown_started``,
+    ``breaker_closed``, ``breaker_tripped_locally`` and ``breaker_recovered_locally`` (in the
+    reporting process only), ``breaker_cooldown_started``,
     ``breaker_forced_open``, ``breaker_forced_closed``, ``breaker_override_cleared``,
     ``breaker_reset``, ``breaker_settings_changed`` or ``breaker_restored``. ``actor`` is the
-    process or person that did it, ``at`` the server's time in milliseconds, ``id`` the entry's
-    place in the stream. ``version`` is the service type's version that it made, if it made one,
-    and ``breaker`` the breaker's state after it, as JSON.
+    process or person that made the change, ``at`` the server's time in milliseconds, ``id`` the
+    entry's place in the stream. ``version`` is the version of the service type after the change, if
+    the change made one, and ``breaker`` the breaker's state after it, as JSON.
     """
 
     service_type: str
@@ -48,7 +48,7 @@ class Event:
 
     @classmethod
     def parse(cls, service_type: str, entry_id: str, fields: Mapping[str, str]) -> Event:
-        """Read an entry; unknown kinds and fields are kept as they are."""
+        """Read an entry; unknown kinds and fields are kept unchanged."""
         return cls(
             service_type=service_type,
             id=entry_id,

@@ -1,7 +1,6 @@
-"""Events as Redis has them: one stream for each service type, read and never written.
+"""Events in Redis: one stream for each service type, read and never written here.
 
-Owns the readers that nobody uses at the moment. The scripts write events, each beside the change
-that it tells of; this refuses to.
+Owns the idle readers. The scripts write the events, each together with its change.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class EventReader:
-    """Reads the streams of a namespace; an async context, which owns the connection."""
+    """Reads the streams of a namespace; an async context manager that owns the connection."""
 
     def __init__(self, transport: Transport, stream_of: Callable[[str], str]) -> None:
         self._transport = transport
@@ -41,22 +40,22 @@ class EventReader:
         await self._connection.aclose()
 
     def interrupt(self) -> None:
-        """End the read that waits now, which costs its connection, or the next one if none does.
+        """End the read that waits now, which closes its connection, or else the next read.
 
-        To be called in its loop.
+        To be called in the event loop of the reader.
         """
         self._interrupted = True
         self._connection.interrupt()
 
     async def after(self, places: Mapping[str, str], block: int) -> list[Event] | None:
-        """Events behind the given id of each service type, oldest first in each.
+        """Events after the given id of each service type, oldest first in each.
 
         Waits up to ``block`` milliseconds for one; empty if there is none by then, None if the
         read was interrupted.
 
         Raises:
             StoreUnavailableError: Redis is away.
-            DamagedStateError: One of the keys is no stream.
+            CorruptStateError: One of the keys is no stream.
         """
         streams = self._streams
         for one in places:
@@ -106,7 +105,7 @@ class EventStore:
         return [Event.parse(service_type, one, fields) for one, fields in reversed(entries)]
 
     async def after(self, places: Mapping[str, str], block: int) -> list[Event]:
-        """One read, by a reader that is kept for the next one.
+        """Read once, with a reader that is kept for the next call.
 
         ``block`` is in milliseconds, and less than ``settings.REPLY_TIMEOUT``.
         """
@@ -120,5 +119,5 @@ class EventStore:
         return events or []
 
     def reader(self) -> EventReader:
-        """What reads the streams as they grow, on a connection of its own."""
+        """A reader of the streams, with a connection of its own."""
         return EventReader(self._transport, lambda one: self._keys(one).events)

@@ -1,7 +1,7 @@
 """Every key name in Redis, and nothing else.
 
-All keys of one service type share a hash tag, so that whatever one script touches lies in one
-slot of a Redis Cluster.
+All keys of one service type share a hash tag, so that the keys of one script call lie in one slot
+of a Redis Cluster.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 PREFIX: Final = "ciris:v2"
-"""Begins every key; the number is the version of the layout."""
+"""The beginning of every key; the number is the version of the layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class TypeKeys:
     def for_parameters(
         self, parameters: Iterable[str], subject: str = ""
     ) -> dict[str, str | Sequence[str]]:
-        """The keys by the parameters of a script, which are called as they are here.
+        """The keys for the KEYS parameters of a script, which have the names of this class.
 
         ``subject`` is the registration id for ``registration``, the provider's name for the keys of
         a breaker, and either of them for ``slots``.
@@ -64,11 +64,11 @@ class TypeKeys:
         return f"{self._root}:permits:{name}"
 
     def callers(self, name: str) -> str:
-        """The sorted set of processes that call one provider, and of those that fail."""
+        """The sorted set of processes that call one provider, and of those whose calls fail."""
         return f"{self._root}:callers:{name}"
 
     def local_trips(self, name: str) -> str:
-        """The sorted set of processes in which alone one provider's breaker is open."""
+        """The sorted set of processes with a local trip of one provider's breaker."""
         return f"{self._root}:local_trips:{name}"
 
     def slots(self, subject: str) -> str:

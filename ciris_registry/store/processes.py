@@ -1,7 +1,7 @@
-"""Processes as Redis has them: who they are, and which service types they use.
+"""Processes in Redis: host, pid and version of each, and the service types in use.
 
-Owns one typed method for each script and command of a process. It refuses to know when a process
-is to say that it is alive.
+Owns one typed method for each script and command of a process. When a heartbeat is due is decided
+elsewhere.
 """
 
 from __future__ import annotations
@@ -27,20 +27,22 @@ if TYPE_CHECKING:
 
 _HOST_CHARACTERS: Final = 60
 
+_Found = list[list[tuple[str, float]] | Exception]
+
 
 def new_process_id() -> str:
-    """``host-pid-token``: readable for a person, and new for each registry."""
+    """``host-pid-token``: readable, and new for each registry."""
     return f"{host_name()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def host_name() -> str:
-    """This machine's name, in letters that a key may have."""
+    """This machine's name, with the characters that a key may have."""
     host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:_HOST_CHARACTERS]
     return host or "host"
 
 
 class ProcessStore:
-    """The processes of one namespace, as one of them says and sees it."""
+    """The processes of one namespace, as one of them writes and reads them."""
 
     def __init__(self, runner: ScriptRunner, transport: Transport) -> None:
         self._runner = runner
@@ -50,7 +52,7 @@ class ProcessStore:
     async def heartbeat(
         self, host: str, pid: int, version: str, service_types: Sequence[str]
     ) -> None:
-        """Say who this process is and which service types it uses."""
+        """Write this process's record and the service types that it uses."""
         runner = self._runner
         await runner.run_with(
             "process_heartbeat",
@@ -67,7 +69,7 @@ class ProcessStore:
         )
 
     async def leave(self, service_type: str) -> None:
-        """Be present no longer: the permits that this process holds are free at once."""
+        """End this process's presence: its permits are free at once."""
         await self._runner.run("process_leave", service_type, process=self._runner.process)
 
     async def service_types(self) -> list[str]:
@@ -78,25 +80,26 @@ class ProcessStore:
     async def local_trips(
         self, service_type: str, names: Sequence[str]
     ) -> dict[str, dict[str, int]]:
-        """By provider, the processes in which alone its breaker is open, and until when."""
+        """By provider, the processes with a local trip of its breaker, and the end of each trip."""
         keys = self._runner.keys(service_type)
 
-        async def ask(redis: Redis) -> list[list[tuple[str, float]] | Exception]:
-            pipeline = redis.pipeline(transaction=False)
+        async def ask(redis: Redis) -> _Found:
+            pipeline: Any = redis.pipeline(transaction=False)
             for name in names:
                 pipeline.zrange(keys.local_trips(name), 0, -1, withscores=True)
-            return await pipeline.execute(raise_on_error=False)
+            found: _Found = await pipeline.execute(raise_on_error=False)
+            return found
 
-        found: list[Any] = await self._transport.command(ask) if names else []
+        found: _Found = await self._transport.command(ask) if names else []
         return {
-            name: counters(list(chain(*one))) if isinstance(one, list) else {}
+            name: counters(list(chain.from_iterable(one))) if isinstance(one, list) else {}
             for name, one in zip(names, found, strict=True)
         }
 
     async def infos(self, processes: Iterable[str]) -> list[dict[str, str]]:
         """Host, pid, version and start of processes, in one round trip.
 
-        Of one that is gone or damaged it is empty.
+        Empty for a process whose record is missing or damaged.
         """
         keys = [process_key(self._namespace, one) for one in processes]
 

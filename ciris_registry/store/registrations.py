@@ -1,7 +1,7 @@
-"""Registrations as Redis has them: written, kept by leases, and removed.
+"""Registrations in Redis: written, kept by leases, and removed.
 
-Owns one typed method for each script of a registration and its members. It refuses to know which
-registrations this process wants, and to decide what is done about lost ones.
+Owns one typed method for each script of a registration and its members. Which registrations this
+process wants, and what to do about lost ones, is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class RegistrationStore:
     """The registrations of one namespace, as one process writes them.
 
-    ``share`` is that of the leases which are suspicious if they expire at once.
+    ``share`` of the leases expiring together is a mass expiry, which suspends expiry.
     """
 
     def __init__(self, calls: ScriptRunner, share: float) -> None:
@@ -31,10 +31,10 @@ class RegistrationStore:
     async def register(self, registration: Registration, *, rejoin: bool = False) -> Registered:
         """Write a registration and become its member.
 
-        To ``rejoin`` is to become its member again: a record that is there is not changed.
+        To ``rejoin`` is to become its member again: an existing record is not changed.
         """
         calls = self._calls
-        word, *rest = await calls.run(
+        code, *rest = await calls.run(
             "registration_register",
             registration.service_type,
             registration.id,
@@ -46,9 +46,9 @@ class RegistrationStore:
             mode="rejoin" if rejoin else "register",
             record=flat(registration.fields()),
         )
-        if word != "changed":
-            return Registered(word)
-        return Registered(word, rest[1], rest[2], tuple(rest[3:]))
+        if code != "changed":
+            return Registered(code)
+        return Registered(code, rest[1], rest[2], tuple(rest[3:]))
 
     async def unregister(self, registration: Registration) -> str:
         """End this process's membership; ``removed``, ``left`` or ``absent``."""
@@ -65,7 +65,7 @@ class RegistrationStore:
     async def renew(
         self, service_type: str, ids: Sequence[str], breakers: Iterable[str], *, outage: bool
     ) -> Renewed:
-        """Renew this process's leases, and keep what belongs to them."""
+        """Renew this process's leases, and the retention of the keys that belong to them."""
         calls = self._calls
         keys = calls.keys(service_type)
         reply = await calls.run(
@@ -82,11 +82,11 @@ class RegistrationStore:
         return Renewed(int(reply[1]), (reply[2], reply[3]), int(reply[4]), tuple(reply[5:]))
 
     async def expire(self, service_type: str, ids: Iterable[str]) -> list[str]:
-        """Remove expired members; the ids of registrations that went with the last of theirs."""
+        """Remove expired members; the ids of registrations removed with their last member."""
         calls = self._calls
         known, keys = list(ids), calls.keys(service_type)
         while True:
-            word, *named = await calls.run(
+            code, *named = await calls.run(
                 "members_expire",
                 service_type,
                 tail=[keys.registration(one) for one in known],
@@ -95,6 +95,6 @@ class RegistrationStore:
                 share=self._share,
                 ids=known,
             )
-            if word != "more":
+            if code != "more":
                 return named
             known += named

@@ -1,4 +1,4 @@
-"""What the scripts answer, as the store hands it on."""
+"""The replies of the scripts, as the store returns them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from ciris_registry.circuit_breaker import ReplyCode
 
 Version = tuple[str, str]
-"""Epoch and revision of a service type's data, as Redis has them; compared for equality only."""
+"""Epoch and revision of a service type's data, as Redis has them."""
 
 NOTHING: Final[Version] = ("", "0")
-"""The version of a service type that Redis knows nothing of."""
+"""The version of a service type that Redis does not have."""
 
 
 class Synced(NamedTuple):
-    """Whether a copy is still true, by the server's clock ``now``, and the positions taken."""
+    """Whether a replica is still true at the server's time ``now``, and the positions taken."""
 
     now: int
     expired: int
@@ -26,7 +26,7 @@ class Synced(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """One service type as Redis has it: fields by registration id, what breakers have by name."""
+    """One service type as Redis has it: records by registration id, breakers by name."""
 
     now: int
     members: dict[str, int]
@@ -37,16 +37,16 @@ class Loaded(NamedTuple):
 
 
 class Registered(NamedTuple):
-    """How a registration ended: ``registered``, ``joined`` or ``changed``, and what it changed."""
+    """The code ``registered``, ``joined`` or ``changed``, and what was changed."""
 
-    word: str
+    code: str
     before: str = ""
     before_actor: str = ""
     fields: tuple[str, ...] = ()
 
 
 class Renewed(NamedTuple):
-    """What a heartbeat found: the version, how many leases have expired, and what is lost."""
+    """What a heartbeat found: the version, the number of expired leases, and the lost ids."""
 
     now: int
     version: Version
@@ -55,19 +55,19 @@ class Renewed(NamedTuple):
 
 
 class SlotReply(NamedTuple):
-    """Whether a slot was had: ``taken``, ``full`` or ``unlimited``.
+    """The code ``taken``, ``full`` or ``unlimited``.
 
-    ``taken`` is how many are. ``retry_at`` is when the slot of a holder that seems to be dead will
-    be free, 0 if there is none.
+    ``taken`` is the number of slots taken. ``retry_at`` is the time at which the slot of a holder
+    that seems to be dead will be free, 0 if there is none.
     """
 
-    word: str
+    code: str
     taken: int = 0
     retry_at: int = 0
 
 
 class BatchedSuccesses(NamedTuple):
-    """Successes of one breaker that were counted here, the newest ``age`` milliseconds ago.
+    """Successes of one breaker that this process counted, the newest ``age`` milliseconds ago.
 
     ``generation`` is the one that admitted them, None if it is not known.
     """
@@ -79,13 +79,12 @@ class BatchedSuccesses(NamedTuple):
 
 
 class OfflineMerge(NamedTuple):
-    """What a process learned of one breaker while Redis was away.
+    """The outcomes that a process counted for one breaker while Redis was away.
 
     ``generation`` is the shared one that it last knew, ``streak`` the number of failures since its
-    last success (all of them, if it saw none), ``opened`` whether its own breaker is open now,
-    ``cooldown`` what is left of a cooldown that it was told, and ``age`` how long ago that last
-    success was. ``wait`` is what is left until that breaker, open, lets a probe through. All three
-    are in milliseconds.
+    last success (all of them, if there was none), ``opened`` whether its own breaker is open now.
+    In milliseconds: ``cooldown`` is the rest of a cooldown, ``age`` the age of the last success,
+    ``wait`` the time until its open breaker admits a probe.
     """
 
     generation: int
@@ -99,7 +98,7 @@ class OfflineMerge(NamedTuple):
 
 
 class BreakerReply(NamedTuple):
-    """A breaker script's answer: its verdict, and the breaker's state after it."""
+    """The reply of a breaker script: its code, and the breaker's state after it."""
 
     code: ReplyCode
     now: int

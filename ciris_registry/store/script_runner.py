@@ -1,7 +1,7 @@
-"""Calling a script by its name and the names of its slots.
+"""Calling a script by its name and the names of its parameters.
 
-Owns which keys a call gets: those of its service type, of its subject, and the tail. It refuses to
-know what a script does, what it answers, and how it is sent.
+Owns the keys of a call: those of its service type, of its subject, and the tail. What a script does
+and replies is the matter of the typed methods.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from ciris_registry.store.scripts import Script
 
 _NO_SUCH_PARAMETER = "tail"
-"""What a tail is called where a script takes none; its parameters are then found to be wrong."""
+"""The name of a tail for a script without one; such a call fails as one with an unknown name."""
 
 _MOST_PREPARED: Final = 10_000
-"""Programs make up names of providers; beyond this number the prepared calls are dropped."""
+"""The most prepared calls; beyond it all are dropped, since programs make up provider names."""
 
 
 class _Prepared(NamedTuple):
-    """What is the same in each call of a script about one subject.
+    """The part that is the same in each call of a script for one subject.
 
     ``keys`` is empty where the last key parameter is variadic, and so differs from call to call.
     """
@@ -99,7 +99,7 @@ class ScriptRunner:
         /,
         **args: str | int | Sequence[str | int],
     ) -> list[Any]:
-        """Call a script with keys that are no service type's."""
+        """Call a script with keys that do not belong to a service type."""
         return await self._send(self._scripts[name], keys, args)
 
     def _send(
@@ -132,7 +132,7 @@ class ScriptRunner:
 
 
 def _laid_out(script: Script, args: Mapping[str, Any]) -> list[str | int] | None:
-    """The arguments in their order; None if the script has to say what is wrong with them."""
+    """The arguments in their order; None if they are wrong, which ``Script.arrange`` reports."""
     try:
         values = [*script.take_args(args)]
     except KeyError:
@@ -148,5 +148,5 @@ def _laid_out(script: Script, args: Mapping[str, Any]) -> list[str | int] | None
 
 
 def flat(pairs: Mapping[str, str | int]) -> list[str | int]:
-    """``field, value, …`` as a variadic slot takes them."""
+    """``field, value, …`` for a variadic parameter."""
     return [part for pair in pairs.items() for part in pair]

@@ -1,7 +1,7 @@
 """The Lua scripts: finding them, reading their headers, and expanding them.
 
-Owns the header format and the inlining of ``lua/lib``. It refuses to talk to Redis: whoever does
-takes the text, its SHA-1 and the flat argument list from here.
+Owns the header format and the inlining of ``lua/lib``. It provides the text, its SHA-1 and the flat
+argument list of a call, and refuses to send it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 LayOut = Callable[[Mapping[str, Any]], list[str | int]]
-"""What makes a flat list of what is given by name."""
+"""Makes the flat list from values by parameter name."""
 
 
 class ScriptParameterError(RegistryError):
-    """A script was called with other slots than its header names; nothing was sent to Redis.
+    """A script was called with other parameters than its header's; nothing was sent to Redis.
 
     ``script`` is the script's name, ``table`` is ``KEYS`` or ``ARGV``; ``missing`` and ``unknown``
     are the names that the call lacks and those that the header does not have.
@@ -38,21 +38,21 @@ class ScriptParameterError(RegistryError):
         self,
         script: str,
         table: Literal["KEYS", "ARGV"],
-        slots: Sequence[str],
+        parameters: Sequence[str],
         given: Sequence[str],
     ) -> None:
         self.script = script
         self.table = table
-        self.missing = tuple(slot for slot in slots if slot not in given)
-        self.unknown = tuple(slot for slot in given if slot not in slots)
+        self.missing = tuple(one for one in parameters if one not in given)
+        self.unknown = tuple(one for one in given if one not in parameters)
         problems = [
             f"{what} {', '.join(names)}"
             for what, names in (("missing", self.missing), ("unknown", self.unknown))
             if names
         ]
         super().__init__(
-            f"script {script!r} takes the {table} slots ({', '.join(slots)}): "
-            + ("; ".join(problems) or f"{slots[-1]} takes a sequence, not one string or number")
+            f"script {script!r} takes the {table} parameters ({', '.join(parameters)}): "
+            + ("; ".join(problems) or f"{parameters[-1]} takes a sequence, not one value")
         )
 
 
@@ -73,13 +73,13 @@ class ParameterTable:
         self._name: Literal["KEYS", "ARGV"] = name
         self._parameters = parameters
         self._variadic = variadic
-        # One call for all of them, whose answer is a tuple only if there are two or more.
+        # One call for all of them; itemgetter returns a tuple only for two or more.
         self.take: Callable[[Mapping[str, Any]], Any] = (
             itemgetter(*parameters) if len(parameters) > 1 else self._take_few
         )
 
     def lay_out(self, given: Mapping[str, Any]) -> list[str | int]:
-        """What is given for the slots, in their order."""
+        """The given values in the order of the parameters."""
         try:
             flat = [*self.take(given)]
         except KeyError:
@@ -102,13 +102,13 @@ class ParameterTable:
 
 
 _TITLE: Final = re.compile(r"-- (?P<name>\w+): (?P<purpose>\S.*)")
-_SLOT: Final = re.compile(r"-- (KEYS|ARGV)\[(\d+)(\.\.)?\] +(\w+)(?: .*)?")
+_PARAMETER: Final = re.compile(r"-- (KEYS|ARGV)\[(\d+)(\.\.)?\] +(\w+)(?: .*)?")
 _REQUIRE: Final = re.compile(r'local (\w+) = require\("lib\.(\w+)"\)')
 _MENTIONS_REQUIRE: Final = re.compile(r"\brequire\b")
 
 
 class ScriptSourceError(RegistryError):
-    """A Lua file breaks the format that the loader reads; its author has to mend the file.
+    """A Lua file breaks the format that the loader reads; its author has to correct the file.
 
     ``file`` is the file's name, ``reason`` what is wrong with it.
     """
@@ -124,9 +124,9 @@ class Script:
     """One Lua script, ready to be sent.
 
     ``text`` is what Redis gets: header and all, each ``require`` replaced by the file it names, so
-    that line numbers in Redis errors are lines of ``text``. ``sha`` is its SHA-1 in hex, as EVALSHA
-    wants it. ``keys`` and ``args`` are the slot names in order; where ``keys_variadic`` or
-    ``args_variadic`` is set, the last name takes a sequence of any length.
+    that line numbers in Redis errors are lines of ``text``. ``sha`` is its SHA-1 in hex, for
+    EVALSHA. ``keys`` and ``args`` are the parameter names in order; with ``keys_variadic`` or
+    ``args_variadic``, the last one takes a sequence of any length.
     """
 
     name: str
@@ -147,10 +147,10 @@ class Script:
         keys: Mapping[str, str | Sequence[str]],
         args: Mapping[str, str | int | Sequence[str | int]],
     ) -> tuple[int, list[str | int]]:
-        """Lay out named slots as EVALSHA takes them: the number of keys, then KEYS and ARGV.
+        """Lay out values by parameter for EVALSHA: the number of keys, then KEYS and ARGV.
 
         Raises:
-            ScriptParameterError: A slot is missing or unknown, or a variadic one is not a sequence.
+            ScriptParameterError: A parameter is missing or unknown, or takes a sequence.
         """
         laid_out = self._lay_out_keys(keys)
         return len(laid_out), laid_out + self._lay_out_args(args)
@@ -174,7 +174,7 @@ def load_scripts() -> Mapping[str, Script]:
 
 
 def read_scripts(folder: Traversable) -> Mapping[str, Script]:
-    """The scripts of any folder that is laid out like ``lua/``.
+    """The scripts of a folder with the layout of ``lua/``.
 
     Raises:
         ScriptSourceError: A Lua file breaks the format.
@@ -204,11 +204,11 @@ def _read_script(file: Traversable, library: Traversable) -> Script:
         raise ScriptSourceError(file.name, "the first line is not `-- name: purpose` of this file")
     purpose = [title["purpose"]]
     for line in header[1:]:
-        if line == "--" or _SLOT.fullmatch(line):
+        if line == "--" or _PARAMETER.fullmatch(line):
             break
         purpose.append(line.removeprefix("--").strip())
-    keys, keys_variadic = _read_slots(file.name, header, "KEYS")
-    args, args_variadic = _read_slots(file.name, header, "ARGV")
+    keys, keys_variadic = _read_parameters(file.name, header, "KEYS")
+    args, args_variadic = _read_parameters(file.name, header, "ARGV")
     text = _expand(file.name, source, library)
     return Script(
         name=title["name"],
@@ -223,28 +223,28 @@ def _read_script(file: Traversable, library: Traversable) -> Script:
     )
 
 
-def _read_slots(
+def _read_parameters(
     file: str, header: Sequence[str], table: Literal["KEYS", "ARGV"]
 ) -> tuple[tuple[str, ...], bool]:
-    """Slot names of one table in order, and whether the last one takes a sequence."""
+    """Parameter names of one table in order, and whether the last one takes a sequence."""
     names: list[str] = []
     variadic = False
     for line in header:
         if not line.startswith(f"-- {table}["):
             continue
-        slot = _SLOT.fullmatch(line)
-        if slot is None:
+        parameter = _PARAMETER.fullmatch(line)
+        if parameter is None:
             raise ScriptSourceError(file, f"not `-- {table}[n]  name  meaning`: {line}")
-        if int(slot[2]) != len(names) + 1:
+        if int(parameter[2]) != len(names) + 1:
             raise ScriptSourceError(
-                file, f"{table}[{slot[2]}] stands where {len(names) + 1} belongs"
+                file, f"{table}[{parameter[2]}] stands where {len(names) + 1} belongs"
             )
         if variadic:
-            raise ScriptSourceError(file, f"only the last slot of {table} can be variadic")
-        if slot[4] in names:
-            raise ScriptSourceError(file, f"two slots of {table} are called {slot[4]}")
-        names.append(slot[4])
-        variadic = slot[3] is not None
+            raise ScriptSourceError(file, f"only the last parameter of {table} can be variadic")
+        if parameter[4] in names:
+            raise ScriptSourceError(file, f"two parameters of {table} are called {parameter[4]}")
+        names.append(parameter[4])
+        variadic = parameter[3] is not None
     return tuple(names), variadic
 
 

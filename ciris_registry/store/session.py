@@ -1,6 +1,6 @@
-"""The tie between a registry and its event loop: one client, and the tasks that belong to it.
+"""The session of a registry in an event loop: one client, and the background tasks.
 
-A registry may be used from several loops in turn; each gets a client and tasks of its own.
+A registry may be used from several loops in turn; each loop gets a client and tasks of its own.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _log = logging.getLogger(__name__)
 _R = TypeVar("_R")
 
 _inherited: Final[list[object]] = []
-"""What forks have copied. It is kept: to collect it would end tasks and connections of the parent,
-whenever that is, on what both processes have open."""
+"""The parent's objects in a forked process. They are kept: collecting them would end tasks and
+connections of the parent, on sockets that both processes have open."""
 
 _FIRST_WAIT: Final = 0.1
 _LONGEST_WAIT: Final = 30.0
 _RAN_WELL: Final = 60.0
-"""Seconds before a background task that failed is started again, and for which it must have run
-to be trusted again."""
+"""Seconds before a failed background task is restarted, and the run time after which the waits
+begin anew."""
 
 
 class Session:
-    """Gives out the store of the running event loop, and owns that loop's background tasks."""
+    """Has the store of the running event loop, and owns that loop's background tasks."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Session:
 
     @property
     def url(self) -> str:
-        """Where the state lives, without credentials."""
+        """The store URL, without credentials."""
         return self._clients.url.redacted
 
     @property
@@ -88,7 +88,7 @@ class Session:
             raise ClosedError("the registry is closed; make a new one")
 
     def disown(self) -> None:
-        """This is a copy that a fork made: it must not touch what its parent goes on using."""
+        """In a forked copy: drop the objects that the parent still uses, without touching them."""
         self._forked = True
         _inherited.append((self._store, self._loop, self._tasks))
         self._store = self._loop = None
@@ -96,7 +96,7 @@ class Session:
         self._connectivity.disown("this process is a fork")
 
     def abandon(self) -> bool:
-        """Nobody can close it any more: end what runs; whether anything did."""
+        """The registry was collected without ``aclose``: end its tasks; whether any ran."""
         loop = self._loop
         if self._closed or self._forked or self._store is None or loop is None or loop.is_closed():
             return False
@@ -111,46 +111,46 @@ class Session:
 
         Raises:
             ClosedError: The registry is closed.
-            ForkedError: The registry is another process's.
-            EmbeddedUnavailableError: The embedded server cannot be started.
+            ForkedError: The registry belongs to another process.
+            EmbeddedServerError: The embedded server cannot be started.
         """
         if self._store is not None and self._loop is asyncio.get_running_loop():
             return self._store
         return await self._start()
 
     def running(self) -> bool:
-        """Whether this is the loop that the session belongs to, and it has been started."""
+        """Whether the session has been started in the running event loop."""
         try:
             return self._store is not None and self._loop is asyncio.get_running_loop()
         except RuntimeError:
             return False
 
     def spawn(self, work: Coroutine[Any, Any, _R], *, watched: bool = False) -> asyncio.Task[_R]:
-        """Run something in the background, until ``aclose`` or the loop's end.
+        """Run ``work`` in the background, until ``aclose`` or the loop's end.
 
-        If it fails, that is logged, unless it is ``watched``: somebody looks at how it ends.
+        A failure is logged, unless the task is ``watched``: then its owner reads its result.
         """
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._looked_at if watched else self._ended)
+        task.add_done_callback(self._ignore_result if watched else self._ended)
         return task
 
     def send(self, work: Coroutine[Any, Any, _R]) -> asyncio.Task[_R]:
-        """Start a call of Redis that goes on whether or not its caller waits for its end."""
+        """Start a call of Redis that goes on when its caller stops waiting."""
         task = self.spawn(work, watched=True)
         self.sending.add(task)
         task.add_done_callback(self.sending.discard)
         return task
 
     async def landed(self) -> None:
-        """Wait for the calls that are being sent."""
+        """Wait for the calls that ``send`` has started."""
         loop = asyncio.get_running_loop()
         sending = [task for task in self.sending if task.get_loop() is loop]
         if sending:
             await asyncio.wait(sending)
 
     async def unless_away(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        """Have this done, and wait for it as long as Redis answers; if it is away, do without."""
+        """Do ``work``, and wait for it as long as Redis answers; do nothing if Redis is away."""
         with contextlib.suppress(StoreUnavailableError):
             self._connectivity.require()
             await self._connectivity.while_answering(self.spawn(work(), watched=True))
@@ -158,14 +158,14 @@ class Session:
     def supervise(
         self, name: str, work: Callable[[], Awaitable[object]], longest: float = _LONGEST_WAIT
     ) -> None:
-        """Have this done in the background, begun again whenever it fails.
+        """Do ``work`` in the background, and restart it when it fails.
 
-        The waits before that grow up to about ``longest`` seconds.
+        The waits before a restart grow up to about ``longest`` seconds.
         """
         self.spawn(self._supervised(name, work, longest))
 
     async def revive(self) -> None:
-        """Start an embedded server anew if it is gone."""
+        """Start an embedded server again if it is gone."""
         await self._clients.revive()
 
     async def aclose(self) -> None:
@@ -173,9 +173,7 @@ class Session:
         self._closed = True
         if self._forked:
             return
-        self._connectivity.close(
-            "this registry is closed"
-        )  # so that nobody waits for the end of a doubt
+        self._connectivity.close("this registry is closed")  # ends all waits for Redis
         if self._loop is asyncio.get_running_loop():
             own = {task for task in self._tasks if task is not asyncio.current_task()}
             for task in own:
@@ -188,7 +186,7 @@ class Session:
         self.check_open()
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
-            # Whatever belonged to the loop before this one ended with it.
+            # The tasks and the client of the loop before this one ended with it.
             self._tasks.clear()
             self._store = None
             self._loop, self._starting = loop, asyncio.Lock()
@@ -205,21 +203,21 @@ class Session:
                     self._connectivity.suspect,
                     self._connectivity.note_reply,
                 )
-                keeper = self.spawn(self._keep(store))
+                closing = self.spawn(self._close_at_end(store))
                 try:
                     if self.on_start is not None:
                         await self.on_start(store)
                 except BaseException:
-                    keeper.cancel()
+                    closing.cancel()
                     raise
                 self._store = store
         return self._store
 
-    async def _keep(self, store: Store) -> None:
-        """Close the store when the loop ends, or ``aclose`` is called, whichever is first."""
+    async def _close_at_end(self, store: Store) -> None:
+        """Close the store when the loop ends or ``aclose`` is called, whichever comes first."""
         try:
             await asyncio.get_running_loop().create_future()
-        except asyncio.CancelledError:  # and not as garbage, when the loop is closed
+        except asyncio.CancelledError:  # not GeneratorExit: a closed loop cannot close it
             if self._store is store:
                 if self.on_end is not None:
                     await self.on_end()
@@ -235,22 +233,22 @@ class Session:
             began = time.monotonic()
             try:
                 await work()
-            except Exception as error:  # whatever it is, the task must go on
+            except Exception as error:  # the task must go on after any error
                 if loop.is_closed():
-                    return  # this is its garbage
+                    return  # collected after the end of its loop
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
-                    raise  # what it failed with on its way to its end
+                    raise  # an error during its cancellation
                 self.failures[name] = repr(error)
-                _log.exception("the %s failed and is started again", name)
+                _log.exception("the %s failed and is restarted", name)
             if time.monotonic() - began > _RAN_WELL:
                 waits = backoff(_FIRST_WAIT, longest)
             await asyncio.sleep(next(waits))
 
-    def _looked_at(self, task: asyncio.Task[Any]) -> None:
+    def _ignore_result(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever was waiting may have gone
+            task.exception()  # marks it as read: the owner may have stopped waiting
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

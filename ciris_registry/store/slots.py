@@ -1,6 +1,6 @@
-"""Slots as Redis has them: the calls of a provider that the fleet has in flight.
+"""Slots in Redis: the calls of a provider that the fleet has in flight.
 
-Owns one typed method for each script of slots. It refuses to know which of them this process holds.
+Owns one typed method for each script of slots. Which slots this process holds is known elsewhere.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class SlotStore:
         self._calls = calls
 
     async def take(self, registration: Registration, slot: str) -> SlotReply:
-        """Take one of the slots of a registration's provider, with one of one's own making."""
+        """Take a slot of a registration's provider, with the id ``slot`` that this process made."""
         calls = self._calls
-        word, _, *numbers = await calls.run(
+        code, _, *numbers = await calls.run(
             "slot_take",
             registration.service_type,
             registration.id,
@@ -35,14 +35,14 @@ class SlotStore:
             lease_ms=calls.lease,
             retention_ms=calls.retention,
         )
-        return SlotReply(word, *map(int, numbers))
+        return SlotReply(code, *map(int, numbers))
 
     async def release(self, service_type: str, name: str, slots: Sequence[str]) -> None:
-        """Slots of one provider are free again."""
+        """Free slots of one provider."""
         await self._calls.run("slot_release", service_type, name, held=slots)
 
     async def renew(self, service_type: str, held: Mapping[str, Sequence[str]]) -> None:
-        """The calls that hold these slots, by provider, go on."""
+        """Renew the leases of slots, by provider: their calls are still running."""
         keys = self._calls.keys(service_type)
         await self._calls.run(
             "slot_renew",

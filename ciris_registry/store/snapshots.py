@@ -1,7 +1,6 @@
-"""Service types as Redis has them, read whole: what a snapshot is made of.
+"""Service types in Redis, read whole: the content of a snapshot.
 
-Owns one typed method for each script that compares and reads. It refuses to hold a copy, and to
-know how fresh one is.
+Owns one typed method for each script that compares versions and reads. It refuses to hold a copy.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class SnapshotStore:
         self._calls = calls
 
     async def sync(self, service_type: str, version: Version, steps: Mapping[str, int]) -> Synced:
-        """Compare a copy's version with Redis, and take cursor steps along."""
+        """Compare a replica's version with Redis, and take cursor steps in the same call."""
         reply = await self._calls.run(
             "snapshot_sync",
             service_type,
@@ -46,7 +45,7 @@ class SnapshotStore:
     async def load(
         self, service_type: str, version: Version, ids: Sequence[str], names: Sequence[str]
     ) -> Loaded | None:
-        """Read a service type whole as it is at ``version``; None if it has moved on."""
+        """Read a service type whole at ``version``; None if it has changed since."""
         keys = self._calls.keys(service_type)
         hashes = [keys.registration(one) for one in ids]
         for name in names:
@@ -73,7 +72,7 @@ class SnapshotStore:
         )
 
     async def take_positions(self, service_type: str, cursor: str, steps: int) -> int:
-        """Take the next positions of a round robin; the first of them. 0 steps only look."""
+        """Take the next positions of a round robin; the first of them. 0 steps take none."""
         calls = self._calls
         reply = await calls.run(
             "cursor_take", service_type, cursor=cursor, steps=steps, retention_ms=calls.retention

@@ -1,6 +1,6 @@
-"""The one place that talks to Redis: each subject has the typed methods of its scripts.
+"""The only module that sends to Redis: each subject has the typed methods of its scripts.
 
-Owns the way there. It refuses to select, to decide, to try again on its own and to log.
+Owns the transport. It refuses to select, to decide and to log.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Store:
         namespace: str,
         process: str,
         settings: RegistrySettings,
-        trouble: Callable[[object], None] | None = None,
-        answered: Callable[[], None] = lambda: None,
+        on_failure: Callable[[object], None] | None = None,
+        on_reply: Callable[[], None] = lambda: None,
     ) -> None:
-        # Who has somebody to tell of trouble is called again when it is over, and need not wait.
-        write_timeout = settings.write_timeout if trouble is None else 0.0
+        # A caller that hears of failures repeats its call after an outage, so nothing is retried.
+        write_timeout = settings.write_timeout if on_failure is None else 0.0
         self.process = process
         self.namespace = namespace
         self._transport = Transport(
@@ -50,8 +50,8 @@ class Store:
             clients.url.redacted,
             write_timeout,
             clients.revive,
-            trouble or (lambda _: None),
-            answered,
+            on_failure or (lambda _: None),
+            on_reply,
         )
         lease, retention = round(settings.lease * 1000), round(settings.retention * 1000)
         self._calls = calls = ScriptRunner(self._transport, namespace, process, lease, retention)
@@ -67,7 +67,7 @@ class Store:
         return self._calls.keys(service_type)
 
     async def uptime(self) -> int | None:
-        """Seconds since the server started; None where it does not say."""
+        """Seconds since the server started; None if it does not report that."""
 
         async def ask(redis: Redis) -> int | None:
             try:
@@ -80,7 +80,11 @@ class Store:
         return seconds
 
     async def ping(self, limit: float) -> None:
-        """Whether Redis answers at all, within ``limit`` seconds."""
+        """Have Redis answer within ``limit`` seconds.
+
+        Raises:
+            StoreUnavailableError: It does not.
+        """
         await self._transport.ping(limit)
 
     def renew_connection(self) -> None:

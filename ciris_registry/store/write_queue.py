@@ -1,7 +1,7 @@
-"""Writes that synchronous methods leave behind, carried out in their order.
+"""The write-behind queue: writes of synchronous methods, sent in their order.
 
-A method that must not wait puts its write here; it reaches Redis in the background, and in any
-case before the next awaited call of the registry returns.
+A method that must not wait puts its write here. It reaches Redis in the background, and with
+``must_flush`` before the next awaited call of the registry returns.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MOST_PENDING: Final = 10_000
-"""Writes that wait for Redis; beyond them the oldest is dropped. Registrations are desired state,
-which the heartbeat makes good, and outcomes do not wait here while Redis is away."""
+"""The most writes that wait for Redis; beyond it the oldest is dropped. A heartbeat registers again
+what was lost that way, and outcomes do not wait here while Redis is away."""
 
 
 class _Write(NamedTuple):
@@ -64,10 +64,10 @@ class WriteQueue:
         must_flush: bool = False,
         away: Callable[[], object] | None = None,
     ) -> None:
-        """Leave a write behind; ``what`` names it in the log.
+        """Add a write; ``what`` names it in the log.
 
-        One that is not ``repeatable`` is dropped if the event loop ends while it is on its way. One
-        that has an ``away`` does not wait for Redis to come back: that is called instead.
+        A write that is not ``repeatable`` is dropped if the event loop ends while it is in flight.
+        A write with ``away`` does not wait while Redis is away: ``away`` is called instead.
         """
         if away is not None and not self._connectivity.connected:
             away()
@@ -82,26 +82,26 @@ class WriteQueue:
         self.resume()
 
     def resume(self) -> None:
-        """Carry out in the background what is pending, if Redis is there."""
+        """Send the pending writes in the background, if Redis is connected."""
         if self._writes and self._connectivity.connected and self._session.running():
             self._drained()
 
     def rescue(self) -> None:
-        """Redis is away: whatever need not wait for it does not."""
+        """Redis is away: call ``away`` of each pending write that has it, instead of the write."""
         waiting, self._writes = self._writes, deque[_Write]()
         for write in waiting:
             if write.away is None or write is self._running:
-                self._writes.append(write)  # what is on its way may have arrived
+                self._writes.append(write)  # a write in flight may have reached Redis
             else:
                 self._done += 1
                 write.away()
         self._progressed()
 
     async def flush(self) -> None:
-        """Wait until everything that is pending now has reached Redis.
+        """Wait until all writes that are pending now have reached Redis.
 
         Raises:
-            StoreUnavailableError: Redis is away; what is pending stays pending.
+            StoreUnavailableError: Redis is away; the writes stay pending.
         """
         last = self._put
         while self._done < last:
@@ -113,25 +113,27 @@ class WriteQueue:
                 draining.result()
 
     async def deliver(self) -> None:
-        """Carry out what is pending, though Redis is not known to be back yet.
+        """Send the pending writes, also while Redis is suspended or lost.
 
         Raises:
-            StoreUnavailableError: Redis is away; what is pending stays pending.
+            StoreUnavailableError: Redis is away; the writes stay pending.
         """
         while self._writes:
             await asyncio.shield(self._drained())
 
-    async def finish(self, write_timeout: float) -> None:
-        """Carry out what is pending within ``write_timeout`` seconds, or leave it."""
+    async def finish(self, seconds: float) -> None:
+        """Send the pending writes within so many seconds; the rest stays pending."""
         try:
-            async with asyncio.timeout(write_timeout):
-                # The end of the loop has cancelled the drain that was on its way: begin another.
+            async with asyncio.timeout(seconds):
+                # The end of the loop has cancelled the running drain: begin another.
                 while self._writes:
                     await asyncio.wait({self._drained()})
                     if self._draining is not None and not self._draining.cancelled():
                         break
         except TimeoutError:
-            _log.warning("%s writes are left undone at the end of the loop", len(self._writes))
+            _log.warning(
+                "%s writes are still pending at the end of the event loop", len(self._writes)
+            )
         if self._draining is not None and not self._draining.done():
             self._draining.cancel()
 
@@ -140,16 +142,16 @@ class WriteQueue:
         loop = asyncio.get_running_loop()
         if task is None or task.done() or task.get_loop() is not loop:
             task = self._draining = loop.create_task(self._drain())
-            # Nobody may be waiting: a failure is logged where it happens.
+            # A failure is logged where it happens, and may have no other reader.
             task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return task
 
     async def _drain(self) -> None:
-        # A program that ends right after it left a write must not end in the middle of it.
+        # A program that ends right after it added a write must not end in the middle of it.
         await asyncio.sleep(0)
         store = await self._session.store()
         while self._writes:
-            write = self._running = self._writes[0]  # pending until it is done
+            write = self._running = self._writes[0]  # pending until it has succeeded
             try:
                 await write.run(store)
             except StoreUnavailableError as error:
@@ -161,11 +163,11 @@ class WriteQueue:
                 elif write.away is not None:
                     write.away()
                     self._forget(write)
-                raise  # what is left waits until Redis is back
+                raise  # the other writes wait until Redis is back
             except RegistryError as error:
-                _log.error("%s failed: %s", write.what, error)  # it says it all
+                _log.error("%s failed: %s", write.what, error)
             except Exception:  # noqa: BLE001 # a write may raise anything
-                # Whatever it is, those behind it must not wait for it.
+                # No error may hold up the writes after it.
                 _log.exception("%s failed", write.what)
             except BaseException:
                 if not write.repeatable:
@@ -177,14 +179,14 @@ class WriteQueue:
 
     def _forget(self, write: _Write) -> None:
         if not self._writes or self._writes[0] is not write:
-            return  # all were cleared meanwhile
+            return  # rescue has replaced the queue
         self._writes.popleft()
         self._done += 1
         self._progressed()
 
     def _drop(self) -> None:
         if not self.dropped:
-            _log.warning("more than %s writes wait for Redis: the oldest go", MOST_PENDING)
+            _log.warning("more than %s writes wait for Redis: the oldest are dropped", MOST_PENDING)
         self.dropped += 1
         self._forget(self._writes[0])
 

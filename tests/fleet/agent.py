@@ -1,4 +1,4 @@
-"""Agent processes: real operating-system processes that a test tells what to do.
+"""Agent processes: real operating-system processes that run the code of a test.
 
 ``Agent.run`` sends the body of an async function, in which ``registry`` is the process's own
 ``ServiceRegistry``; what it returns comes back as JSON. Names that it declares ``global`` stay.

@@ -30,7 +30,7 @@ def pool() -> Iterator[Pool]:
 def borrow(pool: Pool) -> Iterator[Callable[..., Team]]:
     """Borrows processes: how many, the URL, settings of their registries by name.
 
-    They are exact, and patient on a busy machine, unless a test says otherwise.
+    They are exact, with a long store_timeout for a busy machine, unless a test sets otherwise.
     """
     teams: list[Team] = []
 
@@ -58,7 +58,7 @@ def fleet(borrow: Callable[..., Team], real_url: str, mode: str) -> Callable[...
 
 @pytest.fixture
 def shared(real_url: str) -> Iterator[SharedState]:
-    """What stands on the real server under test."""
+    """The keys of the real server under test."""
     with redis.Redis.from_url(real_url, decode_responses=True) as client:
         yield SharedState(client)
 

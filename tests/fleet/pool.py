@@ -75,7 +75,7 @@ class Pool:
         return Team(agents)
 
     def give_back(self, team: Team) -> None:
-        """Close the registries of a team; whoever was killed stays dead."""
+        """Close the registries of a team; a killed process is not replaced."""
         living = [agent for agent in team if agent._process.poll() is None]
         for agent in living:
             agent.signal(signal.SIGCONT)

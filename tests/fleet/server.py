@@ -40,7 +40,7 @@ class Server:
             self._process.wait()
 
     def freeze(self) -> None:
-        """Let it hang: it takes connections and commands, and answers nothing."""
+        """Let it hang: it accepts connections and commands, and answers nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 

@@ -1,4 +1,4 @@
-"""What stands in Redis of one service type, as a test looks at it from outside."""
+"""The keys of one service type in Redis, as a test reads them from outside."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class SharedState:
         return self._scores(self.keys.permits(name))
 
     def local_trips(self, name: str = "shared") -> dict[str, int]:
-        """In which processes alone the breaker is open, and until when."""
+        """The processes with a local trip of the breaker, and the end of each."""
         return self._scores(self.keys.local_trips(name))
 
     def callers(self, name: str = "shared") -> dict[str, int]:
-        """Who called and who failed, and until when it is open in a process only."""
+        """Processes that called and that failed, and the ends of local trips."""
         return self._scores(self.keys.callers(name))
 
     def registrations(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""``acool_down`` while Redis is away: it acts here at once, and is offered when Redis is back."""
+"""``acool_down`` while Redis is away: it begins in this process at once, and is merged later."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 SETTINGS = RegistrySettings(store_timeout=0.3, write_timeout=60.0)
 
 
-async def test_it_acts_here_at_once_and_everywhere_when_redis_is_back(server: Server) -> None:
-    """It waited for all of the patience, raised, and the provider was called on."""
+async def test_it_begins_here_at_once_and_everywhere_when_redis_is_back(server: Server) -> None:
+    """It waited for the whole write_timeout, raised, and calls of the provider went on."""
     client = object()
     async with ServiceRegistry(url=server.url, settings=SETTINGS) as registry:
         registry.register_global("llm", client, name="shared")
@@ -41,7 +41,9 @@ async def test_it_acts_here_at_once_and_everywhere_when_redis_is_back(server: Se
             assert 60_000 < left <= 90_000
 
 
-async def test_where_redis_is_there_the_fleet_knows_when_it_returns(server: Server) -> None:
+async def test_with_redis_the_cooldown_is_in_redis_when_it_returns(
+    server: Server,
+) -> None:
     settings = RegistrySettings(store_timeout=5.0)
     async with ServiceRegistry(url=server.url, settings=settings) as registry:
         await registry.breaker("llm", "shared").acool_down(60, "HTTP 429")

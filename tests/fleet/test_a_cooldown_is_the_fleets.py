@@ -1,4 +1,4 @@
-"""A provider says to one process when to come again, and all of them leave it alone until then."""
+"""A Retry-After that one process receives stops the calls of all processes until then."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOON = 0.1
 """Seconds in which all have heard of it; it takes milliseconds."""
 
 PREPARE = """
-    global limited, told, reached, serve, call
+    global limited, limited_at, reached, serve, call
 
     class Limited(Exception):
         status_code = 429
@@ -42,7 +42,7 @@ PREPARE = """
             return getattr(error, "retry_after", None)
 """
 
-TELL = """
+LIMIT = """
     await call(True)
     return reached[-1]
 """
@@ -59,15 +59,15 @@ ASK = """
 
 @pytest.mark.long
 @pytest.mark.parametrize("mode", ["cached", "exact"])
-def test_a_retry_after_stops_all_and_is_no_failure(
+def test_a_retry_after_stops_all_processes_and_is_no_failure(
     fleet: Callable[..., Team], shared: SharedState, mode: str
 ) -> None:
     twenty = fleet(SIZE, consistency=mode)
     twenty.all(PREPARE)
-    told = twenty[0].run(TELL)
+    limited_at = twenty[0].run(LIMIT)
     time.sleep(SOON)
     found = twenty.all(ASK)
-    assert min(at for at, _ in found) - told > SECONDS - SOON
+    assert min(at for at, _ in found) - limited_at > SECONDS - SOON
     waits = [wait for _, wait in found if wait is not None]
     assert len(waits) == SIZE
     assert all(0 < wait < SECONDS for wait in waits)

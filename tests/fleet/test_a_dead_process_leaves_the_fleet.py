@@ -1,4 +1,4 @@
-"""What a process promised goes with its lease, and no more than that."""
+"""Only the providers of a dead process are removed when its lease ends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NAMES = """
 
 
 @BOTH_MODES
-def test_the_providers_of_a_killed_process_go_with_its_lease_and_shared_ones_stay(
+def test_the_providers_of_a_killed_process_expire_with_its_lease_and_shared_ones_stay(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     doomed, living = fleet(2, lease=LEASE)
@@ -59,7 +59,7 @@ def test_the_providers_of_a_killed_process_go_with_its_lease_and_shared_ones_sta
     assert living.run(FIND)
 
 
-def test_a_dead_process_leaves_though_somebody_deleted_the_members(
+def test_a_dead_process_expires_although_the_members_key_was_deleted(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     doomed, living = fleet(2, lease=LEASE)
@@ -75,7 +75,7 @@ def test_a_dead_process_leaves_though_somebody_deleted_the_members(
 
 
 @BOTH_MODES
-def test_the_breaker_of_a_provider_whose_last_member_died_is_open_for_the_next(
+def test_the_open_breaker_of_a_provider_outlives_its_last_member(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     doomed, watcher = fleet(2, lease=LEASE)
@@ -90,8 +90,10 @@ def test_the_breaker_of_a_provider_whose_last_member_died_is_open_for_the_next(
     successor.run(REGISTER)
     assert "shared" in shared.registrations()
     assert shared.breaker() == before
-    told = successor.run("return [[o.name, o.reason] for o in await registry.explain('h', 'llm')]")
-    assert ["shared", "open"] in told
+    reasons = successor.run(
+        "return [[o.name, o.reason] for o in await registry.explain('h', 'llm')]"
+    )
+    assert ["shared", "open"] in reasons
 
 
 def test_a_late_unregister_removes_only_its_own_membership(
@@ -106,7 +108,7 @@ def test_a_late_unregister_removes_only_its_own_membership(
     assert successor.run(FIND)
 
 
-def test_an_unregister_that_comes_when_others_have_taken_over_leaves_them_alone(
+def test_a_late_unregister_does_not_remove_newer_members(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     late, successor = fleet(2, lease=LEASE)
@@ -137,7 +139,7 @@ def test_a_process_that_hung_longer_than_its_lease_is_back_within_a_heartbeat(
     assert hanging.process_id in shared.members(own)
 
 
-def test_a_process_that_hung_does_not_overwrite_newer_settings_when_it_comes_back(
+def test_a_process_that_hung_does_not_overwrite_newer_settings(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     hanging, newer = fleet(2, lease=LEASE)
@@ -159,7 +161,7 @@ def test_a_process_that_hung_does_not_overwrite_newer_settings_when_it_comes_bac
     assert len(shared.events("provider_changed", "breaker_settings_changed")) == 2
 
 
-def test_when_most_leases_end_because_redis_hung_they_are_kept_once(
+def test_a_mass_expiry_after_redis_hung_is_suspended_once(
     server: Server, borrow: Callable[..., Team]
 ) -> None:
     three = borrow(3, server.url, lease=LEASE)
@@ -186,7 +188,7 @@ def test_when_most_leases_end_because_redis_hung_they_are_kept_once(
         assert len(shared.events("provider_expired")) == 1
 
 
-def test_busy_callers_get_their_answers_when_redis_hung_longer_than_a_lease(
+def test_calls_succeed_after_redis_hung_longer_than_a_lease(
     server: Server, borrow: Callable[..., Team]
 ) -> None:
     four = borrow(4, server.url, lease=LEASE)

@@ -1,4 +1,4 @@
-"""Everybody calls a provider that fails: the breaker's threshold and no more reaches it."""
+"""Twenty processes call a provider that fails: only about the threshold of calls reaches it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CALL = f"""
         while time.monotonic() < end:
             if await registry.get_service("h", "llm") is not None:
                 calls.append(time.time())
-                await asyncio.sleep(0.02)  # the call, which is in flight meanwhile
+                await asyncio.sleep(0.02)  # the call, which is in flight during this
                 handle.record_failure()
             await asyncio.sleep(0.1)
 
@@ -44,7 +44,7 @@ def test_twenty_processes_call_a_dead_upstream(
     probing = [int(one["at"]) / 1000 for one in shared.events("breaker_half_opened")]
     before = [one for one in calls if one < opened[0]]
     after = [one for one in calls if one >= opened[0]]
-    # By then the slowest has asked, if it was not told.
+    # By then the slowest process has asked, if the event did not reach it.
     late = [one for one in after if one - opened[0] > MAX_STALENESS]
     print(  # noqa: T201 # what was measured
         f"{len(before)} calls before it opened, {len(after) - len(late)} within a second of it, "

@@ -39,7 +39,7 @@ def llm(url: str) -> dict[str, Any]:
 
 
 def members(url: str, name: str) -> set[int]:
-    """Which processes offer a provider."""
+    """The processes that are members of a provider."""
     return {
         member["pid"]
         for one in llm(url)["registrations"]
@@ -60,10 +60,10 @@ def test_a_killed_process_disappears_and_its_shared_provider_stays(
 
         dies.kill()
         wait_until(lambda: set(shared.members("")) == {stays.process_id})
-        told = llm(real_url)
-        assert {one["name"] for one in told["registrations"]} >= {"shared"}
+        shown = llm(real_url)
+        assert {one["name"] for one in shown["registrations"]} >= {"shared"}
         assert all(
-            member["pid"] != dies.pid for one in told["registrations"] for member in one["members"]
+            member["pid"] != dies.pid for one in shown["registrations"] for member in one["members"]
         )
 
 
@@ -81,7 +81,7 @@ def test_the_breaker_is_shown_after_the_last_member_died(
     agent.kill()
     agent.close()
     wait_until(lambda: shared.now() > max(shared.members("").values(), default=0))
-    told = llm(real_url)
-    assert [one["members"] for one in told["registrations"]] in ([], [[], []])
-    breaker = next(one for one in told["breakers"] if one["name"] == "shared")
+    shown = llm(real_url)
+    assert [one["members"] for one in shown["registrations"]] in ([], [[], []])
+    breaker = next(one for one in shown["breakers"] if one["name"] == "shared")
     assert (breaker["state"], breaker["refused"]) == ("open", "open")

@@ -1,4 +1,4 @@
-"""A process that dies takes along what it has not reported yet: some successes, no failure."""
+"""A process that dies loses what it has not reported yet: some successes, and no failure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COUNT = """
 """
 
 
-def test_the_successes_of_the_last_moment_and_no_failure(
+def test_only_the_successes_since_the_last_report_are_lost(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     [doomed] = fleet(1, consistency="cached", success_report_interval=REPORT_EVERY)
@@ -48,14 +48,16 @@ def test_the_successes_of_the_last_moment_and_no_failure(
     latest = doomed.run("return counted")
     doomed.kill()
 
-    told = int(shared.breaker()["total_successes"])
-    assert due <= told, "what is older than report_every is there"
-    assert told < latest + 500, "and none twice"
+    counted = int(shared.breaker()["total_successes"])
+    assert due <= counted, "what is older than success_report_interval is there"
+    assert counted < latest + 500, "and none twice"
     assert shared.breaker("failing")["total_failures"] == "1"
 
 
-def test_they_are_not_told_one_by_one(fleet: Callable[..., Team], shared: SharedState) -> None:
-    """Else nothing could be lost, and each would be a round trip."""
+def test_successes_are_not_reported_one_by_one(
+    fleet: Callable[..., Team], shared: SharedState
+) -> None:
+    """Otherwise each would cost a round trip, and none could be lost."""
     [doomed] = fleet(1, consistency="cached", success_report_interval=60.0)
     doomed.run(COUNT)
     doomed.run("await asyncio.sleep(1.0)")

@@ -1,4 +1,4 @@
-"""A process that starts where a breaker is open calls nobody, from its first moment."""
+"""A process that starts while a breaker is open does not call the provider."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CALL = """
 def test_not_one_call_gets_through(
     borrow: Callable[..., Team], real_url: str, shared: SharedState, store_timeout: float
 ) -> None:
-    """Nor where the machine is so slow that each answer comes late."""
+    """Also on a machine so slow that each reply is late."""
     [knowing] = borrow(1, real_url)
     knowing.run(OPEN)
     assert shared.state() == "open"

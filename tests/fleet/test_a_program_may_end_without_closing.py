@@ -1,6 +1,6 @@
-"""A program that never calls ``aclose()`` ends by itself: with 0, at once and without a word.
+"""A program that never calls ``aclose()`` ends by itself: with 0, at once and without output.
 
-All warnings are errors in these programs, so a connection that is left open would be a word.
+All warnings are errors in these programs, so a connection that is left open would cause output.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def test_it_ends_by_itself_with_an_embedded_server() -> None:
     end("embedded://", "opened_a_breaker")
 
 
-def test_what_it_left_behind_in_its_last_line_has_reached_the_fleet(real_url: str) -> None:
+def test_the_writes_of_its_last_line_reach_redis(real_url: str) -> None:
     end(real_url, "opened_a_breaker_and_did_not_wait")
     with redis.Redis.from_url(real_url, decode_responses=True) as client:
         assert client.hget("ciris:v2:{default/llm}:breaker:a", "state") == "open"

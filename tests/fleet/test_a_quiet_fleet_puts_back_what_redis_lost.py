@@ -1,4 +1,4 @@
-"""Nobody calls, and Redis is flushed: the open breaker is back all the same."""
+"""Redis is flushed while the fleet makes no calls: the open breaker is restored all the same."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHATTER = """
 """
 
 
-def test_an_open_breaker_is_back_though_nobody_calls(
+def test_an_open_breaker_is_restored_without_any_call(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     three = fleet(3, consistency="cached", lease=600.0)  # no heartbeat comes to its help
@@ -49,10 +49,10 @@ def test_an_open_breaker_is_back_though_nobody_calls(
     ]
 
 
-def test_one_that_is_quiet_is_not_forgotten_beside_one_that_never_is(
+def test_a_quiet_service_type_is_checked_beside_a_busy_one(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
-    """Silence was waited for, which never came, as long as another service type was busy."""
+    """The check waited for silent streams, which never came while another service type was busy."""
     two = fleet(2, consistency="cached", lease=600.0)
     two.all(REGISTER)
     two[0].run("await handle.arecord_failure()")

@@ -1,4 +1,4 @@
-"""A server that answers, but refuses to write: as one that is away, and nothing is lost."""
+"""A server that answers but refuses to write counts as away, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Unhealthy:
 
 
 @pytest.mark.parametrize("mode", ["cached", "exact"])
-async def test_a_server_that_is_full_costs_no_outcome_and_nobody_an_exception(
+async def test_a_server_out_of_memory_costs_no_outcome_and_raises_nothing(
     server: Server, mode: str
 ) -> None:
-    """They raised, `health()` said that Redis was up, and the failures were lost."""
+    """Calls raised, `health()` reported Redis as connected, and the failures were lost."""
     with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
         async with ServiceRegistry(url=server.url, settings=SETTINGS, consistency=mode) as registry:  # type: ignore[arg-type]
             registry.register_global("llm", Unhealthy(), name="shared")
@@ -51,8 +51,10 @@ async def test_a_server_that_is_full_costs_no_outcome_and_nobody_an_exception(
             assert registry.health().outages == 1
 
 
-async def test_a_server_that_becomes_a_replica_is_away_until_it_is_none(server: Server) -> None:
-    """Its word to those who wait for events ended the task that would have come back."""
+async def test_a_server_that_becomes_a_replica_is_away_until_it_is_none(
+    server: Server,
+) -> None:
+    """Its error to blocked reads of events ended the task that would have reconnected."""
     with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
         async with ServiceRegistry(url=server.url, settings=SETTINGS) as registry:
             registry.register_global("llm", Unhealthy(), name="shared")

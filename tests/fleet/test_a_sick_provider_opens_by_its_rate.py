@@ -1,4 +1,4 @@
-"""The streak catches the dead provider, the rate the sick one; neither minds a single failure."""
+"""A streak opens a dead provider, a failure rate a sick one; a single failure opens neither."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REGISTER = """
 
 
 @BOTH_MODES
-def test_a_provider_that_fails_every_second_call_of_everybody_opens_after_the_minimum(
+def test_a_provider_that_fails_every_second_call_opens_after_the_minimum(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     four = fleet(4)
@@ -88,7 +88,7 @@ class Volume:
         self._client.connection_pool.release(connection)
 
     def size(self) -> dict[str, int]:
-        """Keys, fields and bytes of all that there is."""
+        """The number of keys, fields and bytes in Redis."""
         keys = sorted(self._client.scan_iter())
         return {
             "keys": len(keys),

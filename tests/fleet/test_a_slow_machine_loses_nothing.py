@@ -48,12 +48,12 @@ def test_never_two_probes_at_once(
     calls = sorted(call for calls in found for call in calls if call[0] > opened + 0.2)
     print(f"{mode}: {len(calls)} probes")  # noqa: T201 # what was measured
     assert all(one[1] <= other[0] for one, other in itertools.pairwise(calls))
-    # None of them is held by nobody: what came too late was given back.
+    # No permit stays held: one whose reply came too late was released.
     wait_until(lambda: shared.permits() == {})
 
 
 @pytest.mark.parametrize("outage", ["hangs", "answers"])
-def test_whoever_is_cancelled_takes_no_outcome_with_him(
+def test_a_cancelled_report_loses_no_outcome(
     borrow: Callable[..., Team], server: Server, outage: str
 ) -> None:
     [agent] = borrow(1, server.url, "cached", store_timeout=0.05, success_report_interval=0.05)
@@ -94,7 +94,7 @@ def test_nothing_is_left_running(real_url: str) -> None:
     assert run("a_slow_machine_leaves_no_task", real_url) == QUIETLY
 
 
-async def test_nobody_probes_while_it_is_in_doubt_and_one_in_each_process_once_redis_is_down(
+async def test_no_probe_while_redis_is_suspended_and_one_in_each_process_once_it_is_lost(
     server: Server,
 ) -> None:
     once = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=0.3)

@@ -1,4 +1,4 @@
-"""Redis does not let a process in: that is an error to mend, told once; the program goes on."""
+"""Redis denies access: one error is logged, and the program goes on."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ async def test_it_is_one_error_in_the_log(
                 await async_wait_until(lambda: registry.health().redis == "lost")
                 assert registry.health().error
                 assert "cannot be used" not in registry.health().error
-                with pytest.raises(StoreUnavailableError) as told:
+                with pytest.raises(StoreUnavailableError) as raised:
                     await registry.flush()
-                assert str(told.value).count("cannot be used") == 1
+                assert str(raised.value).count("cannot be used") == 1
                 errors = [one for one in caplog.records if one.levelno >= logging.ERROR]
                 assert len(errors) == 1, caplog.messages
-                assert "does not let this process in" in errors[0].getMessage()
+                assert "denies access to this process" in errors[0].getMessage()
                 assert "sesame" not in caplog.text
 
 
-async def test_the_end_of_an_outage_says_where_and_how_long(
+async def test_the_log_line_of_the_end_of_an_outage_has_the_url_and_the_duration(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with ServiceRegistry(url=server.url, settings=SETTINGS) as registry:
@@ -74,7 +74,7 @@ async def test_the_end_of_an_outage_says_where_and_how_long(
     assert re.match(r"Redis is back after \d+\.\d s: ", back)
 
 
-async def test_a_registry_without_a_url_says_that_it_is_alone(
+async def test_a_registry_without_a_url_logs_that_it_shares_nothing(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CIRIS_REGISTRY_URL", raising=False)

@@ -1,4 +1,4 @@
-"""Redis is back: what was open stays open, and what was learned meanwhile is known to all."""
+"""Redis is back: open breakers stay open, and outcomes of the outage are merged."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def end_outage(server: Server, outage: str, team: Team) -> None:
 
 @pytest.mark.parametrize("outage", OUTAGES)
 @pytest.mark.parametrize("mode", MODES)
-def test_what_was_open_stays_open_and_what_was_said_stands(
+def test_open_breakers_stay_open_and_overrides_and_cooldowns_stand(
     server: Server, borrow: Callable[..., Team], standing: SharedState, mode: str, outage: str
 ) -> None:
     three = borrow(3, server.url, mode, store_timeout=STORE_TIMEOUT)
@@ -85,7 +85,7 @@ def test_what_was_open_stays_open_and_what_was_said_stands(
 
 @pytest.mark.parametrize("outage", OUTAGES)
 @pytest.mark.parametrize("mode", MODES)
-def test_what_one_process_has_opened_meanwhile_opens_for_all(
+def test_a_breaker_that_one_process_opened_during_the_outage_opens_for_all(
     server: Server, borrow: Callable[..., Team], standing: SharedState, mode: str, outage: str
 ) -> None:
     two = borrow(2, server.url, mode, store_timeout=STORE_TIMEOUT)
@@ -101,10 +101,10 @@ def test_what_one_process_has_opened_meanwhile_opens_for_all(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_state_that_is_newer_than_what_a_process_knew_leads(
+def test_a_newer_shared_state_wins_over_an_older_local_one(
     server: Server, borrow: Callable[..., Team], standing: SharedState, mode: str
 ) -> None:
-    """One process is cut off, as the others decide something else."""
+    """One process is cut off while the state of the breaker changes."""
     cut_off, other = borrow(2, server.url, mode, store_timeout=STORE_TIMEOUT)
     for agent in (cut_off, other):
         agent.run(REGISTER)
@@ -117,7 +117,7 @@ def test_a_state_that_is_newer_than_what_a_process_knew_leads(
         async def refused(self):
             raise ConnectionRefusedError("cut off")
         kind._connect = refused
-        registry._session._store.renew()
+        registry._session._store.renew_connection()
         for _ in range(2):
             await registry.get_service("h", "llm", consistency="exact")
             await asyncio.sleep(0.1)
@@ -185,7 +185,7 @@ def test_two_outages_in_a_row_and_scripts_forgotten_between_them(
     assert three.all("return (await registry.get_service('h', 'llm')) is not None") == [True] * 3
 
 
-def test_those_who_are_killed_as_they_come_back_take_nothing_with_them(
+def test_processes_killed_during_reconciliation_lose_nothing_shared(
     server: Server, borrow: Callable[..., Team], standing: SharedState
 ) -> None:
     four = borrow(4, server.url, "cached", store_timeout=STORE_TIMEOUT, lease=2.0)
@@ -201,7 +201,7 @@ def test_those_who_are_killed_as_they_come_back_take_nothing_with_them(
     wait_until(lambda: set(standing.members("shared")) == {four[0].process_id})
 
 
-def test_after_a_flush_what_was_open_stays_open_for_everybody(
+def test_after_a_flush_an_open_breaker_stays_open_for_every_process(
     fleet: Callable[..., Team], borrow: Callable[..., Team], real_url: str, shared: SharedState
 ) -> None:
     three = borrow(3, real_url, "cached")

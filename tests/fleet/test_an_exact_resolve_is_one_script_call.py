@@ -38,7 +38,7 @@ class Commands:
         return {name.removeprefix("cmdstat_"): one["calls"] for name, one in stats.items()}
 
     def since(self) -> dict[str, int]:
-        """Script calls, and whatever else a client sent, since the last question."""
+        """Script calls, and other commands of clients, since the last question."""
         now = self._now()
         sent = {
             name: now[name] - self._before.get(name, 0)
@@ -54,7 +54,7 @@ class Commands:
 
 @pytest.fixture
 async def counted(private_server: str) -> AsyncIterator[tuple[ServiceRegistry, Commands]]:
-    """A registry on a server that nobody else uses at this time, and what that server counts."""
+    """A registry on a server without other clients, and the commands that the server counts."""
     with redis.Redis.from_url(private_server) as client:
         client.flushall()
     commands = Commands(private_server)
@@ -115,7 +115,7 @@ async def test_a_permit_is_a_second_call_and_a_change_costs_one_more(
     assert commands.since() == {"evalsha": 2}
 
 
-async def test_waiting_for_what_is_there_costs_nothing(
+async def test_waiting_for_a_service_that_is_registered_costs_nothing(
     counted: tuple[ServiceRegistry, Commands],
 ) -> None:
     registry, commands = counted

@@ -1,4 +1,4 @@
-"""Redis hangs, or is killed: nobody raises, one resolve of a process waits, and the rest do not."""
+"""Redis hangs or is killed: no call raises, and only one resolve of each process waits."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_an_outage_is_one_line_in_the_log_and_its_end_another(
 
 
 async def test_a_resolve_does_not_wait_for_a_comparison_that_hangs(server: Server) -> None:
-    """It waited behind one that the tail had begun, which ends after 5 seconds."""
+    """It waited behind a comparison of the watcher, which ends after 5 seconds."""
     async with ServiceRegistry(
         url=server.url, settings=RegistrySettings(store_timeout=0.2)
     ) as registry:
@@ -219,7 +219,7 @@ async def test_a_resolve_does_not_wait_for_a_comparison_that_hangs(server: Serve
             registry._parts.replicas.of("llm"),
             registry._parts.single_flights.of("llm"),
         )
-        await asyncio.sleep(0.3)  # what the registration told is read anew once more
+        await asyncio.sleep(0.3)  # the event of the registration causes one more refresh
         await async_wait_until(lambda: replica.place and flight._running is None)
         server.freeze()
         hanging = asyncio.ensure_future(flight.run(await registry._session.store()))
@@ -234,7 +234,7 @@ async def test_a_resolve_does_not_wait_for_a_comparison_that_hangs(server: Serve
 
 
 async def test_a_first_look_at_a_server_that_hangs_ends_for_all_at_once(server: Server) -> None:
-    """Each caller waited for two seconds of its own, and nobody asked whether Redis is there."""
+    """Each caller waited two seconds, one after another, without a check whether Redis answers."""
     settings = RegistrySettings(store_timeout=0.05)
     async with ServiceRegistry(url=server.url, settings=settings, consistency="exact") as registry:
         registry.register("h", "memory", object())

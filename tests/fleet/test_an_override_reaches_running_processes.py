@@ -1,4 +1,4 @@
-"""What an operator says on the command line is felt by agent processes that run already."""
+"""An override from the command line takes effect in running agent processes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(url: str, *words: str) -> str:
 
 
 def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
-    """Its lines as they come; each within ten seconds."""
+    """The lines of its output; each comes within ten seconds."""
     lines: Queue[str] = Queue()
 
     def read() -> None:
@@ -53,7 +53,7 @@ def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
         yield lines.get(timeout=10)
 
 
-def test_a_forced_breaker_is_felt_by_every_process(real_url: str) -> None:
+def test_a_forced_breaker_takes_effect_in_every_process(real_url: str) -> None:
     with Fleet(real_url, 2) as fleet:
         fleet.all(REGISTER)
         assert fleet.all(FOUND) == [True, True]

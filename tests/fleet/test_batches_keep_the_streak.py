@@ -1,4 +1,4 @@
-"""Successes that are told in batches end a streak as if each had been told at once."""
+"""Successes that are reported in batches end a streak as if each had been reported at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MADE_ANEW = "registry.breaker('llm', 'shared').record_{outcome}()"
 REPORTING = """
     global handle
     if {anew}:
-        handle = None  # nobody holds one between two calls
+        handle = None  # no handle is held between two calls
     until = time.monotonic() + {seconds}
     while time.monotonic() < until:
         {report}
@@ -41,10 +41,10 @@ def reporting(report: str, outcome: str, every: float, seconds: float) -> str:
 
 
 @pytest.mark.parametrize("report", [HELD, MADE_ANEW], ids=["a handle is held", "none is"])
-def test_one_process_that_always_fails_does_not_open_what_works_for_the_others(
+def test_one_process_that_always_fails_does_not_open_a_provider_that_works_for_others(
     fleet: Callable[..., Team], shared: SharedState, report: str
 ) -> None:
-    """It did where programs held no handle: the warning of a streak was lost with it."""
+    """It did in programs without a handle: the streak warning was lost with the breaker."""
     four = fleet(4, consistency="cached")
     four.all(REGISTER)
     for well in four.agents[1:]:
@@ -74,16 +74,16 @@ def test_a_provider_that_fails_one_time_in_a_hundred_stays_closed(
         await registry.flush()
     """)
 
-    told = shared.breaker()
+    counted = shared.breaker()
     assert shared.state() == "closed"
     assert shared.events("breaker_opened") == []
-    assert int(told["total_successes"]) + int(told["total_failures"]) == 6000
+    assert int(counted["total_successes"]) + int(counted["total_failures"]) == 6000
 
 
 def test_a_provider_that_dies_opens_though_successes_from_before_are_pending(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
-    """A batch that comes late says how old it is, and does not end the streak after it."""
+    """A late batch contains its age, and does not end a streak that is younger."""
     two = fleet(2, consistency="cached", success_report_interval=30.0)
     two.all(REGISTER)
     two.all("""

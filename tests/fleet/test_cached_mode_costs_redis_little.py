@@ -54,7 +54,7 @@ def real_server(private_server: str) -> str:
     return private_server
 
 
-def test_a_cached_round_robin_is_even_over_the_fleet_and_hardly_asks(
+def test_a_cached_round_robin_is_even_over_the_fleet_and_costs_redis_little(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     twenty = fleet(PROCESSES, consistency="cached", lease=60.0)
@@ -107,7 +107,7 @@ async def test_resolving_and_succeeding_sends_no_command_of_its_own(real_url: st
         assert (await breaker.aget_stats())["total_successes"] == 2000
 
 
-async def test_registering_much_is_read_back_a_few_times_only(real_url: str) -> None:
+async def test_many_registrations_are_read_back_a_few_times_only(real_url: str) -> None:
     """The process read all of it anew for nearly every event of its own registrations."""
     loads = 0
     load = SnapshotStore.load

@@ -1,4 +1,4 @@
-"""A provider is dead, another one is well: guarded calls go on to that one, unseen by callers."""
+"""One provider is dead and another one works: guarded calls fail over without an error."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_fifty_calls_of_twenty_processes_into_a_dead_provider(
 
 
 @pytest.mark.parametrize("mode", ["cached", "exact"])
-def test_what_hangs_costs_a_timeout_once_per_threshold_and_not_once_per_call(
+def test_a_hanging_provider_costs_a_timeout_once_per_threshold_and_not_once_per_call(
     fleet: Callable[..., Team], mode: str
 ) -> None:
     two = fleet(2, consistency=mode)

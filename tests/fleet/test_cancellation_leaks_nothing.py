@@ -1,4 +1,4 @@
-"""Whatever is cancelled, at whichever await: nothing stays taken, and the registry goes on."""
+"""A cancellation at any await leaves nothing taken, and the registry goes on."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_opening_recovery_cooldown_override_and_lease_go_by_the_servers_clock(
     opened = int(shared.breaker()["opened_at"])
     assert int(shared.breaker()["retry_at"]) - opened == 300
 
-    # Whoever asks after the recovery time gets the one permit; nobody gets it before.
+    # The first process that asks after the recovery timeout gets the one permit.
     wait_until(lambda: shared.now() >= opened + 300)
     assert [agent.run(FIND) for agent in agents] == [True, False, False]
     assert agents[0].run("return (await handle.arecord_success()).value") == "closed"
@@ -72,7 +72,7 @@ def test_opening_recovery_cooldown_override_and_lease_go_by_the_servers_clock(
         wait_until(lambda ends=ends: shared.now() >= ends)  # type: ignore[misc]
         assert [agent.run(FIND) for agent in agents] == [True] * 3
 
-    # Nobody's lease ends while they live.
+    # No lease ends while its process lives.
     began = shared.now()
     wait_until(lambda: shared.now() >= began + 1500)
     assert len(shared.members("shared")) == 3

@@ -1,6 +1,6 @@
 """Every outcome that was reported is counted once: before, during and after an outage.
 
-What may be lost is what was on its way when a server died: the outcomes that were being reported at
+Only outcomes in flight when a server dies may be lost: those that were being reported at
 that moment, or the successes of one second.
 """
 
@@ -111,7 +111,7 @@ def test_a_server_that_was_killed_and_had_saved_everything_counts_nothing_twice(
     assert 0 <= lost[1] <= 3 * outages * 2
 
 
-def test_a_server_that_comes_back_empty_counts_what_it_is_told_and_nothing_twice(
+def test_a_server_that_comes_back_empty_counts_nothing_twice(
     server: Server, borrow: Callable[..., Team]
 ) -> None:
     two = borrow(2, server.url, "cached", store_timeout=STORE_TIMEOUT, success_report_interval=0.1)
@@ -157,7 +157,7 @@ async def test_an_awaited_outcome_is_not_lost_because_the_machine_is_slow(real_u
     assert counted == (100, 100)
 
 
-async def test_of_a_burst_no_more_is_lost_than_was_on_its_way_and_nothing_counts_twice(
+async def test_a_burst_loses_only_the_outcomes_in_flight_and_counts_none_twice(
     server: Server,
 ) -> None:
     server.kill()
@@ -202,7 +202,7 @@ async def test_a_thousand_failures_during_an_outage_are_one_number(
         assert totals(server)[1] == found["total_failures"]
 
 
-async def test_successes_of_an_outage_end_a_streak_of_before_it(server: Server) -> None:
+async def test_successes_during_an_outage_end_a_streak_that_began_before_it(server: Server) -> None:
     settings = RegistrySettings(store_timeout=STORE_TIMEOUT)
     async with ServiceRegistry(url=server.url, settings=settings) as registry:
         registry.register_global("llm", object(), name="shared")
@@ -221,10 +221,10 @@ async def test_successes_of_an_outage_end_a_streak_of_before_it(server: Server) 
         assert (await handle.arecord_failure()).value == "closed"
 
 
-async def test_a_probe_that_failed_during_an_outage_is_not_made_again_when_it_ends(
+async def test_a_probe_that_failed_during_an_outage_is_not_repeated_when_it_ends(
     server: Server,
 ) -> None:
-    """The shared breaker's time was over, so everybody probed again at once."""
+    """The shared breaker's recovery timeout had passed, so every process probed again at once."""
     settings = RegistrySettings(store_timeout=STORE_TIMEOUT)
     config = CircuitBreakerConfig(recovery_timeout=3.0)
     async with (

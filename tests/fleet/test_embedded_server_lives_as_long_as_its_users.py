@@ -1,4 +1,4 @@
-"""The embedded server runs while anybody uses it, and leaves nothing behind, whoever is killed."""
+"""The embedded server runs while it has a user, and leaves nothing behind after any kill."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 import pytest
 import redis
 
-from ciris_registry.store.connection import embedded_supervisor as keeper
+from ciris_registry.store.connection import embedded_supervisor as supervisor
 from ciris_registry.store.connection.embedded import EmbeddedServer
 from tests.running import start
 from tests.waiting import wait_until
@@ -69,7 +69,7 @@ class Place:
         return self.users[-1]
 
     def processes(self) -> list[tuple[int, str]]:
-        """The keepers and servers that name the directory in their command lines."""
+        """The supervisors and servers that name the directory in their command lines."""
         listing = subprocess.run(
             ["ps", "-ww", "-eo", "pid=,stat=,args="],  # noqa: S607
             capture_output=True,
@@ -83,11 +83,11 @@ class Place:
             if str(self.directory) in command and "valkey-server" in command and "Z" not in state
         ]
 
-    def keepers(self) -> list[int]:
-        return [pid for pid, command in self.processes() if "keeper.py" in command]
+    def supervisors(self) -> list[int]:
+        return [pid for pid, command in self.processes() if "embedded_supervisor.py" in command]
 
     def servers(self) -> list[int]:
-        return [pid for pid, command in self.processes() if "keeper.py" not in command]
+        return [pid for pid, command in self.processes() if "embedded_supervisor.py" not in command]
 
     def kill(self, pids: list[int]) -> None:
         for pid in pids:
@@ -145,7 +145,7 @@ def test_eight_processes_that_start_at_once_share_one_server(place: Place) -> No
 
     assert {user.hear() for user in users} == {str(place.directory / "valkey.sock")}
     assert len(place.servers()) == 1
-    assert len(place.keepers()) == 1
+    assert len(place.supervisors()) == 1
 
     for user in users:
         user.leave()
@@ -170,7 +170,7 @@ def test_the_server_ends_when_all_its_users_are_killed(place: Place) -> None:
     wait_until(place.is_clean)
 
 
-def test_the_death_of_one_user_is_nothing_to_the_others(place: Place) -> None:
+def test_the_death_of_one_user_does_not_affect_the_others(place: Place) -> None:
     victim, other = place.user().acquire(), place.user().acquire()
     run_id = place.run_id()
 
@@ -193,10 +193,10 @@ def test_the_server_outlives_the_process_that_started_it(place: Place) -> None:
     other.leave()
 
 
-def test_a_newcomer_keeps_a_server_whose_end_has_not_begun(place: Place) -> None:
+def test_a_new_user_keeps_a_server_whose_end_has_not_begun(place: Place) -> None:
     last = place.user().acquire()
     run_id = place.run_id()
-    [pid] = place.keepers()
+    [pid] = place.supervisors()
     os.kill(pid, signal.SIGSTOP)
     last.leave()
 
@@ -215,43 +215,43 @@ def waits_for(pid: int, path: Path) -> bool:
     return any("->" in line and f" {pid} " in line and f":{inode} " in line for line in locks)
 
 
-def test_a_newcomer_who_takes_a_lease_while_the_end_begins_keeps_the_server(place: Place) -> None:
+def test_a_new_user_that_takes_a_lease_while_the_end_begins_keeps_the_server(place: Place) -> None:
     last = place.user().acquire()
     run_id = place.run_id()
-    [pid] = place.keepers()
-    start = keeper.lock(place.directory / keeper.START, fcntl.LOCK_EX)
+    [pid] = place.supervisors()
+    start = supervisor.lock(place.directory / supervisor.START, fcntl.LOCK_EX)
     assert start is not None
     last.kill()
-    wait_until(lambda: waits_for(pid, place.directory / keeper.START))
+    wait_until(lambda: waits_for(pid, place.directory / supervisor.START))
 
-    lease = keeper.lock(place.directory / keeper.LEASE, fcntl.LOCK_SH)
+    lease = supervisor.lock(place.directory / supervisor.LEASE, fcntl.LOCK_SH)
     assert lease is not None
     os.close(start)
 
-    wait_until(lambda: waits_for(pid, place.directory / keeper.LEASE))
+    wait_until(lambda: waits_for(pid, place.directory / supervisor.LEASE))
     assert place.run_id() == run_id
     os.close(lease)
 
 
-def test_a_newcomer_who_comes_when_the_end_is_decided_gets_a_new_server(place: Place) -> None:
+def test_a_new_user_after_the_end_was_decided_gets_a_new_server(place: Place) -> None:
     last = place.user().acquire()
     run_id = place.run_id()
-    [pid] = place.keepers()
-    start = keeper.lock(place.directory / keeper.START, fcntl.LOCK_EX)
+    [pid] = place.supervisors()
+    start = supervisor.lock(place.directory / supervisor.START, fcntl.LOCK_EX)
     assert start is not None
     last.kill()
-    wait_until(lambda: waits_for(pid, place.directory / keeper.START))
+    wait_until(lambda: waits_for(pid, place.directory / supervisor.START))
     newcomer = place.user()
     newcomer.tell("acquire")
 
-    os.close(start)  # the kernel gives it to the keeper, which has waited
+    os.close(start)  # the kernel gives it to the supervisor, which has waited
 
     assert newcomer.hear()
     assert place.run_id() != run_id
     newcomer.leave()
 
 
-def test_servers_that_end_and_start_all_the_time_never_fail_anybody(place: Place) -> None:
+def test_servers_that_end_and_start_all_the_time_fail_no_user(place: Place) -> None:
     churning = [start("starts_and_ends_the_embedded_server", place.directory) for _ in range(4)]
 
     for process in churning:
@@ -259,22 +259,22 @@ def test_servers_that_end_and_start_all_the_time_never_fail_anybody(place: Place
     assert [process.returncode for process in churning] == [0, 0, 0, 0]
 
 
-def test_a_killed_server_is_back_without_anybody_asking(place: Place) -> None:
+def test_a_killed_server_is_restarted_without_a_request(place: Place) -> None:
     user = place.user().acquire()
     run_id = place.run_id()
 
     place.kill(place.servers())
 
-    wait_until(lambda: keeper.answers(place.directory / "valkey.sock"))
+    wait_until(lambda: supervisor.answers(place.directory / "valkey.sock"))
     assert place.run_id() != run_id
     user.leave()
 
 
-def test_a_killed_keeper_takes_its_server_along_and_any_user_can_bring_both_back(
+def test_a_killed_supervisor_ends_its_server_and_any_user_can_restart_both(
     place: Place,
 ) -> None:
     user, other = place.user().acquire(), place.user().acquire()
-    place.kill(place.keepers())
+    place.kill(place.supervisors())
     wait_until(lambda: not place.servers())
     assert (place.directory / "valkey.sock").exists()
 
@@ -286,9 +286,9 @@ def test_a_killed_keeper_takes_its_server_along_and_any_user_can_bring_both_back
     other.leave()
 
 
-def test_the_socket_of_a_killed_server_and_keeper_is_replaced(place: Place) -> None:
+def test_the_socket_of_a_killed_server_and_supervisor_is_replaced(place: Place) -> None:
     user = place.user().acquire()
-    place.kill(place.keepers() + place.servers())
+    place.kill(place.supervisors() + place.servers())
     user.kill()
     assert (place.directory / "valkey.sock").exists()
 
@@ -298,9 +298,9 @@ def test_the_socket_of_a_killed_server_and_keeper_is_replaced(place: Place) -> N
     newcomer.leave()
 
 
-def test_the_last_user_clears_up_after_a_killed_keeper(place: Place) -> None:
+def test_the_last_user_removes_the_files_of_a_killed_supervisor(place: Place) -> None:
     first, last = place.user().acquire(), place.user().acquire()
-    place.kill(place.keepers() + place.servers())
+    place.kill(place.supervisors() + place.servers())
 
     first.release()
     assert place.directory.exists()
@@ -309,14 +309,14 @@ def test_the_last_user_clears_up_after_a_killed_keeper(place: Place) -> None:
     assert not place.directory.exists()
 
 
-def test_stopping_a_whole_group_of_processes_ends_the_keeper_last(place: Place) -> None:
+def test_a_signal_to_the_process_group_ends_the_supervisor_last(place: Place) -> None:
     user = place.user().acquire()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        os.kill(place.keepers()[0], number)
+        os.kill(place.supervisors()[0], number)
 
     user.acquire()
 
-    assert len(place.keepers()) == 1
+    assert len(place.supervisors()) == 1
     user.leave()
 
 
@@ -355,7 +355,7 @@ def test_two_users_in_one_process_have_a_lease_each(place: Place) -> None:
     one.release()
     place.user().acquire().leave()
 
-    assert keeper.answers(other.socket_path)
+    assert supervisor.answers(other.socket_path)
     other.release()
 
 
@@ -364,13 +364,13 @@ def test_a_directory_that_was_there_stays_with_what_else_is_in_it(place: Place) 
     (place.directory / "notes.txt").write_text("mine")
 
     place.user().acquire().leave()
-    wait_until(lambda: not place.keepers())
+    wait_until(lambda: not place.supervisors())
 
     assert [path.name for path in place.directory.iterdir()] == ["notes.txt"]
     shutil.rmtree(place.directory)
 
 
-def test_nobody_else_can_reach_the_server(place: Place) -> None:
+def test_no_other_user_can_reach_the_server(place: Place) -> None:
     user = place.user().acquire()
 
     assert place.directory.stat().st_mode & 0o777 == 0o700

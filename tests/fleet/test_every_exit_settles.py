@@ -1,4 +1,4 @@
-"""However a guarded use ends, it is settled once, and nothing that was taken for it stays taken.
+"""Every way in which a guarded use ends settles it once and releases its permit and slot.
 
 Each row of the table is an exit, with what it counts as. It is made while the breaker is CLOSED,
 while the use holds the only slot of a provider with ``max_in_flight``, and while the breaker is
@@ -153,10 +153,10 @@ async def is_cancelled_by_a_task_group(registry: ServiceRegistry) -> None:
 
 
 async def is_out_of_the_callers_time(registry: ServiceRegistry) -> None:
-    with pytest.raises(TimeoutError) as told:
+    with pytest.raises(TimeoutError) as caught:
         async with asyncio.timeout(HANGS / 5):
             await hold(registry, asyncio.Event())
-    assert not isinstance(told.value, CallTimeoutError)
+    assert not isinstance(caught.value, CallTimeoutError)
 
 
 async def takes_too_long(registry: ServiceRegistry) -> None:
@@ -316,7 +316,7 @@ def config(state: str) -> CircuitBreakerConfig:
 
 
 async def look(registry: ServiceRegistry) -> tuple[Counts, int, str]:
-    """Totals, permits and slots that are out, and the state, as they are in Redis."""
+    """Totals, held permits and slots, and the state in Redis."""
     await registry.flush()
     store = await registry._session.store()
     fields, permits, *_ = await store.breakers.read("llm", "p")
@@ -369,10 +369,10 @@ async def test_an_exit_leaves_nothing_taken(
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("mode", MODES)
-async def test_what_a_stream_shows_first_is_what_a_probe_was_to_show(
+async def test_the_first_item_of_a_stream_settles_a_probe(
     new_registry: Callable[..., ServiceRegistry], mode: str, state: str
 ) -> None:
-    """A permit does not last as long as a stream may; but one that breaks off is counted."""
+    """A permit does not last as long as a stream; a stream that breaks off counts as a failure."""
     registry = new_registry(settings=CALM, consistency=mode)
     before = await begin(registry, state)
     probes = state == "half_open"
@@ -391,7 +391,7 @@ async def test_what_a_stream_shows_first_is_what_a_probe_was_to_show(
 async def test_a_use_may_be_cancelled_at_every_step(
     new_registry: Callable[..., ServiceRegistry], mode: str
 ) -> None:
-    """On the way in, inside, and on the way out."""
+    """During admission, inside the block, and during settlement."""
     registry = new_registry(settings=CALM, consistency=mode)
     await begin(registry, "half_open")
     steps, ended = 0, False
@@ -458,8 +458,8 @@ def test_a_process_that_is_killed_leaves_nothing_taken_for_longer_than_its_lease
         try:
             async with registry.acquire("h", "llm"):
                 return True
-        except NoProviderError as nobody:
-            return nobody.reasons[0].reason
+        except NoProviderError as error:
+            return error.reasons[0].reason
     """
     assert two[1].run(enter) == "half_open"
     wait_until(lambda: two[1].run(enter) is True)

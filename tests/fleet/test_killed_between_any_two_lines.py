@@ -1,4 +1,4 @@
-"""Processes that are killed at any moment leave nothing half done, and nothing that stays taken.
+"""A process killed at any moment leaves nothing half done and nothing taken.
 
 Sixty of them come out of one process that has imported everything already, because starting so
 many anew would take half a minute.
@@ -34,7 +34,7 @@ REGISTER = """
     await registry.flush()
 """
 
-FIND = 'return await registry.get_service("nobody", "llm") is not None'
+FIND = 'return await registry.get_service("unknown", "llm") is not None'
 
 
 class Nursery:
@@ -53,7 +53,7 @@ class Nursery:
         self._process.communicate(timeout=10)
 
     def born(self) -> int:
-        """A new one, at work."""
+        """A new process that works."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
@@ -69,7 +69,7 @@ class Nursery:
 
 
 def assert_nothing_is_half_done(shared: SharedState) -> None:
-    """Registrations, their records and their members tell one story at any moment."""
+    """Registrations, their records and their members are consistent at any moment."""
     keys = shared.keys
     with shared.client.pipeline() as pipe:
         pipe.zrange(keys.registrations, 0, -1)

@@ -1,7 +1,7 @@
-"""No more than ``max_in_flight`` guarded calls of a provider go on at one time, whoever makes them.
+"""At most ``max_in_flight`` guarded calls of a provider run at one time, in the whole fleet.
 
-They are counted by the provider itself: another server, at which each call says that it has begun
-and that it has ended. Whoever dies gives back his slots with his lease.
+They are counted by the provider itself: another server, at which each call reports that it began
+and that it has ended. A dead process frees its slots with its lease.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ CALL = """
         while len(answers) < 20:
             try:
                 answers.append(await registry.call("h", "llm", Counted.work))
-            except NoProviderError as nobody:
-                assert [one.reason for one in nobody.reasons] == ["full"], nobody
-                answers.append("nobody")
+            except NoProviderError as error:
+                assert [one.reason for one in error.reasons] == ["full"], error
+                answers.append("none")
                 await asyncio.sleep(0.005)
         return answers
 
@@ -89,8 +89,8 @@ TRY = """
     from ciris_registry import NoProviderError
     try:
         await registry.call("h", "llm", Counted.work, failover=False)
-    except NoProviderError as nobody:
-        return [[one.reason, one.retry_after] for one in nobody.reasons]
+    except NoProviderError as error:
+        return [[one.reason, one.retry_after] for one in error.reasons]
     return "taken"
 """
 
@@ -107,7 +107,7 @@ class Upstream:
         return max(map(int, self.client.lrange(f"{name}:seen", 0, -1)), default=0)
 
     def now(self, name: str) -> int:
-        """How many go on now."""
+        """The number of calls in flight."""
         return int(self.client.get(name) or 0)
 
 
@@ -132,7 +132,7 @@ def slots(shared: SharedState) -> set[str]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_provider_never_sees_more_than_its_limit_and_the_next_one_gets_the_rest(
+def test_a_provider_gets_no_more_calls_than_its_limit_and_the_next_one_gets_the_rest(
     fleet: Callable[..., Team], shared: SharedState, upstream: Upstream, mode: str
 ) -> None:
     four = fleet(4, consistency=mode)
@@ -141,7 +141,7 @@ def test_the_provider_never_sees_more_than_its_limit_and_the_next_one_gets_the_r
     answers = Counter(name for answer in four.all(CALL) for name in answer)
 
     assert answers.total() == 4 * 5 * 20
-    assert answers["nobody"] == 0
+    assert answers["none"] == 0
     assert upstream.most("small") == LIMIT
     assert answers["large"] > 0
     assert answers["small"] > answers.total() / 10, "what is free is used"
@@ -149,7 +149,7 @@ def test_the_provider_never_sees_more_than_its_limit_and_the_next_one_gets_the_r
     assert slots(shared) == set()
 
 
-def test_without_a_next_one_callers_are_told_that_it_is_full(
+def test_without_another_provider_calls_raise_that_it_is_full(
     fleet: Callable[..., Team], upstream: Upstream
 ) -> None:
     four = fleet(4, consistency="cached")
@@ -157,11 +157,11 @@ def test_without_a_next_one_callers_are_told_that_it_is_full(
 
     answers = Counter(name for answer in four.all(CALL) for name in answer)
 
-    assert set(answers) == {"small", "nobody"}
+    assert set(answers) == {"small", "none"}
     assert upstream.most("small") == 2
 
 
-def test_who_retries_gets_its_turn(fleet: Callable[..., Team], upstream: Upstream) -> None:
+def test_a_call_that_retries_gets_a_slot(fleet: Callable[..., Team], upstream: Upstream) -> None:
     two = fleet(2, consistency="cached")
     begin(two, upstream, 1, spare=False)
     answers = two.all("""
@@ -173,7 +173,7 @@ def test_who_retries_gets_its_turn(fleet: Callable[..., Team], upstream: Upstrea
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_killed_holder_frees_its_slots_within_a_lease_and_who_lives_keeps_them(
+def test_a_killed_holder_frees_its_slots_within_a_lease_and_a_live_one_keeps_them(
     fleet: Callable[..., Team], shared: SharedState, upstream: Upstream, mode: str
 ) -> None:
     three = fleet(3, consistency=mode, lease=LEASE)
@@ -185,7 +185,7 @@ def test_a_killed_holder_frees_its_slots_within_a_lease_and_who_lives_keeps_them
 
     dies.kill()
     killed = time.monotonic()
-    told: list[float] = []
+    expected_at: list[float] = []
 
     def is_free() -> bool:
         answer = waits.run(TRY)
@@ -194,22 +194,22 @@ def test_a_killed_holder_frees_its_slots_within_a_lease_and_who_lives_keeps_them
         [[reason, retry_after]] = answer
         assert reason == "full"
         if retry_after is not None:
-            told.append(time.monotonic() - killed + retry_after)
+            expected_at.append(time.monotonic() - killed + retry_after)
         return False
 
     wait_until(is_free, 2 * LEASE)
 
     took = time.monotonic() - killed
     assert took <= LEASE + 0.3
-    assert told, "once it has missed its heartbeats, everybody knows when it is over"
-    assert all(abs(one - took) < 0.3 for one in told), (told, took)
+    assert expected_at, "after missed heartbeats, callers know when its slots are free"
+    assert all(abs(one - took) < 0.3 for one in expected_at), (expected_at, took)
     wait_until(lambda: {one.partition("|")[0] for one in slots(shared)} == {lives.process_id})
     lives.run("for task in holding: task.cancel()")
     wait_until(lambda: slots(shared) == set())
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_who_closes_frees_its_slots_at_once(
+def test_closing_a_registry_frees_its_slots_at_once(
     fleet: Callable[..., Team], upstream: Upstream, mode: str
 ) -> None:
     two = fleet(2, consistency=mode, lease=60.0)
@@ -222,7 +222,7 @@ def test_who_closes_frees_its_slots_at_once(
     holder.run("for task in holding: task.cancel()")
 
 
-def test_get_service_takes_no_slot_and_is_not_kept_out(
+def test_get_service_takes_no_slot_and_is_not_limited(
     fleet: Callable[..., Team], shared: SharedState, upstream: Upstream
 ) -> None:
     two = fleet(2, consistency="cached")

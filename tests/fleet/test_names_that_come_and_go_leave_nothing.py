@@ -36,7 +36,7 @@ class Checked:
 
 
 def sizes(registry: ServiceRegistry) -> dict[str, int]:
-    """How much is in every container that a registry's parts own."""
+    """The size of every container that a registry's parts own."""
     found: dict[str, int] = {}
     seen: set[int] = set()
 
@@ -113,7 +113,7 @@ async def test_registrations_that_come_and_go(url: str) -> None:
 
 
 async def test_breakers_of_made_up_names_are_forgotten(url: str) -> None:
-    """Each name that a program ever asked about was kept for as long as nothing else happened."""
+    """Each name that a program had asked for was kept until another change."""
     async with ServiceRegistry(url=url, settings=SETTINGS) as registry:
         registry.register("h", "llm", Client(), name="stays")
         await registry.get_service("h", "llm")

@@ -1,4 +1,4 @@
-"""Some calls may wait long for a Redis that hangs; whoever resolves meanwhile does not wait too."""
+"""Some calls may wait long for a Redis that hangs; a resolve at the same time does not."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def resolved(registry: ServiceRegistry) -> float:
 async def test_a_resolve_does_not_wait_behind_a_refresh(
     registry: ServiceRegistry, server: Server
 ) -> None:
-    """It waited five seconds, until that was given up."""
+    """It waited five seconds, until the refresh had failed."""
     await resolved(registry)
     await asyncio.sleep(0.1)
     server.freeze()
@@ -60,10 +60,10 @@ async def test_a_resolve_does_not_wait_behind_a_refresh(
     await asyncio.gather(refreshing, return_exceptions=True)
 
 
-async def test_a_first_look_behind_the_tail_takes_no_longer_than_any(
+async def test_a_first_load_behind_the_watcher_takes_no_longer_than_any(
     registry: ServiceRegistry, server: Server
 ) -> None:
-    """It took five seconds, in which health() said that Redis was up, and the log nothing."""
+    """It took five seconds, in which health() reported Redis as connected, without a log line."""
     server.freeze()
 
     assert await resolved(registry) < 2 + SOON

@@ -1,4 +1,4 @@
-"""A process that alone keeps failing stops by itself; the others never notice."""
+"""A process whose calls alone fail stops by itself; the others are not affected."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ WAYS = {
 }
 
 EXPLAIN = """
-    [told] = await registry.explain("h", "llm")
-    return [told.verdict, told.reason, told.retry_after]
+    [explained] = await registry.explain("h", "llm")
+    return [explained.verdict, explained.reason, explained.retry_after]
 """
 
 
@@ -85,7 +85,7 @@ def calling(way: str, outcome: str, seconds: float) -> str:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("consistency", ["cached", "exact"])
-def test_one_that_always_fails_stops_within_its_threshold_and_three_never_notice(
+def test_a_process_that_always_fails_stops_within_its_threshold_and_three_others_go_on(
     consistency: str, way: str, fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     four = fleet(4, consistency=consistency)
@@ -130,7 +130,7 @@ def test_it_comes_back_by_its_own_trial(
         return [at_once, after]
     """) == [[True] + [False] * 4, [True] * 5]
 
-    kinds = [event["kind"] for event in shared.events() if event["kind"].endswith("_here")]
+    kinds = [event["kind"] for event in shared.events() if event["kind"].endswith("_locally")]
     assert kinds[0] == "breaker_tripped_locally"
     assert kinds[-1] == "breaker_recovered_locally"
     assert kinds.count("breaker_recovered_locally") == 1
@@ -138,7 +138,7 @@ def test_it_comes_back_by_its_own_trial(
 
 
 @pytest.mark.parametrize("consistency", ["cached", "exact"])
-def test_it_opens_for_all_only_when_so_many_processes_have_failed(
+def test_it_opens_for_all_only_after_failures_in_min_failing_processes(
     consistency: str, fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     three = fleet(3, consistency=consistency)
@@ -160,7 +160,7 @@ def test_it_opens_for_all_only_when_so_many_processes_have_failed(
     wait_until(lambda: shared.events("breaker_recovered_locally") != [])
 
 
-def test_failures_that_the_whole_fleet_has_seen_open_nothing_here(
+def test_failures_in_the_whole_fleet_cause_no_local_trip(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     two = fleet(2, consistency="cached")
@@ -177,9 +177,7 @@ def test_failures_that_the_whole_fleet_has_seen_open_nothing_here(
     assert shared.events("breaker_tripped_locally", "breaker_recovered_locally") == []
 
 
-def test_an_operator_ends_what_is_open_in_one_process(
-    fleet: Callable[..., Team], shared: SharedState
-) -> None:
+def test_an_operator_can_end_a_local_trip(fleet: Callable[..., Team], shared: SharedState) -> None:
     two = fleet(2, consistency="cached")
     register(two, recovery=60.0, min_failing_processes=2)
     two[0].run("[await handle.arecord_failure() for _ in range(5)]\nawait registry.flush()")
@@ -193,7 +191,7 @@ def test_an_operator_ends_what_is_open_in_one_process(
 
 
 @pytest.mark.parametrize("needed", [1, 2])
-def test_failures_while_redis_is_away_open_it_for_all_only_if_enough_processes_have_seen_them(
+def test_failures_during_an_outage_open_it_for_all_only_if_enough_processes_had_them(
     needed: int, server: Server, borrow: Callable[..., Team]
 ) -> None:
     two = borrow(2, server.url, "cached", store_timeout=STORE_TIMEOUT)
@@ -214,6 +212,6 @@ def test_failures_while_redis_is_away_open_it_for_all_only_if_enough_processes_h
         shared = SharedState(client)
         assert shared.state() == ("open" if needed == 1 else "closed")
         assert bad.run(EXPLAIN)[1] == ("open" if needed == 1 else "open_locally")
-        told = shared.events("breaker_tripped_locally")
-        assert [event["actor"] for event in told] == [bad.process_id] * (needed - 1)
+        trips = shared.events("breaker_tripped_locally")
+        assert [event["actor"] for event in trips] == [bad.process_id] * (needed - 1)
     wait_until(lambda: (well.run(EXPLAIN)[0] == "chosen") is (needed == 2))

@@ -1,4 +1,4 @@
-"""When a breaker's recovery time is over, one process of the whole fleet tries, and no other.
+"""When a breaker's recovery timeout has passed, one process of the whole fleet probes.
 
 Times are the server's: a permit's deadline tells when it was granted, and each asker notes what
 time it was before it asked and after it was refused. So no slow machine can make these tests fail.
@@ -81,7 +81,7 @@ SUCCEED = "await handle.arecord_success()"
 
 
 class Answer(NamedTuple):
-    """What one process was told: whether it got the permit, and when it was refused."""
+    """The replies to one process: whether it got the permit, and when it was refused."""
 
     granted: bool
     refused: list[list[int]]
@@ -126,7 +126,7 @@ class Askers:
         return permit
 
     def ask_until(self, end: int, askers: list[Agent]) -> list[Answer]:
-        """All of them ask again and again until the server's clock shows ``end``."""
+        """All processes ask over and over until the server's clock shows ``end``."""
         for asker in askers:
             asker.begin(f"return await ask_until({end})")
         return [Answer(**asker.end()) for asker in askers]
@@ -139,7 +139,7 @@ class Askers:
     def granted_once_and_not_late(
         self, answers: list[Answer], due: int, timeout_ms: int = TIMEOUT_MS
     ) -> bool:
-        """One permit, not before ``due``; who asked after that was refused only because of it."""
+        """One permit, not before ``due``; later refusals have no other reason."""
         granted_at = self.granted_at(timeout_ms)
         late = due + self._unaware
         asked_late = [after for a in answers for before, after in a.refused if before >= late]
@@ -173,7 +173,7 @@ def test_twenty_processes_that_ask_at_once_get_one_permit_in_all(
 
     assert askers.granted_once_and_not_late(answers, retry_at, 60_000)
     assert len(shared.permits()) == 1
-    assert all(answer.refused for answer in answers), "everybody has asked"
+    assert all(answer.refused for answer in answers), "every process has asked"
     assert int(shared.breaker()["retry_at"]) == retry_at, "asking moved the end of the open time"
 
 
@@ -220,7 +220,7 @@ def test_a_holder_that_hangs_keeps_its_permit_until_the_deadline_and_its_late_ou
 
 
 @ways(*RESOLVING, *HANDLE)
-def test_the_outcome_of_a_process_that_lost_its_lease_meanwhile_is_void(
+def test_the_outcome_of_a_process_that_has_lost_its_lease_is_void(
     askers: Askers, shared: SharedState
 ) -> None:
     four = askers.team(4, timeout=60.0, lease=LEASE / 2, success_threshold=2)

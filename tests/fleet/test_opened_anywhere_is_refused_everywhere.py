@@ -56,10 +56,10 @@ def test_every_process_refuses_what_one_has_opened(
     assert shared.breaker()["override"] == "open"
 
 
-def test_failures_of_one_open_all_and_what_passes_meanwhile_is_bounded(
+def test_failures_of_one_open_it_for_all_and_the_calls_until_then_are_bounded(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
-    """The provider dies under traffic; successes from before are counted and not reported yet."""
+    """The provider dies under traffic; earlier successes are counted and not reported yet."""
     six = fleet(6, consistency="cached", max_staleness=PATIENT)
     six.all(REGISTER)
     six.begin("""

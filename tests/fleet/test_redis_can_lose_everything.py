@@ -1,4 +1,4 @@
-"""Flushed, restarted empty, or its scripts forgotten: the processes that live put it all back."""
+"""Redis is flushed, restarted empty, or forgets its scripts: live processes restore everything."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_after_a_flush_everything_is_back_within_one_heartbeat(
 
 
 @BOTH_MODES
-def test_the_first_resolve_after_a_flush_already_knows_what_was_open(
+def test_the_first_resolve_after_a_flush_refuses_an_open_provider(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     [agent] = fleet(1)
@@ -78,7 +78,7 @@ def test_the_first_resolve_after_a_flush_already_knows_what_was_open(
 
 
 @BOTH_MODES
-def test_what_was_decided_after_the_flush_is_not_overwritten(
+def test_a_decision_after_the_flush_is_not_overwritten(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     old, new = fleet(2, lease=600.0)
@@ -120,7 +120,7 @@ def test_the_newest_settings_survive_a_flush_though_an_older_process_comes_back_
 
 @pytest.mark.parametrize("damage", ["deleted", "replaced"])
 @pytest.mark.parametrize("key", ["registrations", "members", "meta"])
-def test_what_somebody_did_to_one_key_is_mended_by_the_processes_that_live(
+def test_a_key_that_was_deleted_or_damaged_is_restored_by_live_processes(
     fleet: Callable[..., Team], shared: SharedState, key: str, damage: str
 ) -> None:
     three = fleet(3, lease=LEASE, heartbeat_interval=HEARTBEAT)
@@ -135,7 +135,7 @@ def test_what_somebody_did_to_one_key_is_mended_by_the_processes_that_live(
     if damage == "replaced":
         shared.client.set(name, "not ours", ex=60)
 
-    told = """
+    explain = """
         try:
             return [[one.name, one.reason] for one in await registry.explain("h", "llm")]
         except StoreError:
@@ -144,19 +144,17 @@ def test_what_somebody_did_to_one_key_is_mended_by_the_processes_that_live(
     whole = three[0].process_id, three[1].process_id
     wait_until(
         lambda: (
-            all("shared" in str(agent.run(told)) for agent in three)
+            all("shared" in str(agent.run(explain)) for agent in three)
             and sorted(shared.registrations()) == sorted(registrations)
             and all(set(shared.members(one)) >= set(whole) for one in registrations)
         ),
     )
     assert what_matters(shared) == before
-    reasons = dict(three[2].run(told))
+    reasons = dict(three[2].run(explain))
     assert (reasons["shared"], reasons["forced"]) == ("open", "forced_open")
 
 
-def test_nobody_notices_that_the_server_has_forgotten_its_scripts(
-    server: Server, borrow: Callable[..., Team]
-) -> None:
+def test_a_script_flush_is_not_noticed(server: Server, borrow: Callable[..., Team]) -> None:
     two = borrow(2, server.url)
     two.all(REGISTER)
     two.begin("""
@@ -172,7 +170,7 @@ def test_nobody_notices_that_the_server_has_forgotten_its_scripts(
 
 
 @BOTH_MODES
-def test_nobody_notices_that_the_server_was_killed_and_started_empty(
+def test_a_server_that_was_killed_and_started_empty_is_not_noticed(
     server: Server, borrow: Callable[..., Team], mode: str
 ) -> None:
     two = borrow(2, server.url, mode, lease=LEASE, heartbeat_interval=HEARTBEAT)
@@ -218,7 +216,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_no_call_that_was_under_way_when_the_server_was_killed_fails(
+def test_no_call_in_flight_when_the_server_is_killed_fails(
     server: Server, borrow: Callable[..., Team], call: str
 ) -> None:
     [agent] = borrow(1, server.url)

@@ -1,4 +1,4 @@
-"""Redis is not there when a process starts, or when it ends: neither waits for it."""
+"""Redis is away when a process starts or ends: neither waits for it."""
 
 from __future__ import annotations
 
@@ -128,10 +128,10 @@ def test_one_registry_in_one_event_loop_after_another(url: str) -> None:
     "answer", [b"HTTP/1.1 503 Service Unavailable\r\n\r\n", b"-DENIED protected mode\r\n"]
 )
 @pytest.mark.parametrize("mode", ["cached", "exact"])
-async def test_what_stands_in_the_place_of_redis_counts_as_a_redis_that_is_away(
+async def test_another_server_in_the_place_of_redis_counts_as_away(
     answer: bytes, mode: Literal["cached", "exact"]
 ) -> None:
-    """A load balancer without a server behind it was told to everybody who resolved."""
+    """The error of a load balancer without a server behind it was raised by every resolve."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(4096):
@@ -154,10 +154,10 @@ async def _itself(provider: object) -> object:
     return provider
 
 
-def test_a_wait_of_an_event_loop_that_was_closed_disturbs_nobody_in_the_next(
+def test_a_wait_in_a_closed_event_loop_does_not_disturb_the_next_loop(
     server: Server,
 ) -> None:
-    """When Redis was back, whoever resolved next was told that the event loop is closed."""
+    """When Redis was back, the next resolve raised that the event loop is closed."""
     registry = ServiceRegistry(url=server.url, settings=SETTINGS)
     provider = object()
     registry.register_global("llm", provider, name="shared")
@@ -181,7 +181,7 @@ def test_a_wait_of_an_event_loop_that_was_closed_disturbs_nobody_in_the_next(
     waiting._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
-async def test_what_was_learned_in_a_loop_that_ended_is_offered_in_the_next(
+async def test_offline_outcomes_of_a_loop_that_ended_are_merged_in_the_next(
     server: Server,
 ) -> None:
     registry = ServiceRegistry(url=server.url, settings=SETTINGS)

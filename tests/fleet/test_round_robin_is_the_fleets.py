@@ -45,7 +45,7 @@ def counted(answers: list[list[str | None]]) -> Counter[str | None]:
 
 
 @pytest.mark.parametrize("resolve", [RESOLVE, AT_ONCE], ids=["one by one", "all at once"])
-def test_twenty_processes_at_once_hand_out_each_provider_equally_often(
+def test_twenty_processes_at_once_resolve_each_provider_equally_often(
     fleet: Callable[..., Team], resolve: str
 ) -> None:
     twenty = fleet(20)
@@ -53,7 +53,7 @@ def test_twenty_processes_at_once_hand_out_each_provider_equally_often(
     assert counted(twenty.all(resolve)) == dict.fromkeys(NAMES, 20 * EACH // 4)
 
 
-def test_a_provider_that_goes_half_way_costs_nobody_a_turn(fleet: Callable[..., Team]) -> None:
+def test_a_provider_that_leaves_during_a_rotation_costs_no_turn(fleet: Callable[..., Team]) -> None:
     twenty = fleet(20)
     owner, users = twenty[0], twenty.agents[1:]
     owner.run(REGISTER)
@@ -81,13 +81,13 @@ def test_a_provider_that_goes_half_way_costs_nobody_a_turn(fleet: Callable[..., 
     answers = [[name for name, _ in user.end()] for user in users]
     got = counted(answers)
     assert None not in got
-    assert got["d"] > 0, f"it went before anybody had its turn, at {gone}"
+    assert got["d"] > 0, f"it went before any turn, at {gone}"
     rest = [got[name] for name in "abc"]
     assert got.total() == 19 * EACH
     assert max(rest) - min(rest) <= len(users), got
 
 
-def test_a_provider_that_all_its_members_unregister_half_way_costs_nobody_a_turn(
+def test_a_provider_that_all_members_unregister_during_a_rotation_costs_no_turn(
     fleet: Callable[..., Team],
 ) -> None:
     twenty = fleet(20)
@@ -111,7 +111,7 @@ def test_a_provider_that_all_its_members_unregister_half_way_costs_nobody_a_turn
         assert "d" not in answer[EACH // 2 :], "it was handed out by a process that has left it"
 
 
-def test_processes_that_can_use_only_some_do_not_all_begin_with_the_same_one(
+def test_processes_with_different_bindings_do_not_all_begin_with_the_same_provider(
     fleet: Callable[..., Team],
 ) -> None:
     twenty = fleet(20)
@@ -131,7 +131,7 @@ def test_processes_that_can_use_only_some_do_not_all_begin_with_the_same_one(
     assert len(set(firsts)) > 1
 
 
-def test_a_provider_whose_breaker_opens_half_way_costs_nobody_a_turn(
+def test_a_provider_whose_breaker_opens_during_a_rotation_costs_no_turn(
     fleet: Callable[..., Team],
 ) -> None:
     eight = fleet(8)

@@ -53,7 +53,7 @@ class Demo:
         return code, self._output.read_text(), self._errors.read_text()
 
     def family(self) -> list[int]:
-        """The processes that were started for it: children, keeper and server."""
+        """The processes that were started for it: children, supervisor and server."""
         return [
             int(process.name)
             for process in Path("/proc").glob("[0-9]*")
@@ -163,7 +163,7 @@ def test_an_agent_that_ignores_the_breaker_is_noticed(perform: Callable[..., Dem
 @pytest.mark.parametrize(
     ("number", "moment"), [(signal.SIGINT, "HALF_OPEN"), (signal.SIGTERM, "One embedded")]
 )
-def test_whoever_interrupts_it_finds_nothing_left(
+def test_an_interrupted_demo_leaves_nothing(
     perform: Callable[..., Demo], number: signal.Signals, moment: str
 ) -> None:
     demo = perform()
@@ -178,14 +178,14 @@ def test_whoever_interrupts_it_finds_nothing_left(
 def test_when_it_is_killed_everything_else_ends_too(perform: Callable[..., Demo]) -> None:
     demo = perform()
     demo.until("PHASE 2")
-    assert len(demo.family()) == 9  # three upstreams, four agents, the server and its keeper
+    assert len(demo.family()) == 9  # three upstreams, four agents, the server and its supervisor
     demo.process.kill()
     demo.end()
     demo.assert_nothing_is_left()
 
 
 @pytest.mark.long_run
-def test_the_others_go_on_when_an_agent_is_killed_and_it_can_be_held_to_look_around(
+def test_the_other_agents_go_on_when_one_is_killed_and_the_demo_can_be_held(
     perform: Callable[..., Demo],
 ) -> None:
     demo = perform("--seconds", "12", "--hold")
@@ -212,7 +212,7 @@ def test_it_ends_when_an_upstream_is_killed(perform: Callable[..., Demo]) -> Non
     demo.assert_nothing_is_left()
 
 
-def test_prompts_come_from_a_file_of_ones_own(perform: Callable[..., Demo], tmp_path: Path) -> None:
+def test_prompts_can_be_read_from_a_file(perform: Callable[..., Demo], tmp_path: Path) -> None:
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("\n  \n")
     code, output, errors = perform("--prompts", str(prompts)).end()

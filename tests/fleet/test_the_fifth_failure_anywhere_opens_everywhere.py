@@ -1,4 +1,4 @@
-"""Failures count over the whole fleet, and the fifth in a row opens the breaker for everybody."""
+"""Failures count over the whole fleet, and the fifth in a row opens the breaker for all."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_failures_of_all_at_once_open_it_once(
     assert shared.breaker()["generation"] == "1"
 
 
-def test_a_process_that_comes_later_is_refused_at_once(
+def test_a_process_that_starts_later_is_refused_at_once(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     first = fleet(1)

@@ -1,4 +1,4 @@
-"""Turns by weight are the whole fleet's: everybody gets his share within 1 %, in both modes."""
+"""Weighted turns are the whole fleet's: each provider gets its share within 1 %, in both modes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_twenty_processes_at_once_use_each_provider_by_its_weight(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_an_open_breaker_leaves_goes_to_the_others_by_their_weights(
+def test_the_share_of_an_open_provider_goes_to_the_others_by_their_weights(
     fleet: Callable[..., Team], mode: str
 ) -> None:
     eight = fleet(8, consistency=mode, lease=60.0)

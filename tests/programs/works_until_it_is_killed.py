@@ -34,7 +34,7 @@ async def work(url: str, lease: float) -> None:
         turn += 1
         own = registry.register("thinker", "llm", Client(), name=f"own-{turn % 3}")
         registry.register_global("llm", Client(), name="shared", circuit_breaker_config=CONFIG)
-        if await registry.get_service("nobody", "llm") is not None:
+        if await registry.get_service("unknown", "llm") is not None:
             await handle.arecord_success()
         registry.breaker("llm", own).record_failure()
         await registry.get_service("thinker", "llm", fallback_to_global=False)

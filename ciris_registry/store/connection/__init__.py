@@ -1,4 +1,7 @@
-"""store.connection."""
+"""Connections to Redis: the store URL, clients, retries, connectivity, and the embedded server.
+
+Sends commands, and reports whether Redis answers. What a script means is known above.
+"""
 
 from ciris_registry.store.connection.clients import Clients
 from ciris_registry.store.connection.connectivity import Connectivity, ConnectivityState

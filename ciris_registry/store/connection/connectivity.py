@@ -1,7 +1,7 @@
-"""Whether Redis answers, as this process has found it; and how long anybody waits to find out.
+"""The connectivity of this process: whether Redis answers, and how long a call waits to find out.
 
-The first call that notices waits for ``store_timeout``, later ones not at all. It refuses to mend
-anything: the comeback tries again in the background, and says here when Redis is back.
+The first call that gets no answer waits for ``store_timeout``; later calls do not wait. It refuses
+to reconnect: the reconciler does that in the background, and reports here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 _R = TypeVar("_R")
 
 _LAST_TURNS: Final = 10
-"""Turns of the event loop in which what has arrived is read, before a wait counts as in vain."""
+"""Turns of the event loop in which replies that have arrived are read, after a timeout."""
 
 _FIRST: Final = asyncio.FIRST_COMPLETED
 
@@ -38,10 +38,13 @@ ConnectivityState = Literal["connected", "suspended", "lost"]
 
 
 class Connectivity:
-    """The way to Redis.
+    """The connectivity of one process.
 
-    ``up``: it answers. ``in doubt``: somebody waited too long, and it is being asked again; nobody
-    waits meanwhile. ``down``: it was asked again, and did not answer.
+    ``connected``: Redis answers. ``suspended``: a call got no answer in time, and the reconciler
+    asks again; other calls do not wait. ``lost``: the reconciler got no answer either.
+
+    ``connected`` is also an attribute, since every call reads it. ``error`` and ``since`` are the
+    reason of the current state and the time of day at which it began; ``outages`` counts losses.
     """
 
     def __init__(self, url: str, settings: RegistrySettings) -> None:
@@ -56,13 +59,13 @@ class Connectivity:
         self._on_change: list[Callable[[], None]] = []
         self._waiting: set[asyncio.Future[None]] = set()
         self._limits = TimeLimits(_LAST_TURNS)
-        self._heard_at = self._away_since = 0.0
-        self._refused = False
+        self._replied_at = self._lost_at = 0.0
+        self._denied = False
         self._extra = {"url": url}
 
-    def on_change(self, told: Callable[[], None]) -> None:
-        """Have this called whenever the state changes."""
-        self._on_change.append(told)
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` after each change of the state."""
+        self._on_change.append(callback)
 
     def require(self) -> None:
         """Raise StoreUnavailableError if Redis is away."""
@@ -70,32 +73,32 @@ class Connectivity:
             raise StoreUnavailableError(self._url, self.error)
 
     def note_reply(self) -> None:
-        """Redis has answered something."""
-        self._heard_at = time.monotonic()
+        """Redis has answered a command."""
+        self._replied_at = time.monotonic()
 
     def suspect(self, error: object) -> None:
-        """A call found Redis away, or waited too long for it."""
+        """A call found Redis away, or got no answer in time: suspended, if it was connected."""
         if self.state == "connected":
             self._become("suspended", _reason(error))
 
     def close(self, error: object) -> None:
-        """There is no way to Redis for this process any more, and nobody looks for one."""
+        """This process stops using Redis, and nothing reconnects: lost for good."""
         self._become("lost", str(error))
 
     def disown(self, error: object) -> None:
-        """This is a copy that a fork made: those who wait are its parent's, not to be woken."""
+        """In a forked copy: lost for good, without waking the calls that wait in the parent."""
         self._waiting, self._limits = set(), TimeLimits(_LAST_TURNS)
         self.close(error)
 
     def mark_lost(self, error: object) -> None:
-        """Redis was asked again, and is away: say so once."""
-        if isinstance(error, AccessDeniedError) and not self._refused:
-            self._refused = True
-            _log.error("Redis does not let this process in: %s", error, extra=self._extra)
+        """The reconciler got no answer; log that once an outage."""
+        if isinstance(error, AccessDeniedError) and not self._denied:
+            self._denied = True
+            _log.error("Redis denies access to this process: %s", error, extra=self._extra)
             self.error = _reason(error)
         elif self.state != "lost":
             _log.warning(
-                "Redis is away; this process goes on with what it knows, and tries again: %s: %s",
+                "Redis is away; this process works on its last snapshot and reconnects: %s: %s",
                 self._url,
                 _reason(error),
                 extra=self._extra,
@@ -103,29 +106,29 @@ class Connectivity:
         if self.state != "lost":
             self._become("lost", _reason(error))
             self.outages += 1
-            self._away_since = time.monotonic()
+            self._lost_at = time.monotonic()
 
     def mark_connected(self) -> None:
-        """Redis answers, and this process agrees with it again."""
+        """Redis answers, and the reconciler has brought this process into agreement with it."""
         before = self.state
         if before == "connected":
             return
         self._become("connected", "")
-        self._refused = False
+        self._denied = False
         if before == "lost":
-            away = time.monotonic() - self._away_since
-            _log.warning("Redis is back after %.1f s: %s", away, self._url, extra=self._extra)
+            seconds = time.monotonic() - self._lost_at
+            _log.warning("Redis is back after %.1f s: %s", seconds, self._url, extra=self._extra)
 
     async def within_timeout(
         self, work: Coroutine[object, object, _R], limit: float | None = None
     ) -> _R:
-        """Wait for ``work`` no longer than ``limit`` seconds, by default ``store_timeout``.
+        """Wait for ``work`` for at most ``limit`` seconds, by default ``store_timeout``.
 
-        Nor any longer when somebody else has found Redis away meanwhile.
+        The wait ends at once when another call finds Redis away.
 
         Raises:
             StoreUnavailableError: Redis is away.
-            UncertainWriteError: It has not answered by then, and may have done it, or not.
+            IndeterminateWriteError: It has not answered by then; a write may have been made.
         """
         if not self.connected:
             work.close()
@@ -144,18 +147,19 @@ class Connectivity:
             raise
 
     async def while_answering(self, task: asyncio.Future[_R]) -> _R:
-        """Wait for ``task`` as long as Redis answers anybody; it goes on if that is no longer so.
+        """Wait for ``task`` as long as Redis answers any command; the task itself goes on.
 
-        Much that is asked at once, on a busy machine, takes its time though Redis is there.
+        On a busy machine, many calls at once take longer than ``store_timeout`` though Redis
+        answers.
 
         Raises:
             StoreUnavailableError: Redis is away.
-            UncertainWriteError: It has answered nobody for ``store_timeout`` seconds.
+            IndeterminateWriteError: It has answered no command for ``store_timeout`` seconds.
         """
         began, turns = time.monotonic(), _LAST_TURNS
         while not task.done():
             self.require()
-            left = max(began, self._heard_at) + self.timeout - time.monotonic()
+            left = max(began, self._replied_at) + self.timeout - time.monotonic()
             turns = turns - 1 if left <= 0 else _LAST_TURNS
             if left <= 0 and turns:
                 await asyncio.sleep(0)
@@ -173,10 +177,10 @@ class Connectivity:
         return task.result()
 
     async def retrying(self, work: Callable[[], Awaitable[_R]]) -> _R:
-        """Do it, again whenever Redis is back, for ``settings.write_timeout`` seconds.
+        """Do ``work``, and repeat it when Redis is back, for ``settings.write_timeout`` seconds.
 
         Raises:
-            StoreUnavailableError: Redis stayed away for that long.
+            StoreUnavailableError: Redis was away for that long.
         """
         end = time.monotonic() + self._write_timeout
         while True:
@@ -187,19 +191,19 @@ class Connectivity:
                 if not await self.wait_connected(end - time.monotonic()):
                     raise
 
-    async def wait_connected(self, write_timeout: float) -> bool:
-        """Wait until Redis is back, at most ``write_timeout`` seconds; whether it is."""
-        await self._while({"suspended", "lost"}, write_timeout)
+    async def wait_connected(self, seconds: float) -> bool:
+        """Wait until Redis is connected, for at most so many seconds; whether it is."""
+        await self._while({"suspended", "lost"}, seconds)
         return self.connected
 
-    async def wait_settled(self, write_timeout: float) -> bool:
-        """Wait until Redis has answered or is lost, for so many seconds; whether it answers."""
-        await self._while({"suspended"}, write_timeout)
+    async def wait_settled(self, seconds: float) -> bool:
+        """Wait until connected or lost, for at most so many seconds; whether it is connected."""
+        await self._while({"suspended"}, seconds)
         return self.connected
 
-    async def _while(self, states: set[ConnectivityState], write_timeout: float) -> None:
+    async def _while(self, states: set[ConnectivityState], seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0, write_timeout)):
+            async with asyncio.timeout(max(0, seconds)):
                 while self.state in states:
                     changed = asyncio.get_running_loop().create_future()
                     self._waiting.add(changed)
@@ -217,13 +221,13 @@ class Connectivity:
             elif not waiting.done():
                 waiting.get_loop().call_soon_threadsafe(_release, waiting)
         if state != "connected":
-            self._limits.expire()  # nobody needs to find out for himself
-        for told in self._on_change:
-            told()
+            self._limits.expire()  # no other call waits to find out the same
+        for callback in self._on_change:
+            callback()
 
 
 def _reason(error: object) -> str:
-    """Without where it happened, which is told beside it."""
+    """The text of an error without the URL, which stands beside it."""
     return error.problem if isinstance(error, StoreError) else str(error)
 
 

@@ -1,19 +1,19 @@
-"""The keeper of an embedded server: a small process that starts it and ends it with its last user.
+"""The supervisor of an embedded server: a process that starts it and ends it with its last user.
 
-Owns the server process, and what lies in its directory:
+Owns the server process and the files in its directory:
 
-    valkey.sock   the server's socket
-    valkey.log    what it had to say
-    lease         each user holds a shared lock on it; the kernel lets go when a process dies
-    start.lock    held by whoever starts the server or takes it away
-    keeper.lock   held by the keeper as long as it lives
+    valkey.sock      the server's socket
+    valkey.log       the server's log
+    lease            each user holds a shared lock on it; the kernel releases it when a process dies
+    start.lock       held by the process that starts the server or removes its files
+    supervisor.lock  held by the supervisor as long as it lives
 
 It refuses to decide when a server is needed; ``embedded`` does. It runs as a script, ``python -I -S
-keeper.py DIRECTORY SOCKET BINARY DESCRIPTOR``, so it imports the standard library alone, which
-also has it running in milliseconds.
+embedded_supervisor.py DIRECTORY SOCKET BINARY DESCRIPTOR``, and imports only the standard library,
+so that it starts in milliseconds.
 
-A lock is only worth something while its file is the one that the path names: the last one out
-removes the files, so whoever waited for a lock looks again once it has it.
+A lock counts only while its path names the locked file: the last user's supervisor removes the
+files, so a process that has waited for a lock checks the path after it has got the lock.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 LOG: Final = "valkey.log"
 LEASE: Final = "lease"
 START: Final = "start.lock"
-KEEPER: Final = "keeper.lock"
+SUPERVISOR: Final = "supervisor.lock"
 
 READY: Final = b"ready"
-"""What the keeper reports when its server answers."""
+"""The supervisor's report when its server answers."""
 
 BUSY: Final = b"busy"
-"""What it reports when another keeper was faster."""
+"""Its report when another supervisor was faster."""
 
 MADE: Final = b"made by ciris_registry\n"
-"""Content of the start lock in a directory that is to go with the server."""
+"""Content of the start lock in a directory that is removed with the server."""
 
 _STARTUP: Final = 10.0
-"""Seconds until a server that does not answer is given up; it takes some 20 ms."""
+"""Seconds after which a server that does not answer is killed; a start takes about 20 ms."""
 
 _POLL: Final = 0.005
 _LOG_TAIL: Final = 2000
@@ -57,7 +57,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def lock(path: Path, operation: int, *, create: bool = True) -> int | None:
-    """A new descriptor that holds a lock on ``path``; None if another holds it (with LOCK_NB).
+    """A new descriptor that holds a lock on ``path``; None if another one holds it (LOCK_NB).
 
     Raises:
         FileNotFoundError: the directory is gone, or the file and ``create`` is false.
@@ -83,10 +83,10 @@ def is_current(descriptor: int, path: Path) -> bool:
         return False
 
 
-def is_kept(directory: Path) -> bool:
-    """Whether a keeper is alive. To be asked by the holder of the start lock."""
+def is_supervised(directory: Path) -> bool:
+    """Whether a supervisor is alive. Only the holder of the start lock may ask."""
     try:
-        descriptor = lock(directory / KEEPER, fcntl.LOCK_SH | fcntl.LOCK_NB, create=False)
+        descriptor = lock(directory / SUPERVISOR, fcntl.LOCK_SH | fcntl.LOCK_NB, create=False)
     except FileNotFoundError:
         return False
     if descriptor is None:
@@ -108,12 +108,12 @@ def answers(path: Path) -> bool:
 
 
 def remove_state(directory: Path, socket_name: str) -> None:
-    """Remove the files of a server that nobody uses. For the holder of the start lock only.
+    """Remove the files of a server without users. Only the holder of the start lock may call it.
 
-    A directory that was made for the server goes too, unless something else lies in it. It is
-    renamed first: a newcomer meets all of it or nothing.
+    A directory that was made for the server is removed too, unless it has other files. It is
+    renamed first, so that a new user finds all of it or nothing.
     """
-    ours = [socket_name, LOG, LEASE, KEEPER, START]
+    ours = [socket_name, LOG, LEASE, SUPERVISOR, START]
     made = (directory / START).read_bytes() == MADE
     if made and set(os.listdir(directory)) <= set(ours):  # noqa: PTH208 # names, not paths
         directory = directory.rename(directory.with_name(f"{directory.name}.{os.getpid()}"))
@@ -125,11 +125,11 @@ def remove_state(directory: Path, socket_name: str) -> None:
 
 
 class StartupError(Exception):
-    """The server did not start; the message says why, with the end of its log."""
+    """The server did not start; the message has the reason and the end of its log."""
 
 
-class Keeper:
-    """Keeps one server running until nobody holds a lease on ``directory`` any more."""
+class Supervisor:
+    """Keeps one server running until ``directory`` has no lease any more."""
 
     def __init__(self, directory: Path, socket_name: str, binary: str) -> None:
         self._directory = directory
@@ -172,7 +172,7 @@ class Keeper:
             time.sleep(_POLL)
 
     def run(self) -> None:
-        """Start the server again whenever it dies; return when its last user has left."""
+        """Restart the server when it dies; return after its last user has left."""
         threading.Thread(target=self._end_with_last_user, daemon=True).start()
         while self._server is not None:
             self._server.wait()
@@ -184,13 +184,13 @@ class Keeper:
 
     def _end_with_last_user(self) -> None:
         lease = self._directory / LEASE
-        with contextlib.suppress(OSError):  # somebody removed the directory: that is an end too
+        with contextlib.suppress(OSError):  # the directory was removed by hand: end too
             while True:
-                descriptor = lock(lease, fcntl.LOCK_EX)  # waits as long as anybody uses the server
+                descriptor = lock(lease, fcntl.LOCK_EX)  # waits until the server has no user
                 if descriptor is not None:
                     os.close(descriptor)
-                # Nobody can come while the start lock is held, so who is not here now is not
-                # coming to this server. Both locks are held until this process has ended.
+                # No new user takes a lease while the start lock is held. Both locks are held until
+                # this process has ended.
                 start = lock(self._directory / START, fcntl.LOCK_EX)
                 if lock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB) is not None:
                     break
@@ -199,17 +199,17 @@ class Keeper:
         with self._changing:
             self._ending = True
             if self._server is not None:
-                # Nothing is to be saved, and a server that is asked to end removes its socket
-                # file late, when it may be another's.
+                # Nothing has to be saved, and a server that ends on request removes its socket file
+                # late, when the file may be another server's.
                 self._server.kill()
 
     def _make_way(self) -> None:
-        """Wait for a server that is about to die with its keeper; its socket is replaced anyway."""
+        """Wait for a server that is about to die with its supervisor; its socket is replaced."""
         deadline = time.monotonic() + 1.0
         while answers(self._socket):
             if time.monotonic() > deadline:
                 raise StartupError(
-                    f"a server that is not ours answers at {self._socket}; choose another directory"
+                    f"another server answers at {self._socket}; choose another directory"
                 )
             time.sleep(_POLL)
 
@@ -223,7 +223,7 @@ class Keeper:
             "appendonly": "no",
             "loglevel": "warning",
         }
-        options = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        options = [part for name, value in settings.items() for part in (f"--{name}", value)]
         return [self._binary, *options]
 
     def _log(self, start: int) -> str:
@@ -231,55 +231,55 @@ class Keeper:
 
 
 def _dies_with_parent() -> Callable[[], None] | None:
-    """What the server's process does before it becomes the server; None where there is no way.
+    """What the server's process does before it executes the server; None if it cannot.
 
-    A keeper that is killed must not leave behind a server that nobody would ever end. Only Linux
-    can promise that; elsewhere the next keeper reports the server that it finds.
+    A killed supervisor must not leave a server running for ever. Only Linux supports that;
+    elsewhere the next supervisor reports the server that it finds.
     """
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl
-    keeper = os.getpid()
+    supervisor = os.getpid()
 
     def die_with_parent() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != keeper:
+        if os.getppid() != supervisor:
             os._exit(1)
 
     return die_with_parent
 
 
 def _protect_from_cleaning(directory: Path) -> None:
-    """Keep systemd-tmpfiles from removing files that look old: it spares a locked directory."""
+    """Keep systemd-tmpfiles from removing files that look old: it skips a locked directory."""
     with contextlib.suppress(OSError):
         fcntl.flock(os.open(directory, os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def main(directory: Path, socket_name: str, binary: str, report: int) -> None:
-    """Be the keeper of ``directory``; tell ``report`` how the start went, in one message."""
+    """Supervise ``directory``; write the result of the start to ``report``, in one message."""
     if os.fork():
-        os._exit(0)  # the process that asked reaps this one, and the keeper is nobody's child
+        os._exit(0)  # the caller reaps this process, and the supervisor has no parent
     os.umask(0o077)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Whoever stops a whole group of processes stops the users too; the keeper goes after them.
+        # A signal to the whole process group ends the users too; the supervisor ends after them.
         signal.signal(number, signal.SIG_IGN)
-    keeper = Keeper(directory, socket_name, binary)
+    supervisor = Supervisor(directory, socket_name, binary)
     alive: int | None = None
     try:
-        alive = lock(directory / KEEPER, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        alive = lock(directory / SUPERVISOR, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if alive is not None:
             _protect_from_cleaning(directory)
-            keeper.start()
+            supervisor.start()
         message = BUSY if alive is None else READY
     except (OSError, StartupError) as error:
         message = str(error).encode()
         if alive is not None:
-            os.close(alive)  # so that whoever asked can clear up once it knows
-    with contextlib.suppress(BrokenPipeError):  # whoever asked died meanwhile
+            os.close(alive)  # so that the caller can remove the files
+    with contextlib.suppress(BrokenPipeError):  # the caller has died
         os.write(report, message)
     os.close(report)
     if message == READY:
-        keeper.run()
+        supervisor.run()
 
 
 if __name__ == "__main__":

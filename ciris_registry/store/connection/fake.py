@@ -1,6 +1,6 @@
-"""What a wire does, over a connection of fakeredis, which has no socket.
+"""The interface of a pipelined connection, over one of fakeredis, which has no socket.
 
-Owns the order of its commands. It refuses to be fast: the state lies in this process.
+Owns the order of its commands. It refuses to pipeline: the data lies in this process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class FakeConnection:
-    """One connection, on which commands take turns; redis-py opens it again when it is closed."""
+    """One connection that sends one command at a time; redis-py opens it again if it is closed."""
 
     def __init__(self, connection: Any) -> None:
         self.broken = False
@@ -27,12 +27,12 @@ class FakeConnection:
         self._waiting: asyncio.Timeout | None = None
         self._interrupted = False
 
-    def ask(self, packed: bytes) -> Awaitable[Any]:  # whatever the server answers
+    def ask(self, packed: bytes) -> Awaitable[Any]:  # any reply
         """As ``PipelinedConnection.ask``."""
         return self._exchange(packed)
 
     def interrupt(self) -> None:
-        """As ``PipelinedConnection.interrupt``, but those who wait for their turn go on waiting."""
+        """As ``PipelinedConnection.interrupt``, except for commands that wait for their turn."""
         if self._waiting is not None and not self._waiting.expired():
             self._interrupted = True
             self._waiting.reschedule(0)

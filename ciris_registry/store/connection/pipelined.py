@@ -1,8 +1,8 @@
 """A connection on which commands follow each other at once, and replies come in their order.
 
-redis-py opens and closes it: addresses, TLS, logins, databases. What it does around each command in
-between takes several times as long as the server, and every process of a fleet would pay that for
-every opening. It refuses to try anything again, and to say what a failure means.
+redis-py opens and closes it: addresses, TLS, logins, databases. What redis-py does around each
+command takes several times as long as the server, and every process of a fleet would pay that for
+every opening of a breaker. It refuses to retry, and to decide what a failure means.
 """
 
 from __future__ import annotations
@@ -19,38 +19,39 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ciris_registry.settings import REPLY_TIMEOUT
+from ciris_registry.store.connection.client_internals import error_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LAST_LOOK: Final = 0.05
-"""Seconds from when a wire seems to be dead until it is given up: this process may have been
-stopped, and then reads first what has arrived meanwhile."""
+"""Seconds between the end of the timeout and giving up the connection: a process that was stopped
+first reads what has arrived since."""
 
 _NOTHING: Final = object()
 
 
 class WaitInterruptedError(Exception):
-    """Somebody here has ended the wait for a reply."""
+    """``interrupt`` has ended the wait for a reply."""
 
 
 class PipelinedConnection(asyncio.Protocol):
-    """One open connection, taken over from redis-py until it closes it.
+    """One open connection, taken over from redis-py until redis-py closes it.
 
-    Once it is ``broken``, it is closed, but for what redis-py keeps of it. Whoever gives up waiting
-    is forgotten when the reply comes.
+    Once it is ``broken`` its transport is closed, and only ``aclose`` is left to do. The reply of a
+    caller that stopped waiting is dropped when it comes.
     """
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, transport: asyncio.Transport) -> None:
         self._connection = connection
-        self._transport: asyncio.Transport = connection._writer.transport  # noqa: SLF001
-        # It is told what redis-py waits for when it closes the connection.
-        self._streams = cast("asyncio.Protocol", self._transport.get_protocol())
+        self._transport = transport
+        # redis-py waits for this protocol when it closes the connection.
+        self._streams = cast("asyncio.Protocol", transport.get_protocol())
         self._replies = hiredis.Reader(
             encoding="utf-8",
-            # A field that someone damaged by hand must be readable to be reported.
+            # A field that was damaged by hand must be readable to be reported.
             errors="backslashreplace",
-            replyError=connection._parser.parse_error,  # noqa: SLF001
+            replyError=error_parser(connection),
             notEnoughData=_NOTHING,
         )
         self._loop = asyncio.get_running_loop()
@@ -58,13 +59,13 @@ class PipelinedConnection(asyncio.Protocol):
         self._heard_at = 0.0
         self._watch: asyncio.TimerHandle | None = None
         self._retired = False
-        self.broken: bool = self._transport.is_closing()
-        self._transport.set_protocol(self)
+        self.broken: bool = transport.is_closing()
+        transport.set_protocol(self)
 
-    def ask(self, packed: bytes) -> asyncio.Future[Any]:  # whatever the server answers
-        """Send one command. Its reply comes as long as the server answers anything.
+    def ask(self, packed: bytes) -> asyncio.Future[Any]:  # any reply
+        """Send one command. It waits for its reply as long as the server answers any command.
 
-        The reply raises what is wrong: an error of ``redis.exceptions``, or InterruptedWaitError.
+        The future raises an error of ``redis.exceptions``, or WaitInterruptedError.
         """
         reply: asyncio.Future[Any] = self._loop.create_future()
         if not self._asked:
@@ -76,24 +77,24 @@ class PipelinedConnection(asyncio.Protocol):
         return reply
 
     def interrupt(self) -> None:
-        """If somebody waits, break it, and let all go on."""
+        """If a caller waits, break the connection; all its callers go on."""
         if self._awaited():
             self._break(WaitInterruptedError)
 
     def retire(self) -> None:
-        """Nobody asks it any more: it ends with the last reply that somebody waits for."""
+        """Close it after the last reply that a caller waits for; no more commands are sent."""
         self._retired = True
         if not self._awaited():
             self._transport.abort()
 
     async def aclose(self) -> None:
-        """Close it at once, and tell whoever still waits; the server is not waited for."""
+        """Close it at once, without waiting for the server; callers that wait get an error."""
         self._break(partial(_lost, None))
         with contextlib.suppress(RedisError, OSError):
             await self._connection.disconnect()
 
     def data_received(self, data: bytes) -> None:
-        """Give each reply to whoever asked for it."""
+        """Give each reply to the caller of its command."""
         self._replies.feed(data)
         self._heard_at = self._loop.time()
         try:
@@ -106,17 +107,18 @@ class PipelinedConnection(asyncio.Protocol):
                 else:
                     waiting.set_result(reply)
         except (hiredis.ProtocolError, IndexError) as error:
-            self._break(partial(RedisConnectionError, f"this is no Redis: {error}"))
+            problem = f"the server does not speak the protocol of Redis: {error}"
+            self._break(partial(RedisConnectionError, problem))
         if self._retired:
             self.retire()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is closed, by whomever."""
+        """The transport is closed, by the server or by this process."""
         self._break(partial(_lost, exc))
-        self._streams.connection_lost(None)  # who asked has been told
+        self._streams.connection_lost(None)  # the callers have the error
 
     def _awaited(self) -> bool:
-        """Whether somebody waits; whoever gave up does not."""
+        """Whether a caller waits for a reply."""
         return not all(reply.done() for reply in self._asked)
 
     def _break(self, error: Callable[[], Exception]) -> None:
@@ -129,7 +131,7 @@ class PipelinedConnection(asyncio.Protocol):
         self._transport.abort()
 
     def _look(self, *, again: bool = False) -> None:
-        """Whether the server has answered anything for as long as somebody may wait."""
+        """Break the connection if the server has answered nothing for ``REPLY_TIMEOUT``."""
         self._watch = None
         if not self._asked:
             return

@@ -1,7 +1,7 @@
-"""The way to the server that many calls share: a wire, and another one when that has broken.
+"""One connection that many calls share, opened again after it has broken.
 
-Owns which wire is asked, and that all who wait for one share an attempt to open it. It refuses to
-try again, and to say what a failure means.
+Owns which connection is used. Calls that wait for a new one share one attempt to open it. It
+refuses to retry, and to decide what a failure means.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from ciris_registry.settings import REPLY_TIMEOUT
+from ciris_registry.store.connection.client_internals import open_transport
 from ciris_registry.store.connection.fake import FakeConnection
 from ciris_registry.store.connection.pipelined import PipelinedConnection, WaitInterruptedError
 from ciris_registry.store.connection.retry import ConnectingError
 
 
 class ReconnectingConnection:
-    """Belongs to one event loop. What it has opened is closed by ``aclose``, and not before."""
+    """Belongs to one event loop. ``aclose`` closes all connections that it has opened."""
 
     def __init__(self, pool: Any) -> None:  # redis-py leaves much of its pools without types
         self._pool = pool
@@ -31,12 +32,12 @@ class ReconnectingConnection:
         self._closed = False
         self._interruptions = 0
 
-    async def ask(self, packed: bytes) -> Any:  # whatever the server answers
+    async def ask(self, packed: bytes) -> Any:  # any reply
         """Send one command; its reply.
 
         Raises:
             redis.exceptions.RedisError: The server refuses, or is away.
-            InterruptedWaitError: ``interrupt`` was called meanwhile.
+            WaitInterruptedError: ``interrupt`` was called during the wait.
         """
         connection = self.open
         if connection is None or connection.broken:
@@ -47,34 +48,34 @@ class ReconnectingConnection:
         return await connection.ask(packed)
 
     def renew(self) -> None:
-        """What is asked from now on goes over another wire; this one ends with its last reply."""
+        """Send later commands on another connection; this one is closed after its last reply."""
         if self.open is not None:
             self.open.retire()
             self._retired.append(self.open)
             self.open = None
 
     def interrupt(self) -> None:
-        """End the wait of all who ask now."""
+        """End the wait of all calls."""
         self._interruptions += 1
         if self.open is not None:
             self.open.interrupt()
 
     async def aclose(self) -> None:
-        """Close it for good."""
+        """Close it; later calls raise."""
         self._closed = True
         self.renew()
         while self._retired:
             await self._retired.pop().aclose()
 
     async def _opened(self) -> PipelinedConnection | FakeConnection:
-        """A wire that can be used; those who wait for it share one attempt, also if it fails."""
+        """A connection that works; calls that wait for it share one attempt, also its failure."""
         known = self._failure
         async with self._opening:
             if self.open is not None and not self.open.broken:
                 return self.open
             if self._failure is not None and self._failure is not known:
                 raise self._failure.with_traceback(None)
-            await self._clear_away()
+            await self._close_ended()
             try:
                 self._check_open()
                 connection = await _connected(self._pool)
@@ -87,8 +88,8 @@ class ReconnectingConnection:
             self.open, self._failure = connection, None
             return connection
 
-    async def _clear_away(self) -> None:
-        """Close what has ended."""
+    async def _close_ended(self) -> None:
+        """Close the connections that have ended."""
         self.renew()
         for connection in [one for one in self._retired if one.broken]:
             self._retired.remove(connection)
@@ -96,14 +97,14 @@ class ReconnectingConnection:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise RedisConnectionError("it was closed here")
+            raise RedisConnectionError("this process has closed the connection")
 
 
 async def _connected(pool: Any) -> PipelinedConnection | FakeConnection:
-    """A wire over a new connection.
+    """A new connection.
 
     Raises:
-        ConnectingError: There is none, or what answers there is no Redis; its cause says why.
+        ConnectingError: It cannot be opened, or the server is not Redis; its cause says why.
     """
     connection = pool.make_connection()
     try:
@@ -118,6 +119,7 @@ async def _connected(pool: Any) -> PipelinedConnection | FakeConnection:
     except BaseException:
         await connection.disconnect()
         raise
-    if isinstance(connection._writer, asyncio.StreamWriter):  # noqa: SLF001 # nothing else tells
-        return PipelinedConnection(connection)
-    return FakeConnection(connection)
+    transport = open_transport(connection)
+    if transport is None:
+        return FakeConnection(connection)
+    return PipelinedConnection(connection, transport)

@@ -1,4 +1,4 @@
-"""How often, and how long, a command to Redis is tried again.
+"""How often, and how long, a command to Redis is retried.
 
 redis-py's own retries are off: it cannot know which commands may be sent twice.
 """
@@ -25,15 +25,15 @@ _R = TypeVar("_R")
 
 
 class ConnectingError(RedisConnectionError):
-    """A connection could not be opened; what for was never sent."""
+    """A connection could not be opened; the command was never sent."""
 
 
 UNREACHABLE: Final = (RedisConnectionError, RedisTimeoutError, OSError)
-"""What redis-py raises when Redis is away."""
+"""The errors of redis-py when Redis is away."""
 
 
 def never_sent(error: BaseException) -> bool:
-    """Whether there was no connection, so that Redis has seen nothing of the command."""
+    """Whether there was no connection, so that Redis has not received the command."""
     context = error.__cause__ or error.__context__
     return isinstance(error, ConnectingError) or isinstance(
         context, ConnectionRefusedError | FileNotFoundError
@@ -44,7 +44,7 @@ def backoff(first: float, longest: float) -> Iterator[float]:
     """Seconds to wait between attempts: doubling from ``first`` up to ``longest``, jittered.
 
     Each wait is spread over half to one and a half times its length, so that processes that failed
-    at one time do not come back at one time.
+    together do not retry together.
     """
     wait = first
     while True:
@@ -55,12 +55,12 @@ def backoff(first: float, longest: float) -> Iterator[float]:
 async def persistently(
     call: Callable[[], Awaitable[_R]], *, write_timeout: float, repeatable: bool, after: Exception
 ) -> _R:
-    """Try again for ``write_timeout`` seconds, at growing, jittered intervals, ``after`` a failure.
+    """Retry for ``write_timeout`` seconds, at growing, jittered intervals, ``after`` a failure.
 
-    What is not ``repeatable`` is tried again only if Redis cannot have seen it.
+    A call that is not ``repeatable`` is retried only if Redis cannot have received it.
 
     Raises:
-        redis.exceptions.RedisError: What the last attempt raised.
+        redis.exceptions.RedisError: The error of the last attempt.
     """
 
     def again(error: BaseException) -> bool:

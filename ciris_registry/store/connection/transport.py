@@ -1,7 +1,7 @@
-"""Sending scripts and commands to Redis, and what is done when that fails.
+"""Sending scripts and commands to Redis, and handling their failures.
 
-Owns NOSCRIPT, trying again, and turning redis-py's errors into this package's. It refuses to know
-what any script means.
+Owns NOSCRIPT, retries, and the translation of redis-py's errors into this package's. What a
+script means is not known here.
 """
 
 from __future__ import annotations
@@ -52,26 +52,26 @@ _REFUSALS: Final = (ReadOnlyError, OutOfMemoryError, ClusterDownError, InvalidRe
 _REFUSAL: Final = re.compile(
     r"(?:^|: -)(?:READONLY|OOM|MISCONF|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|BUSY|UNBLOCKED) "
 )
-"""The errors with which a server refuses for a while: it is away for our purposes. redis-py takes
-the code word off those that it has a type for (MASTERDOWN's is a ClusterDownError), and Redis 6.2
-writes its own words before the error of a command in a script."""
+"""Errors with which a server refuses for a while; it counts as away. redis-py removes the code from
+those that it has a type for (MASTERDOWN's is ClusterDownError), and Redis 6.2 puts a text of its
+own before the error of a command in a script."""
 
 _HINTS: Final = {
     "WRONG_VERSION_NUMBER": "this port does not speak TLS, so try redis://",
     "Protocol error": "this port does not speak the protocol of Redis",
 }
-"""What to do about errors that say it in no words."""
+"""Advice for errors that give none."""
 
-_NOT_LET_IN: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
+_ACCESS_DENIED: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
 _WRONG_DATABASE: Final = "DB index is out of range"
 
 
 class Transport:
-    """One client, which belongs to one event loop.
+    """The transport of one client, which belongs to one event loop.
 
-    What finds Redis away is tried again for ``write_timeout`` seconds; ``trouble`` is told of what
-    failed for good, ``answered`` of what did not. A script that the server has forgotten is sent
-    again in full, unnoticed.
+    A call that finds Redis away is retried for ``write_timeout`` seconds. ``on_failure`` is called
+    with the error of a call that failed in the end, ``on_reply`` after each reply. A script that
+    the server has forgotten is sent again in full.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class Transport:
         url: str,
         write_timeout: float,
         revive: Callable[[], Awaitable[None]],
-        trouble: Callable[[object], None] = lambda _: None,
-        answered: Callable[[], None] = lambda: None,
+        on_failure: Callable[[object], None] = lambda _: None,
+        on_reply: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._connections: weakref.WeakSet[ReconnectingConnection] = weakref.WeakSet()
@@ -89,8 +89,8 @@ class Transport:
         self._url = url
         self._write_timeout = write_timeout
         self._revive = revive
-        self._trouble = trouble
-        self._answered = answered
+        self._on_failure = on_failure
+        self._on_reply = on_reply
         self._closed = False
 
     async def evaluate(
@@ -98,17 +98,18 @@ class Transport:
     ) -> list[Any]:
         """Run the Lua script ``text``, whose SHA-1 is ``sha``; its reply.
 
-        What is not ``repeatable`` is sent a second time only if Redis has seen nothing of it.
+        A call that is not ``repeatable`` is sent a second time only if Redis cannot have received
+        the first.
 
         Raises:
-            UncertainWriteError: The connection broke while one that is not was on its way.
+            IndeterminateWriteError: The connection broke while such a call was in flight.
             StoreUnavailableError: Redis is away.
             StoreError: Redis refuses.
         """
         try:
             packed = _pack(("EVALSHA", sha, numkeys, *values))
         except UnicodeEncodeError:
-            # A reason, or a name of a host, that a file system gave: see os.fsdecode.
+            # A reason or a host name that came from a file system: see os.fsdecode.
             values = [one if isinstance(one, int) else _clean(one) for one in values]
             packed = _pack(("EVALSHA", sha, numkeys, *values))
 
@@ -128,14 +129,14 @@ class Transport:
 
     async def wait(
         self, connection: ReconnectingConnection, command: tuple[str | int, ...]
-    ) -> Any:  # whatever it answers
-        """Send a command that waits on the server, and would hold up others on their line."""
+    ) -> Any:  # any reply
+        """Send a command that blocks on the server, on a connection that no other call uses."""
         packed = _pack(command)
-        # An answer there says nothing of the line that scripts take.
-        return await self.attempt(lambda: connection.ask(packed), heard=False)
+        # Its reply does not show that the connection of the scripts works.
+        return await self.attempt(lambda: connection.ask(packed), note_reply=False)
 
     async def ping(self, limit: float) -> None:
-        """Whether the server answers on the line that scripts take, within ``limit`` seconds."""
+        """Have the server answer within ``limit`` seconds, on the connection of the scripts."""
         packed = _pack(("PING",))
         await self.attempt(lambda: _limited(self._connection.ask(packed), limit))
 
@@ -148,27 +149,31 @@ class Transport:
         return await self.attempt(lambda: _limited(call(self._client), REPLY_TIMEOUT))
 
     async def attempt(
-        self, call: Callable[[], Awaitable[Any]], *, repeatable: bool = True, heard: bool = True
-    ) -> Any:  # whatever the call answers
-        """The first try without any ado; what it takes to go on only if that failed."""
+        self,
+        call: Callable[[], Awaitable[Any]],
+        *,
+        repeatable: bool = True,
+        note_reply: bool = True,
+    ) -> Any:  # any reply
+        """Make one call; only if it fails, what a retry needs is set up."""
         self._check_open()
         try:
             reply = await call()
         except NoScriptError:
             raise
         except UNREACHABLE as error:
-            self._check_open()  # that is no outage
+            self._check_open()  # not an outage
             reply = await self._persist(call, error, repeatable=repeatable)
         except RedisError as error:
             raise self._explained(error) from None
-        if heard:
-            self._answered()
+        if note_reply:
+            self._on_reply()
         return reply
 
     async def _persist(
         self, call: Callable[[], Awaitable[Any]], failure: Exception, *, repeatable: bool
     ) -> Any:
-        async def once() -> Any:  # tenacity awaits no more than what a coroutine function returns
+        async def once() -> Any:  # tenacity awaits only coroutine functions
             return await call()
 
         try:
@@ -180,14 +185,14 @@ class Transport:
         except NoScriptError:
             raise
         except (RedisError, OSError) as error:
-            self._trouble(error)
+            self._on_failure(error)
             lost = isinstance(error, UNREACHABLE) and not repeatable and not never_sent(error)
             if lost:
                 raise IndeterminateWriteError(self._url, str(error)) from None
             raise self._explained(error) from None
 
     def connection(self) -> ReconnectingConnection:
-        """A line of one's own, which is closed with all others at the latest."""
+        """A connection for one caller, which is closed with the transport at the latest."""
         connection = ReconnectingConnection(self._client.connection_pool)
         self._connections.add(connection)
         return connection
@@ -199,19 +204,22 @@ class Transport:
             for connection in list(self._connections):
                 await connection.aclose()
         finally:
-            # Over TLS, redis-py waits for a farewell, and complains if there is none.
+            # Over TLS, redis-py waits for the server's close, and raises if there is none.
             with contextlib.suppress(RedisError, OSError):
                 await self._client.aclose()
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StoreUnavailableError(self._url, "it was closed here")
+            raise StoreUnavailableError(self._url, "this process has closed the connection")
 
     def _explained(self, error: Exception) -> Exception:
         text = str(error) or type(error).__name__
         text += next((f"; {hint}" for sign, hint in _HINTS.items() if sign in text), "")
-        # While it connects, redis-py says of everything that the connection failed.
-        if any(isinstance(one, _NOT_LET_IN) for one in _causes(error)) or _WRONG_DATABASE in text:
+        # While it connects, redis-py wraps every error in a ConnectionError.
+        if (
+            any(isinstance(one, _ACCESS_DENIED) for one in _causes(error))
+            or _WRONG_DATABASE in text
+        ):
             return AccessDeniedError(self._url, text)
         if "WRONGTYPE" in text:
             return CorruptStateError(self._url, text)
@@ -227,15 +235,15 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _clean(text: str) -> str:
-    """What can be written of a text, with ``?`` for the rest."""
+    """A text with ``?`` for each character that UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode()
 
 
 async def _limited(work: Awaitable[_R], seconds: float) -> _R:
     """Wait for a command for so many seconds, and lose no cancellation.
 
-    Under Python 3.11, redis-py's ``asyncio.wait_for`` drops one that comes together with the end of
-    sending. The command then goes on, and may fail, as whoever cancelled it closes its connection.
+    Under Python 3.11, redis-py's ``asyncio.wait_for`` drops a cancellation that comes together with
+    the end of sending. The command then goes on, and may fail when its connection is closed.
     """
     task = cast("asyncio.Task[object]", asyncio.current_task())
     before = task.cancelling()

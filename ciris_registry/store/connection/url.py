@@ -1,9 +1,12 @@
-"""Where the shared state lives: what a URL says, and how it may be shown.
+"""The URL of the store: its grammar, and what may be shown of it.
 
-Owns the grammar of the URLs and the rule that credentials never leave them. It refuses to connect
-to anything: that is ``clients``'s work. What it shows of a URL is built from the parts that it
-understood, never cut out of the text, and its errors show nothing of it at all: in
-``redis://user:12/3@host`` nobody can say for certain where the password begins.
+A URL is shown as the parts that were understood, with ``***`` for user and password; errors contain
+no part of it, since in ``redis://user:12/3@host`` no parser can tell where the password ends.
+Connecting is the work of ``clients``.
+
+``redis.connection.parse_url`` is too lenient to be used. It reads ``redis://user:12/3@host`` as the
+host ``user`` and ``redis://p@ss/w@host`` as the host ``ss``, ignores fragments, line breaks and a
+database number that is none, keeps unknown query parameters, and quotes the URL in its errors.
 """
 
 from __future__ import annotations
@@ -42,7 +45,11 @@ _HIGHEST_PORT: Final = 65_535
 _HIGHEST_DB: Final = 2**31 - 1
 _MEMORY_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{0,200}")
 _HOST_NAME: Final = re.compile(r"[\w.-]{1,253}")
-_PARTS: Final = re.compile(r"(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?")
+_PARTS: Final = re.compile(
+    r"(?:(?P<userinfo>[^/?#]*)@)?(?P<address>[^/?#@]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?"
+)
+_ADDRESS: Final = re.compile(r"(?s:(?:\[(?P<ipv6>[^]]*)\]|(?P<name>[^:[]*))(?::(?P<port>.*))?)")
+_COMMON: Final = frozenset({"db", "username", "password"})
 _TLS: Final[Mapping[str, tuple[str, ...] | None]] = {
     "ssl_ca_certs": None,
     "ssl_cert_reqs": ("none", "optional", "required"),
@@ -55,10 +62,10 @@ _TLS: Final[Mapping[str, tuple[str, ...] | None]] = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StoreURL:
-    """Where the shared state of a registry lives, parsed from a URL.
+    """The parsed URL of the store.
 
     Only the fields that belong to ``scheme`` are set. ``repr`` and ``str`` show ``redacted``, so a
-    url may be logged; ``username`` and ``password`` are for the one who connects.
+    URL may be logged; ``username`` and ``password`` are for the client that connects.
     """
 
     scheme: Scheme
@@ -73,10 +80,10 @@ class StoreURL:
 
     @classmethod
     def parse(cls, url: str) -> StoreURL:
-        """Read ``url``; the forms are those that the error names.
+        """Read ``url``; the error for an unknown scheme lists the forms.
 
         Raises:
-            LocationError: the URL is none of these forms. The message holds no part of the URL.
+            InvalidURLError: the URL has none of these forms. The message contains no part of it.
         """
         scheme, separator, rest = url.strip().partition("://")
         scheme = scheme.lower()
@@ -111,14 +118,14 @@ class StoreURL:
                 return f"{self.scheme}://{credentials}{host}:{self.port}/{self.db}{query}"
 
     def __repr__(self) -> str:
-        return f"Location({self.redacted!r})"
+        return f"StoreURL({self.redacted!r})"
 
     def __str__(self) -> str:
         return self.redacted
 
 
 def check_socket_path(path: Path) -> None:
-    """Raise LocationError if the system has no room for ``path`` as the name of a socket."""
+    """Raise InvalidURLError if the system has no room for ``path`` as the name of a socket."""
     length = len(os.fsencode(path))
     if length > _LONGEST_SOCKET_PATH:
         raise InvalidURLError(
@@ -139,8 +146,8 @@ def _memory(rest: str) -> StoreURL:
 def _embedded(rest: str) -> StoreURL:
     if not rest:
         return StoreURL("embedded")
-    authority, path, query = _split(rest)
-    if authority or query:
+    userinfo, address, path, query = _split(rest)
+    if userinfo or address or query:
         raise InvalidURLError(
             "embedded:// takes an absolute directory and nothing else: embedded:///directory, "
             "with three slashes"
@@ -151,70 +158,59 @@ def _embedded(rest: str) -> StoreURL:
 
 
 def _unix(rest: str) -> StoreURL:
-    authority, path, query = _split(rest)
-    userinfo, _, host = authority.rpartition("@")
-    if host or "@" in path:
+    userinfo, address, path, query = _split(rest)
+    if address or "@" in path:
         raise InvalidURLError(
             f"unix:// takes the absolute path of a socket: unix:///path/to/socket, with three "
             f"slashes and any @ in it as %40; {_ENCODE}"
         )
     socket = _path(path)
     check_socket_path(socket)
-    parameters = _parameters(query, {"db", "username", "password"})
+    parameters = _parameters(query, _COMMON)
     username, password = _credentials(userinfo, parameters)
-    return StoreURL(
-        "unix",
-        path=socket,
-        db=_db(parameters.get("db", "0")),
-        username=username,
-        password=password,
-    )
+    db = _db(parameters.get("db", "0"))
+    return StoreURL("unix", path=socket, db=db, username=username, password=password)
 
 
 def _network(scheme: Literal["redis", "rediss"], rest: str) -> StoreURL:
-    authority, path, query = _split(rest)
-    userinfo, _, address = authority.rpartition("@")
+    userinfo, address, path, query = _split(rest)
     host, port = _address(address)
-    allowed = {"db", "username", "password"}
-    parameters = _parameters(query, allowed | _TLS.keys() if scheme == "rediss" else allowed)
+    parameters = _parameters(query, _COMMON | _TLS.keys() if scheme == "rediss" else _COMMON)
     db = path.removeprefix("/")
     if db and "db" in parameters:
         raise InvalidURLError("the URL gives the db number twice, in its path and as ?db=")
+    db = parameters.get("db", db or "0")
     username, password = _credentials(userinfo, parameters)
     return StoreURL(
         scheme,
         host=host,
         port=port,
-        db=_db(parameters.get("db", db or "0")),
+        db=_db(db),
         username=username,
         password=password,
         tls=_tls(parameters),
     )
 
 
-def _split(rest: str) -> tuple[str, str, str]:
+def _split(rest: str) -> tuple[str, ...]:
+    """User and password, host and port, path, and query; missing ones are empty."""
     parts = _PARTS.fullmatch(rest)
     if parts is None:
-        raise InvalidURLError(f"the URL contains a # or a line break; {_ENCODE}")
-    return parts["authority"], parts["path"], parts["query"] or ""
+        raise InvalidURLError(f"the URL contains a #; {_ENCODE}")
+    return parts.groups("")
 
 
 def _address(address: str) -> tuple[str, int]:
-    if address.startswith("["):
-        host, closed, port = address[1:].partition("]")
-        known = bool(closed) and _is_ipv6(host) and (not port or port.startswith(":"))
-        port = port.removeprefix(":")
-    else:
-        host, _, port = address.partition(":")
-        known = _HOST_NAME.fullmatch(host) is not None
-    if not host:
+    parts = _ADDRESS.fullmatch(address)
+    ipv6, name, digits = parts.groups("") if parts is not None else ("", "[", "")
+    if not ipv6 and not name:
         raise InvalidURLError(f"the URL names no host: redis://host:port/db; {_ENCODE}")
-    if not known:
+    if not (_is_ipv6(ipv6) if ipv6 else _HOST_NAME.fullmatch(name)):
         raise InvalidURLError(f"the host in the URL is not a name or an address; {_ENCODE}")
-    number = _number(port or str(_DEFAULT_PORT), _HIGHEST_PORT)
-    if not number:
+    port = _number(digits or str(_DEFAULT_PORT), _HIGHEST_PORT)
+    if not port:
         raise InvalidURLError(f"the port in the URL is not a number from 1 to 65535; {_ENCODE}")
-    return host, number
+    return ipv6 or name, port
 
 
 def _is_ipv6(host: str) -> bool:
@@ -251,7 +247,7 @@ def _path(text: str) -> Path:
     return Path(path)
 
 
-def _parameters(query: str, allowed: set[str]) -> dict[str, str]:
+def _parameters(query: str, allowed: frozenset[str]) -> dict[str, str]:
     parameters: dict[str, str] = {}
     for part in filter(None, query.split("&")):
         name, _, value = part.partition("=")
@@ -261,7 +257,7 @@ def _parameters(query: str, allowed: set[str]) -> dict[str, str]:
             )
         if name not in allowed or name in parameters:
             raise InvalidURLError(
-                f"the URL has a query parameter twice, or one that is not known here; known are "
+                f"the URL has a query parameter twice, or an unknown one; known are "
                 f"{', '.join(sorted(allowed))}; {_ENCODE}, & too"
             )
         parameters[name] = unquote_plus(value)

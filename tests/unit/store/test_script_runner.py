@@ -9,7 +9,7 @@ from ciris_registry.store.scripts import ScriptParameterError, load_scripts
 
 
 class FakeTransport:
-    """Lays out the slots, as the real one does before anything is sent, and notes them."""
+    """Records the scripts that are sent, with their keys and arguments."""
 
     def __init__(self) -> None:
         self.names = {one.sha: one.name for one in load_scripts().values()}
@@ -45,7 +45,7 @@ async def test_each_call_has_the_keys_of_its_service_type_and_subject(
     ]
 
 
-async def test_a_tail_is_that_of_its_call_alone(
+async def test_a_tail_is_used_for_its_call_only(
     calls: ScriptRunner, transport: FakeTransport
 ) -> None:
     await calls.run("slot_renew", "llm", tail=["k1", "k2"], lease_ms=1, held=[])
@@ -64,7 +64,7 @@ async def test_a_tail_is_that_of_its_call_alone(
         ("slot_renew", {"lease_ms": 1, "held": [], "tail": "k"}, "takes a sequence"),
     ],
 )
-async def test_a_wrong_slot_is_an_error_before_anything_is_sent(
+async def test_a_wrong_parameter_is_an_error_before_anything_is_sent(
     calls: ScriptRunner, transport: FakeTransport, script: str, options: Any, message: str
 ) -> None:
     with pytest.raises(ScriptParameterError, match=message):
@@ -72,7 +72,7 @@ async def test_a_wrong_slot_is_an_error_before_anything_is_sent(
     assert transport.sent == []
 
 
-async def test_a_script_of_no_service_type_is_given_its_keys_by_name(
+async def test_a_script_without_a_service_type_takes_its_keys_by_name(
     calls: ScriptRunner, transport: FakeTransport
 ) -> None:
     about: dict[str, Any] = {

@@ -26,9 +26,9 @@ SAMPLE = """\
     -- KEYS[1]    breaker  the breaker's hash
     -- KEYS[2..]  hashes
     -- ARGV[1]    outcome  "success" | "failure",
-    --                     and no other word
+    --                     and nothing else
     -- ARGV[2..]  steps    how far
-    -- Returns    {word, …}
+    -- Returns    {code, …}
     local clock = require("lib.clock")
     return { KEYS[1], #KEYS, ARGV[1], #ARGV, clock.now() } -- require nothing here
     """
@@ -72,7 +72,7 @@ def sample(folder: Folder) -> Script:
     return folder.script("sample")
 
 
-def test_a_header_names_the_slots_in_order(sample: Script) -> None:
+def test_a_header_names_the_parameters_in_order(sample: Script) -> None:
     assert sample.purpose == "says what it does, on two lines."
     assert sample.keys == ("breaker", "hashes")
     assert sample.args == ("outcome", "steps")
@@ -80,7 +80,7 @@ def test_a_header_names_the_slots_in_order(sample: Script) -> None:
     assert sample.args_variadic
 
 
-def test_a_script_without_slots_has_none(folder: Folder) -> None:
+def test_a_script_without_parameters_has_none(folder: Folder) -> None:
     folder.write("plain.lua", "-- plain: takes nothing.\nreturn 1\n")
     plain = folder.script("plain")
     assert (plain.keys, plain.args, plain.keys_variadic, plain.args_variadic) == (
@@ -107,7 +107,7 @@ def test_the_sha_is_that_of_the_expanded_text(sample: Script, folder: Folder) ->
     assert folder.script("sample").sha != sample.sha
 
 
-def test_slots_are_arranged_by_name_whatever_their_order(sample: Script) -> None:
+def test_values_are_arranged_by_parameter_name(sample: Script) -> None:
     numkeys, flat = sample.arrange(
         {"hashes": ["h1", "h2"], "breaker": "b"}, {"steps": (1, "2"), "outcome": "success"}
     )
@@ -115,8 +115,8 @@ def test_slots_are_arranged_by_name_whatever_their_order(sample: Script) -> None
 
 
 def test_a_variadic_tail_can_be_empty(sample: Script) -> None:
-    slots = sample.arrange({"breaker": "b", "hashes": []}, {"outcome": "failure", "steps": ()})
-    assert slots == (1, ["b", "failure"])
+    arranged = sample.arrange({"breaker": "b", "hashes": []}, {"outcome": "failure", "steps": ()})
+    assert arranged == (1, ["b", "failure"])
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_variadic_tail_can_be_empty(sample: Script) -> None:
         ({"breaker": "b", "hashes": []}, {"outcome": "o", "steps": 1}, "takes a sequence", (), ()),
     ],
 )
-def test_a_wrong_slot_is_an_error_that_names_it(
+def test_a_wrong_parameter_is_an_error_that_names_it(
     sample: Script,
     keys: dict[str, str | list[str]],
     args: dict[str, str | int | list[str | int]],
@@ -161,8 +161,8 @@ def test_a_wrong_slot_is_an_error_that_names_it(
         ("-- other: has another name.", "first line"),
         ("-- bad: p\n-- KEYS[2]  a  x", r"KEYS\[2\] stands where 1 belongs"),
         ("-- bad: p\n-- ARGV[1]  a\n-- ARGV[1]  b", r"ARGV\[1\] stands where 2 belongs"),
-        ("-- bad: p\n-- ARGV[1]  a\n-- ARGV[2]  a", "two slots of ARGV are called a"),
-        ("-- bad: p\n-- ARGV[1..]  a\n-- ARGV[2]  b", "only the last slot of ARGV"),
+        ("-- bad: p\n-- ARGV[1]  a\n-- ARGV[2]  a", "two parameters of ARGV are called a"),
+        ("-- bad: p\n-- ARGV[1..]  a\n-- ARGV[2]  b", "only the last parameter of ARGV"),
         ("-- bad: p\n-- KEYS[1]", "not `-- KEYS"),
         ('-- bad: p\nlocal x = require("lib.none")', "no lib/none.lua"),
         ('-- bad: p\nlocal x = require("clock")', "not `local name = require"),

@@ -37,7 +37,7 @@ async def seen(where: Clients) -> object:
         return await client.get("key")
 
 
-async def test_two_backends_of_memory_share_nothing() -> None:
+async def test_two_memory_urls_without_a_name_share_nothing() -> None:
     one, other = clients("memory://"), clients("memory://")
 
     await put(one, "mine")
@@ -46,14 +46,14 @@ async def test_two_backends_of_memory_share_nothing() -> None:
     assert await seen(other) is None
 
 
-async def test_backends_of_one_memory_name_share_everything() -> None:
+async def test_memory_urls_of_one_name_share_everything() -> None:
     await put(clients("memory://shared-by-test"), "ours")
 
     assert await seen(clients("memory://shared-by-test")) == "ours"
     assert await seen(clients("memory://other-name")) is None
 
 
-def test_what_memory_holds_outlives_an_event_loop() -> None:
+def test_the_data_of_memory_outlives_an_event_loop() -> None:
     where = clients("memory://")
 
     asyncio.run(put(where, "kept"))
@@ -61,7 +61,7 @@ def test_what_memory_holds_outlives_an_event_loop() -> None:
     assert asyncio.run(seen(where)) == "kept"
 
 
-async def test_memory_runs_lua_and_knows_its_time() -> None:
+async def test_memory_runs_lua_and_has_a_clock() -> None:
     async with await clients("memory://").client() as client:
         seconds, _ = await client.eval("return redis.call('TIME')", 0)
 
@@ -90,7 +90,7 @@ async def test_clients_know_the_password_but_do_not_show_it(url: str) -> None:
             assert "SECRET" not in str(thing)
 
 
-async def test_every_client_has_our_timeouts_and_leaves_retrying_to_the_store() -> None:
+async def test_every_client_has_our_timeouts_and_does_not_retry() -> None:
     async with await clients("redis://db").client() as client:
         options = options_of(client)
 
@@ -105,7 +105,7 @@ async def test_every_client_has_our_timeouts_and_leaves_retrying_to_the_store() 
     ("query", "checked"),
     [("", True), ("?ssl_cert_reqs=none", False), ("?ssl_check_hostname=false", False)],
 )
-async def test_tls_checks_the_name_in_the_certificate_unless_told_not_to(
+async def test_tls_checks_the_name_in_the_certificate_unless_the_url_says_otherwise(
     query: str, checked: bool
 ) -> None:
     async with await clients(f"rediss://db{query}").client() as client:
@@ -114,7 +114,7 @@ async def test_tls_checks_the_name_in_the_certificate_unless_told_not_to(
     assert connection.check_hostname is checked
 
 
-async def test_a_server_that_is_not_there_is_reported_at_once_and_without_the_password() -> None:
+async def test_a_refused_connection_is_reported_at_once_and_without_the_password() -> None:
     async with await clients("redis://me:SECRET@127.0.0.1:1").client() as client:
         async with asyncio.timeout(0.5):
             with pytest.raises(RedisError) as caught:
@@ -123,5 +123,5 @@ async def test_a_server_that_is_not_there_is_reported_at_once_and_without_the_pa
     assert "SECRET" not in str(caught.value)
 
 
-def test_a_program_with_a_server_of_its_own_never_loads_fakeredis() -> None:
+def test_a_program_with_a_real_server_does_not_load_fakeredis() -> None:
     assert run("connects_to_a_server") == QUIETLY

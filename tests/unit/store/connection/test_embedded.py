@@ -11,7 +11,7 @@ import pytest
 
 from ciris_registry.errors import EmbeddedServerError, InvalidURLError, RegistryError
 from ciris_registry.store.connection import embedded
-from ciris_registry.store.connection import embedded_supervisor as keeper
+from ciris_registry.store.connection import embedded_supervisor as supervisor
 from ciris_registry.store.connection.embedded import EmbeddedServer, default_directory
 from tests.waiting import wait_until
 
@@ -83,15 +83,15 @@ def test_another_server_at_the_socket_is_left_alone(parent: Path) -> None:
     directory = parent / "server"
     server = EmbeddedServer(directory)
     server.acquire()
-    lock = directory / keeper.KEEPER
-    lock.rename(parent / "hidden")  # so it looks as if the answering server had no keeper of ours
+    lock = directory / supervisor.SUPERVISOR
+    lock.rename(parent / "hidden")  # so it looks as if the answering server had no supervisor
 
     message = refusal(directory)
-    alive = keeper.answers(server.socket_path)
+    alive = supervisor.answers(server.socket_path)
     (parent / "hidden").rename(lock)
     server.release()
 
-    assert "not ours" in message
+    assert "another server answers" in message
     assert alive
 
 
@@ -100,20 +100,20 @@ def test_a_start_lock_whose_file_was_just_removed_is_not_taken_for_the_lock(
 ) -> None:
     directory = parent / "server"
     old = EmbeddedServer(directory)
-    really_lock = keeper.lock
+    really_lock = supervisor.lock
     removed: list[Path] = []
 
     def lock(path: Path, operation: int, *, create: bool = True) -> int | None:
         descriptor = really_lock(path, operation, create=create)
-        if path.name == keeper.START and not removed:
+        if path.name == supervisor.START and not removed:
             removed.append(path)
-            os.pwrite(descriptor or 0, keeper.MADE, 0)
-            keeper.remove_state(directory, "valkey.sock")  # as a keeper at this very moment
+            os.pwrite(descriptor or 0, supervisor.MADE, 0)
+            supervisor.remove_state(directory, "valkey.sock")  # as a supervisor at this very moment
         return descriptor
 
-    monkeypatch.setattr(keeper, "lock", lock)
+    monkeypatch.setattr(supervisor, "lock", lock)
 
-    assert keeper.answers(Path(old.acquire()))
+    assert supervisor.answers(Path(old.acquire()))
     assert removed
     old.release()
 
@@ -124,7 +124,7 @@ def test_a_directory_that_others_can_write_is_refused(parent: Path, mode: int) -
     directory.mkdir()
     directory.chmod(mode)
 
-    assert "nobody else may write there" in refusal(directory)
+    assert "no other user may write there" in refusal(directory)
     directory.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""A command of redis-py's own that found Redis away once handed back a coroutine as its reply."""
+"""A command of redis-py is retried; once, its reply after a retry was a coroutine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 
-async def test_a_plain_command_that_found_redis_away_is_tried_until_it_answers() -> None:
+async def test_a_plain_command_that_finds_redis_away_is_retried_until_redis_answers() -> None:
     attempts: list[Redis] = []
 
     async def answered() -> str:
@@ -26,7 +26,7 @@ async def test_a_plain_command_that_found_redis_away_is_tried_until_it_answers()
         return answered()
 
     async def revive() -> None:
-        """There is nothing to revive."""
+        """No server to restart."""
 
     client = Redis()
     transport = Transport(client, "redis://somewhere", 5.0, revive)

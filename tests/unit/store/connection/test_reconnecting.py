@@ -1,4 +1,4 @@
-"""Many calls on one connection: whose reply is whose, and what becomes of it when it breaks."""
+"""Many calls on one connection: each gets its own reply, also when the connection breaks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ciris_registry.store.connection import pipelined as connection
+from ciris_registry.store.connection import pipelined
 from ciris_registry.store.connection.pipelined import WaitInterruptedError
 from ciris_registry.store.connection.reconnecting import ReconnectingConnection
 from tests.waiting import async_wait_until
@@ -28,7 +28,7 @@ def packed(word: str) -> bytes:
 
 
 class Echo:
-    """A server that answers ECHO, unless it is told to be silent, or to answer something else."""
+    """A server that answers ECHO, or is silent, or answers ``instead``."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -49,7 +49,7 @@ class Echo:
                     await reader.readline()
                     words.append((await reader.readline()).strip().decode())
                 if words[0] != "ECHO":
-                    writer.write(b"+OK\r\n" if self.accepts else b"-NOPERM not you\r\n")
+                    writer.write(b"+OK\r\n" if self.accepts else b"-NOPERM denied\r\n")
                     continue
                 self.heard.append(words[1])
                 if not self.silent.is_set():
@@ -73,7 +73,7 @@ async def echo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Echo]:
 
 
 @pytest.fixture
-async def line(echo: Echo) -> AsyncIterator[ReconnectingConnection]:
+async def connection(echo: Echo) -> AsyncIterator[ReconnectingConnection]:
     once = Retry(NoBackoff(), 0)
     async with Redis(unix_socket_path=echo.path, protocol=2, client_name="a", retry=once) as client:
         made = ReconnectingConnection(client.connection_pool)
@@ -81,142 +81,142 @@ async def line(echo: Echo) -> AsyncIterator[ReconnectingConnection]:
         await made.aclose()
 
 
-def asked(line: ReconnectingConnection, word: str) -> asyncio.Task[Any]:
-    return asyncio.create_task(line.ask(packed(word)))
+def asked(connection: ReconnectingConnection, word: str) -> asyncio.Task[Any]:
+    return asyncio.create_task(connection.ask(packed(word)))
 
 
 async def test_a_thousand_calls_at_once_get_their_own_replies_over_one_connection(
-    line: ReconnectingConnection, echo: Echo
+    connection: ReconnectingConnection, echo: Echo
 ) -> None:
     words = [str(number) for number in range(1000)]
-    assert await asyncio.gather(*(line.ask(packed(word)) for word in words)) == words
+    assert await asyncio.gather(*(connection.ask(packed(word)) for word in words)) == words
     assert echo.opened == 1
 
 
-async def test_the_reply_of_one_who_was_cancelled_is_nobody_elses(
-    line: ReconnectingConnection, echo: Echo
+async def test_the_reply_of_a_cancelled_call_is_dropped(
+    connection: ReconnectingConnection, echo: Echo
 ) -> None:
-    await line.ask(packed("first"))
-    gone, stays = asked(line, "gone"), asked(line, "stays")
+    await connection.ask(packed("first"))
+    gone, stays = asked(connection, "gone"), asked(connection, "stays")
     await asyncio.sleep(0)
     gone.cancel()
     assert await stays == "stays"
-    assert await line.ask(packed("next")) == "next"
+    assert await connection.ask(packed("next")) == "next"
     assert gone.cancelled()
     assert echo.opened == 1, "the server went on answering"
 
 
-async def test_whoever_is_cancelled_costs_nobody_a_connection(
-    line: ReconnectingConnection, echo: Echo
+async def test_a_cancelled_call_costs_no_connection(
+    connection: ReconnectingConnection, echo: Echo
 ) -> None:
-    """To open another one takes many times as long as the reply, across a network."""
-    await line.ask(packed("first"))
+    """Across a network, opening another one takes many times as long as a reply."""
+    await connection.ask(packed("first"))
     for _ in range(20):
-        gone, stays = asked(line, "gone"), asked(line, "stays")
+        gone, stays = asked(connection, "gone"), asked(connection, "stays")
         await asyncio.sleep(0)
         gone.cancel()
         await asyncio.sleep(0)
-        assert await line.ask(packed("next")) == "next"
+        assert await connection.ask(packed("next")) == "next"
         assert await stays == "stays"
     assert echo.opened == 1
 
 
-async def test_a_new_connection_may_be_asked_for_while_the_old_one_is_silent(
-    line: ReconnectingConnection, echo: Echo
+async def test_a_silent_connection_can_be_renewed(
+    connection: ReconnectingConnection, echo: Echo
 ) -> None:
     echo.silent.set()
-    gone, stays = asked(line, "gone"), asked(line, "stays")
+    gone, stays = asked(connection, "gone"), asked(connection, "stays")
     await async_wait_until(lambda: len(echo.heard) == 2)
     gone.cancel()
-    line.renew()
+    connection.renew()
     echo.silent.clear()
-    assert await line.ask(packed("next")) == "next"
+    assert await connection.ask(packed("next")) == "next"
     assert echo.opened == 2
     echo.writers[0].write(b"+gone\r\n+stays\r\n")
     assert await stays == "stays", "it may still be answered"
-    assert await line.ask(packed("and so on")) == "and so on"
+    assert await connection.ask(packed("and so on")) == "and so on"
     await async_wait_until(echo.writers[0].is_closing)
 
 
-async def test_a_new_connection_may_be_asked_for_though_the_old_one_answers(
-    line: ReconnectingConnection, echo: Echo
+async def test_a_connection_that_answers_can_be_renewed(
+    connection: ReconnectingConnection, echo: Echo
 ) -> None:
-    """Behind one name there is another server after a failover; the old one refuses."""
+    """After a failover, one host name leads to another server; the old one refuses."""
     for turn in range(3):
-        assert await line.ask(packed("next")) == "next"
+        assert await connection.ask(packed("next")) == "next"
         assert echo.opened == turn + 1
-        line.renew()
+        connection.renew()
     await async_wait_until(lambda: all(one.is_closing() for one in echo.writers))
 
 
-async def test_one_that_nobody_waits_on_any_more_is_closed_at_once(
-    line: ReconnectingConnection, echo: Echo
+async def test_a_renewed_connection_without_waiting_calls_is_closed_at_once(
+    connection: ReconnectingConnection, echo: Echo
 ) -> None:
     for _ in range(20):
         echo.silent.set()
-        gone = asked(line, "gone")
+        gone = asked(connection, "gone")
         await async_wait_until(lambda: len(echo.heard) % 2 == 1)
         gone.cancel()
         await asyncio.sleep(0)
-        line.renew()
+        connection.renew()
         echo.silent.clear()
-        assert await line.ask(packed("next")) == "next"
+        assert await connection.ask(packed("next")) == "next"
     await async_wait_until(lambda: sum(not one.is_closing() for one in echo.writers) == 1)
-    assert len(line._retired) <= 1
+    assert len(connection._retired) <= 1
 
 
-async def test_closing_waits_for_no_server_that_hangs(
-    line: ReconnectingConnection, echo: Echo
+async def test_closing_does_not_wait_for_a_server_that_hangs(
+    connection: ReconnectingConnection, echo: Echo
 ) -> None:
-    await line.ask(packed("first"))
+    await connection.ask(packed("first"))
     echo.silent.set()
-    asking = asked(line, "x" * 5_000_000)  # more than fits into the socket
+    asking = asked(connection, "x" * 5_000_000)  # more than fits into the socket
     echo.writers[0].transport.pause_reading()  # type: ignore[attr-defined]
     await asyncio.sleep(0.01)
     async with asyncio.timeout(1):
-        await line.aclose()
+        await connection.aclose()
         with pytest.raises(RedisConnectionError):
             await asking
-    with pytest.raises(RedisConnectionError, match="closed here"):
-        await line.ask(packed("stale"))
+    with pytest.raises(RedisConnectionError, match="has closed the connection"):
+        await connection.ask(packed("stale"))
     assert echo.opened == 1
 
 
-async def test_a_connection_that_breaks_fails_those_who_wait_and_the_next_call_opens_another(
-    line: ReconnectingConnection, echo: Echo
+async def test_a_broken_connection_fails_the_calls_that_wait_and_the_next_call_opens_another(
+    connection: ReconnectingConnection, echo: Echo
 ) -> None:
     echo.silent.set()
-    waiting = [asked(line, "lost") for _ in range(3)]
+    waiting = [asked(connection, "lost") for _ in range(3)]
     await async_wait_until(lambda: len(echo.heard) == 3)
     await echo.hang_up()
     for one in await asyncio.gather(*waiting, return_exceptions=True):
         assert isinstance(one, RedisConnectionError)
     echo.silent.clear()
-    assert await line.ask(packed("next")) == "next"
+    assert await connection.ask(packed("next")) == "next"
 
 
-async def test_a_server_that_is_silent_for_too_long_is_given_up(
-    line: ReconnectingConnection, echo: Echo, monkeypatch: pytest.MonkeyPatch
+async def test_a_connection_that_is_silent_for_too_long_is_closed(
+    connection: ReconnectingConnection, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "REPLY_TIMEOUT", 0.2)
-    await line.ask(packed("first"))
+    monkeypatch.setattr(pipelined, "REPLY_TIMEOUT", 0.2)
+    await connection.ask(packed("first"))
     await asyncio.sleep(0.25)
-    assert await line.ask(packed("after a pause")) == "after a pause"
+    assert await connection.ask(packed("after a pause")) == "after a pause"
     echo.silent.set()
     with pytest.raises(RedisTimeoutError, match=r"no answer within 0\.2 s"):
-        await line.ask(packed("lost"))
+        await connection.ask(packed("lost"))
     echo.silent.clear()
-    assert await line.ask(packed("next")) == "next"
+    assert await connection.ask(packed("next")) == "next"
     assert echo.opened == 2
 
 
-async def test_one_who_waits_long_is_not_given_up_while_the_server_answers_others(
-    line: ReconnectingConnection, echo: Echo, monkeypatch: pytest.MonkeyPatch
+async def test_a_call_may_wait_long_while_the_server_answers_others(
+    connection: ReconnectingConnection, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "REPLY_TIMEOUT", 0.2)
-    await line.ask(packed("first"))
+    monkeypatch.setattr(pipelined, "REPLY_TIMEOUT", 0.2)
+    await connection.ask(packed("first"))
     echo.silent.set()
-    slow = [asked(line, str(number)) for number in range(8)]
+    slow = [asked(connection, str(number)) for number in range(8)]
     await async_wait_until(lambda: len(echo.heard) == 9)
     for number in range(8):
         await asyncio.sleep(0.05)
@@ -224,32 +224,34 @@ async def test_one_who_waits_long_is_not_given_up_while_the_server_answers_other
     assert await asyncio.gather(*slow) == [str(number) for number in range(8)]
 
 
-async def test_an_error_is_its_callers_alone(line: ReconnectingConnection, echo: Echo) -> None:
+async def test_an_error_is_raised_in_its_call_only(
+    connection: ReconnectingConnection, echo: Echo
+) -> None:
     echo.instead = b"-WRONGTYPE not a hash\r\n"
     with pytest.raises(ResponseError, match="WRONGTYPE not a hash"):
-        await line.ask(packed("wrong"))
+        await connection.ask(packed("wrong"))
     echo.instead = b""
-    assert await line.ask(packed("next")) == "next"
+    assert await connection.ask(packed("next")) == "next"
     assert echo.opened == 1
 
 
-async def test_what_is_no_reply_breaks_the_connection_and_nothing_else(
-    line: ReconnectingConnection, echo: Echo
+async def test_data_of_another_protocol_breaks_the_connection_only(
+    connection: ReconnectingConnection, echo: Echo
 ) -> None:
     echo.instead = b"HTTP/1.1 400 Bad Request\r\n\r\n"
     with pytest.raises(RedisError):
-        await line.ask(packed("lost"))
+        await connection.ask(packed("lost"))
     echo.instead = b""
-    assert await line.ask(packed("next")) == "next"
+    assert await connection.ask(packed("next")) == "next"
     assert echo.opened == 2
 
 
-async def test_a_reply_that_comes_in_pieces_is_one(
-    line: ReconnectingConnection, echo: Echo
+async def test_a_reply_in_pieces_is_one_reply(
+    connection: ReconnectingConnection, echo: Echo
 ) -> None:
-    await line.ask(packed("first"))
+    await connection.ask(packed("first"))
     echo.silent.set()
-    asking = asked(line, "long")
+    asking = asked(connection, "long")
     await async_wait_until(lambda: "long" in echo.heard)
     for piece in (b"*2\r\n$3\r\na", b"bc\r", b"\n$2\r\nde\r\n"):
         echo.writers[0].write(piece)
@@ -257,62 +259,64 @@ async def test_a_reply_that_comes_in_pieces_is_one(
     assert await asking == ["abc", "de"]
 
 
-async def test_an_interrupted_wait_ends_and_the_line_goes_on(
-    line: ReconnectingConnection, echo: Echo
+async def test_an_interrupted_wait_ends_and_later_calls_work(
+    connection: ReconnectingConnection, echo: Echo
 ) -> None:
-    await line.ask(packed("first"))
+    await connection.ask(packed("first"))
     echo.silent.set()
-    asking = asked(line, "waits")
+    asking = asked(connection, "waits")
     await async_wait_until(lambda: "waits" in echo.heard)
-    line.interrupt()
+    connection.interrupt()
     with pytest.raises(WaitInterruptedError):
         await asking
     echo.silent.clear()
-    assert await line.ask(packed("next")) == "next"
+    assert await connection.ask(packed("next")) == "next"
 
 
-async def test_who_interrupts_nobody_breaks_nothing(
-    line: ReconnectingConnection, echo: Echo
+async def test_an_interruption_without_a_wait_breaks_nothing(
+    connection: ReconnectingConnection, echo: Echo
 ) -> None:
-    await line.ask(packed("first"))
-    line.interrupt()
-    assert await line.ask(packed("next")) == "next"
+    await connection.ask(packed("first"))
+    connection.interrupt()
+    assert await connection.ask(packed("next")) == "next"
     assert echo.opened == 1
 
 
-async def test_an_interruption_while_it_connects_is_not_lost(line: ReconnectingConnection) -> None:
-    asking = asked(line, "waits")
+async def test_an_interruption_while_it_connects_is_not_lost(
+    connection: ReconnectingConnection,
+) -> None:
+    asking = asked(connection, "waits")
     await asyncio.sleep(0)
-    line.interrupt()
+    connection.interrupt()
     with pytest.raises(WaitInterruptedError):
         await asking
 
 
-async def test_those_who_wait_for_a_connection_share_one_failure(
-    line: ReconnectingConnection, echo: Echo
+async def test_calls_that_wait_for_a_connection_share_one_failure(
+    connection: ReconnectingConnection, echo: Echo
 ) -> None:
     echo.accepts = False
-    asking = [asked(line, "lost") for _ in range(50)]
+    asking = [asked(connection, "lost") for _ in range(50)]
     errors = await asyncio.gather(*asking, return_exceptions=True)
     assert all(isinstance(one, RedisError) for one in errors)
     assert echo.opened == 1
     echo.accepts = True
-    assert await line.ask(packed("next")) == "next"
+    assert await connection.ask(packed("next")) == "next"
 
 
-async def test_one_who_connects_for_others_may_be_cancelled(line: ReconnectingConnection) -> None:
-    first, other = asked(line, "first"), asked(line, "other")
+async def test_the_call_that_connects_may_be_cancelled(connection: ReconnectingConnection) -> None:
+    first, other = asked(connection, "first"), asked(connection, "other")
     await asyncio.sleep(0)
     first.cancel()
     assert await other == "other"
 
 
-async def test_a_line_that_is_closed_while_it_connects_leaves_nothing_open(
-    line: ReconnectingConnection, echo: Echo
+async def test_closing_during_a_connect_leaves_nothing_open(
+    connection: ReconnectingConnection, echo: Echo
 ) -> None:
-    asking = asked(line, "stale")
+    asking = asked(connection, "stale")
     await asyncio.sleep(0)
-    await line.aclose()
+    await connection.aclose()
     with pytest.raises(RedisConnectionError):
         await asking
     await async_wait_until(lambda: all(one.is_closing() for one in echo.writers))

@@ -1,4 +1,4 @@
-"""Sending to Redis, and what is done when that fails."""
+"""Sending to Redis: retries, and the translation of errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.running import QUIETLY, run
 
 
 async def nothing() -> None:
-    """Revive nobody."""
+    """No server to restart."""
 
 
 def transport(write_timeout: float = 1.0) -> Transport:
@@ -56,7 +56,7 @@ async def test_a_cancellation_that_was_dropped_before_the_call_failed_is_not_los
 
 
 @pytest.mark.parametrize(("repeatable", "attempts"), [(True, 3), (False, 1)])
-async def test_only_what_may_be_sent_twice_is_sent_twice(repeatable: bool, attempts: int) -> None:
+async def test_only_a_repeatable_call_is_sent_twice(repeatable: bool, attempts: int) -> None:
     sent = 0
 
     async def flaky() -> str:
@@ -74,7 +74,7 @@ async def test_only_what_may_be_sent_twice_is_sent_twice(repeatable: bool, attem
     assert sent == attempts
 
 
-async def test_what_was_refused_a_connection_was_never_sent_and_is_tried_again() -> None:
+async def test_a_call_whose_connection_was_refused_was_never_sent_and_is_retried() -> None:
     sent = 0
 
     async def refused() -> str:
@@ -87,16 +87,16 @@ async def test_what_was_refused_a_connection_was_never_sent_and_is_tried_again()
     assert await transport().attempt(refused, repeatable=False) == "done"
 
 
-async def test_patience_has_an_end() -> None:
-    async def away() -> Any:
+async def test_retries_end_after_the_write_timeout() -> None:
+    async def fail() -> Any:
         raise RedisConnectionError("gone")
 
     with pytest.raises(StoreUnavailableError, match="redis://example:1/0 cannot be used: gone"):
-        await transport(write_timeout=0.1).attempt(away)
+        await transport(write_timeout=0.1).attempt(fail)
 
 
 async def answered_with(line: str) -> tuple[Exception, int]:
-    """What comes of this line on the wire, and how often the command was sent for it."""
+    """The error that this reply line becomes, and how often the command was sent."""
     sent = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -113,9 +113,9 @@ async def answered_with(line: str) -> tuple[Exception, int]:
     socket = Path(tempfile.gettempdir()) / f"ciris-{secrets.token_hex(6)}"
     async with await asyncio.start_unix_server(serve, socket):
         async with Redis(unix_socket_path=str(socket), protocol=2) as client:
-            told = Transport(client, "unix://example", 1.0, nothing)
+            transport = Transport(client, "unix://example", 1.0, nothing)
             with pytest.raises(StoreError) as raised:
-                await told.command(lambda redis: redis.get("key"))
+                await transport.command(lambda redis: redis.get("key"))
         await asyncio.sleep(0)
     socket.unlink(missing_ok=True)
     return raised.value, sent
@@ -138,11 +138,11 @@ IN_A_SCRIPT_OF_6_2 = "ERR Error running script (call to f_8d7c): @user_script:5:
     ],
 )
 async def test_a_server_that_refuses_for_a_while_counts_as_away(line: str, wrapped: str) -> None:
-    """Of those that redis-py has a type for, it has taken the code word off: they did not."""
+    """Errors whose code redis-py removes did not count."""
     error, sent = await answered_with(wrapped + line)
     assert isinstance(error, StoreUnavailableError)
     assert line.partition(" ")[2] in str(error)
-    assert sent == 1, "it says no at once, and will for a while"
+    assert sent == 1, "the server would refuse again"
 
 
 @pytest.mark.parametrize(
@@ -153,16 +153,16 @@ async def test_a_server_that_refuses_for_a_while_counts_as_away(line: str, wrapp
         "ERR the value 'READONLY' is not known",
     ],
 )
-async def test_an_error_of_redis_is_no_outage_and_not_tried_again(line: str) -> None:
+async def test_another_error_of_redis_is_no_outage_and_not_retried(line: str) -> None:
     error, sent = await answered_with(line)
     assert not isinstance(error, StoreUnavailableError)
     assert sent == 1
 
 
-async def test_a_right_that_is_missing_counts_as_away_and_says_what_it_is() -> None:
+async def test_a_missing_permission_is_an_access_error() -> None:
     error, sent = await answered_with("NOPERM this user has no permissions to run the command")
     assert isinstance(error, AccessDeniedError)
-    assert sent == 1, "the answer would be the same"
+    assert sent == 1, "the reply would be the same"
 
 
 def test_hundreds_of_calls_at_once_share_one_connection(real_url: str) -> None:

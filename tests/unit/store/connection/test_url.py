@@ -141,11 +141,11 @@ def test_an_unknown_scheme_is_answered_with_those_that_exist() -> None:
         ("unix://me:pw@/run/r.sock?db=1", "unix://***:***@/run/r.sock?db=1"),
     ],
 )
-def test_a_location_shows_everything_but_user_and_password(url: str, shown: str) -> None:
-    location = StoreURL.parse(url)
+def test_a_store_url_shows_everything_but_user_and_password(url: str, shown: str) -> None:
+    store_url = StoreURL.parse(url)
 
-    assert location.redacted == str(location) == f"{location}" == shown
-    assert repr(location) == f"Location({shown!r})"
+    assert store_url.redacted == str(store_url) == f"{store_url}" == shown
+    assert repr(store_url) == f"StoreURL({shown!r})"
 
 
 ODD = "@:/?#%&=[] \\\n+;,ü\ud800"
@@ -171,14 +171,14 @@ FORMS = (
 
 
 def everything_said_about(url: str) -> str:
-    """All that parsing ``url`` shows: the location, or the error with all it came from."""
+    """All that parsing ``url`` shows: the store URL, or the error with its causes."""
     error: BaseException | None = None
     try:
-        location = StoreURL.parse(url)
+        store_url = StoreURL.parse(url)
     except InvalidURLError as caught:
         error = caught
     else:
-        return f"{location} {location!r} {location.redacted}"
+        return f"{store_url} {store_url!r} {store_url.redacted}"
     assert error.__cause__ is None
     assert error.__context__ is None
     return "".join(traceback.format_exception(error)) + repr(error) + repr(error.__dict__)
@@ -209,5 +209,5 @@ def test_no_piece_of_a_password_shows(form: str, pieces: list[str]) -> None:
 
 
 @given(st.text(max_size=60), st.sampled_from(["", "redis", "rediss", "unix", "embedded", "memory"]))
-def test_any_text_is_a_location_or_a_location_error(text: str, scheme: str) -> None:
+def test_any_text_is_a_store_url_or_an_invalid_url_error(text: str, scheme: str) -> None:
     everything_said_about(f"{scheme}://{text}")
