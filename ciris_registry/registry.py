@@ -209,7 +209,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         )
         return await self._readiness.reached(wanted, timeout)
 
-    # Looking
+    # Information
 
     def get_provider_info(
         self, handler: str | None = None, service_type: str | Enum | None = None

@@ -86,7 +86,7 @@ class RegistrySettings(BaseModel):
 
     @property
     def cooldown_durations(self) -> CooldownDurations:
-        """How long outcomes leave a provider alone."""
+        """The lengths of cooldowns that classification uses."""
         return CooldownDurations(self.cooldown, self.quota_cooldown, self.max_cooldown)
 
     @property

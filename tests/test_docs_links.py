@@ -1,4 +1,4 @@
-"""README and docs: what they link to exists, the tests that they name too, and no page is lost."""
+"""README and docs: linked files and named tests exist, and each page is in the navigation."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ async def said(
     return capsys.readouterr().out.splitlines()
 
 
-async def test_the_first_one_serves_while_it_is_well(
+async def test_the_first_provider_serves_while_it_works(
     recipe: str, openai: Upstream, local: Upstream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with ServiceRegistry() as registry:
@@ -64,7 +64,7 @@ async def test_the_first_one_serves_while_it_is_well(
     assert not local.counts
 
 
-async def test_when_it_answers_500_the_next_one_serves(
+async def test_after_a_500_the_next_provider_serves(
     recipe: str, openai: Upstream, local: Upstream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     openai.behave(Behaviour(fails=True))
@@ -74,7 +74,7 @@ async def test_when_it_answers_500_the_next_one_serves(
     assert openai.counts == {"failed": 2}
 
 
-async def test_when_it_answers_429_it_is_left_alone_for_as_long_as_it_said(
+async def test_after_a_429_the_provider_cools_down_for_as_long_as_it_asks(
     recipe: str, openai: Upstream, local: Upstream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     openai.behave(Behaviour(limits=300))
@@ -88,7 +88,7 @@ async def test_when_it_answers_429_it_is_left_alone_for_as_long_as_it_said(
     assert openai.counts == {"limited": 1}
 
 
-async def test_a_stream_that_breaks_off_before_it_begins_begins_with_the_next_one(
+async def test_a_stream_that_fails_before_its_first_item_comes_from_the_next_provider(
     recipe: str, openai: Upstream, local: Upstream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     openai.behave(Behaviour(cuts_early=1))

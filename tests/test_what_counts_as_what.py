@@ -70,8 +70,8 @@ async def failures(registry: ServiceRegistry) -> int:
 
 async def rest(registry: ServiceRegistry) -> float:
     """For how many seconds the first one is left alone."""
-    told = {one.name: one for one in await registry.explain("planner", "llm")}
-    return told["first"].retry_after or 0.0
+    lines = {one.name: one for one in await registry.explain("planner", "llm")}
+    return lines["first"].retry_after or 0.0
 
 
 async def test_a_value_is_a_success(registry: ServiceRegistry) -> None:
@@ -84,7 +84,7 @@ async def test_a_value_is_a_success(registry: ServiceRegistry) -> None:
 @pytest.mark.parametrize(
     "error", [ValueError(), OSError("down"), *map(HttpError, (408, 500, 502, 503))]
 )
-async def test_an_exception_is_a_failure_and_the_next_one_is_called(
+async def test_an_exception_is_a_failure_and_the_next_provider_is_called(
     registry: ServiceRegistry, error: Exception
 ) -> None:
     two(registry, error)
@@ -92,7 +92,9 @@ async def test_an_exception_is_a_failure_and_the_next_one_is_called(
     assert await failures(registry) == 1
 
 
-async def test_a_timeout_is_a_failure_and_the_next_one_is_called(registry: ServiceRegistry) -> None:
+async def test_a_timeout_is_a_failure_and_the_next_provider_is_called(
+    registry: ServiceRegistry,
+) -> None:
     two(registry)
     assert await registry.call("planner", "llm", Client.hang) == "second"
     assert await failures(registry) == 1
@@ -109,7 +111,7 @@ async def test_a_timeout_is_a_failure_and_the_next_one_is_called(registry: Servi
         (ExceptionGroup("two", [HttpError(400), HttpError(429, retry_after="70")]), 70.0),
     ],
 )
-async def test_a_limit_is_a_cooldown_and_no_failure_and_the_next_one_is_called(
+async def test_a_rate_limit_is_a_cooldown_and_the_next_provider_is_called(
     registry: ServiceRegistry, error: Exception, seconds: float
 ) -> None:
     first = two(registry, error)
@@ -121,7 +123,7 @@ async def test_a_limit_is_a_cooldown_and_no_failure_and_the_next_one_is_called(
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 422])
-async def test_a_request_that_was_wrong_is_its_callers(
+async def test_an_invalid_request_is_no_failure_of_the_provider(
     registry: ServiceRegistry, status: int
 ) -> None:
     two(registry, HttpError(status))
@@ -130,7 +132,7 @@ async def test_a_request_that_was_wrong_is_its_callers(
     assert (await failures(registry), await rest(registry)) == (0, 0.0)
 
 
-async def test_nobody_is_blamed_for_a_cancellation_a_deadline_or_a_stream_that_is_left(
+async def test_a_cancellation_a_deadline_or_a_left_stream_is_no_outcome(
     registry: ServiceRegistry,
 ) -> None:
     two(registry, asyncio.CancelledError())
@@ -159,7 +161,7 @@ async def test_the_four_ways_of_calling_run_as_the_page_has_them(
 POLICY = block_after(PAGE, "## Decide what counts as a failure")
 
 
-async def test_a_policy_judges_values_too(registry: ServiceRegistry) -> None:
+async def test_a_policy_classifies_values_too(registry: ServiceRegistry) -> None:
     registry.register_global("llm", Client(""), name="first")
     registry.register_global("llm", Client("second"), name="second")
     known = await run_with_package(POLICY, registry=registry, Client=Client)
@@ -167,7 +169,7 @@ async def test_a_policy_judges_values_too(registry: ServiceRegistry) -> None:
     assert await failures(registry) == 1
 
 
-async def test_who_finds_nobody_is_told_why_and_when_to_come_again(
+async def test_without_a_provider_the_error_says_why_and_until_when(
     registry: ServiceRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     two(registry)
@@ -179,7 +181,7 @@ async def test_who_finds_nobody_is_told_why_and_when_to_come_again(
         await registry.call("planner", "llm", Client.complete, "Hello?")
 
 
-async def test_the_error_of_the_last_one_says_who_was_called_in_vain(
+async def test_the_last_error_names_the_providers_that_failed(
     registry: ServiceRegistry,
 ) -> None:
     for name in ("first", "second"):
@@ -187,11 +189,11 @@ async def test_the_error_of_the_last_one_says_who_was_called_in_vain(
     with pytest.raises(OSError, match="second") as raised:
         await registry.call("planner", "llm", Client.complete, "Hello?")
     assert raised.value.__notes__ == [
-        "called in vain: first (OSError('first')), second (OSError('second'))"
+        "providers that failed: first (OSError('first')), second (OSError('second'))"
     ]
 
 
-async def test_with_retry_all_are_called_again(registry: ServiceRegistry) -> None:
+async def test_with_retry_all_providers_are_called_again(registry: ServiceRegistry) -> None:
     alone = Client("first", OSError("down"))
     registry.register_global("llm", alone, name="first")
     with pytest.raises(OSError, match="down"):
@@ -199,14 +201,14 @@ async def test_with_retry_all_are_called_again(registry: ServiceRegistry) -> Non
     assert alone.asked == 3
 
 
-async def test_without_failover_only_one_is_called(registry: ServiceRegistry) -> None:
+async def test_without_failover_only_one_provider_is_called(registry: ServiceRegistry) -> None:
     first = two(registry, OSError("down"))
     with pytest.raises(OSError, match="down"):
         await registry.call("planner", "llm", Client.complete, "Hello?", failover=False)
     assert first.asked == 1
 
 
-async def test_the_policy_of_a_call_goes_before_those_of_its_registration_and_registry() -> None:
+async def test_the_policy_of_a_call_precedes_those_of_registration_and_registry() -> None:
     asked: list[str] = []
 
     def policy(name: str) -> Callable[[object], None]:

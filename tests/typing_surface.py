@@ -129,7 +129,7 @@ def settings() -> RegistrySettings:
 
 
 def policy(outcome: object) -> Classification | None:
-    """Judges an error or a value; None lets somebody else do it."""
+    """Classifies an error or a value; None leaves it to the next policy."""
     if isinstance(outcome, KeyError):
         return IGNORED
     if isinstance(outcome, OSError):
@@ -230,11 +230,11 @@ async def using(registry: ServiceRegistry) -> None:
     await registry.aclear_all()
     await registry.areset_circuit_breakers()
     async for event in registry.events(Kind.LLM):
-        told(event)
+        read_event(event)
     await registry.aclose()
 
 
-def told(event: Event) -> None:
+def read_event(event: Event) -> None:
     """An event."""
     assert_type(event.service_type, str)
     assert_type(event.id, str)

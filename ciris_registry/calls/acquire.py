@@ -1,4 +1,4 @@
-"""A guarded block: the caller has a provider inside it, and its end is the attempt's outcome."""
+"""A guarded block: an instance for the caller's block, whose end is the outcome of the attempt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class AcquiredBlock(AbstractAsyncContextManager[Any]):
-    """One block; see ``ServiceRegistry.acquire``. It is entered once."""
+    """One block; see ``ServiceRegistry.acquire``. It can be entered once."""
 
     def __init__(self, executor: Executor, options: CallOptions) -> None:
         self._executor = executor
@@ -23,7 +23,7 @@ class AcquiredBlock(AbstractAsyncContextManager[Any]):
 
     async def __aenter__(self) -> Any:  # a program's object
         if self._attempt is not None:
-            raise RuntimeError("this block was entered before; call registry.acquire(…) anew")
+            raise RuntimeError("this block was entered before; call registry.acquire(…) again")
         options = self._options
         picker = options.picker
         pick = picker.pick() if picker is not None and not options.exact else None
@@ -53,7 +53,7 @@ class AcquiredBlock(AbstractAsyncContextManager[Any]):
                 await attempt.failed(failure)
                 if failure is not error:
                     raise failure from error
-        elif attempt.expired:  # the block went on as if nothing had happened
+        elif attempt.expired:  # the block caught its cancellation
             await attempt.failed(attempt.late())
         else:
             await attempt.succeeded()

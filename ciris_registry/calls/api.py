@@ -1,4 +1,4 @@
-"""Guarded calls, as programs make them: the public signatures, and argument checks."""
+"""The public methods of guarded calls, with the checks of their arguments."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _NO_MORE: Final[Mapping[str, Any]] = {}
 
 
 class CallMethods:
-    """Calls that choose a provider, report how it went, and go on to the next one if it failed.
+    """Calls that choose a provider, report the outcome, and call the next provider on a failure.
 
-    How a call ended is classified by its ``classify``, then by the policy that the provider was
-    registered with, then by the registry's, else by the default rules. A call may take as long as
-    the breaker's ``timeout_duration``; longer is a failure.
+    An outcome is classified by the ``classify`` of the call, then by that of the registration, then
+    by that of the registry, then by the default rules. A call that takes longer than the breaker's
+    ``timeout_duration`` is a failure.
     """
 
     _pickers: Pickers
@@ -58,19 +58,19 @@ class CallMethods:
         classify: Classify | None = None,
         consistency: Consistency | None = None,
     ) -> AcquiredBlock:
-        """``async with`` gives an instance, and how the block ends is its outcome.
+        """Use an instance in an ``async with`` block, whose end is the outcome.
 
         A block that ends normally, by ``return`` or by ``break``, is a success. An exception is
-        what it is classified as. Cancellation, from outside or because a generator was closed, is
-        neither. A block does not fail over; ``call`` does. Do not ``yield`` inside the block: its
+        classified. A cancellation, from outside or by closing a generator, is no outcome. A block
+        does not fail over; ``call`` does. Do not ``yield`` inside the block: its
         timeout keeps running while your consumer works, and would cancel the consumer. Use
         ``stream``.
 
         Raises:
             NoProviderError: On entering: no provider can serve now.
             CallTimeoutError: On leaving: the block took too long.
-            InvalidNameError: The handler or service type cannot be one.
-            RegistrationError: Another argument is not as described.
+            InvalidNameError: The handler or service type is invalid.
+            RegistrationError: Another argument is invalid.
         """
         options = self._options(
             handler, service_type, required_capabilities, fallback_to_global, consistency, classify
@@ -91,36 +91,36 @@ class CallMethods:
         classify: Classify | None = None,
         consistency: Consistency | None = None,
     ) -> _T:
-        """Await ``fn(instance, *args)``, with the next provider if one fails.
+        """Await ``fn(instance, *args)``, and call the next provider if one fails.
 
         Args:
             handler: The component that calls.
             service_type: What the provider must do.
-            fn: Is given an instance and ``args``; what it returns is awaited, in the caller's task
-                and context.
-            args: Passed on.
-            required_capabilities: What the provider must be able to do.
+            fn: Takes an instance and ``args``; its result is awaited in the caller's task and
+                context.
+            args: Passed to ``fn``.
+            required_capabilities: What the provider must be able to do: any collection of strings.
             fallback_to_global: Whether global registrations may serve.
-            failover: Whether another provider may be called after a failure or a cooldown, never
-                the same one twice. Say False for what is not safe to be done twice.
-            deadline: Seconds for all of it. No provider is blamed for running into it.
-            retry: How many rounds to make in all when all providers have failed, with growing,
-                random waits; or a tenacity policy. No round begins before a provider may serve.
-                An error that is no provider's failure is not retried, nor, without ``failover``,
-                a call that was sent.
-            classify: This caller's policy: how an error or a value is classified.
-            consistency: ``exact`` asks Redis who may be called, ``cached`` goes by the replica.
+            failover: Whether the next provider is called after a failure or a cooldown; no provider
+                is called twice in a round. Use False for calls that must not be repeated.
+            deadline: Seconds, more than 0, for the whole call. Its end is no provider's failure.
+            retry: The largest number of rounds over all providers, at least 1, with growing, random
+                waits; or a tenacity policy. A round begins when a provider may serve. An error that
+                is no provider's failure is not retried, nor, without ``failover``, a call that was
+                sent.
+            classify: The policy of this call, which classifies errors and values.
+            consistency: ``cached`` uses the replica, ``exact`` asks Redis; default: the registry's.
 
         Returns:
-            What ``fn`` returned; of the last provider, if a policy called all values failures.
+            The value of ``fn``; that of the last provider if a policy classified all as failures.
 
         Raises:
             NoProviderError: No provider could be called; ``retry_after`` says when to try again.
             CallTimeoutError: The last provider took longer than its ``timeout_duration``.
-            DeadlineExceededError: ``deadline`` is over.
-            NotAwaitableError: ``fn`` gave nothing that can be awaited.
-            InvalidNameError: The handler or service type cannot be one.
-            RegistrationError: Another argument is not as described.
+            DeadlineExceededError: The call did not end within ``deadline``.
+            NotAwaitableError: ``fn`` returned nothing that can be awaited.
+            InvalidNameError: The handler or service type is invalid.
+            RegistrationError: Another argument is invalid.
             Exception: What the last provider raised.
         """
         options = self._options(
@@ -151,16 +151,16 @@ class CallMethods:
         classify: Classify | None = None,
         consistency: Consistency | None = None,
     ) -> AsyncGenerator[_T, None]:
-        """``async for`` over what ``fn(instance, *args)`` gives; as ``call`` otherwise.
+        """Iterate with ``async for`` over the items of ``fn(instance, *args)``; else as ``call``.
 
-        Another provider is called only until the first item has come. Each item may take as long
-        as the breaker's ``timeout_duration``. A stream that breaks off is a failure, one that its
-        consumer leaves is neither.
+        It fails over only before the first item. Each item may take as long as the breaker's
+        ``timeout_duration``. A stream that raises is a failure; one that its consumer leaves early
+        is no outcome.
 
         Raises:
             NoProviderError: No provider could be called.
             CallTimeoutError: An item took too long.
-            NotAwaitableError: ``fn`` gave nothing that can be iterated over.
+            NotAwaitableError: ``fn`` returned no asynchronous iterable.
             Exception: What the provider raised.
         """
         options = self._options(
@@ -188,16 +188,16 @@ class CallMethods:
         classify: Classify | None = None,
         consistency: Consistency | None = None,
     ) -> _P:
-        """An object whose methods are guarded calls: to be passed where the client was.
+        """An object whose methods are guarded calls, to be used in place of a client.
 
-        ``protocol`` is a ``Protocol`` or the class of the client; its ``async`` methods become
-        ``call``, and those that give an asynchronous iterator ``stream``. The other arguments are
-        theirs. ``deadline`` and ``retry`` are for calls only.
+        ``protocol`` is a ``Protocol`` or the class of the client. Its ``async`` methods become
+        ``call``, those that return an asynchronous iterator ``stream``. The other arguments are
+        those of ``call`` and ``stream``; ``deadline`` and ``retry`` apply to calls only.
 
         Raises:
-            ProxyError: ``protocol`` is no class; later, on asking for what is not asynchronous.
-            InvalidNameError: The handler or service type cannot be one.
-            RegistrationError: Another argument is not as described.
+            ProxyError: ``protocol`` is no class; later, if an attribute is not asynchronous.
+            InvalidNameError: The handler or service type is invalid.
+            RegistrationError: Another argument is invalid.
         """
         options = partial(
             self._options,
@@ -209,7 +209,7 @@ class CallMethods:
             classify,
             failover=failover,
         )
-        options()  # complain now
+        options()  # check the arguments now
         check_call(deadline, retry)
 
         def call(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

@@ -1,8 +1,8 @@
-"""One attempt: a call of one provider, limited in time, classified by how it ended, settled once.
+"""One attempt: a call of one provider, limited in time, classified by its outcome, settled once.
 
-``call``, ``stream`` and ``acquire`` all make attempts, so that limit, blame and settlement are the
-same for each. It refuses to choose providers and to repeat anything; whatever happens to the report
-of an outcome, the caller gets its own result.
+``call``, ``stream`` and ``acquire`` all make attempts, so time limit, classification and settlement
+are the same for each. An attempt chooses no provider and repeats nothing. A failed report of its
+outcome never replaces the result of the call.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 NOT_CALLED: Final = object()
-"""In place of a value: nothing was called, or nothing that can be awaited."""
+"""In place of a value: nothing was awaited."""
 
 PROGRAMMING_ERRORS: Final = (TypeError, AttributeError, NameError)
-"""Raised in calling, before there is anything to await, these are the program's mistake: they must
-not open a provider for the whole fleet."""
+"""Raised by the function before there is anything to await, these are errors of the program: they
+must not open a breaker for the whole fleet."""
 
 
 class AttemptContext:
-    """What the attempts of one process use."""
+    """The parts that all attempts of one process use."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class AttemptContext:
         self._warned: set[str] = set()
 
     async def settle(self, pick: Pick, outcome: Classification) -> None:
-        """Report how an attempt ended, and release what it was admitted with."""
+        """Report the outcome of an attempt, and release its permit and slot."""
         breaker = pick.breaker
         permit = pick.permit.permit if pick.permit is not None else ""
         # A permit belongs to one generation.
@@ -72,12 +72,12 @@ class AttemptContext:
                 self._warned.add(breaker.name)
                 _log.warning("outcomes of %s cannot be reported: %s", breaker.name, error)
         finally:
-            # After the report, which may have little time left and does not wait for this.
+            # After the report: its permit may end soon.
             if pick.slot is not None:
                 self._concurrency_limit.release(pick.slot)
 
     def release(self, pick: Pick) -> None:
-        """Release what an attempt without an outcome was admitted with."""
+        """Release permit and slot of an attempt without an outcome."""
         if pick.permit is not None:
             self._admission.release(pick.breaker, pick.permit.permit)
         if pick.slot is not None:
@@ -85,10 +85,10 @@ class AttemptContext:
 
 
 class Attempt(TimeLimit):
-    """One attempt, and the time limit of what is awaited of the provider: ``with attempt:``.
+    """One attempt; ``with attempt:`` limits the time of what the block awaits.
 
-    It begins when it is made. It ends with ``count``, ``succeeded``, ``returned``, ``failed`` or
-    ``abandon``, of which the first one settles it; later ones change nothing.
+    An attempt is in flight from its creation until the first of ``count``, ``succeeded``,
+    ``returned``, ``failed`` and ``abandon``, which settles it. Later ones change nothing.
     """
 
     __slots__ = ("_answered", "_classify", "_context", "_pick", "_settled")
@@ -101,19 +101,19 @@ class Attempt(TimeLimit):
         self._settled = self._answered = False
         pick.breaker.in_flight += 1
 
-    # Whose failure an error is
+    # Errors: the provider's or not
 
     def failure(self, error: BaseException, *, called: bool = True) -> Exception | None:
-        """What the provider failed with; None if the error is not the provider's.
+        """The failure of the provider; None if the error is not the provider's.
 
-        Then the attempt is abandoned: the caller was cancelled, or the program made a mistake
-        before anything was ``called`` that can be awaited.
+        In that case the attempt is abandoned: the caller was cancelled, or the program raised a
+        programming error before there was anything to await (``called`` is False).
         """
         if self._settled:
             return None
         if (
             not isinstance(error, Exception)
-            # A caller that was cancelled wants no other answer, whatever the provider makes of it.
+            # The caller was cancelled, even if the provider replaced the cancellation by an error.
             or self.interrupted
             or (not called and isinstance(error, PROGRAMMING_ERRORS))
         ):
@@ -129,26 +129,26 @@ class Attempt(TimeLimit):
         """The error of a provider that took too long."""
         return CallTimeoutError(self._pick.registration.name, self._pick.seconds)
 
-    # How it goes on
+    # While it runs
 
     async def answered(self) -> None:
-        """It goes on, but the outcome of a probe is known: the provider has answered."""
+        """The provider has answered, which settles a probe; the attempt goes on."""
         pick = self._pick
         if pick.permit is not None:
             self._pick, self._answered = pick._replace(permit=None, generation=None), True
             await self._context.settle(pick._replace(slot=None), SUCCESS)
 
     def limit_next(self) -> None:
-        """Limit what is awaited next anew: by as long as any call of the provider may take."""
+        """Begin a new time limit of ``timeout_duration`` for what is awaited next."""
         seconds = self._pick.breaker.config.timeout_duration
         super().__init__(self._context.limits, seconds)
 
-    # How it ends
+    # Its end
 
     def count(self, value: object) -> bool:
-        """It ended with this value, which no policy classifies, and its success is counted.
+        """End with a value that no policy classifies, and count the success, without waiting.
 
-        False if something has to be awaited for that: ``returned`` does.
+        False if that is not possible; ``returned`` must be awaited then.
         """
         pick, context = self._pick, self._context
         if (
@@ -167,28 +167,28 @@ class Attempt(TimeLimit):
         return True
 
     async def returned(self, value: object, given: object) -> Classification:
-        """It ended with this value of what the function had ``given``; how that is classified.
+        """End with a value of the awaited object ``given``; the classification of the value.
 
         Raises:
-            NotAwaitableError: That cannot be awaited, so there is no value.
+            NotAwaitableError: ``given`` cannot be awaited, so there is no value.
         """
         if value is NOT_CALLED:
             self.abandon()
             raise NotAwaitableError(not_awaitable(given))
-        if self.expired:  # and the function made a value of it, which its caller gets
+        if self.expired:  # the function caught its cancellation and returned a value
             await self.failed(self.late())
             return IGNORED
         pick, classifier = self._pick, self._context.classifier
         try:
             outcome = classifier.value(value, self._classify, pick.classify)
-        except BaseException:  # a policy may do anything, also end the program
+        except BaseException:  # a policy may raise anything, also what ends the program
             self.abandon()
             raise
         await self._settle(outcome)
         return outcome
 
     async def succeeded(self) -> None:
-        """It ended well, and there is no value to classify."""
+        """End with a success that has no value to classify."""
         pick = self._pick
         if not self._answered and (
             pick.permit is not None or not pick.breaker.count_success(pick.generation)
@@ -200,10 +200,10 @@ class Attempt(TimeLimit):
             self._context.release(pick)
 
     async def failed(self, failure: Exception) -> Classification:
-        """It ended with this failure; how that is classified."""
+        """End with a failure; its classification."""
         pick, classifier = self._pick, self._context.classifier
         if isinstance(failure, CallTimeoutError) and failure.provider != pick.registration.name:
-            outcome = IGNORED  # of a guarded call inside of this one
+            outcome = IGNORED  # of a nested guarded call
         else:
             try:
                 outcome = classifier.error(failure, self._classify, pick.classify)
@@ -218,7 +218,7 @@ class Attempt(TimeLimit):
         return outcome
 
     def abandon(self) -> None:
-        """It ended without an outcome: cancelled, or given up by its caller."""
+        """End without an outcome: the caller was cancelled or stopped waiting."""
         if self._end():
             self._context.release(self._pick)
 
@@ -227,7 +227,7 @@ class Attempt(TimeLimit):
             await self._context.settle(self._pick, outcome)
 
     def _end(self) -> bool:
-        """It is in flight no longer; whether it was not settled before."""
+        """Mark the attempt as settled; False if it was settled before."""
         if self._settled:
             return False
         self._settled = True

@@ -1,7 +1,7 @@
-"""The executor of guarded calls: one attempt after the other until one has served.
+"""The executor of guarded calls: one attempt after another, until one succeeds.
 
-Decides which pick is next: never the same provider twice. How an attempt is limited, classified and
-settled is the attempt's business; who may be called, the picker's and the resolver's.
+It decides which pick is next, and uses no provider twice. The attempt limits, classifies and
+settles a call. Picker and resolver decide which providers may be called.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ _FAIL_OVER: Final = frozenset({"failure", "cooldown"})
 
 
 class CallOptions(NamedTuple):
-    """What a caller wants called, and how.
+    """The options of a call.
 
-    ``key`` are the caller's arguments, by which the ``picker`` is found that was made for them.
+    ``key`` are the caller's arguments; ``picker`` is the one that was made for them, None if there
+    is none yet.
     """
 
     request: Request
@@ -43,9 +44,9 @@ class CallOptions(NamedTuple):
 
 
 class CallRound:
-    """One round of a call that may be retried; ``exhausted`` is set if another one may succeed.
+    """One round of a call that may be retried.
 
-    That is so if all providers failed or were unavailable.
+    ``exhausted``: all providers failed or were unavailable; a later round may succeed.
     """
 
     __slots__ = ("exhausted",)
@@ -80,7 +81,7 @@ class Executor:
     ) -> Pick:
         """The next provider that may be called and was not ``tried``.
 
-        ``position`` is one that the options' picker has just taken of its round robin.
+        ``position`` is one that the picker of the options has just taken of its round robin.
 
         Raises:
             NoProviderError: There is none.
@@ -119,8 +120,8 @@ class Executor:
 
         Raises:
             NoProviderError: No provider could be called.
-            NotAwaitableError: ``fn`` gives nothing that can be awaited.
-            Exception: What the last provider failed with.
+            NotAwaitableError: ``fn`` returned nothing that can be awaited.
+            Exception: The failure of the last provider.
         """
         tried: dict[str, Exception | None] = {}
         failure: Exception | None = None
@@ -157,7 +158,7 @@ class Executor:
                 raise failure
             return value
         finally:
-            # A traceback holds this frame; what the frame holds must not wait for the collector.
+            # The traceback holds this frame: without this, it would be a reference cycle.
             failure = None
             tried.clear()
 
@@ -169,9 +170,9 @@ class Executor:
         failure: Exception | None,
         this_round: CallRound | None,
     ) -> Pick | None:
-        """The next pick; None if there is none, and the call ends as the last attempt did.
+        """The next pick; None if there is none, and the call ends as its last attempt did.
 
-        ``drawn`` is a pick that needs a slot, at the position of the round robin that it has taken.
+        ``drawn`` is a pick that still needs a slot; its position of the round robin is taken.
 
         Raises:
             NoProviderError: There is none, and none was tried.

@@ -1,4 +1,4 @@
-"""What callers read about a call that no provider could serve, or that cannot be made."""
+"""Texts for callers: why no other provider was called, and what cannot be called."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
 
     from ciris_registry.errors import NoProviderError
 
-_IN_VAIN: Final = "called in vain: "
+_FAILED: Final = "providers that failed: "
 
 
 def explain_failure(
     failure: Exception, tried: Mapping[str, Exception | None], rest: NoProviderError
 ) -> None:
-    """Note in the last failure which providers failed, and why no other one was called."""
+    """Add a note to the last failure: which providers failed, and why no other was called."""
     others = f"; {rest}" if any(one.name not in tried for one in rest.reasons) else ""
     called = ", ".join(
         f"{name} ({'its answer' if error is None else in_words(error)})"
         for name, error in tried.items()
     )
-    with contextlib.suppress(Exception):  # a program's exceptions need not allow that
+    with contextlib.suppress(Exception):  # an exception of a program may not accept notes
         notes = getattr(failure, "__notes__", [])
-        # A failure that is raised again and again has such a note already.
-        notes[:] = [note for note in notes if not note.startswith(_IN_VAIN)]
-        failure.add_note(f"{_IN_VAIN}{called}{others}")
+        # An error object that is raised repeatedly may have such a note already.
+        notes[:] = [note for note in notes if not note.startswith(_FAILED)]
+        failure.add_note(f"{_FAILED}{called}{others}")
 
 
 def not_awaitable(given: object, *, streams: bool = False) -> str:
-    """What to do if the function that was called gave something that a call cannot use."""
+    """The message for a function that returned an object of the wrong kind."""
     kind = type(given).__name__
     if streams:
         return f"what was called gave a {kind}, which is no stream; await registry.call(…)"

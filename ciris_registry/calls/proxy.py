@@ -1,8 +1,8 @@
-"""An object with the methods of a protocol, each of them a guarded call.
+"""Proxies: objects with the methods of a protocol, each of which is a guarded call.
 
-How the protocol declares a method says what it is: ``async def`` is a call; what gives an
-asynchronous iterator is a stream. Anything else cannot be had from a provider that is chosen anew
-for each call, and whoever asks for it is told so.
+The declaration of a method decides: ``async def`` is a call, a method that returns an asynchronous
+iterator is a stream. Any other attribute raises ``ProxyError``, because a proxy chooses a provider
+for each call.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _BASES: Final = frozenset({object, Protocol, Generic})
 
 
 def new_proxy(protocol: Any, call: Callable[..., Any], stream: Callable[..., Any]) -> Any:
-    """An object of a class made for this protocol.
+    """Make a proxy for a protocol.
 
-    ``call`` and ``stream`` are given a function of the instance, and arguments to pass on to it.
+    ``call`` and ``stream`` take a function of the instance, and its further arguments.
 
     Raises:
-        ProxyError: It is no class.
+        ProxyError: The protocol is no class.
     """
     if not isinstance(protocol, type):
         raise ProxyError(f"{protocol!r} is no class; give a Protocol, or the class of the client")
@@ -43,21 +43,21 @@ def new_proxy(protocol: Any, call: Callable[..., Any], stream: Callable[..., Any
 
 
 class _Proxy:
-    """What all of them have in common."""
+    """The base class of all proxies."""
 
     __slots__ = ()
     _refused: ClassVar[dict[str, str]]
 
     def __getattr__(self, name: str) -> Any:
-        told = f"{type(self).__name__} has no {name!r}: its protocol does not declare it"
-        raise ProxyError(self._refused.get(name, told))
+        unknown = f"{type(self).__name__} has no {name!r}: its protocol does not declare it"
+        raise ProxyError(self._refused.get(name, unknown))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
 
 def _declared(protocol: type) -> Iterator[str]:
-    """The names of public attributes that a class or its bases declare; and of a call of itself."""
+    """The public attributes that a class and its bases declare, and ``__call__``."""
     for one in protocol.__mro__:
         if one not in _BASES:
             for name in {**vars(one), **vars(one).get("__annotations__", {})}:
@@ -71,7 +71,7 @@ def _guarded(
     call: Callable[..., Any],
     stream: Callable[..., Any],
 ) -> Callable[..., Any] | None:
-    """The method of the proxy; None if there cannot be one."""
+    """The method of the proxy; None if the declared one is not asynchronous."""
 
     def use(instance: Any, *args: Any, **kwargs: Any) -> Any:
         return getattr(instance, name)(*args, **kwargs)
@@ -88,16 +88,16 @@ def _guarded(
     async def opened(_self: object, *args: Any, **kwargs: Any) -> Any:
         return stream(use, args, kwargs)
 
-    given = _given(declared)
+    returned = _returned(declared)
     if inspect.iscoroutinefunction(declared):
-        return opened if given in _STREAMS else called
-    if inspect.isasyncgenfunction(declared) or given in _STREAMS:
+        return opened if returned in _STREAMS else called
+    if inspect.isasyncgenfunction(declared) or returned in _STREAMS:
         return streamed
-    return called if given in _CALLS else None
+    return called if returned in _CALLS else None
 
 
-def _given(method: Callable[..., Any]) -> str:
-    """The bare name of what a method is declared to return."""
+def _returned(method: Callable[..., Any]) -> str:
+    """The unqualified name of the return annotation of a method."""
     annotation: Any = method.__annotations__.get("return", "")
     if not isinstance(annotation, str):
         annotation = getattr(annotation, "__origin__", annotation)
@@ -107,7 +107,7 @@ def _given(method: Callable[..., Any]) -> str:
 
 def _refusal(protocol: type, name: str) -> str:
     return (
-        f"{protocol.__name__}.{name} is not asynchronous, and a proxy chooses a provider anew for "
-        f"each call, so there is none to ask: make it async, or take a provider with "
-        f"registry.acquire(…) or registry.get_service(…)"
+        f"{protocol.__name__}.{name} is not asynchronous, and a proxy chooses a provider for each "
+        f"asynchronous call: make it async, or get a provider with registry.acquire(…) or "
+        f"registry.get_service(…)"
     )

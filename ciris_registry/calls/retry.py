@@ -1,8 +1,8 @@
-"""Retrying a guarded call when all providers that could be called have failed.
+"""Retrying a guarded call after all available providers have failed.
 
-A tenacity policy decides how often and with which waits. Added is what the fleet knows better: when
-the first provider may serve again, which errors are no provider's failure, and the caller's
-deadline.
+A tenacity policy decides the number of rounds and the waits between them. The registry adds when
+the first provider may serve again, which errors are no provider's failure, and the deadline. If the
+next wait would pass the deadline, the last error is raised at once.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 Retry = int | AsyncRetrying
-"""How often a call is made at the most, with waits that grow at random; or a policy."""
+"""The largest number of rounds of a call, with growing random waits; or a tenacity policy."""
 
 _FIRST_WAIT: Final = 0.2
 _LONGEST_WAIT: Final = 10.0
-"""Seconds. Waits are random up to a bound that doubles: processes that failed at one time must not
-come back at one time ("full jitter", Marc Brooker, AWS Architecture Blog, 2015)."""
+"""Seconds. Waits are random up to a bound that doubles, so that processes that failed together do
+not retry together ("full jitter", Marc Brooker, AWS Architecture Blog, 2015)."""
 
 _SPREAD: Final = 0.1
-"""By this share of it, at the most, is waited longer than until a provider might be back."""
+"""The wait until a provider may serve is prolonged by a random share of it, up to this one."""
 
 
 async def with_retries(
@@ -41,30 +41,30 @@ async def with_retries(
     retry: Retry | None,
     deadline: float | None,
 ) -> Any:  # what was called returned it
-    """Make an attempt, and others if ``retry`` allows, within ``deadline`` seconds.
+    """Run rounds of a call as ``retry`` allows, within ``deadline`` seconds.
 
-    ``soonest`` tells in how many seconds a provider might serve.
+    ``attempt`` runs one round. ``soonest`` returns the seconds until a provider may serve.
 
     Raises:
-        DeadlineExceededError: It was not done in time.
-        Exception: What the last attempt failed with.
+        DeadlineExceededError: The call did not end in time.
+        Exception: The failure of the last round.
     """
     watch = asyncio.timeout(deadline)
     try:
         async with watch:
             if retry is None:
                 return await attempt(None)
-            return await _Attempts(attempt, soonest, deadline).made(_policy(retry))
+            return await _Rounds(attempt, soonest, deadline).run(_policy(retry))
     except Exception as error:
-        # Also an error that a provider made of the cancellation.
+        # Any error: a provider may have replaced the cancellation.
         if deadline is None or not watch.expired():
             raise
         cause = None if isinstance(error, TimeoutError) else error
         raise DeadlineExceededError(deadline) from cause
 
 
-class _Attempts:
-    """The attempts of one call."""
+class _Rounds:
+    """The rounds of one call."""
 
     def __init__(
         self,
@@ -77,33 +77,33 @@ class _Attempts:
         self._end = None if deadline is None else time.monotonic() + deadline
         self._round = CallRound()
 
-    async def made(self, policy: AsyncRetrying) -> Any:  # what was called returned it
-        """Go by the policy, and by what is known here."""
+    async def run(self, policy: AsyncRetrying) -> Any:  # what was called returned it
+        """Run rounds by the policy, the deadline and the state of the providers."""
 
         async def again(state: RetryCallState) -> bool:
             if not self._round.exhausted:
                 return False
             if state.outcome is not None and not state.outcome.failed:
                 return True  # a policy has classified the value of each provider as a failure
-            said: Any = policy.retry(state)
-            return bool(await said if inspect.isawaitable(said) else said)
+            answer: Any = policy.retry(state)
+            return bool(await answer if inspect.isawaitable(answer) else answer)
 
         def wait(state: RetryCallState) -> float:
-            back = self._soonest() * random.uniform(1.0, 1.0 + _SPREAD)  # noqa: S311 # no secret
-            return max(policy.wait(state), back)
+            available_in = self._soonest() * random.uniform(1.0, 1.0 + _SPREAD)  # noqa: S311 # no secret
+            return max(policy.wait(state), available_in)
 
         def stop(state: RetryCallState) -> bool:
             late = self._end is not None and time.monotonic() + state.upcoming_sleep > self._end
             return bool(late or policy.stop(state))
 
-        going_on: Any = policy.copy(
+        retrying: Any = policy.copy(
             retry=again,
             wait=wait,
             stop=stop,
             reraise=True,
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         )
-        return await going_on(self._once)
+        return await retrying(self._once)
 
     async def _once(self) -> Any:  # what was called returned it
         self._round = CallRound()

@@ -1,7 +1,7 @@
-"""Guarded streams: they fail over until the first item has come, and never after it.
+"""Guarded streams: they fail over before the first item, and never after it.
 
-An item that was passed on cannot be taken back. Time is limited for each wait for an item, and
-stands still while the consumer works. The first item is the outcome of a probe.
+An item that the consumer received cannot be taken back. Each wait for an item has its own time
+limit; the time of the consumer does not count. The first item settles a probe.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ async def stream(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> AsyncGenerator[Any, None]:  # a program's items
-    """The items of ``fn(instance, *args, **kwargs)`` of the first provider that gives one.
+    """The items of ``fn(instance, *args, **kwargs)`` of the first provider that yields one.
 
     Raises:
         NoProviderError: No provider could be called.
         CallTimeoutError: An item took too long.
-        NotAwaitableError: ``fn`` gives no stream.
-        Exception: What the provider raised.
+        NotAwaitableError: ``fn`` returned no asynchronous iterable.
+        Exception: The failure of the provider.
     """
     tried: dict[str, Exception | None] = {}
     pick = await executor.first(options)
@@ -62,7 +62,7 @@ async def stream(
             tried[pick.registration.name] = failure
             if begun or not options.fails_over(outcome):
                 raise failure from failure.__cause__
-        except BaseException:  # also what the consumer throws into it: not the provider's
+        except BaseException:  # also what the consumer throws into the generator
             attempt.abandon()
             raise
         else:
@@ -80,7 +80,7 @@ async def stream(
 
 
 class _Source:
-    """The items of one provider, each waited for no longer than a call may take."""
+    """The items of one provider, each within the time limit of a call."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
@@ -94,12 +94,12 @@ class _Source:
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
     ) -> Any:  # a program's item
-        """Begin the stream; its first item, ``_END`` if it has none."""
+        """Begin the stream and wait for its first item; ``_END`` if it has none."""
 
         async def begin() -> Any:  # as above
             given = self._given = fn(instance, *args, **kwargs)
             if hasattr(given, "__await__"):
-                given = await given  # clients do that which send the request first
+                given = await given  # some clients send the request first
             if not hasattr(given, "__aiter__"):
                 self._attempt.abandon()
                 raise NotAwaitableError(not_awaitable(given, streams=True))
@@ -107,7 +107,7 @@ class _Source:
             return await anext(self._items, _END)
 
         item = await self._limited(begin())
-        # A probe has to end while its permit stands; what follows has as long as any call.
+        # Only the first item must come before the permit of a probe ends.
         self._attempt.limit_next()
         return item
 
@@ -119,7 +119,7 @@ class _Source:
         return item
 
     async def aclose(self) -> None:
-        """End the stream, and what it was made of, if they can be ended."""
+        """Close the iterator and the object it came from, if they can be closed."""
         ending: list[Any] = [self._items]
         if self._given is not self._items:
             ending.append(self._given)
@@ -128,7 +128,7 @@ class _Source:
             if close is None:
                 continue
             self._attempt.limit_next()
-            # What a provider raises after its consumer has gone concerns no caller.
+            # An error of closing concerns no caller: the consumer has left.
             with contextlib.suppress(Exception), self._attempt:
                 await close()
 
@@ -148,7 +148,7 @@ class _Source:
 
 
 class _FailedError(Exception):
-    """The provider has failed, not its caller."""
+    """Carries the failure of the provider to the outer function."""
 
     def __init__(self, failure: Exception) -> None:
         super().__init__(failure)

@@ -1,7 +1,6 @@
-"""Admitting one candidate: its breaker, its health check and its slots are asked.
+"""Admitting one candidate: permit of the breaker, health check, slot.
 
-Takes what a call needs, and releases all of it if anything fails in between. Choosing among
-candidates is decided elsewhere.
+A failed step releases what the earlier ones took. Which candidate is next, the resolver decides.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from ciris_registry.store import Session
 
 _BEFORE_ITS_PERMIT: Final = 0.9
-"""A probe that hangs must be given up while its permit stands: a later outcome is stale."""
+"""The share of its permit's time that a probe may take: a later outcome would be stale."""
 
 _SHORTEST: Final = 0.001
 
@@ -60,10 +59,10 @@ class Admission:
     async def admit(
         self, replica: Replica, one: Registration, rejected: list[Rejected], *, settles: bool
     ) -> Pick | None:
-        """A candidate, if it may be called now; else why not is appended to ``rejected``.
+        """Admit a candidate, or append the reason to ``rejected`` and return None.
 
-        ``settles`` says that the caller reports how its call ended; then that outcome, and not the
-        health check, is the probe's.
+        With ``settles``, the caller reports the outcome of its call, which is then the outcome of a
+        probe. Without it, the health check is the probe.
         """
         binding = self._bindings.find(one)
         if binding is None:
@@ -78,7 +77,7 @@ class Admission:
         generation = known.generation if known is not None else None
         seconds = breaker.config.timeout_duration
         try:
-            instance, permit, problem = await self._asked(one, binding, permit, settles=settles)
+            instance, permit, problem = await self._instance(one, binding, permit, settles=settles)
             if problem:
                 slot: Slot | Rejected | None = Rejected(one, problem)
             else:  # the last that can fail
@@ -93,7 +92,7 @@ class Admission:
             rejected.append(slot)
             return None
         if permit is not None:
-            # Its outcome must be known while the permit stands.
+            # The outcome must be reported before the permit ends.
             left = (permit.deadline - replica.now()) / 1000
             seconds = max(_SHORTEST, min(seconds, left) * _BEFORE_ITS_PERMIT)
         return Pick(one, instance, breaker, seconds, generation, permit, binding.classify, slot)
@@ -101,7 +100,7 @@ class Admission:
     async def _permitted(
         self, replica: Replica, one: Registration, breaker: SharedBreaker
     ) -> HeldPermit | Refusal | None:
-        """The permit for a probe, or why there is none; None if a call needs none."""
+        """The permit for a probe, or the refusal; None if the call is no probe."""
         known = replica.snapshot.breakers.get(one.name)
         if known is None or not known.needs_permit(replica.now()):
             return None
@@ -110,10 +109,10 @@ class Admission:
             return HeldPermit(admission.permit, admission.deadline)
         return admission.refusal
 
-    async def _asked(
+    async def _instance(
         self, one: Registration, binding: Binding, permit: HeldPermit | None, *, settles: bool
     ) -> tuple[Any, HeldPermit | None, str]:  # a program's object
-        """The instance, the permit if that is not settled yet, and what is wrong, if anything."""
+        """The instance, the permit unless it is settled, and the problem, empty if none."""
         instance = await binding.get(one)
         if instance is None:
             return None, permit, "its factory failed"
@@ -132,9 +131,9 @@ class Admission:
         *,
         settles: bool,
     ) -> tuple[bool, HeldPermit | None]:
-        """Whether the instance says that it is healthy; and the permit, if that has not settled it.
+        """Run the health check: whether the instance is healthy, and the permit if still held.
 
-        A call that settles the permit goes on with it.
+        The outcome of the check settles the permit, unless the caller ``settles`` it.
         """
         breaker = self._breakers.of(one.service_type, one.name)
         key, limit = (one.service_type, one.name, id(instance)), breaker.config.timeout_duration
@@ -144,13 +143,13 @@ class Admission:
                 key, check, limit, lambda: self._reporting.report(breaker, "failure", "", known)
             )
             return healthy, None
-        healthy, asked = await self._checks.ask(key, check, limit * _BEFORE_ITS_PERMIT)
+        healthy, is_new = await self._checks.ask(key, check, limit * _BEFORE_ITS_PERMIT)
         if healthy and settles:
             return True, permit
-        if asked:
+        if is_new:
             await self._reporting.report(
                 breaker, "success" if healthy else "failure", permit.permit
             )
-        else:  # one check is one probe, whoever waits for it
+        else:  # one check is one probe, however many callers wait for it
             self._breaker_admission.release(breaker, permit.permit)
         return healthy, None

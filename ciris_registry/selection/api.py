@@ -1,4 +1,4 @@
-"""Resolving, as programs call it: the public signatures, and the checks of their arguments."""
+"""The public methods of resolving and explaining, with the checks of their arguments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ResolvingMethods:
-    """The methods of a registry that find an instance, or say which one would be found."""
+    """The methods of a registry that find an instance, or explain which one they would find."""
 
     _pickers: Pickers
     _resolver: Resolver
@@ -33,18 +33,20 @@ class ResolvingMethods:
         *,
         consistency: Consistency | None = None,
     ) -> Any:  # a program's object
-        """The best instance that can be used now, or None.
+        """The first instance in order that can be used now, or None.
 
-        It takes no slot of a provider with ``max_in_flight``, and is not kept from one that is
-        full, because the end of its use is unknown. ``acquire``, ``call`` and ``stream`` do.
+        It takes no slot of a provider with ``max_in_flight``, because the end of its use is
+        unknown, and may return a provider whose slots are all taken. ``acquire``, ``call`` and
+        ``stream`` take slots.
 
         In cached mode, the registry's default, it asks Redis only for the permit of a probe, for
-        the next block of positions of a round robin, or when Redis was silent for
-        ``settings.max_staleness``. In exact mode it is one script call, and one more for a permit.
-        While Redis is away it goes by the replica.
+        the next block of positions of a round robin, or if Redis was silent for
+        ``settings.max_staleness``. In exact mode it makes one script call, and one more for a
+        permit. While Redis is unreachable it uses the replica.
 
         Raises:
-            InvalidNameError: The handler or service type cannot be one.
+            InvalidNameError: The handler or service type is invalid.
+            RegistrationError: The capabilities or the consistency are invalid.
         """
         exact = self._resolver.exact if consistency is None else is_exact(consistency)
         key = key_of(handler, service_type, required_capabilities, fallback_to_global)
@@ -67,10 +69,11 @@ class ResolvingMethods:
     ) -> list[Explanation]:
         """What ``get_service`` would do with each registration, and why.
 
-        It asks no health check, takes no permit and moves no round robin.
+        It runs no health check, takes no permit and moves no round robin.
 
         Raises:
-            InvalidNameError: The handler or service type cannot be one.
+            InvalidNameError: The handler or service type is invalid.
+            RegistrationError: The capabilities are invalid.
         """
         request = request_of(handler, service_type, required_capabilities, fallback_to_global)
         return await self._explainer.explain(request)

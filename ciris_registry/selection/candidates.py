@@ -1,4 +1,4 @@
-"""The candidates of a request: which providers may serve it, in which order, and why not others.
+"""The candidates of a request: the providers that may serve it, in order, and the rejected ones.
 
 A pure function of a snapshot, a request and a time: no I/O, no clock, no randomness.
 """
@@ -24,7 +24,7 @@ NOT_GLOBAL: Final = "a global registration, and the request does not fall back t
 
 
 class Request(NamedTuple):
-    """What a caller asks for."""
+    """The arguments of a resolve, checked."""
 
     handler: str
     service_type: str
@@ -33,7 +33,7 @@ class Request(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """A provider that was rejected, and why; ``retry_at`` is 0 if no time changes that."""
+    """A rejected provider, and why; ``retry_at`` is 0 if it does not depend on time."""
 
     registration: Registration
     reason: str
@@ -42,11 +42,11 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """Providers of one rank.
+    """Providers of equal rank.
 
-    They are tried in order, or, where there is a ``cursor``, in an order that its position
-    decides, and the ``strategy``. ``shared`` says whether that position is the fleet's: a process
-    that can use only a part of what others can rotates by itself.
+    Without a ``cursor`` they are tried in order, else in the order of the ``strategy`` at the
+    cursor's position. ``shared`` says whether that position is the fleet's: a process that can use
+    only some of the providers has a rotation of its own.
     """
 
     candidates: tuple[Registration, ...]
@@ -57,7 +57,7 @@ class Tier:
     def in_turn(
         self, position: int, load: Callable[[Registration], float]
     ) -> Iterator[Registration]:
-        """The candidates at a position of the cursor; ``load`` is of one of them."""
+        """The candidates in the order of a position; ``load`` gives the load of a candidate."""
         if self.strategy is SelectionStrategy.WEIGHTED:
             return weighted(self.candidates, [one.weight for one in self.candidates], position)
         if self.strategy is SelectionStrategy.LEAST_LOADED:
@@ -70,8 +70,8 @@ class Tier:
 class Candidates:
     """The tiers of a request, first to last, and the providers that were rejected.
 
-    Both hold from ``since`` until ``until``, times of the server's clock; 0 is no end. ``cursor``
-    is the fleet's cursor that the request moves, empty if it moves none.
+    Both are valid from ``since`` until ``until``, times of the server's clock; 0 means without end.
+    ``cursor`` is the fleet's cursor that the request moves, empty if it moves none.
     """
 
     tiers: tuple[Tier, ...]
@@ -89,10 +89,10 @@ def find_candidates(
     *,
     always_use_last_provider: bool = False,
 ) -> Candidates:
-    """Go through a service type's registrations as a resolve does; ``now`` is the server's time.
+    """Sort a service type's registrations into candidates and rejected ones.
 
-    With ``always_use_last_provider``, the only provider of the service type is used though it
-    cools down.
+    ``now`` is the server's time. With ``always_use_last_provider``, the only provider of the
+    service type is used during its cooldown too.
     """
     kept = (
         snapshot.registrations[0].name if always_use_last_provider and _is_alone(snapshot) else ""
@@ -100,11 +100,11 @@ def find_candidates(
     tiers: list[Tier] = []
     rejected: list[Rejected] = []
     for scope in (request.handler, EVERY_HANDLER, GLOBAL):
-        mine = [one for one in snapshot.registrations if one.scope == scope]
+        in_scope = [one for one in snapshot.registrations if one.scope == scope]
         if scope == GLOBAL and not request.fallback_to_global:
-            rejected += [Rejected(one, NOT_GLOBAL) for one in mine]
+            rejected += [Rejected(one, NOT_GLOBAL) for one in in_scope]
             continue
-        for _, group in groupby(mine, key=lambda one: one.priority_group):
+        for _, group in groupby(in_scope, key=lambda one: one.priority_group):
             members = list(group)
             strategy = members[0].strategy
             if strategy is not SelectionStrategy.FALLBACK:
@@ -130,7 +130,7 @@ def find_candidates(
 
 
 def _refusal(breaker: BreakerState, now: int, *, keep: bool) -> Refusal | None:
-    """Why the breaker admits no call; a provider that is to be kept does not cool down."""
+    """Why the breaker admits no call; with ``keep``, its cooldown does not count."""
     if keep and breaker.cooldown_until > now:
         breaker = replace(breaker, cooldown_until=0)
     return breaker.refusal(now)
@@ -157,8 +157,8 @@ def _rotating(  # what finding candidates knows
     first = equals[0]
     cursor = f"{first.scope}|{first.priority_group}|{first.priority.value}"
     if len(capable) < len(equals):
-        # Requests for different capabilities turn among different providers: on one cursor, two
-        # that alternate would each meet the same provider for ever.
+        # Requests for different capabilities rotate among different providers. On one cursor, two
+        # that alternate would each get the same provider every time.
         cursor += "|" + ",".join(sorted(request.capabilities))
     shared = all(bound(one) for one in capable)
     return Tier(tuple(usable), cursor, shared, strategy)

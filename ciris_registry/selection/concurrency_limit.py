@@ -1,8 +1,8 @@
-"""The concurrency limit: the slots that this process holds of the calls a provider takes at once.
+"""The concurrency limit: the slots of running calls, for registrations with ``max_in_flight``.
 
-Takes one for a call, releases it without waiting, and renews those of calls that go on. The limit
-that counts is the one in Redis; while Redis is away, this process makes no more calls of its own
-than the registration allows. Slots that are not renewed are free after a lease.
+Takes a slot for a call, releases it without waiting, and renews the slots of running calls. Redis
+counts the slots of the fleet. While Redis is away, this process limits its own calls alone. A slot
+that is not renewed ends after a lease.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Key = tuple[str, str]
 
 
 class Slot(NamedTuple):
-    """The right to make one call of a provider, written process|token."""
+    """The right to make one call of a provider; ``slot`` is ``process|token``."""
 
     service_type: str
     name: str
@@ -35,7 +35,7 @@ class Slot(NamedTuple):
 
 
 class ConcurrencyLimit:
-    """The slots of one process, in the event loop that it runs in now."""
+    """The slots of one process, in its current event loop."""
 
     def __init__(
         self,
@@ -50,62 +50,62 @@ class ConcurrencyLimit:
         self._remembered = settings.max_staleness
         self._tokens = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._held: dict[Key, dict[str, bool]] = {}  # whether Redis may have it
+        self._held: dict[Key, dict[str, bool]] = {}  # by slot: whether Redis may have it
         self._releasing: dict[Key, list[str]] = {}
         self._sending: set[Key] = set()
 
     def held(self, service_type: str, name: str) -> int:
-        """How many calls of this process hold a slot of a provider."""
+        """The number of calls of this process that hold a slot of a provider."""
         return len(self._held.get((service_type, name), ()))
 
     async def take(self, one: Registration, breaker: SharedBreaker) -> Slot | Rejected | None:
-        """A slot for one call, or why there is none; None if a call needs none.
+        """Take a slot for one call; a rejection if all are taken, None if no slot is needed.
 
-        A caller that is cancelled, or gives up waiting, releases a slot that is granted later.
+        If the caller is cancelled or stops waiting, a slot that Redis grants later is released.
         """
         if one.max_in_flight is None:
             return None
-        breaker.in_flight += 1  # other calls that choose now must not all choose this one
+        breaker.in_flight += 1  # seen by LEAST_LOADED: other calls must not all choose this one
         try:
             store = await self._session.store()
             self._connectivity.require()
             slot, releasing = self._new(one), self._is_releasing(one)
-            answer = await self._asked(store, one, slot)
+            answer = await self._take(store, one, slot)
             if answer.code == "full" and (releasing or self._is_releasing(one)):
-                # A caller's own last call must not make its next one be refused.
+                # A slot that is being released must not refuse the next call of the same caller.
                 await self._connectivity.while_answering(
                     self._session.spawn(self._write_queue.flush(), watched=True)
                 )
-                answer = await self._asked(store, one, slot)
+                answer = await self._take(store, one, slot)
         except StoreUnavailableError:
-            return self._by_itself(one, one.max_in_flight)
+            return self._take_locally(one, one.max_in_flight)
         finally:
             breaker.in_flight -= 1
         if answer.code == "unlimited":
             return None
-        # What other processes have in flight is as old as this answer, and soon out of date.
-        mine = self.held(one.service_type, one.name) + (answer.code == "taken")
-        breaker.elsewhere = max(0, answer.taken - mine)
+        # The calls of other processes are as old as this reply, and count for a limited time.
+        own = self.held(one.service_type, one.name) + (answer.code == "taken")
+        breaker.elsewhere = max(0, answer.taken - own)
         breaker.elsewhere_until = time.monotonic() + self._remembered
         if answer.code == "full":
             return Rejected(one, "full", answer.retry_at)
         return self._hold(slot, in_redis=True)
 
     def release(self, slot: Slot) -> None:
-        """A call has ended. Does not wait, and needs no event loop."""
+        """Release the slot of an ended call. Does not wait, and needs no event loop."""
         key = (slot.service_type, slot.name)
         held = self._held.get(key, {})
         in_redis = held.pop(slot.slot, True)
         if not held:
             self._held.pop(key, None)
-        if in_redis:  # else there would be one for each call of an outage
+        if in_redis:  # a slot that Redis never had needs no write
             self._release(key, slot.slot)
 
     async def renew(self, store: Store, service_type: str) -> None:
-        """The calls of this event loop that hold slots of a service type go on."""
+        """Renew the slots of a service type that calls of this event loop hold."""
         held = {
             name: list(slots)
-            for (kind, name), slots in self._here().items()
+            for (kind, name), slots in self._current().items()
             if kind == service_type
         }
         if not held:
@@ -115,7 +115,7 @@ class ConcurrencyLimit:
         try:
             await store.slots.renew(service_type, held)
         finally:
-            # A release that overtook this call has been undone by it.
+            # This call has undone a release that reached Redis before it.
             for name, slots in held.items():
                 key = (service_type, name)
                 for slot in slots:
@@ -129,8 +129,8 @@ class ConcurrencyLimit:
     def _new(self, one: Registration) -> Slot:
         return Slot(one.service_type, one.name, f"{self._session.process}|{next(self._tokens)}")
 
-    async def _asked(self, store: Store, one: Registration, slot: Slot) -> SlotReply:
-        """The answer of Redis; a caller that does not wait for it releases the slot after it."""
+    async def _take(self, store: Store, one: Registration, slot: Slot) -> SlotReply:
+        """The reply of Redis; if the caller stops waiting, the slot is released after the reply."""
         asking = self._session.send(store.slots.take(one, slot.slot))
         try:
             return await self._connectivity.while_answering(asking)
@@ -140,26 +140,26 @@ class ConcurrencyLimit:
             asking.add_done_callback(lambda _: self.release(slot))
             raise
 
-    def _by_itself(self, one: Registration, most: int) -> Slot | Rejected:
-        """Redis is away: only the calls of this process count."""
-        self._here()
+    def _take_locally(self, one: Registration, most: int) -> Slot | Rejected:
+        """Take a slot while Redis is away: only the calls of this process count."""
+        self._current()
         if self.held(one.service_type, one.name) >= most:
             return Rejected(one, "full")
         return self._hold(self._new(one), in_redis=False)
 
     def _hold(self, slot: Slot, *, in_redis: bool) -> Slot:
-        self._here().setdefault((slot.service_type, slot.name), {})[slot.slot] = in_redis
+        self._current().setdefault((slot.service_type, slot.name), {})[slot.slot] = in_redis
         return slot
 
-    def _here(self) -> dict[Key, dict[str, bool]]:
-        """What the running loop holds. Calls of a loop that ended do not go on."""
+    def _current(self) -> dict[Key, dict[str, bool]]:
+        """The slots held in the running event loop; those of an ended loop are dropped."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._held = loop, {}
         return self._held
 
     def _release(self, key: Key, slot: str) -> None:
-        """Release one with the next write; slots of one provider that wait share it."""
+        """Release a slot with the next write, which all waiting slots of a provider share."""
         waiting = self._releasing.setdefault(key, [])
         waiting.append(slot)
         if len(waiting) == 1:

@@ -1,6 +1,6 @@
 """Explaining a resolve: what it would do with each registration, and why.
 
-It asks no health check, takes no permit and moves no round robin.
+It runs no health check, takes no permit and moves no round robin.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Explainer:
-    """Explains the resolves of one process."""
+    """Explains resolves of one process."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Explainer:
         return found + [explanation_of(one, now) for one in candidates.rejected]
 
     async def _upcoming(self, store: Store, kind: str, cursor: str) -> int:
-        """The position that the next resolve will take, without taking it."""
+        """The position that the next resolve will use, without taking it."""
         if not self._exact:
             return self._round_robins.of(kind, cursor).upcoming
         try:
@@ -90,7 +90,7 @@ class Explainer:
 
 
 def explanation_of(rejected: Rejected, now: int) -> Explanation:
-    """Why a provider was rejected, at the server's time ``now``."""
+    """The explanation of a rejected provider, at the server's time ``now``."""
     wait = max(0, rejected.retry_at - now) / 1000 if rejected.retry_at else None
     one = rejected.registration
     return Explanation(one.name, one.scope or "global", "left out", rejected.reason, wait)

@@ -1,4 +1,4 @@
-"""Asking an instance whether it is healthy: bounded in time, and once for all who wait."""
+"""Health checks: limited in time, and one at a time for each instance."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def health_check_of(instance: object) -> Callable[[], object] | None:
 
 
 async def problem_of(check: Callable[[], object], timeout: float) -> str | None:
-    """What is wrong if the check does not answer something true in time; None if it does.
+    """The problem of a health check; None if its result is true within ``timeout`` seconds.
 
-    An exception, a timeout and an answer that cannot be awaited are all something wrong; a plain
-    no is an empty text.
+    An exception, a timeout and a result that cannot be awaited are problems. A false result is an
+    empty text.
     """
     try:
         answer = check()
@@ -53,9 +53,9 @@ async def problem_of(check: Callable[[], object], timeout: float) -> str | None:
 
 
 async def check_all(replicas: Replicas, breakers: Breakers, bindings: Bindings) -> dict[str, bool]:
-    """Ask every instance that can be asked, all at once; by ``handler.service_type.name``."""
+    """Run all health checks concurrently; results by ``handler.service_type.name``."""
     keys: list[str] = []
-    answers: list[Coroutine[Any, Any, str | None]] = []
+    checks: list[Coroutine[Any, Any, str | None]] = []
     for service_type, replica in replicas.by_type.items():
         for one in replica.snapshot.registrations:
             instance = bindings.instance(one)
@@ -63,8 +63,8 @@ async def check_all(replicas: Replicas, breakers: Breakers, bindings: Bindings) 
             if check is not None:
                 limit = breakers.of(service_type, one.name).config.timeout_duration
                 keys.append(f"{one.scope or 'global'}.{service_type}.{one.name}")
-                answers.append(problem_of(check, limit))
-    problems = await asyncio.gather(*answers)
+                checks.append(problem_of(check, limit))
+    problems = await asyncio.gather(*checks)
     return {key: problem is None for key, problem in zip(keys, problems, strict=True)}
 
 
@@ -73,12 +73,12 @@ _Key = tuple[str, str, int]
 
 
 class HealthChecks:
-    """Runs one check at a time for each provider's instance; others wait for its answer."""
+    """Runs one check at a time for each instance; concurrent callers share its result."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._running: dict[_Key, asyncio.Task[bool]] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._warned: set[tuple[str, str]] = set()
 
     async def ask(
         self,
@@ -87,10 +87,10 @@ class HealthChecks:
         timeout: float,  # the breaker's timeout_duration
         failed: Callable[[], Awaitable[object]] | None = None,
     ) -> tuple[bool, bool]:
-        """The answer of the check that runs for ``key``, or of a new one; whether it is new.
+        """The result of the running check of ``key`` or of a new one, and whether it is new.
 
-        ``failed`` is awaited once if a new check says no. Being cancelled does not end the check
-        that others wait for.
+        ``failed`` is awaited once if a new check fails. Cancelling a caller does not cancel the
+        check.
         """
         task = self._running.get(key)
         new = task is None or task.get_loop() is not asyncio.get_running_loop()
@@ -108,17 +108,17 @@ class HealthChecks:
         failed: Callable[[], Awaitable[object]] | None,
     ) -> bool:
         problem = await problem_of(check, timeout)
-        self._tell(key[:2], problem)
+        self._warn(key[:2], problem)
         if problem is not None and failed is not None:
             await failed()
         return problem is None
 
-    def _tell(self, provider: tuple[str, str], problem: str | None) -> None:
-        """One line when something begins to go wrong, not one for each check."""
+    def _warn(self, provider: tuple[str, str], problem: str | None) -> None:
+        """Log the first failed check after a successful one."""
         if not problem:
-            self._told.discard(provider)
-        elif provider not in self._told:
-            self._told.add(provider)
+            self._warned.discard(provider)
+        elif provider not in self._warned:
+            self._warned.add(provider)
             _log.warning("%s of %s counts as unhealthy: %s", provider[1], provider[0], problem)
 
     def _forget(self, key: _Key, task: asyncio.Task[bool]) -> None:

@@ -1,4 +1,4 @@
-"""A pick: a provider that may be called now, and what the outcome of that call settles."""
+"""A pick: a provider that may be called now, and what the call must settle."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 class Pick(NamedTuple):
     """The instance to call, for at most ``seconds``.
 
-    ``permit`` is what was taken for a probe. ``generation`` is that of the breaker that admits the
-    call, None if this process knows none. ``classify`` is the policy that the provider was
-    registered with here. ``slot`` is what was taken where the fleet's calls in flight are limited.
+    ``generation`` is that of the breaker that admits the call, None if this process knows none.
+    ``permit`` is that of a probe. ``classify`` is the policy of the registration in this process.
+    ``slot`` is that of a registration with ``max_in_flight``.
     """
 
     registration: Registration

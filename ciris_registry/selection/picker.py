@@ -1,9 +1,8 @@
-"""Pickers: who is called for a request, worked out once for each state of the snapshot.
+"""Pickers: the providers for a request, computed once for each state of the replica.
 
-A picker is made anew whenever what it rests on has changed: the shape of the replica, the bindings,
-or the time at which the next breaker's wait ends. While it holds, ``pick`` is a look-up that asks
-neither Redis nor any provider; where something has to be asked first, it gives None. A picker takes
-no slots.
+A picker is valid until the shape of the replica or the bindings change, or the next breaker's wait
+ends. While it is valid, ``pick`` is a look-up without I/O; it returns None if Redis or a health
+check has to be asked. A picker takes no slots.
 """
 
 from __future__ import annotations
@@ -29,19 +28,19 @@ if TYPE_CHECKING:
     from ciris_registry.shared_breaker import Breakers, SharedBreaker
 
 _MOST_PICKERS: Final = 10_000
-"""Programs may make up handler names; beyond this number all pickers are dropped."""
+"""Programs may use any number of handler names; beyond this number, all pickers are dropped."""
 
 _MOST_IN_ORDER: Final = 8
-"""Candidates of a FALLBACK order that a picker prepares; a call that fails over further asks."""
+"""Candidates of a FALLBACK order that a picker prepares; after them the resolver is asked."""
 
 _monotonic = time.monotonic
 
 
 class Picker:
-    """The candidates of one request, and those of them that may be called without asking.
+    """The candidates of one request, and those that may be called without I/O.
 
-    ``picks`` are one tier's, of which a round robin's position chooses one; without a
-    ``round_robin``, they are the first candidates in order.
+    With a ``round_robin``, its position chooses among ``picks``, all of one tier. Without it,
+    ``picks`` are the first candidates in order.
     """
 
     __slots__ = (
@@ -73,7 +72,7 @@ class Picker:
         self._until = replica.clock.monotonic_at(until) if until else math.inf
 
     def holds(self, now: int) -> bool:
-        """Whether nothing that it rests on has changed, at the server's time ``now``."""
+        """Whether the picker is valid at the server's time ``now``."""
         return (
             self._shape == self.replica.shape
             and self._bindings_version == self._bindings.version
@@ -84,13 +83,13 @@ class Picker:
 
     @property
     def position(self) -> int:
-        """The position of its round robin that was taken last; 0 if it has none."""
+        """The position of its round robin that was used last; 0 if it has none."""
         return self.round_robin.next - 1 if self.round_robin is not None else 0
 
     def pick(self) -> Pick | None:
-        """The next pick; None if something has to be asked first.
+        """The next pick; None if Redis or a health check has to be asked.
 
-        It has no slot; a guarded call of a provider with ``max_in_flight`` takes one itself.
+        It has no slot: the call of a provider with ``max_in_flight`` takes one itself.
         """
         replica, now = self.replica, _monotonic()
         if (
@@ -111,7 +110,7 @@ class Picker:
         return self.picks[self._index(position)] if self.round_robin is not None else self.picks[0]
 
     def pick_after(self, tried: Collection[str]) -> Pick | None:
-        """The first pick in order that was not ``tried``; None if something has to be asked."""
+        """The first pick in order that was not ``tried``; None if the resolver has to be asked."""
         replica, now = self.replica, _monotonic()
         if (
             self.round_robin is not None
@@ -132,7 +131,7 @@ class Picker:
 class Pickers:
     """The pickers of one process.
 
-    With ``always_use_last_provider``, a service type's only provider is used though it cools down.
+    With ``always_use_last_provider``, a service type's only provider is used in its cooldown too.
     """
 
     def __init__(
@@ -151,18 +150,18 @@ class Pickers:
         self._always_use_last_provider = always_use_last_provider
 
     def find(self, key: object) -> Picker | None:
-        """The picker of a caller's arguments, whether it still holds or not."""
+        """The picker of a caller's arguments, valid or not."""
         try:
             return self._by_key.get(key)
         except TypeError:
-            return None  # not hashable, so it is no valid request either; reading it says why
+            return None  # not hashable, so not a valid request; its check raises the error
 
     def known(self, request: Request) -> Picker | None:
-        """The picker of a request, whether it still holds or not."""
+        """The picker of a request, valid or not."""
         return self._by_request.get(request)
 
     def get(self, replica: Replica, request: Request, known: Picker | None, now: int) -> Picker:
-        """The picker of a request: the ``known`` one, or a new one if that does not hold.
+        """The picker of a request: the ``known`` one, or a new one if that is not valid.
 
         ``now`` is the server's time.
         """
@@ -178,7 +177,7 @@ class Pickers:
         return picker
 
     def candidates(self, replica: Replica, request: Request, now: int) -> Candidates:
-        """Which providers may serve a request, by the replica at the server's time ``now``."""
+        """The candidates of a request by the replica, at the server's time ``now``."""
         return find_candidates(
             replica.snapshot,
             request,
@@ -188,7 +187,7 @@ class Pickers:
         )
 
     def remember(self, key: object, picker: Picker) -> None:
-        """Find this picker by a caller's arguments from now on."""
+        """Make ``find`` return this picker for a caller's arguments."""
         if len(self._by_key) >= _MOST_PICKERS:
             self._by_key.clear()
         self._by_key[key] = picker
@@ -199,7 +198,7 @@ class Pickers:
         self._by_request.clear()
 
     def _prepare(self, picker: Picker, tiers: Sequence[Tier], now: int) -> None:
-        """Find the picks that need no asking: of a round robin all or none."""
+        """Prepare the picks that need no I/O; those of a round robin all or none."""
         first = tiers[0]
         if not first.cursor:
             ahead = islice(_in_order(tiers), _MOST_IN_ORDER)
@@ -221,7 +220,7 @@ class Pickers:
                 )
 
     def _pick(self, replica: Replica, one: Registration, now: int) -> Pick | None:
-        """A candidate as a pick; None if it has to be asked first."""
+        """A candidate as a pick; None if it needs a permit, a factory call or a health check."""
         known = replica.snapshot.breakers.get(one.name)
         binding = self._bindings.find(one)
         instance = binding.held if binding is not None else None
@@ -249,7 +248,7 @@ def _in_order(tiers: Sequence[Tier]) -> Iterable[Registration]:
 def _chooser(
     strategy: SelectionStrategy, candidates: Sequence[Pick]
 ) -> Callable[[int], int] | None:
-    """Which of several picks a position chooses; None: each as often."""
+    """The function from a position to the index of a pick; None: evenly, in order."""
     weights = [one.registration.weight for one in candidates]
     if strategy is SelectionStrategy.WEIGHTED:
         return weighted_first(weights)
@@ -258,7 +257,7 @@ def _chooser(
     breakers = [one.breaker for one in candidates]
     weighed = list(zip(breakers, weights, strict=True))
     if all(one.registration.max_in_flight is None for one in candidates):
-        # As `load` has it, without asking about others.
+        # As `load`, but without limits there are no calls of other processes to add.
         if len(set(weights)) == 1:
             return lambda position: least_loaded_first(
                 [breaker.in_flight for breaker in breakers], position
@@ -272,9 +271,9 @@ def _chooser(
 
 
 def load(breaker: SharedBreaker) -> int:
-    """The calls of a provider that are in flight, as far as this process knows.
+    """The calls of a provider in flight, as far as this process knows.
 
-    Its own calls, and those of other processes as the last slot reply reported them.
+    These are its own calls, and those of other processes by the last reply to ``slot_take``.
     """
     if breaker.elsewhere and _monotonic() < breaker.elsewhere_until:
         return breaker.in_flight + breaker.elsewhere
@@ -284,7 +283,7 @@ def load(breaker: SharedBreaker) -> int:
 def key_of(
     handler: object, service_type: object, capabilities: Collection[str] | None, fallback: object
 ) -> object:
-    """A caller's arguments as a key; None if they cannot be one."""
+    """A caller's arguments as a key; None if the capabilities are neither list nor tuple."""
     if capabilities is not None:
         if capabilities.__class__ is not list and capabilities.__class__ is not tuple:
             return None

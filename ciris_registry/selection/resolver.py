@@ -1,6 +1,6 @@
-"""One resolve: refresh the replica if needed, find the candidates, admit the first that may serve.
+"""One resolve: refresh the replica if needed, find the candidates, admit the first possible one.
 
-Resolving is not a call: it records nothing but what health checks say.
+Resolving is not a call: it records no outcomes except those of health checks.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_ANY_TURN: Final = 2**16
+_ANY_POSITION: Final = 2**16
 
 
 class Resolver:
     """Resolves requests to instances of this process.
 
-    ``exact`` says whether resolves ask Redis each time unless their caller says otherwise.
+    With ``exact``, resolves ask Redis each time by default.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class Resolver:
         self._admission = admission
         self._round_robins = round_robins
         self._damaged: set[str] = set()
-        self._turns: dict[tuple[str, str], itertools.count[int]] = {}
+        self._local_rotations: dict[tuple[str, str], itertools.count[int]] = {}
 
     def now(self, service_type: str) -> int:
-        """The server's time in milliseconds, as far as this process knows."""
+        """The server's time in milliseconds, as this process estimates it."""
         return self._replicas.of(service_type).now()
 
     def registered_for(self, service_type: str) -> list[str]:
@@ -77,7 +77,7 @@ class Resolver:
         return sorted({one.scope or "global" for one in snapshot.registrations})
 
     def soonest(self, request: Request) -> float:
-        """In how many seconds a provider may serve, as far as this process knows; 0: now."""
+        """Seconds until a provider may serve, as far as this process knows; 0: now."""
         replica = self._replicas.of(request.service_type)
         now = replica.now()
         candidates = self._pickers.candidates(replica, request, now)
@@ -108,11 +108,11 @@ class Resolver:
         settles: bool = True,
         position: int | None = None,
     ) -> Pick | None:
-        """The first provider that may be called now, or None; next time found by ``key``.
+        """The first provider that may be called now, or None; its picker is stored under ``key``.
 
-        The caller ``settles`` what its call was admitted with; a mere resolve does not, and takes
-        no slot. Providers ``without`` are passed over. Why others were is appended to ``rejected``.
-        Where a ``position`` of the ``known`` picker's round robin has been taken, it is used.
+        With ``settles``, the caller settles permit and slot; a mere resolve does not, and takes no
+        slot. Providers in ``without`` are skipped. The other rejections are appended to
+        ``rejected``. ``position`` is one that was taken of the ``known`` picker's round robin.
         """
         store = await self._session.store()
         write_queue = self._write_queue
@@ -156,18 +156,18 @@ class Resolver:
         *,
         exact: bool,
     ) -> tuple[Picker, str, int]:
-        """A picker on a replica that may be relied on, the cursor that was moved, its position."""
+        """A valid picker on a fresh replica, the cursor that was moved, and its position."""
         if known is not None and position is not None:
             return known, known.candidates.cursor, position
         if not exact and time.monotonic() < replica.fresh_until:
             return self._pickers.get(replica, request, known, replica.now()), "", 0
-        # Which cursor a request moves hardly ever changes, so the refresh takes the step along.
+        # The cursor of a request hardly ever changes, so the refresh moves it in the same call.
         taken = known.candidates.cursor if known is not None and exact else ""
         flight = self._single_flights.of(request.service_type)
         try:
             now, position = await flight.promptly(store, taken)
         except StoreUnavailableError:
-            # A loop that only resolves must let the tasks run that wait for Redis.
+            # A program that only resolves must let the tasks run that wait for Redis.
             await asyncio.sleep(0)
             return self._pickers.get(replica, request, known, replica.now()), "", 0
         if taken:
@@ -181,11 +181,11 @@ class Resolver:
             return tier.candidates
         kind = request.service_type
         if not tier.shared:
-            if (kind, tier.cursor) not in self._turns:
-                # Processes that rotate by themselves must not all begin with the same provider.
-                first = random.randrange(_ANY_TURN)  # noqa: S311 # no secret
-                self._turns[kind, tier.cursor] = itertools.count(first)
-            position = next(self._turns[kind, tier.cursor])
+            if (kind, tier.cursor) not in self._local_rotations:
+                # Processes with rotations of their own must not all begin with the same provider.
+                first = random.randrange(_ANY_POSITION)  # noqa: S311 # no secret
+                self._local_rotations[kind, tier.cursor] = itertools.count(first)
+            position = next(self._local_rotations[kind, tier.cursor])
         elif not taken and not self.exact:
             position = await self._round_robins.step(kind, tier.cursor)
         elif tier.cursor != taken:
@@ -194,7 +194,7 @@ class Resolver:
 
     async def _step_exactly(self, store: Store, kind: str, cursor: str) -> int:
         try:
-            # Not a call of its own: resolves that ask at the same time share one.
+            # Concurrent resolves share one script call.
             _, position = await self._single_flights.of(kind).promptly(store, cursor)
         except StoreUnavailableError:
             return await self._round_robins.step(kind, cursor)
@@ -204,4 +204,4 @@ class Resolver:
     def _warn_of_damage(self, registration: Registration, error: StoreError) -> None:
         if registration.name not in self._damaged:
             self._damaged.add(registration.name)
-            _log.warning("%s is passed over: %s", registration.name, error)
+            _log.warning("%s is rejected: %s", registration.name, error)

@@ -1,7 +1,7 @@
-"""Positions of the fleet's round robins, leased in blocks, so that hardly a resolve asks for one.
+"""Positions of the fleet's round robins, leased in blocks, so that few resolves ask Redis for one.
 
-Every position is one process's alone, and each process uses its own in order; what is left of a
-block when a process ends is nobody's turn.
+Each position belongs to one process, and each process uses its positions in order. The unused
+positions of a block are skipped when its process ends.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ if TYPE_CHECKING:
     from ciris_registry.store.connection import Connectivity
 
 LARGEST_BLOCK: Final = 32
-"""A block is at most so long. The first ones are short, and of random lengths from the third on:
-what is left of them must not fall to the same provider in many processes that resolve only a few
-times."""
+"""The length of a full block. The first blocks are short, and of random lengths from the third on:
+in many processes that resolve only a few times, the unused positions must not all fall to the same
+provider."""
 
-_MOST_ROTATIONS: Final = 10_000
+_MOST_ROUND_ROBINS: Final = 10_000
 
 _ANYWHERE: Final = 2**16
-"""Where nothing is known of a rotation, it begins at a random position below this one."""
+"""A round robin without a known position begins at a random one below this."""
 
 
 class RoundRobin:
     """The positions of one cursor that this process may use, from ``next`` up to ``end``.
 
-    ``beyond`` is the first one behind those that this process has heard of, None if of none.
+    ``beyond`` is the first position after those that this process knows to be taken, None if it
+    knows none.
     """
 
     __slots__ = ("_refill", "beyond", "blocks", "end", "next", "refill_at", "spare")
@@ -46,15 +47,15 @@ class RoundRobin:
         self._refill = refill
 
     def step(self) -> int:
-        """The next position; -1 if none is left here."""
+        """The next position; -1 if no leased position is left."""
         position = self.next
         if position == self.end:
             if self.spare is None:
                 return -1
             (position, self.end), self.spare = self.spare, None
-            # One that is over at once asks for no more: most that resolve once do not come again.
-            alone = position + 1 == self.end
-            self.refill_at = -1 if alone else (position + self.end) // 2
+            # A block of one position leases no next one: most processes that resolve once end then.
+            single = position + 1 == self.end
+            self.refill_at = -1 if single else (position + self.end) // 2
         self.next = position + 1
         if position == self.refill_at:
             self._refill(self)
@@ -62,25 +63,25 @@ class RoundRobin:
 
     @property
     def upcoming(self) -> int:
-        """The position that the next step will take, as far as is known here."""
+        """The position that the next step will use, as far as this process knows."""
         return self.spare[0] if self.next == self.end and self.spare else self.next
 
     def next_size(self) -> int:
-        """How many positions to lease next: 1, 1, 2 or 3, 4 to 7, and so on."""
+        """The number of positions to lease next: 1, 1, 2 or 3, 4 to 7, and so on."""
         least = 2 ** max(0, self.blocks - 1)
         if least >= LARGEST_BLOCK:
             return LARGEST_BLOCK
         return random.randrange(least, 2 * least)  # noqa: S311 # no secret
 
     def lease(self, first: int, size: int) -> None:
-        """These positions are this process's."""
+        """Add a leased block."""
         self.spare = (first, first + size)
         self.beyond = first + size
 
-    def go_on(self) -> None:
-        """Nobody can say whose turn it is: go on from here, or from anywhere.
+    def continue_locally(self) -> None:
+        """Continue without Redis, from the last known position or a random one.
 
-        Many processes that know of no position must not all begin with the same provider.
+        Processes that know no position must not all begin with the same provider.
         """
         first = self.beyond
         if first is None:
@@ -89,7 +90,7 @@ class RoundRobin:
 
 
 class RoundRobins:
-    """The rotations of one process."""
+    """The round robins of one process."""
 
     def __init__(self, session: Session, connectivity: Connectivity) -> None:
         self._session = session
@@ -98,11 +99,11 @@ class RoundRobins:
         self._leasing: dict[RoundRobin, asyncio.Task[RegistryError | None]] = {}
 
     def of(self, service_type: str, cursor: str) -> RoundRobin:
-        """The rotation of a cursor."""
+        """The round robin of a cursor."""
         key = (service_type, cursor)
         round_robin = self._round_robins.get(key)
         if round_robin is None:
-            if len(self._round_robins) >= _MOST_ROTATIONS:
+            if len(self._round_robins) >= _MOST_ROUND_ROBINS:
                 self._round_robins.clear()
             round_robin = self._round_robins[key] = RoundRobin(
                 lambda one: self._refill(one, service_type, cursor)
@@ -110,7 +111,7 @@ class RoundRobins:
         return round_robin
 
     async def step(self, service_type: str, cursor: str) -> int:
-        """The next position; leased now if none is left."""
+        """The next position; leases a block if none is left."""
         round_robin = self.of(service_type, cursor)
         while (position := round_robin.step()) < 0:
             try:
@@ -118,11 +119,11 @@ class RoundRobins:
                     self._leased(round_robin, service_type, cursor)
                 )
             except StoreUnavailableError:
-                round_robin.go_on()
+                round_robin.continue_locally()
         return position
 
     def note(self, service_type: str, cursor: str, position: int) -> None:
-        """A resolve has taken this position otherwise: without Redis, go on from there."""
+        """Note a position that a resolve took in another way, to continue from it without Redis."""
         self.of(service_type, cursor).beyond = position + 1
 
     def _refill(self, round_robin: RoundRobin, service_type: str, cursor: str) -> None:
@@ -130,7 +131,7 @@ class RoundRobins:
             self._lease_soon(round_robin, service_type, cursor)
 
     async def _leased(self, round_robin: RoundRobin, service_type: str, cursor: str) -> None:
-        # Those who wait together wait for one block.
+        # Concurrent resolves wait for the same block.
         error = await asyncio.shield(self._lease_soon(round_robin, service_type, cursor))
         if error is not None:
             raise error

@@ -1,7 +1,7 @@
-"""Whose turn it is at a position of a rotation: pure functions, of numbers alone.
+"""The order of candidates at a position of a round robin: pure functions of numbers.
 
-A rotation has no schedule that anybody would have to share: the position says it all, so that a
-fleet whose processes use blocks of positions, in whatever order, gives everybody his share.
+There is no shared schedule: the order depends on the position alone. So each candidate gets its
+share, whichever blocks of positions the processes of a fleet use, and in whichever order.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Programming, vol. 3, section 6.4). In integers, so that large positions lose not
 
 
 def rotated(candidates: Sequence[_T], position: int) -> Iterator[_T]:
-    """All candidates, beginning with the one whose turn it is.
+    """All candidates in the order of a position.
 
-    Who comes second turns as well, among those left, and so on: whatever one candidate cannot
-    take is spread evenly over the others, instead of falling to its neighbour.
+    The second place rotates as well, among the remaining candidates, and so on. So the calls that
+    one candidate cannot take are spread evenly over the others.
     """
     remaining = list(candidates)
     while remaining:
@@ -36,10 +36,10 @@ def rotated(candidates: Sequence[_T], position: int) -> Iterator[_T]:
 
 
 def weighted(candidates: Sequence[_T], weights: Sequence[int], position: int) -> Iterator[_T]:
-    """All candidates, beginning with the one whose turn it is by weight.
+    """All candidates in the order of a position, each first as often as its weight says.
 
-    Who comes second is drawn in the same way among those left, by what the position says of the
-    place inside the first one's share.
+    The second place is chosen in the same way among the remaining candidates, by the place of the
+    position inside the first one's share.
     """
     remaining, shares = list(candidates), list(weights)
     point = (position * _GOLDEN) & _MASK
@@ -53,7 +53,7 @@ def weighted(candidates: Sequence[_T], weights: Sequence[int], position: int) ->
 
 
 def weighted_first(weights: Sequence[int]) -> Callable[[int], int]:
-    """Where the first of ``weighted`` stands among the candidates, by position."""
+    """A function from a position to the index of the first candidate of ``weighted``."""
     ends = list(accumulate(weights))
     total = ends[-1]
 
@@ -64,14 +64,14 @@ def weighted_first(weights: Sequence[int]) -> Callable[[int], int]:
 
 
 def least_loaded(candidates: Sequence[_T], loads: Sequence[float], position: int) -> Iterator[_T]:
-    """All candidates, those with the least load first, and in turn where it is equal."""
+    """All candidates, those with the least load first; equal loads rotate."""
     for load in sorted(set(loads)):
-        equals = [one for one, its in zip(candidates, loads, strict=True) if its == load]
+        equals = [one for one, own in zip(candidates, loads, strict=True) if own == load]
         yield from rotated(equals, position)
 
 
 def least_loaded_first(loads: Sequence[float], position: int) -> int:
-    """Where the first of ``least_loaded`` stands among the candidates."""
+    """The index of the first candidate of ``least_loaded``."""
     least = min(loads)
     number = loads.count(least)
     if number == len(loads):

@@ -1,4 +1,4 @@
-"""What the tours of guarded calls call: a provider that fails as often as it is told."""
+"""A provider for the tours of guarded calls, which fails a given number of times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Sad(Exception):  # noqa: N818 # it reads better
 
 
 class Model:
-    """A provider that says its name, or fails, as often as it is told."""
+    """A provider that returns its name, after failing a given number of times."""
 
     def __init__(self, name: str, *failures: Exception) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""Register providers, ask for one, and be told why."""
+"""Register providers, resolve one, and read why it was chosen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Client:
     """A provider: any object will do."""
 
 
-async def test_the_registering_process_gets_the_very_object_back(registry: ServiceRegistry) -> None:
+async def test_the_registering_process_gets_the_same_object_back(registry: ServiceRegistry) -> None:
     client = Client()
     registry.register("Speaker", "llm", client)
     assert await registry.get_service("Speaker", "llm") is client
@@ -42,12 +42,12 @@ async def test_lower_priority_values_come_first_and_groups_before_priorities(
     registry.register("h", "llm", low, priority=Priority.LOW)
     registry.register("h", "llm", critical, priority=Priority.CRITICAL)
     registry.register("h", "llm", spare, priority=Priority.CRITICAL, priority_group=1)
-    told = await registry.explain("h", "llm")
-    assert [one.verdict for one in told] == ["chosen", "next", "next"]
+    lines = await registry.explain("h", "llm")
+    assert [one.verdict for one in lines] == ["chosen", "next", "next"]
     assert await registry.get_service("h", "llm") is critical
 
 
-async def test_equal_ones_come_in_the_order_of_registration(registry: ServiceRegistry) -> None:
+async def test_equal_providers_come_in_the_order_of_registration(registry: ServiceRegistry) -> None:
     clients = [Client() for _ in range(12)]
     for client in clients:
         registry.register("h", "llm", client)
@@ -55,7 +55,7 @@ async def test_equal_ones_come_in_the_order_of_registration(registry: ServiceReg
     assert registry.get_services_by_type("llm") == clients
 
 
-async def test_a_handlers_own_come_before_those_for_every_handler_and_global_ones_last(
+async def test_registrations_of_the_handler_come_first_then_of_every_handler_then_global_ones(
     registry: ServiceRegistry,
 ) -> None:
     own, every, everywhere = Client(), Client(), Client()
@@ -79,11 +79,11 @@ async def test_only_providers_with_all_required_capabilities_are_considered(
     assert await registry.get_service("h", "llm", required_capabilities=["chat"]) is plain
     assert await registry.get_service("h", "llm", ["vision", "chat"]) is able
     assert await registry.get_service("h", "llm", ["tools"]) is None
-    told = await registry.explain("h", "llm", ["vision"])
-    assert (told[1].verdict, told[1].reason) == ("left out", "lacks vision")
+    lines = await registry.explain("h", "llm", ["vision"])
+    assert (lines[1].verdict, lines[1].reason) == ("left out", "lacks vision")
 
 
-async def test_round_robin_takes_turns_within_one_priority_and_respects_priority(
+async def test_round_robin_rotates_within_one_priority(
     registry: ServiceRegistry,
 ) -> None:
     first, second, later = Client(), Client(), Client()
@@ -95,7 +95,9 @@ async def test_round_robin_takes_turns_within_one_priority_and_respects_priority
     assert got == [first, second] * 3
 
 
-async def test_round_robin_goes_on_rightly_after_unregistering(registry: ServiceRegistry) -> None:
+async def test_round_robin_continues_correctly_after_unregistering(
+    registry: ServiceRegistry,
+) -> None:
     clients = {f"c{i}": Client() for i in range(3)}
     for name, client in clients.items():
         registry.register("h", "llm", client, strategy=SelectionStrategy.ROUND_ROBIN, name=name)
@@ -106,7 +108,7 @@ async def test_round_robin_goes_on_rightly_after_unregistering(registry: Service
     assert got.count(clients["c0"]) == got.count(clients["c2"]) == 5
 
 
-async def test_requests_for_different_capabilities_do_not_disturb_each_others_turns(
+async def test_requests_for_different_capabilities_rotate_independently(
     registry: ServiceRegistry,
 ) -> None:
     clients = [Client() for _ in range(4)]
@@ -126,7 +128,7 @@ async def test_requests_for_different_capabilities_do_not_disturb_each_others_tu
     assert [got.count(client) for client in clients] == [2, 2, 2, 2]
 
 
-async def test_round_robins_of_two_service_types_are_two(registry: ServiceRegistry) -> None:
+async def test_round_robins_of_two_service_types_are_independent(registry: ServiceRegistry) -> None:
     for service_type in ("llm", "memory"):
         for i in range(2):
             registry.register(
@@ -159,7 +161,7 @@ async def test_one_object_may_serve_many_handlers_and_service_types(
     assert registry.get_services_by_type("tool") == [adapter]
 
 
-async def test_a_mock_comes_only_where_mocks_are_allowed(new_registry: New) -> None:
+async def test_a_mock_is_returned_only_if_mocks_are_allowed(new_registry: New) -> None:
     strict = new_registry()
     assert await strict.get_service_with_fallback("h", "llm") is None
     stand_in = Client()
@@ -192,7 +194,7 @@ async def test_namespaces_never_see_each_other(new_registry: New, service_type: 
     assert await green.get_service("h", service_type) is None
 
 
-async def test_a_rotation_that_begins_because_others_came_begins_with_its_first(
+async def test_a_rotation_that_begins_with_a_second_provider_begins_at_the_first(
     new_registry: New,
 ) -> None:
     one, other = new_registry(), new_registry()
@@ -203,7 +205,7 @@ async def test_a_rotation_that_begins_because_others_came_begins_with_its_first(
     for _ in range(2):
         await one.get_service("h", "llm", ["chat"])
 
-    # From now on, not everybody can do it: who can have a rotation of their own.
+    # From now on, not all providers have it: those that do rotate on a cursor of their own.
     other.register("h", "llm", Client(), strategy=turn)
     await other.flush()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class OpenAIClient:
-    """Many programs have one of these."""
+    """A provider."""
 
 
 async def test_a_chosen_name_is_shared_and_an_automatic_one_is_private(new_registry: New) -> None:
@@ -93,7 +93,7 @@ async def test_a_process_uses_what_others_registered_through_a_binding(new_regis
     one.register("h", "llm", OpenAIClient(), name="b", priority=Priority.LOW)
     await one.flush()
     assert await other.get_service("h", "llm") is None
-    assert {told.reason for told in await other.explain("h", "llm")} == {
+    assert {line.reason for line in await other.explain("h", "llm")} == {
         "no binding here: this process has no instance and no factory for it"
     }
     made: list[Registration] = []
@@ -111,7 +111,7 @@ async def test_a_process_uses_what_others_registered_through_a_binding(new_regis
     assert await other.get_service("h", "llm") is mine
 
 
-async def test_a_factory_makes_its_instance_once_for_all_who_wait(new_registry: New) -> None:
+async def test_concurrent_resolves_share_one_call_of_a_factory(new_registry: New) -> None:
     registry, calls = new_registry(), 0
 
     async def make(_: Registration) -> OpenAIClient:
@@ -126,7 +126,9 @@ async def test_a_factory_makes_its_instance_once_for_all_who_wait(new_registry: 
     assert len(set(map(id, got))) == 1
 
 
-async def test_a_factory_that_fails_is_passed_over_and_asked_again(new_registry: New) -> None:
+async def test_a_provider_whose_factory_fails_is_rejected_and_tried_again(
+    new_registry: New,
+) -> None:
     registry, spare = new_registry(), OpenAIClient()
     answers: list[Any] = [OSError("no network"), OpenAIClient()]
 
@@ -143,7 +145,7 @@ async def test_a_factory_that_fails_is_passed_over_and_asked_again(new_registry:
     assert registry.breaker("llm", "lazy").get_stats()["failure_count"] == 0
 
 
-async def test_a_weak_registration_goes_with_its_object(new_registry: New) -> None:
+async def test_a_weak_registration_ends_with_its_object(new_registry: New) -> None:
     registry, watcher = new_registry(), new_registry()
     client = OpenAIClient()
     registry.register("h", "llm", client, weak=True, name="weak")
@@ -163,7 +165,7 @@ async def test_anything_may_be_a_provider(new_registry: New) -> None:
         assert got is provider
 
 
-async def test_leaving_ends_only_ones_own_membership(new_registry: New) -> None:
+async def test_leaving_ends_only_the_membership_of_the_process(new_registry: New) -> None:
     one, other = new_registry(), new_registry()
     for registry in (one, other):
         registry.register("h", "llm", OpenAIClient(), name="shared")
@@ -176,7 +178,7 @@ async def test_leaving_ends_only_ones_own_membership(new_registry: New) -> None:
     assert (await one.aget_provider_info())["handlers"] == {}
 
 
-async def test_clear_all_takes_back_everything_of_this_process(new_registry: New) -> None:
+async def test_clear_all_unregisters_everything_of_the_process(new_registry: New) -> None:
     one, other = new_registry(), new_registry()
     one.register("h", "llm", OpenAIClient(), name="mine")
     one.register_global("memory", OpenAIClient(), name="store")
@@ -200,14 +202,14 @@ async def test_wait_ready_wakes_when_another_process_registers(new_registry: New
     assert await asyncio.wait_for(waiter, 0.8)
 
 
-async def test_wait_ready_says_no_when_its_time_is_over(new_registry: New) -> None:
+async def test_wait_ready_returns_false_after_its_timeout(new_registry: New) -> None:
     registry = new_registry()
     registry.register_global("llm", OpenAIClient())
     assert await registry.wait_ready(timeout=0.05, service_types=["llm"])
     assert not await registry.wait_ready(timeout=0.05)
 
 
-async def test_events_tell_each_change_once_and_who_made_it(new_registry: New) -> None:
+async def test_events_report_each_change_once_with_its_actor(new_registry: New) -> None:
     one, other = new_registry(), new_registry()
     feed = other.events()
     await other.flush()
@@ -244,7 +246,7 @@ async def test_processes_that_register_in_different_orders_share_one_order(
         assert (await registry.get_service("h", "llm")).is_called == "p"
 
 
-async def test_who_leaves_a_shared_provider_still_sees_that_others_offer_it(
+async def test_a_process_that_leaves_a_shared_provider_still_sees_its_registration(
     new_registry: New,
 ) -> None:
     one, other = new_registry(), new_registry()

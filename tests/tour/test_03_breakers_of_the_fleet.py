@@ -29,7 +29,7 @@ class Client:
 
 
 class Checked:
-    """A provider that can be asked."""
+    """A provider with a health check."""
 
     def __init__(self, answer: Any = True) -> None:
         self.answer = answer
@@ -56,7 +56,7 @@ async def test_failures_anywhere_open_the_breaker_everywhere(new_registry: New) 
     assert not await other.breaker("llm", "shared").ais_available()
 
 
-async def test_the_very_next_line_sees_an_outcome(registry: ServiceRegistry) -> None:
+async def test_the_next_line_sees_an_outcome(registry: ServiceRegistry) -> None:
     name = registry.register("h", "llm", Client(), circuit_breaker_config=QUICK)
     breaker = registry.breaker("llm", name)
     breaker.record_failure()
@@ -96,7 +96,7 @@ async def test_half_open_lets_one_probe_through_and_not_all(new_registry: New) -
     assert one.breaker("llm", "shared").state.value == "closed"
 
 
-async def test_a_failed_probe_opens_again_and_a_late_failure_prolongs_nothing(
+async def test_a_failed_probe_opens_again_and_a_stale_failure_prolongs_nothing(
     registry: ServiceRegistry,
 ) -> None:
     name = registry.register("h", "llm", Client(), circuit_breaker_config=QUICK)
@@ -124,7 +124,7 @@ async def test_reading_does_not_change_a_state(registry: ServiceRegistry) -> Non
         assert breaker.get_stats()["generation"] == 1
 
 
-async def test_a_program_that_only_asks_whether_it_is_available_recovers_too(
+async def test_a_program_that_only_uses_is_available_recovers_too(
     registry: ServiceRegistry,
 ) -> None:
     name = registry.register("h", "llm", Client(), circuit_breaker_config=QUICK)
@@ -140,7 +140,7 @@ async def test_a_program_that_only_asks_whether_it_is_available_recovers_too(
     assert breaker.state.value == "closed"
 
 
-async def test_a_health_check_that_says_no_is_a_failure_and_the_next_one_serves(
+async def test_a_false_health_check_is_a_failure_and_the_next_provider_serves(
     registry: ServiceRegistry,
 ) -> None:
     ill, spare = Checked(answer=False), Client()
@@ -155,7 +155,7 @@ async def test_a_health_check_that_says_no_is_a_failure_and_the_next_one_serves(
 
 
 @pytest.mark.parametrize("answer", [RuntimeError("down"), 0, "", None])
-async def test_an_exception_and_everything_false_are_unhealthy(
+async def test_an_exception_or_a_false_value_is_unhealthy(
     registry: ServiceRegistry, answer: Any
 ) -> None:
     registry.register("h", "llm", Checked(answer=answer), name="ill")
@@ -190,7 +190,7 @@ async def test_a_hanging_health_check_ends_with_the_timeout_of_the_breaker(
     assert registry.breaker("llm", "hanging").get_stats()["failure_count"] == 1
 
 
-async def test_those_who_ask_at_once_share_one_health_check_and_one_failure(
+async def test_concurrent_resolves_share_one_health_check_and_one_failure(
     registry: ServiceRegistry,
 ) -> None:
     ill = Checked(answer=False)
@@ -202,7 +202,7 @@ async def test_those_who_ask_at_once_share_one_health_check_and_one_failure(
     assert registry.breaker("llm", "ill").get_stats()["failure_count"] == ill.asked
 
 
-async def test_a_healthy_answer_is_the_success_of_a_probe(registry: ServiceRegistry) -> None:
+async def test_a_true_health_check_is_the_success_of_a_probe(registry: ServiceRegistry) -> None:
     checked = Checked()
     name = registry.register("h", "llm", checked, circuit_breaker_config=QUICK)
     breaker = registry.breaker("llm", name)
@@ -216,7 +216,7 @@ async def test_a_healthy_answer_is_the_success_of_a_probe(registry: ServiceRegis
 
 
 @pytest.mark.parametrize("registered", [True, False])
-async def test_who_closes_while_probing_leaves_the_probe_to_the_next_at_once(
+async def test_closing_a_registry_releases_its_probe_at_once(
     new_registry: New, registered: bool
 ) -> None:
     one, other = new_registry(), new_registry()
@@ -235,15 +235,15 @@ async def test_who_closes_while_probing_leaves_the_probe_to_the_next_at_once(
     assert await other.get_service("h", "llm") is not None
 
 
-async def test_an_operators_word_stands_until_it_is_taken_away(new_registry: New) -> None:
+async def test_an_override_stands_until_it_is_cleared(new_registry: New) -> None:
     one, operator = new_registry(), new_registry()
     one.register("h", "llm", Client(), name="a", circuit_breaker_config=QUICK)
     await one.flush()
     handle = operator.breaker("llm", "a")
     await handle.aforce_open("maintenance until noon")
     assert await one.get_service("h", "llm") is None
-    [told] = await one.explain("h", "llm")
-    assert (told.verdict, told.reason) == ("left out", "forced_open")
+    [line] = await one.explain("h", "llm")
+    assert (line.verdict, line.reason) == ("left out", "forced_open")
     override = (await one.breaker("llm", "a").aget_stats())["override"]
     assert override["reason"] == "maintenance until noon"
     assert override["actor"] == operator.process_id
@@ -256,7 +256,7 @@ async def test_an_operators_word_stands_until_it_is_taken_away(new_registry: New
     assert one.breaker("llm", "a").config == QUICK
 
 
-async def test_a_forced_state_ends_by_itself_after_its_duration(registry: ServiceRegistry) -> None:
+async def test_an_override_ends_after_its_duration(registry: ServiceRegistry) -> None:
     name = registry.register("h", "llm", Client())
     await registry.breaker("llm", name).aforce_open("short", duration=0.05)
     assert await registry.get_service("h", "llm") is None
@@ -280,7 +280,7 @@ async def test_a_cooldown_is_not_a_failure_and_the_later_deadline_counts(
     assert stats["retry_after"] > 25
 
 
-async def test_resetting_closes_for_everybody(new_registry: New) -> None:
+async def test_a_reset_closes_the_breaker_for_the_whole_fleet(new_registry: New) -> None:
     one, other = new_registry(), new_registry()
     one.register("h", "llm", Client(), name="a", circuit_breaker_config=QUICK)
     other.bind("a", Client())
@@ -292,7 +292,7 @@ async def test_resetting_closes_for_everybody(new_registry: New) -> None:
     assert await one.get_service("h", "llm") is not None
 
 
-async def test_each_opening_in_a_row_lasts_longer_if_told_so(registry: ServiceRegistry) -> None:
+async def test_with_backoff_each_opening_in_a_row_lasts_longer(registry: ServiceRegistry) -> None:
     config = CircuitBreakerConfig(
         failure_threshold=1,
         recovery_timeout=0.05,
@@ -318,7 +318,7 @@ async def test_a_breaker_without_a_registration_can_be_used_too(new_registry: Ne
     assert 0 < (refused.value.retry_after or 0) <= 60
 
 
-async def test_health_check_all_asks_everybody_here_and_records_nothing(
+async def test_health_check_all_checks_all_instances_and_records_nothing(
     registry: ServiceRegistry,
 ) -> None:
     registry.register("h", "llm", Checked(), name="well")
@@ -328,7 +328,7 @@ async def test_health_check_all_asks_everybody_here_and_records_nothing(
     assert registry.breaker("llm", "ill").get_stats()["failure_count"] == 0
 
 
-async def test_one_health_check_is_one_probe_however_many_wait_for_it(
+async def test_one_health_check_is_one_probe_for_all_concurrent_resolves(
     registry: ServiceRegistry,
 ) -> None:
     class Slow(Checked):
@@ -354,7 +354,7 @@ async def test_one_health_check_is_one_probe_however_many_wait_for_it(
     assert breaker.state.value == "half_open"
 
 
-async def test_a_health_check_of_before_a_reset_is_no_failure_after_it(
+async def test_a_health_check_from_before_a_reset_is_no_failure_after_it(
     registry: ServiceRegistry,
 ) -> None:
     answer = asyncio.get_running_loop().create_future()
@@ -377,7 +377,7 @@ async def test_a_health_check_of_before_a_reset_is_no_failure_after_it(
     assert (await breaker.aget_stats())["failure_count"] == 0
 
 
-async def test_a_factory_that_makes_nothing_is_told_of_once(
+async def test_a_failing_factory_is_logged_once(
     registry: ServiceRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
     registry.register("h", "llm", factory=lambda _: None, name="empty")

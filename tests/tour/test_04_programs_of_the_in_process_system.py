@@ -231,7 +231,7 @@ async def test_service_types_may_be_string_enums(registry: ServiceRegistry, kind
     assert await registry.get_service("h", kind.LLM) is adapter
 
 
-def test_the_breaker_alone_opens_probes_and_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_in_process_breaker_opens_probes_and_closes(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     breaker = CircuitBreaker("upstream", CircuitBreakerConfig(failure_threshold=2))
@@ -256,7 +256,7 @@ def test_the_breaker_alone_opens_probes_and_closes(monkeypatch: pytest.MonkeyPat
     assert breaker.get_stats()["failure_count"] == 0
 
 
-def test_the_breaker_alone_recovers_for_a_program_that_only_asks_is_available(
+def test_an_in_process_breaker_recovers_with_is_available_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 1000.0
@@ -274,7 +274,7 @@ def test_the_breaker_alone_recovers_for_a_program_that_only_asks_is_available(
     assert breaker.state.value == "closed"
 
 
-def test_the_breaker_alone_obeys_a_forced_state_and_keeps_its_settings() -> None:
+def test_an_in_process_breaker_obeys_an_override_and_keeps_its_settings() -> None:
     config = CircuitBreakerConfig(failure_threshold=1)
     breaker = CircuitBreaker("upstream", config)
     breaker.force_open("maintenance")

@@ -1,6 +1,6 @@
 """How a long-lived process resolves: from its own copy, which the stream of events keeps true.
 
-It is what a registry does that is not told otherwise.
+It is the default mode of a registry.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Client:
 
 
 class Checked:
-    """A provider that can be asked."""
+    """A provider with a health check."""
 
     def __init__(self) -> None:
         self.healthy = True
@@ -54,7 +54,7 @@ class Checked:
 
 @pytest.fixture
 def new(new_registry: New) -> New:
-    """Makes registries of the default mode, which share one state."""
+    """Creates registries of the default mode that share one state."""
     return lambda **options: new_registry(
         **{"consistency": "cached", "settings": BY_THE_STREAM, **options}
     )
@@ -62,7 +62,7 @@ def new(new_registry: New) -> New:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was asked of Redis on behalf of a resolve."""
+    """The requests to Redis that resolves made."""
     calls: list[str] = []
     for kind, name in (
         (SnapshotStore, "sync"),
@@ -90,10 +90,10 @@ async def test_a_resolve_is_a_look_up(new: New, asked: list[str]) -> None:
     for _ in range(1000):
         assert await registry.get_service("h", "llm") is client
 
-    assert len(asked) <= 2, "the stream may tell of the registration meanwhile"
+    assert len(asked) <= 2, "the event of the registration may arrive between the two"
 
 
-async def test_what_another_process_registers_arrives_by_the_stream(new: New) -> None:
+async def test_a_registration_of_another_process_arrives_by_the_stream(new: New) -> None:
     one, other = new(), new()
     client = Client()
     other.bind("llm", client)
@@ -109,7 +109,7 @@ async def test_what_another_process_registers_arrives_by_the_stream(new: New) ->
     await async_wait_until(there, SOON)
 
 
-async def test_what_another_process_unregisters_goes_by_the_stream(new: New) -> None:
+async def test_an_unregistration_by_another_process_arrives_by_the_stream(new: New) -> None:
     one, other = new(), new()
     other.bind("llm", Client())
     one.register("h", "llm", Client(), name="shared")
@@ -139,7 +139,7 @@ async def test_a_breaker_that_opens_anywhere_opens_here(new: New) -> None:
     assert await other.get_service("h", "llm") is None
 
 
-async def test_an_operators_word_arrives_by_the_stream_and_goes_by_it(new: New) -> None:
+async def test_an_override_and_its_end_arrive_by_the_stream(new: New) -> None:
     one, other = new(), new()
     other.register("h", "llm", Client(), name="shared")
     assert await other.get_service("h", "llm") is not None
@@ -167,7 +167,7 @@ async def test_one_call_can_be_exact(new: New) -> None:
     assert await other.get_service("h", "llm") is client
 
 
-async def test_ones_own_doing_is_seen_on_the_very_next_line(new: New) -> None:
+async def test_changes_of_the_process_itself_are_seen_on_the_next_line(new: New) -> None:
     registry = new()
     assert await registry.get_service("h", "llm") is None
 
@@ -194,7 +194,7 @@ async def test_ones_own_doing_is_seen_on_the_very_next_line(new: New) -> None:
     assert await registry.get_service("h", "llm") is None
 
 
-async def test_a_new_registry_sees_everything_before_its_first_answer(new: New) -> None:
+async def test_a_new_registry_reads_the_shared_state_before_its_first_resolve(new: New) -> None:
     old = new()
     for name in ("broken", "forced", "cooling", "well"):
         old.register_global("llm", Client(), name=name, circuit_breaker_config=TWICE)
@@ -227,7 +227,7 @@ async def test_successes_are_reported_in_batches_and_flush_reports_them(new: New
     assert (await other.breaker("llm", "shared").aget_stats())["total_successes"] == 100
 
 
-async def test_what_is_not_reported_yet_is_counted_in_ones_own_stats(new: New) -> None:
+async def test_unreported_successes_count_in_the_stats_of_the_process(new: New) -> None:
     registry = new(settings=UNHURRIED)
     name = registry.register("h", "llm", Client())
     await registry.flush()
@@ -251,14 +251,14 @@ async def test_a_failure_is_reported_at_once_with_the_successes_before_it(new: N
         one.breaker("llm", "shared").record_success()
     one.breaker("llm", "shared").record_failure()
 
-    async def told() -> bool:
+    async def is_reported() -> bool:
         stats = await other.breaker("llm", "shared").aget_stats()
         return (stats["total_successes"], stats["total_failures"]) == (7, 1)
 
-    await async_wait_until(told)
+    await async_wait_until(is_reported)
 
 
-async def test_a_round_robin_goes_round_though_hardly_a_resolve_asks(
+async def test_a_round_robin_rotates_although_few_resolves_ask_redis(
     new: New, asked: list[str]
 ) -> None:
     registry = new()
@@ -272,7 +272,7 @@ async def test_a_round_robin_goes_round_though_hardly_a_resolve_asks(
     assert asked.count("take") <= 400 // 16
 
 
-async def test_who_has_a_health_check_is_asked_each_time(new: New) -> None:
+async def test_a_health_check_runs_at_each_resolve(new: New) -> None:
     registry = new()
     provider = Checked()
     registry.register("h", "llm", provider)

@@ -39,7 +39,7 @@ SLOW = CircuitBreakerConfig(failure_threshold=100, timeout_duration=0.05)
 
 
 class Limited(Exception):  # noqa: N818 # as above
-    """As the errors of HTTP clients look."""
+    """An error as HTTP clients raise it."""
 
     def __init__(self, status: int, **headers: str) -> None:
         super().__init__(f"HTTP {status}")
@@ -49,12 +49,12 @@ class Limited(Exception):  # noqa: N818 # as above
 
 @pytest.fixture
 def registry(new_registry: New) -> ServiceRegistry:
-    """One of the default mode."""
+    """A registry of the default mode."""
     return new_registry(consistency="cached")
 
 
 class TestABlock:
-    async def test_how_it_ends_is_its_outcome(self, registry: ServiceRegistry) -> None:
+    async def test_the_end_of_the_block_is_the_outcome(self, registry: ServiceRegistry) -> None:
         source(registry, Model("a"))
         async with registry.acquire("planner", "llm") as model:
             assert model.name == "a"
@@ -63,42 +63,46 @@ class TestABlock:
                 raise Sad
         assert await counts(registry, "a") == (1, 1)
 
-    async def test_nobody_can_serve_says_why_and_when(self, registry: ServiceRegistry) -> None:
+    async def test_without_a_provider_the_error_says_why_and_until_when(
+        self, registry: ServiceRegistry
+    ) -> None:
         source(registry, Model("a"), Model("b"), Model("c"), capabilities=["chat"])
         await registry.breaker("llm", "a").aforce_open("maintenance", duration=60)
         await registry.breaker("llm", "b").acool_down(7.0)
-        with pytest.raises(NoProviderError) as told:
+        with pytest.raises(NoProviderError) as raised:
             async with registry.acquire("planner", "llm", ["chat", "vision"]):
                 pass
-        assert {one.name: one.reason for one in told.value.reasons}.keys() == {"a", "b", "c"}
-        assert "c (lacks vision)" in str(told.value)
+        assert {one.name: one.reason for one in raised.value.reasons}.keys() == {"a", "b", "c"}
+        assert "c (lacks vision)" in str(raised.value)
         registry.unregister("c")
-        with pytest.raises(NoProviderError) as told:
+        with pytest.raises(NoProviderError) as raised:
             async with registry.acquire("planner", "llm"):
                 pass
-        assert {one.name: one.reason for one in told.value.reasons} == {
+        assert {one.name: one.reason for one in raised.value.reasons} == {
             "a": "forced_open",
             "b": "cooling_down",
         }
-        assert told.value.retry_after == pytest.approx(7.0, abs=0.5)
-        assert told.value.handler == "planner"
-        assert told.value.service_type == "llm"
+        assert raised.value.retry_after == pytest.approx(7.0, abs=0.5)
+        assert raised.value.handler == "planner"
+        assert raised.value.service_type == "llm"
 
     async def test_nothing_is_registered(self, registry: ServiceRegistry) -> None:
-        with pytest.raises(NoProviderError, match="none is registered") as told:
+        with pytest.raises(NoProviderError, match="none is registered") as raised:
             async with registry.acquire("planner", "llm"):
                 pass
-        assert told.value.retry_after is None
+        assert raised.value.retry_after is None
 
-    async def test_it_is_registered_for_others_only(self, registry: ServiceRegistry) -> None:
+    async def test_the_service_type_is_registered_for_other_handlers_only(
+        self, registry: ServiceRegistry
+    ) -> None:
         registry.register("writer", "llm", Model("a"), name="a")
         registry.register("judge", "llm", Model("b"), name="b")
-        with pytest.raises(NoProviderError, match="for it, only for judge, writer") as told:
+        with pytest.raises(NoProviderError, match="for it, only for judge, writer") as raised:
             async with registry.acquire("planner", "llm"):
                 pass
-        assert told.value.registered_for == ("judge", "writer")
+        assert raised.value.registered_for == ("judge", "writer")
 
-    async def test_it_is_entered_once(self, registry: ServiceRegistry) -> None:
+    async def test_a_block_can_be_entered_once(self, registry: ServiceRegistry) -> None:
         source(registry, Model("a"))
         block = registry.acquire("planner", "llm")
         async with block:
@@ -108,7 +112,7 @@ class TestABlock:
 
 
 class TestACall:
-    async def test_it_goes_on_to_the_next_one_and_never_to_the_same_twice(
+    async def test_a_call_fails_over_and_never_calls_a_provider_twice(
         self, registry: ServiceRegistry
     ) -> None:
         a, b, c = Model("a", Sad(), Sad()), Model("b", Sad(), Sad()), Model("c")
@@ -118,28 +122,30 @@ class TestACall:
         assert await counts(registry, "a") == (0, 1)
         assert await counts(registry, "c") == (1, 0)
 
-    async def test_the_last_failure_is_raised_and_says_who_was_called(
+    async def test_the_last_failure_is_raised_with_the_called_providers(
         self, registry: ServiceRegistry
     ) -> None:
         last = ConnectionError("b is away")
         source(registry, Model("a", Sad()), Model("b", last))
         await registry.breaker("llm", "a").aforce_open("", 60)
         source(registry, Model("z", Sad()))
-        with pytest.raises(Sad) as told:
+        with pytest.raises(Sad) as raised:
             await registry.call("planner", "llm", Model.complete)
-        notes = getattr(told.value, "__notes__", [])
+        notes = getattr(raised.value, "__notes__", [])
         assert len(notes) == 1
-        assert notes[0].startswith("called in vain: b (ConnectionError('b is away')), z (Sad())")
+        assert notes[0].startswith(
+            "providers that failed: b (ConnectionError('b is away')), z (Sad())"
+        )
         assert "a (forced_open, again in" in notes[0]
 
-    async def test_what_must_not_be_done_twice_is_not(self, registry: ServiceRegistry) -> None:
+    async def test_without_failover_a_call_is_made_once(self, registry: ServiceRegistry) -> None:
         a, b = Model("a", Sad()), Model("b")
         source(registry, a, b)
         with pytest.raises(Sad):
             await registry.call("planner", "llm", Model.complete, failover=False)
         assert b.asked == 0
 
-    async def test_what_is_the_callers_fault_is_not_asked_of_others(
+    async def test_an_error_of_the_caller_does_not_fail_over(
         self, registry: ServiceRegistry
     ) -> None:
         a, b = Model("a", Limited(400)), Model("b")
@@ -149,22 +155,22 @@ class TestACall:
         assert b.asked == 0
         assert await counts(registry, "a") == (0, 0)
 
-    async def test_a_provider_that_hangs_is_given_up(self, registry: ServiceRegistry) -> None:
+    async def test_a_hanging_provider_times_out(self, registry: ServiceRegistry) -> None:
         async def hang(model: Model) -> str:
             if model.name == "a":
                 await asyncio.sleep(60)
             return model.name
 
         source(registry, Model("a"), circuit_breaker_config=SLOW)
-        with pytest.raises(CallTimeoutError, match=r"a did not answer within 0\.05 s") as told:
+        with pytest.raises(CallTimeoutError, match=r"a did not answer within 0\.05 s") as raised:
             await registry.call("planner", "llm", hang)
-        assert told.value.provider == "a"
-        assert isinstance(told.value, TimeoutError)
+        assert raised.value.provider == "a"
+        assert isinstance(raised.value, TimeoutError)
         source(registry, Model("b"))
         assert await registry.call("planner", "llm", hang) == "b"
         assert await counts(registry, "a") == (0, 2)
 
-    async def test_the_callers_own_deadline_is_nobodys_fault(
+    async def test_the_callers_deadline_is_no_providers_failure(
         self, registry: ServiceRegistry
     ) -> None:
         async def hang(_: Model) -> None:
@@ -173,13 +179,13 @@ class TestACall:
         source(registry, Model("a"), Model("b"))
         with pytest.raises(DeadlineExceededError, match=r"deadline of 0\.05 s"):
             await registry.call("planner", "llm", hang, deadline=0.05)
-        with pytest.raises(TimeoutError) as told:
+        with pytest.raises(TimeoutError) as raised:
             async with asyncio.timeout(0.05):
                 await registry.call("planner", "llm", hang)
-        assert type(told.value) is TimeoutError
+        assert type(raised.value) is TimeoutError
         assert await counts(registry, "a") == await counts(registry, "b") == (0, 0)
 
-    async def test_it_is_made_in_the_callers_task_and_context(
+    async def test_a_call_runs_in_the_callers_task_and_context(
         self, registry: ServiceRegistry
     ) -> None:
         request: contextvars.ContextVar[str] = contextvars.ContextVar("request")
@@ -204,7 +210,7 @@ class TestACall:
         ]
         assert request.get() == "request 7, a, b, c"
 
-    async def test_what_a_program_gets_wrong_opens_nothing(self, registry: ServiceRegistry) -> None:
+    async def test_a_programming_error_opens_no_breaker(self, registry: ServiceRegistry) -> None:
         source(registry, Model("a"), circuit_breaker_config=ONCE)
         wrong: list[tuple[Callable[..., Any], type[Exception], str]] = [
             (lambda model: model.name, NotAwaitableError, "asyncio.to_thread"),
@@ -212,15 +218,13 @@ class TestACall:
             (lambda model: model.complet(), AttributeError, "complet"),
             (lambda: None, TypeError, "positional"),
         ]
-        for fn, kind, told in wrong:
-            with pytest.raises(kind, match=told):
+        for fn, kind, message in wrong:
+            with pytest.raises(kind, match=message):
                 await registry.call("planner", "llm", fn)
         assert await counts(registry, "a") == (0, 0)
         assert await registry.call("planner", "llm", Model.complete) == "a"
 
-    async def test_a_call_inside_of_a_call_has_its_own_outcome(
-        self, registry: ServiceRegistry
-    ) -> None:
+    async def test_a_nested_call_has_its_own_outcome(self, registry: ServiceRegistry) -> None:
         async def remember(_: Model) -> None:
             await registry.call("planner", "memory", Model.complete)
 
@@ -252,7 +256,7 @@ class TestACall:
 
 
 class TestACallOverAgain:
-    async def test_attempts_are_counted_in_all(self, registry: ServiceRegistry) -> None:
+    async def test_retry_limits_the_number_of_rounds(self, registry: ServiceRegistry) -> None:
         a = Model("a", *(Sad() for _ in range(9)))
         source(registry, a)
         quick = AsyncRetrying(stop=stop_after_attempt(3), wait=wait_none())
@@ -262,7 +266,9 @@ class TestACallOverAgain:
         a.failures = [Sad()]
         assert await registry.call("planner", "llm", Model.complete, retry=2) == "a"
 
-    async def test_it_waits_until_a_provider_may_serve(self, registry: ServiceRegistry) -> None:
+    async def test_a_retry_waits_until_a_provider_may_serve(
+        self, registry: ServiceRegistry
+    ) -> None:
         a = Model("a", Sad())
         source(registry, a, circuit_breaker_config=ONCE)
         quick = AsyncRetrying(stop=stop_after_attempt(2), wait=wait_none())
@@ -271,7 +277,7 @@ class TestACallOverAgain:
         assert time.monotonic() - began > ONCE.recovery_timeout * 0.9
         assert a.asked == 2
 
-    async def test_it_does_not_wait_for_what_comes_after_its_deadline(
+    async def test_a_retry_does_not_wait_beyond_the_deadline(
         self, registry: ServiceRegistry
     ) -> None:
         source(registry, Model("a", Limited(429, Retry_After="600")))
@@ -280,7 +286,7 @@ class TestACallOverAgain:
             await registry.call("planner", "llm", Model.complete, retry=9, deadline=30)
         assert time.monotonic() - began < 10
 
-    async def test_what_is_nobodys_fault_is_not_repeated(self, registry: ServiceRegistry) -> None:
+    async def test_an_ignored_error_is_not_retried(self, registry: ServiceRegistry) -> None:
         a = Model("a", Limited(404))
         source(registry, a)
         with pytest.raises(Limited):
@@ -290,7 +296,7 @@ class TestACallOverAgain:
             await registry.call("planner", "llm", Model.complete, retry=5, failover=False)
         assert a.asked == 2
 
-    async def test_a_policy_of_tenacity_may_say_which_failures(
+    async def test_a_tenacity_policy_may_choose_the_failures(
         self, registry: ServiceRegistry
     ) -> None:
         a = Model("a", Sad())
@@ -317,7 +323,7 @@ class TestWhatCountsAsWhat:
         assert reasons["a"].reason == "cooling_down"
         assert reasons["a"].retry_after == pytest.approx(7, abs=0.5)
 
-    async def test_the_call_the_registration_and_the_registry_have_their_say_in_this_order(
+    async def test_policies_apply_in_the_order_call_registration_registry(
         self, new_registry: New
     ) -> None:
         asked: list[str] = []
@@ -349,7 +355,7 @@ class TestWhatCountsAsWhat:
         source(registry, Model("a"), Model("b"))
         assert await registry.call("h", "llm", Model.complete, classify=judge) == "b"
         await registry.breaker("llm", "b").aforce_open("", 60)
-        # There is nobody else: the caller gets what there is.
+        # No other provider is left: the caller gets the last value.
         assert await registry.call("h", "llm", Model.complete, classify=judge) == "a"
         assert await counts(registry, "a") == (0, 2)
 
@@ -362,7 +368,7 @@ class TestWhatCountsAsWhat:
         assert await counts(registry, "a") == (1, 0)
 
     @pytest.mark.parametrize("always_use_last_provider", [True, False])
-    async def test_the_only_provider_may_be_kept(
+    async def test_the_only_provider_may_be_called_during_its_cooldown(
         self, new_registry: New, always_use_last_provider: bool
     ) -> None:
         registry = new_registry(
@@ -384,14 +390,14 @@ class TestWhatCountsAsWhat:
         with pytest.raises(NoProviderError, match="forced_open"):
             await registry.call("h", "llm", Model.complete)
 
-    async def test_a_policy_that_cools_down_itself(self, registry: ServiceRegistry) -> None:
+    async def test_a_policy_may_begin_a_cooldown(self, registry: ServiceRegistry) -> None:
         source(registry, Model("a", Sad()), classify=lambda _: cooldown(60, "its own words"))
         with pytest.raises(Sad):
             await registry.call("h", "llm", Model.complete)
         with pytest.raises(NoProviderError, match="cooling_down"):
             await registry.call("h", "llm", Model.complete)
 
-    async def test_a_policy_that_cannot_be_called(self, new_registry: New) -> None:
+    async def test_a_policy_must_be_callable(self, new_registry: New) -> None:
         wrong: Any = "failure"
         with pytest.raises(RegistrationError, match="classify is a str"):
             new_registry(classify=wrong)
@@ -407,7 +413,7 @@ class TestAProbe:
     async def test_the_call_and_not_the_health_check_closes_the_breaker(
         self, registry: ServiceRegistry
     ) -> None:
-        """A provider that is healthy, and cannot be used, was closed again and again."""
+        """A healthy but unusable provider was closed again by each health check."""
 
         class Healthy(Model):
             async def is_healthy(self) -> bool:
@@ -427,7 +433,7 @@ class TestAProbe:
         assert await registry.call("h", "llm", Model.complete) == "a"
         assert (await breaker.aget_stats())["state"] == "closed"
 
-    async def test_an_unhealthy_one_is_not_called(self, registry: ServiceRegistry) -> None:
+    async def test_an_unhealthy_provider_is_not_called(self, registry: ServiceRegistry) -> None:
         class Unhealthy(Model):
             async def is_healthy(self) -> bool:
                 return False
@@ -440,7 +446,9 @@ class TestAProbe:
         with pytest.raises(NoProviderError, match=r"a \(unhealthy\)"):
             await registry.call("h", "llm", Model.complete)
 
-    async def test_others_are_called_while_it_is_out(self, registry: ServiceRegistry) -> None:
+    async def test_other_providers_are_called_while_a_probe_runs(
+        self, registry: ServiceRegistry
+    ) -> None:
         a, b = Model("a", Sad()), Model("b")
         source(registry, a, b, circuit_breaker_config=ONCE)
         assert await registry.call("h", "llm", Model.complete) == "b"

@@ -1,4 +1,4 @@
-"""How a program takes up guarded calls: streams of items, and a proxy in place of a client."""
+"""How a program adopts guarded calls: streams of items, and a proxy in place of a client."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SLOW = CircuitBreakerConfig(failure_threshold=100, timeout_duration=0.05)
 
 @pytest.fixture
 def registry(new_registry: New) -> ServiceRegistry:
-    """One of the default mode."""
+    """A registry of the default mode."""
     return new_registry(consistency="cached")
 
 
@@ -29,14 +29,18 @@ class TestAStream:
     async def collect(self, stream: AsyncIterator[str]) -> list[str]:
         return [item async for item in stream]
 
-    async def test_it_fails_over_until_the_first_item(self, registry: ServiceRegistry) -> None:
+    async def test_a_stream_fails_over_before_the_first_item(
+        self, registry: ServiceRegistry
+    ) -> None:
         source(registry, Model("a", Sad()), Model("b"))
         stream = registry.stream("h", "llm", Model.tokens, 2)
         assert await self.collect(stream) == ["b0", "b1"]
         assert await counts(registry, "a") == (0, 1)
         assert await counts(registry, "b") == (1, 0)
 
-    async def test_it_does_not_begin_again_after_it(self, registry: ServiceRegistry) -> None:
+    async def test_a_stream_does_not_fail_over_after_the_first_item(
+        self, registry: ServiceRegistry
+    ) -> None:
         source(registry, Model("a"), Model("b"))
         stream = registry.stream("h", "llm", Model.tokens, 3, 1)
         assert await anext(stream) == "a0"
@@ -44,25 +48,27 @@ class TestAStream:
             await anext(stream)
         assert await counts(registry, "a") == (0, 1)
 
-    async def test_it_may_be_opened_first_as_clients_do(self, registry: ServiceRegistry) -> None:
+    async def test_a_stream_may_be_opened_by_an_awaitable(self, registry: ServiceRegistry) -> None:
         source(registry, Model("a"))
         assert await self.collect(registry.stream("h", "llm", Model.opened, 2)) == ["a0", "a1"]
         assert await self.collect(registry.stream("h", "llm", Model.tokens, 0)) == []
 
-    async def test_what_is_no_stream(self, registry: ServiceRegistry) -> None:
+    async def test_a_function_that_returns_no_stream_is_refused(
+        self, registry: ServiceRegistry
+    ) -> None:
         source(registry, Model("a"))
         wrong: Any = Model.complete
         with pytest.raises(NotAwaitableError, match="no stream"):
             await self.collect(registry.stream("h", "llm", wrong))
         assert await counts(registry, "a") == (0, 0)
 
-    async def test_the_consumer_may_take_its_time(self, registry: ServiceRegistry) -> None:
+    async def test_the_consumers_time_does_not_count(self, registry: ServiceRegistry) -> None:
         source(registry, Model("a"), circuit_breaker_config=SLOW)
         async for _ in registry.stream("h", "llm", Model.tokens, 2):
             await asyncio.sleep(SLOW.timeout_duration * 2)
         assert await counts(registry, "a") == (1, 0)
 
-    async def test_what_the_consumer_throws_into_it_is_not_the_providers(
+    async def test_an_error_of_the_consumer_is_not_the_providers(
         self, registry: ServiceRegistry
     ) -> None:
         source(registry, Model("a"))
@@ -116,7 +122,7 @@ class Thinker(Protocol):
 
 
 class TestAProxy:
-    async def test_it_is_used_as_the_client_was(self, registry: ServiceRegistry) -> None:
+    async def test_a_proxy_is_used_like_the_client(self, registry: ServiceRegistry) -> None:
         source(registry, Model("a", Sad()), Model("b"))
         thinker = registry.proxy(Thinker, handler="planner", service_type="llm")
         assert await thinker.complete(prompt="hello") == "b hello"
@@ -125,7 +131,7 @@ class TestAProxy:
         assert repr(thinker) == "<ThinkerProxy>"
         assert await counts(registry, "a") == (2, 1)
 
-    async def test_it_may_be_made_before_there_is_any_provider(
+    async def test_a_proxy_may_be_made_before_any_registration(
         self, registry: ServiceRegistry
     ) -> None:
         thinker = registry.proxy(Thinker, handler="planner", service_type="llm", failover=False)
@@ -134,7 +140,9 @@ class TestAProxy:
         source(registry, Model("a"))
         assert await thinker.complete() == "a"
 
-    async def test_what_cannot_be_had_says_what_to_do(self, registry: ServiceRegistry) -> None:
+    async def test_an_attribute_that_is_not_asynchronous_raises_an_error(
+        self, registry: ServiceRegistry
+    ) -> None:
         thinker: Any = registry.proxy(Thinker, handler="planner", service_type="llm")
         for name in ("name", "length"):
             with pytest.raises(ProxyError, match=rf"Thinker\.{name} is not asynchronous.*acquire"):
@@ -158,7 +166,7 @@ class TestAProxy:
         assert await model.complete() == "better"
         assert [one async for one in model.tokens(1)] == ["a0"]  # inherited
 
-    async def test_it_obeys_what_calls_obey(self, registry: ServiceRegistry) -> None:
+    async def test_a_proxy_has_the_options_of_calls(self, registry: ServiceRegistry) -> None:
         a = Model("a", Sad())
         source(registry, a)
         model = registry.proxy(Model, handler="h", service_type="llm", retry=2, deadline=10)

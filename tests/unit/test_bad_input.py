@@ -238,12 +238,12 @@ async def test_credentials_never_reach_errors_logs_or_reprs(
     with caplog.at_level(logging.DEBUG), pytest.raises(StoreUnavailableError) as away:
         await registry.flush()
     await registry.aclose()
-    told = [repr(registry), str(away.value), repr(away.value), repr(vars(away.value)), caplog.text]
+    texts = [repr(registry), str(away.value), repr(away.value), repr(vars(away.value)), caplog.text]
     error: BaseException | None = away.value
     while error is not None:
-        told.append(repr(error))
+        texts.append(repr(error))
         error = error.__cause__ or error.__context__
-    assert not [text for text in told if "s3cr3t" in text or "someone" in text]
+    assert not [text for text in texts if "s3cr3t" in text or "someone" in text]
     assert "127.0.0.1:1" in str(away.value)
 
 
@@ -297,8 +297,8 @@ async def test_a_damaged_breaker_is_repaired_by_its_next_use(
 BEYOND_COUNTING = {
     "a time of many digits": ("retry_at", "9" * 400),
     "a time that Lua cannot count": ("retry_at", str(2**60)),
-    "a counter that nobody can read": ("consecutive_failures", "9" * 5000),
-    "a part of the window that nobody can read": ("bucket_1", f"1:1:{'9' * 5000}"),
+    "a counter that is unreadable": ("consecutive_failures", "9" * 5000),
+    "a part of the window that is unreadable": ("bucket_1", f"1:1:{'9' * 5000}"),
     "a part of the window that is no number": ("bucket_1", "1:1:²"),
 }
 
@@ -314,7 +314,7 @@ async def test_a_number_that_is_too_large_counts_as_damaged(
     prefix = "ciris:v2:{default/llm}"
     with redis.Redis.from_url(real_url) as raw:
         raw.hset(f"{prefix}:breaker:one", mapping={"state": "open", field: text})
-        raw.zadd(f"{prefix}:permits:one", {"somebody|1": 1e300})
+        raw.zadd(f"{prefix}:permits:one", {"another|1": 1e300})
         raw.hincrby(f"{prefix}:meta", "revision", 1)
 
         for consistency in ("exact", "cached"):
