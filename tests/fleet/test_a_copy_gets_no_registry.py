@@ -19,7 +19,7 @@ def test_a_forked_child_gets_an_error_and_its_parent_goes_on(real_url: str) -> N
 async def test_pickling_a_registry_raises_an_error_with_advice(real_url: str) -> None:
     async with ServiceRegistry(url=real_url) as registry:
         for _ in range(2):
-            with pytest.raises(TypeError, match="make one in each process, with its URL"):
+            with pytest.raises(TypeError, match="create one in each process, with the same URL"):
                 pickle.dumps(registry)
 
 

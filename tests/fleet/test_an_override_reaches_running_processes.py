@@ -57,7 +57,17 @@ def test_a_forced_breaker_takes_effect_in_every_process(real_url: str) -> None:
     with Fleet(real_url, 2) as fleet:
         fleet.all(REGISTER)
         assert fleet.all(FOUND) == [True, True]
-        run(real_url, "breaker", "open", "llm", "shared", "--reason", "deploying", "--for", "5m")
+        run(
+            real_url,
+            "breaker",
+            "force-open",
+            "llm",
+            "shared",
+            "--reason",
+            "deploying",
+            "--for",
+            "5m",
+        )
         assert fleet.all(FOUND) == [False, False]
         assert (
             fleet.all("""
@@ -68,7 +78,7 @@ def test_a_forced_breaker_takes_effect_in_every_process(real_url: str) -> None:
         """)
             == ["forced_open"] * 2
         )
-        run(real_url, "breaker", "clear", "llm", "shared")
+        run(real_url, "breaker", "clear-override", "llm", "shared")
         assert fleet.all(FOUND) == [True, True]
 
 

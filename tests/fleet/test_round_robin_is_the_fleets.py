@@ -73,7 +73,7 @@ def test_a_provider_that_leaves_during_a_rotation_costs_no_turn(fleet: Callable[
         while True:
             await asyncio.sleep(0.002)
             store = await registry._session.store()
-            if await store.cursors.take("llm", "h|0|2", 0) >= {19 * EACH // 2}:
+            if await store.snapshots.take_positions("llm", "h|0|2", 0) >= {19 * EACH // 2}:
                 break
         await registry.aunregister("d")
         return time.monotonic()
