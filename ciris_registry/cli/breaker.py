@@ -13,7 +13,7 @@ from ciris_registry.cli.target import Namespace, Target, Url, fail
 from ciris_registry.names import provider_name, service_type_name
 
 if TYPE_CHECKING:
-    from ciris_registry.cli.status import BreakerStatus, TypeStatus
+    from ciris_registry.cli.reading import BreakerStatus, TypeStatus
     from ciris_registry.store import BreakerReply, Store
 
     Change = Callable[[Store, str, str], Awaitable[BreakerReply]]
@@ -121,7 +121,7 @@ def _run(target: Target, service_type: str, name: str, change: Change) -> None:
     """Apply the change, and print the breaker's state before and after it in one line."""
 
     async def work(store: Store, _: str) -> str:
-        from ciris_registry.cli.status import read_type  # noqa: PLC0415 # `lua` and `demo` do not need it
+        from ciris_registry.cli.reading import read_type  # noqa: PLC0415 # `lua` and `demo` do not need it
 
         kind = service_type_name(service_type)
         before = await read_type(store, kind, [provider_name(name)])

@@ -7,13 +7,37 @@ of a Redis Cluster.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ciris_registry.registration import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 PREFIX: Final = "ciris:v2"
 """The beginning of every key; the number is the version of the layout."""
+
+
+class KeySubject(IntEnum):
+    """What stands at the end of a key: nothing, a registration id or name, a name alone."""
+
+    NONE = 0
+    ID = 1
+    NAME = 2
+
+
+class KeyTemplate(NamedTuple):
+    """A key, but for its subject."""
+
+    prefix: str
+    subject: KeySubject
+
+    def about(self, subject: str) -> str:
+        """The key of one subject."""
+        if self.subject is KeySubject.NONE:
+            return self.prefix
+        return self.prefix + (subject if self.subject is KeySubject.ID else name_of(subject))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +67,20 @@ class TypeKeys:
     def for_parameters(
         self, parameters: Iterable[str], subject: str = ""
     ) -> dict[str, str | Sequence[str]]:
-        """The keys for the KEYS parameters of a script, which have the names of this class.
+        """The keys by the parameters of a script, which are called as they are here.
 
         ``subject`` is the registration id for ``registration``, the provider's name for the keys of
         a breaker, and either of them for ``slots``.
         """
-        named = {one: getattr(self, one) for one in parameters}
-        return {one: key if isinstance(key, str) else key(subject) for one, key in named.items()}
+        return {one: self.template(one).about(subject) for one in parameters}
+
+    def template(self, parameter: str) -> KeyTemplate:
+        """The key of a script's parameter, with its subject left open."""
+        key = getattr(self, parameter)
+        if isinstance(key, str):
+            return KeyTemplate(key, KeySubject.NONE)
+        subject = KeySubject.NAME if parameter == "slots" else KeySubject.ID
+        return KeyTemplate(key(""), subject)
 
     def registration(self, registration_id: str) -> str:
         """The hash of one registration."""
@@ -73,7 +104,7 @@ class TypeKeys:
 
     def slots(self, subject: str) -> str:
         """The sorted set of slots of one provider, by its name or the id of a registration."""
-        return f"{self._root}:slots:{subject.partition('@')[0]}"
+        return f"{self._root}:slots:{name_of(subject)}"
 
 
 def types_key(namespace: str) -> str:

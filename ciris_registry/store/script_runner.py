@@ -6,9 +6,9 @@ script does and replies is the matter of the typed methods.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ciris_registry.store.keys import TypeKeys
+from ciris_registry.store.keys import KeySubject, TypeKeys
 from ciris_registry.store.scripts import load_scripts
 
 if TYPE_CHECKING:
@@ -20,19 +20,16 @@ if TYPE_CHECKING:
 _NO_SUCH_PARAMETER = "more_keys"
 """Stands for a missing variadic parameter; ``more_keys`` is then an unknown parameter."""
 
-_MOST_PREPARED: Final = 100
-"""The most prepared calls. Beyond it the oldest is dropped: names of providers come and go."""
-
 
 class _Prepared(NamedTuple):
-    """The part that is the same in each call of a script for one subject.
+    """The part that is the same in each call of a script for one service type.
 
-    ``keys`` is empty if the last key parameter is variadic: its keys differ from call to call.
+    ``keys`` leave the subject open; ``variadic`` is the last key parameter, if that is variadic.
     """
 
     script: Script
-    keys: list[str | int]
-    named: Mapping[str, str | Sequence[str]]
+    keys: list[tuple[str, KeySubject]]
+    parameters: tuple[str, ...]
     variadic: str
 
 
@@ -52,7 +49,7 @@ class ScriptRunner:
         self._transport = transport
         self._scripts = load_scripts()
         self._keys: dict[str, TypeKeys] = {}
-        self._prepared: dict[tuple[str, str, str], _Prepared] = {}
+        self._prepared: dict[tuple[str, str], _Prepared] = {}
 
     def keys(self, service_type: str) -> TypeKeys:
         """The keys of one service type."""
@@ -80,18 +77,21 @@ class ScriptRunner:
             ScriptParameterError: A parameter is missing or unknown.
             StoreError: See ``Transport.evaluate``.
         """
-        prepared = self._prepared.get((name, service_type, subject))
+        prepared = self._prepared.get((name, service_type))
         if prepared is None:
-            prepared = self._prepare(name, service_type, subject)
-        script, keys = prepared.script, prepared.keys
-        values = _laid_out(script, args) if more_keys is None and keys else None
+            prepared = self._prepare(name, service_type)
+        script = prepared.script
+        values = _laid_out(script, args) if more_keys is None and not script.keys_variadic else None
         if values is None:
-            named = prepared.named
+            keys = self.keys(service_type).for_parameters(prepared.parameters, subject)
             if more_keys is not None:
-                named = {**named, prepared.variadic: more_keys}
-            return self._send(script, named, args, repeatable=repeatable)
+                keys[prepared.variadic] = more_keys
+            return self._send(script, keys, args, repeatable=repeatable)
+        numkeys = len(prepared.keys)
+        ends = ("", subject, subject.partition("@")[0])  # by KeySubject
+        values[:0] = [prefix + ends[end] for prefix, end in prepared.keys]
         return self._transport.evaluate(
-            script.sha, script.text, len(keys), keys + values, repeatable=repeatable
+            script.sha, script.text, numkeys, values, repeatable=repeatable
         )
 
     async def run_with(
@@ -117,19 +117,15 @@ class ScriptRunner:
             script.sha, script.text, numkeys, values, repeatable=repeatable
         )
 
-    def _prepare(self, name: str, service_type: str, subject: str) -> _Prepared:
+    def _prepare(self, name: str, service_type: str) -> _Prepared:
         script = self._scripts[name]
         parameters, variadic = script.keys, _NO_SUCH_PARAMETER
         if script.keys_variadic:
             parameters, variadic = parameters[:-1], parameters[-1]
-        named = self.keys(service_type).for_parameters(parameters, subject)
-        keys: list[str | int] = []
-        if not script.keys_variadic:
-            keys = [str(named[one]) for one in parameters]
-        if len(self._prepared) >= _MOST_PREPARED:
-            del self._prepared[next(iter(self._prepared))]
-        prepared = _Prepared(script, keys, named, variadic)
-        self._prepared[name, service_type, subject] = prepared
+        keys = self.keys(service_type)
+        templates: list[tuple[str, KeySubject]] = [keys.template(one) for one in parameters]
+        prepared = _Prepared(script, templates, parameters, variadic)
+        self._prepared[name, service_type] = prepared
         return prepared
 
 

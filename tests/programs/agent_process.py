@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 import ciris_registry
-from ciris_registry import RegistrySettings, ServiceRegistry
+from ciris_registry import RegistrySettings, ServiceRegistry, errors
 
 
 class Client:
@@ -40,7 +40,7 @@ async def main(text: str) -> None:
     options = json.loads(text)
     settings = RegistrySettings(**options.pop("settings", {}))
     registry = ServiceRegistry(settings=settings, **options)
-    scope = dict(vars(ciris_registry), asyncio=asyncio, time=time, Client=Client)
+    scope = dict(vars(errors) | vars(ciris_registry), asyncio=asyncio, time=time, Client=Client)
     scope["registry"] = registry
     reader = asyncio.StreamReader(limit=2**24)
     await asyncio.get_running_loop().connect_read_pipe(

@@ -18,7 +18,6 @@ from ciris_registry.bench.plan import Progress
 
 __all__ = [
     "Progress",
-    "annotations",
     "measure_cached_resolve",
     "measure_calls",
     "measure_exact_resolve",

@@ -11,7 +11,6 @@ __all__ = [
     "Measurement",
     "ProgressBar",
     "Results",
-    "annotations",
     "check_picture",
     "draw",
     "print_json",

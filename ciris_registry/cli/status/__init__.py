@@ -1,18 +1,10 @@
-"""``ciris-registry status``: providers, their members and their breakers, read from Redis.
+"""``ciris-registry status``: providers, their members and their breakers, as a table or JSON.
 
-Data is gathered before anything is formatted. Reading changes nothing.
+Data is gathered, by ``cli.reading``, before anything is formatted.
 """
 
 from __future__ import annotations
 
-from ciris_registry.cli.status.breaker import BreakerStatus
 from ciris_registry.cli.status.command import status
-from ciris_registry.cli.status.fleet import TypeStatus, read_type
 
-__all__ = [
-    "BreakerStatus",
-    "TypeStatus",
-    "annotations",
-    "read_type",
-    "status",
-]
+__all__ = ["status"]

@@ -14,7 +14,7 @@ from ciris_registry.cli.target import Namespace, Target, Url
 from ciris_registry.names import service_type_name
 
 if TYPE_CHECKING:
-    from ciris_registry.cli.status.fleet import Status
+    from ciris_registry.cli.reading import Status
     from ciris_registry.store import Store
 
 _PIPED_WIDTH: Final = 200
@@ -40,7 +40,7 @@ def status(
     """
 
     async def gather(store: Store, location: str) -> Status:
-        from ciris_registry.cli.status.fleet import read_status  # noqa: PLC0415 # `lua` and `demo` do not need it
+        from ciris_registry.cli.reading import read_status  # noqa: PLC0415 # `lua` and `demo` do not need it
 
         only = None if service_type is None else service_type_name(service_type)
         return await read_status(store, location, only)

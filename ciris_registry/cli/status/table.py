@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ciris_registry.cli.status.breaker import BreakerStatus
-    from ciris_registry.cli.status.fleet import (
+    from ciris_registry.cli.reading import (
+        BreakerStatus,
         Damage,
         Member,
         RegistrationStatus,

@@ -150,7 +150,12 @@ def _loaded_by(*words: str, url: str = "") -> set[str]:
 
 async def test_commands_load_only_what_they_need(real_url: str) -> None:
     lua = await asyncio.to_thread(_loaded_by, "lua", "list")
-    assert not lua & {"fakeredis", "rich", "ciris_registry.cli.status.fleet", "ciris_registry.demo"}
+    assert not lua & {
+        "fakeredis",
+        "rich",
+        "ciris_registry.cli.reading.fleet",
+        "ciris_registry.demo",
+    }
     status = await asyncio.to_thread(_loaded_by, "status", "--json", url=real_url)
-    assert "ciris_registry.cli.status.fleet" in status
+    assert "ciris_registry.cli.reading.fleet" in status
     assert not status & {"fakeredis", "rich", "ciris_registry.demo"}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ciris_registry.circuit_breaker import CircuitBreakerConfig
-from ciris_registry.cli.status.breaker import BreakerStatus
+from ciris_registry.cli.reading.breaker import BreakerStatus
 from ciris_registry.errors import CorruptStateError, InvalidNameError
 from ciris_registry.names import EVERY_HANDLER, GLOBAL, fits, service_type_name
 from ciris_registry.registration import name_of, parse_registration
