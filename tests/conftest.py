@@ -5,6 +5,7 @@ The real server is ``CIRIS_TEST_REDIS_URL`` (see ``server_under_test``), else a 
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import tempfile
@@ -51,6 +52,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def private_server() -> Iterator[str]:
     """The URL of a real server that belongs to this test process alone."""
+    with _new_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def quiet_server() -> Iterator[str]:
+    """The URL of a real server that no other test file uses, so that its commands can be counted."""
+    with _new_server() as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _new_server() -> Iterator[str]:
     directory = Path(tempfile.mkdtemp(prefix="ciris-test-"))
     server = EmbeddedServer(directory / "server")
     try:

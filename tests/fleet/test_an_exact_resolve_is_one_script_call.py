@@ -53,12 +53,12 @@ class Commands:
 
 
 @pytest.fixture
-async def counted(private_server: str) -> AsyncIterator[tuple[ServiceRegistry, Commands]]:
+async def counted(quiet_server: str) -> AsyncIterator[tuple[ServiceRegistry, Commands]]:
     """A registry on a server without other clients, and the commands that the server counts."""
-    with redis.Redis.from_url(private_server) as client:
+    with redis.Redis.from_url(quiet_server) as client:
         client.flushall()
-    commands = Commands(private_server)
-    async with ServiceRegistry(url=private_server, settings=CALM, consistency="exact") as registry:
+    commands = Commands(quiet_server)
+    async with ServiceRegistry(url=quiet_server, settings=CALM, consistency="exact") as registry:
         yield registry, commands
     commands.close()
 
