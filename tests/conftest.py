@@ -58,7 +58,7 @@ def private_server() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def quiet_server() -> Iterator[str]:
-    """The URL of a real server that no other test file uses, so that its commands can be counted."""
+    """The URL of a real server that no other test file uses: its commands are counted."""
     with _new_server() as url:
         yield url
 
