@@ -148,15 +148,8 @@ def parse_registration(
         name=name,
         scope=scope,
         priority=priority,
-        priority_group=record.priority_group,
-        strategy=record.strategy,
-        capabilities=record.capabilities,
-        metadata=record.metadata,
-        weight=record.weight,
-        max_in_flight=record.max_in_flight,
         order=order,
-        registered_by=record.registered_by,
-        registered_at=record.registered_at,
+        **record.model_dump(exclude={"priority"}),
     )
 
 

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ciris_registry.membership.registration_request import ProviderSource, RegistrationTerms
+from ciris_registry.membership.registration_request import (
+    ProviderSource,
+    checked_config,
+    checked_registration,
+)
 from ciris_registry.names import GLOBAL, handler_name, provider_name, service_type_name
 from ciris_registry.registration import Priority, Registration, SelectionStrategy
 
@@ -82,20 +86,19 @@ class RegistrationMethods:
             InvalidNameError: A name is invalid.
             RegistrationError: Another argument is invalid; nothing was registered.
         """
-        terms = RegistrationTerms.checked(
-            priority,
-            capabilities,
-            metadata,
-            priority_group,
-            strategy,
-            circuit_breaker_config,
-            weight,
-            max_in_flight,
+        draft = checked_registration(
+            handler_name(handler),
+            service_type_name(service_type),
+            priority=priority,
+            capabilities=capabilities,
+            metadata=metadata,
+            priority_group=priority_group,
+            strategy=strategy,
+            weight=weight,
+            max_in_flight=max_in_flight,
         )
         source = ProviderSource(provider, factory, name, weak=weak, classify=classify)
-        return self._registrar.register(
-            handler_name(handler), service_type_name(service_type), source, terms
-        )
+        return self._registrar.register(draft, checked_config(circuit_breaker_config), source)
 
     def register_global(  # the signature of the in-process registry
         self,
@@ -116,18 +119,19 @@ class RegistrationMethods:
         max_in_flight: int | None = None,
     ) -> str:
         """Register a provider for requests that fall back to global ones; see ``register``."""
-        terms = RegistrationTerms.checked(
-            priority,
-            capabilities,
-            metadata,
-            priority_group,
-            strategy,
-            circuit_breaker_config,
-            weight,
-            max_in_flight,
+        draft = checked_registration(
+            GLOBAL,
+            service_type_name(service_type),
+            priority=priority,
+            capabilities=capabilities,
+            metadata=metadata,
+            priority_group=priority_group,
+            strategy=strategy,
+            weight=weight,
+            max_in_flight=max_in_flight,
         )
         source = ProviderSource(provider, factory, name, weak=weak, classify=classify)
-        return self._registrar.register(GLOBAL, service_type_name(service_type), source, terms)
+        return self._registrar.register(draft, checked_config(circuit_breaker_config), source)
 
     def bind(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ciris_registry.cache import DesiredState, Replicas
+    from ciris_registry.circuit_breaker import CircuitBreakerConfig
     from ciris_registry.membership.bindings import Bindings
-    from ciris_registry.membership.registration_request import ProviderSource, RegistrationTerms
+    from ciris_registry.membership.registration_request import ProviderSource
     from ciris_registry.registration import Registration
     from ciris_registry.store import Session, Store, WriteQueue
 
@@ -46,21 +48,25 @@ class Registrar:
         self._registered = 0
 
     def register(
-        self, scope: str, service_type: str, source: ProviderSource, terms: RegistrationTerms
+        self,
+        draft: Registration,
+        config: CircuitBreakerConfig | None,
+        source: ProviderSource,
     ) -> str:
-        """Register a provider for a handler, ``*`` or globally; return its name."""
+        """Register a provider; return its name, which the ``draft`` leaves open."""
         self._session.check_open()
         binding = source.binding()
+        service_type = draft.service_type
         name, warning = self._namer.name(
             service_type, binding.subject(), source.name, binding.subject
         )
         if warning:
             _log.warning(warning)
         self._registered += 1
-        registration = terms.registration(service_type, name, scope, _UNWRITTEN + self._registered)
+        registration = replace(draft, name=name, order=_UNWRITTEN + self._registered)
         binding.on_death = partial(self.bindings.note_death, service_type, registration.id)
         self.bindings.bind(registration, binding)
-        self._desired.add(registration, terms.config)
+        self._desired.add(registration, config)
         replica = self._replicas.of(service_type)
         replica.apply(LocalEdit(replica.snapshot.with_registration(registration)))
         self._compare_strategy(registration)

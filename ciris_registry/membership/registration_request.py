@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from ciris_registry.circuit_breaker import CircuitBreakerConfig
 from ciris_registry.errors import RegistrationError
@@ -22,7 +22,7 @@ from ciris_registry.registration import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from ciris_registry.circuit_breaker.outcomes import Classify
 
@@ -73,64 +73,44 @@ class ProviderSource:
         return Binding(self.provider, self.factory, weak=self.weak, classify=self.classify)
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrationTerms:
-    """The settings of a registration."""
+def checked_config(config: object) -> CircuitBreakerConfig | None:
+    """Check the breaker settings of a registration; None is the registry's default.
 
-    priority: Priority
-    capabilities: tuple[str, ...]
-    metadata: Mapping[str, Any]
-    priority_group: int
-    strategy: SelectionStrategy
-    config: CircuitBreakerConfig | None
-    weight: int
-    max_in_flight: int | None
+    Raises:
+        RegistrationError: They are not a ``CircuitBreakerConfig``.
+    """
+    if config is None or isinstance(config, CircuitBreakerConfig):
+        return config
+    kind = type(config).__name__
+    raise RegistrationError(f"circuit_breaker_config is a {kind}; use a CircuitBreakerConfig")
 
-    @classmethod
-    def checked(  # the arguments of register
-        cls,
-        priority: object,
-        capabilities: object,
-        metadata: object,
-        priority_group: object,
-        strategy: object,
-        config: object,
-        weight: object,
-        max_in_flight: object,
-    ) -> Self:
-        """Check the arguments of a registration.
 
-        Raises:
-            RegistrationError: An argument is invalid; the message names the first.
-        """
-        if config is not None and not isinstance(config, CircuitBreakerConfig):
-            kind = type(config).__name__
-            raise RegistrationError(
-                f"circuit_breaker_config is a {kind}; use a CircuitBreakerConfig"
-            )
-        return cls(
-            member_of(Priority, priority),
-            checked_capabilities(capabilities),
-            checked_metadata(metadata),
-            checked_group(priority_group),
-            member_of(SelectionStrategy, strategy),
-            config,
-            checked_weight(weight),
-            checked_max_in_flight(max_in_flight),
-        )
+def checked_registration(
+    scope: str,
+    service_type: str,
+    *,
+    priority: object,
+    capabilities: object,
+    metadata: object,
+    priority_group: object,
+    strategy: object,
+    weight: object,
+    max_in_flight: object,
+) -> Registration:
+    """Check the arguments of a registration; its name and its place in the order are still open.
 
-    def registration(self, service_type: str, name: str, scope: str, order: float) -> Registration:
-        """A registration of one provider with these settings."""
-        return Registration(
-            service_type=service_type,
-            name=name,
-            scope=scope,
-            priority=self.priority,
-            priority_group=self.priority_group,
-            strategy=self.strategy,
-            capabilities=self.capabilities,
-            metadata=self.metadata,
-            weight=self.weight,
-            max_in_flight=self.max_in_flight,
-            order=order,
-        )
+    Raises:
+        RegistrationError: An argument is invalid; the message names the first.
+    """
+    return Registration(
+        service_type=service_type,
+        name="",
+        scope=scope,
+        priority=member_of(Priority, priority),
+        priority_group=checked_group(priority_group),
+        strategy=member_of(SelectionStrategy, strategy),
+        capabilities=checked_capabilities(capabilities),
+        metadata=checked_metadata(metadata),
+        weight=checked_weight(weight),
+        max_in_flight=checked_max_in_flight(max_in_flight),
+    )
