@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-READ: Final = ("ciris_registry/**/*.py", "lua/**/*.lua", "README.md", "docs/**/*.md")
+READ: Final = (
+    "ciris_registry/**/*.py",
+    "lua/**/*.lua",
+    "README.md",
+    "CHANGELOG.md",
+    "docs/**/*.md",
+)
 
 REFUSED: Final = re.compile(
     r"\b(nobody|somebody|anybody|everybody|whoever|whomever|his|meanwhile|told|refuses to know)\b",
