@@ -85,11 +85,16 @@ class PipelinedConnection(asyncio.Protocol):
         """Close it after the last reply that a caller waits for; no more commands are sent."""
         self._retired = True
         if not self._awaited():
-            self._transport.abort()
+            self._abort()
 
     async def aclose(self) -> None:
-        """Close it at once, without waiting for the server; callers that wait get an error."""
+        """Close it at once, without waiting for the server; callers that wait get an error.
+
+        If its event loop has ended, no caller waits, and its garbage is the connection's end.
+        """
         self._break(partial(_lost, None))
+        if self._loop.is_closed():
+            return
         with contextlib.suppress(RedisError, OSError):
             await self._connection.disconnect()
 
@@ -126,9 +131,13 @@ class PipelinedConnection(asyncio.Protocol):
         self._forget_watch()
         while self._asked:
             waiting = self._asked.popleft()
-            if not waiting.done():
+            if not waiting.done() and not self._loop.is_closed():
                 waiting.set_exception(error())
-        self._transport.abort()
+        self._abort()
+
+    def _abort(self) -> None:
+        if not self._loop.is_closed():
+            self._transport.abort()
 
     def _look(self, *, again: bool = False) -> None:
         """Break the connection if the server has answered nothing for ``REPLY_TIMEOUT``."""
