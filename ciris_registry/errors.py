@@ -1,6 +1,7 @@
-"""Every error that the package raises on purpose.
+"""The errors that a program may catch; all are a ``RegistryError``.
 
-The package's front page has the common ones; the others are imported from here.
+The package's front page has the common ones; the others are imported from here. Errors of a wrong
+installation or tool are defined where they arise.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@
 -- Events   breaker_half_opened
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
-local rules = require("lib.rules")
+local state_machine = require("lib.state_machine")
 local leases = require("lib.leases")
 local changes = require("lib.changes")
 
@@ -70,7 +70,7 @@ if lease < now + tonumber(ARGV[4]) then
 end
 leases.grant(KEYS[2], ARGV[3], deadline, expired, b.timeout_duration_ms + b.retention_ms)
 if b.state == "open" then
-  rules.half_open(b, now)
+  state_machine.half_open(b, now)
   changes.publish(KEYS[4], KEYS[5], now, b.retention_ms, {
     kind = "breaker_half_opened",
     provider = ARGV[1],

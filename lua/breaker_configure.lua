@@ -15,7 +15,7 @@
 -- Events     breaker_settings_changed
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
-local rules = require("lib.rules")
+local state_machine = require("lib.state_machine")
 local callers = require("lib.callers")
 local changes = require("lib.changes")
 
@@ -31,7 +31,7 @@ if not breaker.load(key) then
   if not b then
     return redis.error_reply("INVALID the settings of a breaker must be positive numbers")
   end
-  rules.clear_window(b)
+  state_machine.clear_window(b)
   callers.clear_window(KEYS[5], b)
   breaker.save(key, b, now, true)
   changes.bump(KEYS[4], now)
@@ -55,7 +55,7 @@ end
 local b = breaker.load(key)
 if #changed > 0 then
   b.generation = b.generation + 1
-  rules.clear_window(b)
+  state_machine.clear_window(b)
   callers.clear_window(KEYS[5], b)
   changes.publish(KEYS[3], KEYS[4], now, b.retention_ms, {
     kind = "breaker_settings_changed",

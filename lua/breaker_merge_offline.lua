@@ -23,7 +23,7 @@
 -- Events    breaker_opened, breaker_cooldown_started
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
-local rules = require("lib.rules")
+local state_machine = require("lib.state_machine")
 local streak = require("lib.streak")
 local callers = require("lib.callers")
 local changes = require("lib.changes")
@@ -49,7 +49,7 @@ local function reopen()
   if failures == 0 or wait <= 0 or not due then
     return "unchanged"
   end
-  rules.open(b, now)
+  state_machine.open(b, now)
   b.retry_at = math.min(b.retry_at, now + wait)
   return "opened"
 end
@@ -69,10 +69,10 @@ local function merge()
   if failures > 0 then
     streak.merged(b, now, running)
     local quorum = callers.quorum(KEYS[5], b, now, process, true)
-    local opens = rules.streak_trips(b, quorum) or (ARGV[7] == "open" and quorum("window"))
+    local opens = state_machine.streak_trips(b, quorum) or (ARGV[7] == "open" and quorum("window"))
     callers.record(KEYS[5], b, now, process, true)
     if opens then
-      rules.open(b, now)
+      state_machine.open(b, now)
       return "opened"
     end
   end

@@ -21,7 +21,7 @@
 -- Events   breaker_opened, breaker_half_opened, breaker_closed, breaker_streak_warning
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
-local rules = require("lib.rules")
+local state_machine = require("lib.state_machine")
 local streak = require("lib.streak")
 local leases = require("lib.leases")
 local callers = require("lib.callers")
@@ -64,7 +64,7 @@ end
 local function record_calls(number, at, fails)
   streak[fails and "failed" or "succeeded"](b, at)
   local quorum = callers.quorum(KEYS[6], b, now, process, fails)
-  local kind, reason = rules.record_calls(b, now, number, fails and 1 or 0, quorum)
+  local kind, reason = state_machine.record_calls(b, now, number, fails and 1 or 0, quorum)
   local warning = fails and not kind and streak.warning(b, now)
   if warning then
     local details = { "breaker", breaker.as_json(b) }
@@ -78,10 +78,10 @@ local function record_probe()
     streak.failed(b, now)
   end
   if b.state == "open" then
-    rules.half_open(b, now)
+    state_machine.half_open(b, now)
     publish("breaker_half_opened", "the recovery timeout has passed")
   end
-  return rules.record_probe(b, now, outcome)
+  return state_machine.record_probe(b, now, outcome)
 end
 
 local kind, reason

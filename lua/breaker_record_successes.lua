@@ -15,7 +15,7 @@
 -- Events     breaker_opened
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
-local rules = require("lib.rules")
+local state_machine = require("lib.state_machine")
 local streak = require("lib.streak")
 local callers = require("lib.callers")
 local changes = require("lib.changes")
@@ -37,7 +37,7 @@ local function record(key, callers_key, provider, successes, age, generation)
   if counts then
     streak.succeeded(b, now - age)
     local quorum = callers.quorum(callers_key, b, now, process, false)
-    kind, reason = rules.record_calls(b, now, successes, 0, quorum)
+    kind, reason = state_machine.record_calls(b, now, successes, 0, quorum)
     callers.record(callers_key, b, now, process, false)
   end
   if kind then

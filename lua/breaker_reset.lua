@@ -13,7 +13,7 @@
 -- Events   breaker_reset
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
-local rules = require("lib.rules")
+local state_machine = require("lib.state_machine")
 local callers = require("lib.callers")
 local changes = require("lib.changes")
 
@@ -24,7 +24,7 @@ if not b then
 end
 
 local previous = b.state
-rules.close(b, now)
+state_machine.close(b, now)
 b.cooldown_until = 0
 b.override = ""
 b.override_reason = ""

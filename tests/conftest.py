@@ -18,7 +18,7 @@ import redis
 from ciris_registry import RegistrySettings, ServiceRegistry
 from ciris_registry.store.connection.embedded import EmbeddedServer
 from tests import server_under_test
-from tests.distribution import Scheduling
+from tests.xdist_scheduler import Scheduling
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

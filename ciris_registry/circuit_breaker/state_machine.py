@@ -1,8 +1,8 @@
 """The transitions of one breaker: when it admits, opens, probes and closes.
 
-The rules and the fields are those of ``lua/lib/rules.lua`` and the scripts that use it. A process
-uses them alone while Redis is away, and to predict what Redis will report. There is no clock here:
-each method takes the time, in milliseconds.
+The rules and the fields are those of ``lua/lib/state_machine.lua`` and the scripts that use it. A
+process uses them alone while Redis is away, and to predict what Redis will report. There is no
+clock here: each method takes the time, in milliseconds.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ _RESTORE = "breaker_restore.lua"
 _SUCCESSES = "breaker_record_successes.lua"
 _LEASES = "lib/leases.lua"
 _CALLERS = "lib/callers.lua"
-_RULES = "lib/rules.lua"
+_RULES = "lib/state_machine.lua"
 _STREAK = "lib/streak.lua"
 
 BROKEN: Final[dict[str, Replacements]] = {
@@ -131,8 +131,8 @@ BROKEN: Final[dict[str, Replacements]] = {
     "batched successes count as one": (
         (
             _SUCCESSES,
-            "rules.record_calls(b, now, successes, 0, quorum)",
-            "rules.record_calls(b, now, 1, 0, quorum)",
+            "state_machine.record_calls(b, now, successes, 0, quorum)",
+            "state_machine.record_calls(b, now, 1, 0, quorum)",
         ),
     ),
     "batched successes count in any generation": (
@@ -331,12 +331,15 @@ BROKEN: Final[dict[str, Replacements]] = {
     "a reset keeps the streak": (
         (
             _RESET,
-            "rules.close(b, now)\n",
-            "local n = b.consecutive_failures\nrules.close(b, now)\nb.consecutive_failures = n\n",
+            "state_machine.close(b, now)\n",
+            (
+                "local n = b.consecutive_failures\nstate_machine.close(b, now)\n"
+                "b.consecutive_failures = n\n"
+            ),
         ),
     ),
     "a reset keeps the window": (
-        (_RULES, "  b.retry_at = 0\n  rules.clear_window(b)\n", "  b.retry_at = 0\n"),
+        (_RULES, "  b.retry_at = 0\n  state_machine.clear_window(b)\n", "  b.retry_at = 0\n"),
     ),
     "a reset keeps the cooldown": ((_RESET, "b.cooldown_until = 0\n", ""),),
     "of two cooldowns the earlier deadline stays": (

@@ -3,16 +3,15 @@
 It reads errors of any HTTP client without importing one. It records nothing and does no I/O.
 """
 
-from ciris_registry.circuit_breaker.outcomes.classifier import (
+from ciris_registry.circuit_breaker.outcomes.classification import (
     FAILURE,
     IGNORED,
     SUCCESS,
     Classification,
-    Classifier,
-    Classify,
-    CooldownDurations,
     cooldown,
 )
+from ciris_registry.circuit_breaker.outcomes.classifier import Classifier, Classify
+from ciris_registry.circuit_breaker.outcomes.http_status import CooldownDurations
 
 __all__ = [
     "FAILURE",

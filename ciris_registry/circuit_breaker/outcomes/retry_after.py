@@ -1,7 +1,7 @@
 """How long a provider asks its callers to wait, from the headers of its response.
 
 Pure functions of header texts and a time. A value that is unreadable, or not later than now, counts
-as absent. The caller limits the wait.
+as absent. ``http_status`` limits the wait, and has the default.
 """
 
 from __future__ import annotations

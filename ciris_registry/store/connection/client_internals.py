@@ -28,7 +28,7 @@ class ClientInternalsError(RegistryError):
         )
 
 
-def open_transport(connection: Any) -> asyncio.Transport | None:
+def transport_of(connection: Any) -> asyncio.Transport | None:
     """The asyncio transport of a connected redis-py connection; None for one of fakeredis.
 
     ``_writer`` is a StreamWriter in redis-py; no public name tells the two kinds apart.

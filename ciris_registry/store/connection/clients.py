@@ -1,7 +1,8 @@
 """Clients of the server behind a store URL.
 
 Owns the server object of ``memory://``, the lease on an embedded server, and the options of every
-client. It refuses to send commands and to retry: the transport does both.
+client. A client has no connection yet: ``open_connection`` opens one, and the transport sends
+commands and retries.
 """
 
 from __future__ import annotations

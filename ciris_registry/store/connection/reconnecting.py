@@ -7,16 +7,16 @@ refuses to retry, and to decide what a failure means.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 
-from ciris_registry.settings import REPLY_TIMEOUT
-from ciris_registry.store.connection.client_internals import open_transport
-from ciris_registry.store.connection.fake import FakeConnection
-from ciris_registry.store.connection.pipelined import PipelinedConnection, WaitInterruptedError
-from ciris_registry.store.connection.retry import ConnectingError
+from ciris_registry.store.connection.open_connection import open_connection
+from ciris_registry.store.connection.pipelined import WaitInterruptedError
+
+if TYPE_CHECKING:
+    from ciris_registry.store.connection.fake import FakeConnection
+    from ciris_registry.store.connection.pipelined import PipelinedConnection
 
 
 class ReconnectingConnection:
@@ -78,7 +78,7 @@ class ReconnectingConnection:
             await self._close_ended()
             try:
                 self._check_open()
-                connection = await _connected(self._pool)
+                connection = await open_connection(self._pool)
             except RedisConnectionError as error:
                 self._failure = error
                 raise
@@ -98,28 +98,3 @@ class ReconnectingConnection:
     def _check_open(self) -> None:
         if self._closed:
             raise RedisConnectionError("this process has closed the connection")
-
-
-async def _connected(pool: Any) -> PipelinedConnection | FakeConnection:
-    """A new connection.
-
-    Raises:
-        ConnectingError: It cannot be opened, or the server is not Redis; its cause says why.
-    """
-    connection = pool.make_connection()
-    try:
-        async with asyncio.timeout(REPLY_TIMEOUT):
-            await connection.connect()
-    except TimeoutError as error:
-        await connection.disconnect()
-        raise ConnectingError(f"no answer within {REPLY_TIMEOUT:g} s") from error
-    except (RedisError, OSError) as error:
-        await connection.disconnect()
-        raise ConnectingError(str(error)) from error
-    except BaseException:
-        await connection.disconnect()
-        raise
-    transport = open_transport(connection)
-    if transport is None:
-        return FakeConnection(connection)
-    return PipelinedConnection(connection, transport)

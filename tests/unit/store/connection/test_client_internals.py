@@ -16,7 +16,7 @@ from ciris_registry.store.connection.client_internals import (
     ClientInternalsError,
     drop_dead_waiters,
     error_parser,
-    open_transport,
+    transport_of,
 )
 from ciris_registry.store.connection.clients import Clients
 from ciris_registry.store.connection.url import StoreURL
@@ -42,7 +42,7 @@ async def test_redis_py_has_the_writer_of_a_connection(connection: Any) -> None:
     assert isinstance(connection._writer, asyncio.StreamWriter), (
         "redis-py: Connection._writer is no StreamWriter any more"
     )
-    transport = open_transport(connection)
+    transport = transport_of(connection)
     assert isinstance(transport, asyncio.Transport)
 
 
@@ -51,7 +51,7 @@ async def test_fakeredis_has_another_writer() -> None:
         pool: Any = client.connection_pool
         connection = pool.make_connection()
         await connection.connect()
-        assert open_transport(connection) is None, "fakeredis: its _writer is a StreamWriter now"
+        assert transport_of(connection) is None, "fakeredis: its _writer is a StreamWriter now"
         await connection.disconnect()
 
 
@@ -63,7 +63,7 @@ async def test_redis_py_has_the_parser_of_a_connection(connection: Any) -> None:
     assert isinstance(parse_error("WRONGTYPE Operation against a key"), ResponseError)
 
 
-@pytest.mark.parametrize("read", [open_transport, error_parser])
+@pytest.mark.parametrize("read", [transport_of, error_parser])
 def test_a_missing_name_is_an_error_that_says_what_to_install(read: Any) -> None:
     with pytest.raises(ClientInternalsError, match=r"redis-py \d+.* has no object\._\w+, which"):
         read(object())

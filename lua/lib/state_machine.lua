@@ -1,6 +1,6 @@
 -- When a breaker opens, probes and closes. The in-process breaker has the same rules in
 -- circuit_breaker/state_machine.py.
-local rules = {}
+local state_machine = {}
 
 local BUCKETS = 10
 -- Index, calls and failures: as wide for the first call as for the millionth.
@@ -31,13 +31,13 @@ local function add_to_window(b, now, new_calls, new_failures)
 end
 
 -- Whether the streak opens the breaker. `quorum` is a function from callers.quorum.
-function rules.streak_trips(b, quorum)
+function state_machine.streak_trips(b, quorum)
   return b.consecutive_failures >= b.failure_threshold and quorum("streak")
 end
 
 -- Why a closed breaker must open now, or nil.
 local function trip_reason(b, calls, failures, quorum)
-  if rules.streak_trips(b, quorum) then
+  if state_machine.streak_trips(b, quorum) then
     return string.format("%.0f failures in a row", b.consecutive_failures)
   end
   local rate = b.failure_rate_threshold
@@ -56,7 +56,7 @@ local function transition(b, state, now)
 end
 
 -- With a backoff multiplier, each consecutive opening lasts longer than the one before it.
-function rules.open(b, now)
+function state_machine.open(b, now)
   local longest = math.max(b.max_recovery_timeout_ms, b.recovery_timeout_ms)
   local wait =
     math.min(b.recovery_timeout_ms * b.backoff_multiplier ^ b.consecutive_openings, longest)
@@ -66,50 +66,50 @@ function rules.open(b, now)
   b.retry_at = now + math.floor(wait)
 end
 
-function rules.half_open(b, now)
+function state_machine.half_open(b, now)
   transition(b, "half_open", now)
 end
 
-function rules.clear_window(b)
+function state_machine.clear_window(b)
   for position = 0, BUCKETS - 1 do
     b["bucket_" .. position] = string.format(BUCKET, 0, 0, 0)
   end
 end
 
 -- Closes the breaker with nothing counted, as after recovery and after a reset.
-function rules.close(b, now)
+function state_machine.close(b, now)
   transition(b, "closed", now)
   b.consecutive_failures = 0
   b.streak_started_at = 0
   b.consecutive_openings = 0
   b.retry_at = 0
-  rules.clear_window(b)
+  state_machine.clear_window(b)
 end
 
 -- Counts outcomes of a closed breaker. If they open it, returns the event's kind and reason.
-function rules.record_calls(b, now, new_calls, new_failures, quorum)
+function state_machine.record_calls(b, now, new_calls, new_failures, quorum)
   local calls, failures = add_to_window(b, now, new_calls, new_failures)
   local reason = trip_reason(b, calls, failures, quorum)
   if reason then
-    rules.open(b, now)
+    state_machine.open(b, now)
     return "breaker_opened", reason
   end
   return nil
 end
 
 -- Counts a probe's outcome. If it causes a transition, returns the event's kind and reason.
-function rules.record_probe(b, now, outcome)
+function state_machine.record_probe(b, now, outcome)
   if outcome == "failure" then
-    rules.open(b, now)
+    state_machine.open(b, now)
     return "breaker_opened", "the probe failed"
   end
   b.probe_successes = b.probe_successes + 1
   if b.probe_successes >= b.success_threshold then
     local reason = string.format("%.0f probes succeeded", b.probe_successes)
-    rules.close(b, now)
+    state_machine.close(b, now)
     return "breaker_closed", reason
   end
   return nil
 end
 
-return rules
+return state_machine
