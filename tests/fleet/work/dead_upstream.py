@@ -19,7 +19,8 @@ async def call(agent: AgentState, failure_threshold: int, recovery_timeout: floa
         failure_threshold=failure_threshold, recovery_timeout=recovery_timeout, timeout_duration=5
     )
     agent.registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
-    calls, end = [], time.monotonic() + 4.0
+    calls: list[float] = []
+    end = time.monotonic() + 4.0
     while time.monotonic() < end:
         if await agent.registry.get_service("h", "llm") is not None:
             calls.append(time.time())

@@ -55,7 +55,8 @@ async def prepare(agent: AgentState, state: str, failure_threshold: int, timeout
 
 async def call(agent: AgentState, times: int, timeout: float) -> list[Any]:
     """Call so often: the errors, the calls of the bad and the good provider, and the slow ones."""
-    errors, slow = [], 0
+    errors: list[str] = []
+    slow = 0
     for _ in range(times):
         began = time.monotonic()
         try:

@@ -46,7 +46,8 @@ class Resolving:
             raise
 
     async def _resolve(self) -> dict[str, Any]:
-        took, none = [], 0
+        took: list[float] = []
+        none = 0
         while self._going:
             began = time.perf_counter()
             none += await self._registry.get_service("h", "llm") is None

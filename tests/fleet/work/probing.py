@@ -71,7 +71,8 @@ async def ask_until(agent: AgentState, end: int) -> dict[str, Any]:
 
 async def probe_until_closed(agent: AgentState) -> list[int]:
     """Probe with success until the breaker is closed: how many probes there were at each."""
-    asking, handle, probes = agent.kept(Asking), agent.handle, []
+    asking, handle = agent.kept(Asking), agent.handle
+    probes: list[int] = []
 
     def is_closed() -> bool:
         return handle.state is CircuitState.CLOSED

@@ -50,7 +50,7 @@ async def ask(agent: AgentState) -> list[Any]:
     """Call until the provider is reached: when that was, and how long the first answer said."""
     reached = agent.kept(Provider).reached
     reached.clear()
-    waits = []
+    waits: list[float | None] = []
     while not reached:
         waits.append(await _call(agent, limits=False))
         await asyncio.sleep(0.1)

@@ -41,7 +41,7 @@ async def resolve_at_once(agent: AgentState, times: int) -> list[str | None]:
 
 async def resolve_with_times(agent: AgentState, times: int) -> list[list[Any]]:
     """Resolve one after another, and return each name and when."""
-    names = []
+    names: list[list[Any]] = []
     for _ in range(times):
         name = await _resolved(agent)
         names.append([name, time.monotonic()])
@@ -72,7 +72,7 @@ async def leave_after(agent: AgentState, turns: int) -> float:
 
 async def resolve_and_leave_halfway(agent: AgentState, times: int) -> list[str | None]:
     """Resolve one after another, and unregister one provider in the middle."""
-    names = []
+    names: list[str | None] = []
     for turn in range(times):
         if turn == times // 2:
             assert await agent.registry.aunregister("d")

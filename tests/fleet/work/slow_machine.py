@@ -21,7 +21,8 @@ async def probe(agent: AgentState) -> list[list[float]]:
     agent.registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
     await agent.registry.get_service("h", "llm")
     await agent.handle.arecord_failure()
-    calls, end = [], time.monotonic() + 2.0
+    calls: list[list[float]] = []
+    end = time.monotonic() + 2.0
     while time.monotonic() < end:
         if await agent.registry.get_service("h", "llm") is not None:
             began = time.time()

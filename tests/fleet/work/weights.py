@@ -35,7 +35,7 @@ async def register(agent: AgentState, weights: dict[str, int]) -> None:
 
 async def resolve(agent: AgentState, times: int) -> list[str]:
     """Resolve so often, and return the names."""
-    names = []
+    names: list[str] = []
     for turn in range(times):
         names.append((await agent.registry.get_service("h", "llm")).name)
         if turn % 50 == 0:
@@ -65,7 +65,7 @@ async def call_the_least_loaded(agent: AgentState) -> dict[str, int]:
             weight=weight,
         )
     await agent.registry.flush()
-    calls = []
+    calls: list[asyncio.Task[None]] = []
     for _ in range(12):
         calls.append(asyncio.create_task(agent.registry.call("h", "llm", Counting.hang)))
         await async_wait_until(lambda: sum(one.now for one in clients) == len(calls))
