@@ -234,15 +234,15 @@ def keeping_the_streak(method: Method) -> Method:
 
 
 def of_any_age(succeeded: Method) -> Method:
-    def broken(self: BreakerState, now: int, successes: int, newest: int, by: str) -> object:
-        return succeeded(self, now, successes, now, by)
+    def broken(self: BreakerState, now: int, successes: int, newest: int, actor: str) -> object:
+        return succeeded(self, now, successes, now, actor)
 
     return broken
 
 
 def without_the_batch(record: Method) -> Method:
-    def broken(self: BreakerState, *args: Any, by: str = "", **before: int) -> object:
-        return record(self, *args, by=by)
+    def broken(self: BreakerState, *args: Any, actor: str = "", **before: int) -> object:
+        return record(self, *args, actor=actor)
 
     return broken
 
