@@ -204,10 +204,10 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         Returns:
             False if that took longer than ``timeout`` seconds.
         """
-        wanted = (
+        required = (
             self.required_services if service_types is None else service_types_of(service_types)
         )
-        return await self._readiness.reached(wanted, timeout)
+        return await self._readiness.reached(required, timeout)
 
     # Information
 

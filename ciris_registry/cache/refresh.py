@@ -87,7 +87,7 @@ class Refresh:
             await self._desired.recover(store, replica.authoritative_snapshot(), replica.now())
             replica.lose()
             return False
-        names = list(dict.fromkeys([*map(name_of, orders), *replica.watched()]))
+        names = list(dict.fromkeys([*map(name_of, orders), *replica.names_to_load()]))
         loaded = await store.snapshots.load(kind, version, list(orders), names)
         if loaded is None:
             return False

@@ -161,7 +161,7 @@ class Replica:
 
     def _make_room(self) -> None:
         """Drop the breakers that the next load would not read: programs make up names."""
-        kept = {*self.snapshot.names(), *self.watched()}
+        kept = {*self.snapshot.names(), *self.names_to_load()}
         breakers = self.snapshot.breakers
         self.snapshot = replace(
             self.snapshot, breakers={name: one for name, one in breakers.items() if name in kept}
@@ -230,9 +230,9 @@ class Replica:
         """The snapshot without what this process expects."""
         return replace(self.snapshot, breakers=self._authoritative.breakers)
 
-    def watched(self) -> list[str]:
+    def names_to_load(self) -> list[str]:
         """Breakers that matter to this process though they may have no registration."""
-        return [*self.snapshot.standing(self.now()), *self._held]
+        return [*self.snapshot.not_closed(self.now()), *self._held]
 
     # Streak warnings, and names without a provider
 

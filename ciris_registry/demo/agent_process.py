@@ -97,8 +97,8 @@ class AgentProcess:
 
     async def _report_refusal(self, provider: str, event: str) -> None:
         explained = await self._registry.explain(self._start.name, SERVICE)
-        left_out = any(one.name == provider and one.verdict == "left out" for one in explained)
-        if left_out and not self._start.disobeys:
+        rejected = any(one.name == provider and one.verdict == "rejected" for one in explained)
+        if rejected and not self._start.disobeys:
             Refused(provider=provider, event=event, at=time.monotonic()).send()
 
     def _report_views(self) -> None:

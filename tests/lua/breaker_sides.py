@@ -280,20 +280,20 @@ class MemorySide:
     def report(self, actor: str, report: Report) -> Reply:
         self._read_leases()
         outcome, permit, generation, (successes, age) = report
-        verdict = self._state.record(
+        code = self._state.record(
             self._clock.now, outcome, permit, generation, successes=successes, age=age, actor=actor
         )
-        return self._reply(Answer(verdict.value))
+        return self._reply(Answer(code.value))
 
     def record_successes(
         self, actor: str, successes: int, age: int, generation: int | None
     ) -> Reply:
-        verdict = self._state.record_successes(self._clock.now, successes, age, generation, actor)
-        return self._reply(Answer(verdict.value))
+        code = self._state.record_successes(self._clock.now, successes, age, generation, actor)
+        return self._reply(Answer(code.value))
 
     def set_override(self, override: Override, reason: str, actor: str, duration: int) -> Reply:
-        verdict = self._state.set_override(self._clock.now, override, reason, actor, duration)
-        return self._reply(Answer(verdict.value))
+        code = self._state.set_override(self._clock.now, override, reason, actor, duration)
+        return self._reply(Answer(code.value))
 
     def reset(self, reason: str, actor: str) -> Reply:
         return self._reply(Answer(self._state.reset(self._clock.now).value))

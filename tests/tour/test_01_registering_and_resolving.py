@@ -80,7 +80,7 @@ async def test_only_providers_with_all_required_capabilities_are_considered(
     assert await registry.get_service("h", "llm", ["vision", "chat"]) is able
     assert await registry.get_service("h", "llm", ["tools"]) is None
     lines = await registry.explain("h", "llm", ["vision"])
-    assert (lines[1].verdict, lines[1].reason) == ("left out", "lacks vision")
+    assert (lines[1].verdict, lines[1].reason) == ("rejected", "lacks vision")
 
 
 async def test_round_robin_rotates_within_one_priority(
