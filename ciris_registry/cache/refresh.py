@@ -1,6 +1,6 @@
 """Reading a service type anew: one script call compares versions, a load follows if they differ.
 
-Before that, ended leases are expired, and what Redis has lost is restored from the desired state.
+A refresh also expires ended leases and restores what Redis has lost.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The connectivity of this process: whether Redis answers, and how long a call waits to find out.
 
-The first call that gets no answer waits for ``store_timeout``; later calls do not wait. It refuses
-to reconnect: the reconciler does that in the background, and reports here.
+The first call that gets no answer waits for ``store_timeout``; later calls do not wait. Does not
+reconnect: the reconciler does that in the background, and reports here.
 """
 
 from __future__ import annotations

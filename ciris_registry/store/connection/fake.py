@@ -1,6 +1,6 @@
 """The interface of a pipelined connection, over one of fakeredis, which has no socket.
 
-Owns the order of its commands. It refuses to pipeline: the data lies in this process.
+Owns the order of its commands. Does not pipeline: the data lies in this process.
 """
 
 from __future__ import annotations

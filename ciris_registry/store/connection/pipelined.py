@@ -2,7 +2,8 @@
 
 redis-py opens and closes it: addresses, TLS, logins, databases. What redis-py does around each
 command takes several times as long as the server, and every process of a fleet would pay that for
-every opening of a breaker. It refuses to retry, and to decide what a failure means.
+every opening of a breaker. Does not retry, and does not decide what a failure
+means.
 """
 
 from __future__ import annotations
