@@ -194,6 +194,16 @@ async def test_namespaces_never_see_each_other(new_registry: New, service_type: 
     assert await green.get_service("h", service_type) is None
 
 
+def test_a_namespace_that_is_not_given_comes_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CIRIS_REGISTRY_NAMESPACE", "blue")
+    assert ServiceRegistry(url="memory://").namespace == "blue"
+    assert ServiceRegistry(url="memory://", namespace="default").namespace == "default"
+    monkeypatch.setenv("CIRIS_REGISTRY_NAMESPACE", "")
+    assert ServiceRegistry(url="memory://").namespace == "default"
+
+
 async def test_a_rotation_that_begins_with_a_second_provider_begins_at_the_first(
     new_registry: New,
 ) -> None:
