@@ -53,7 +53,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         required_services: The service types that ``wait_ready`` waits for by default.
         url: Where the shared state lives; default ``$CIRIS_REGISTRY_URL``, else ``memory://``,
             which shares nothing.
-        namespace: The fleet's name; two namespaces on one server never see each other.
+        namespace: The fleet's name; default ``$CIRIS_REGISTRY_NAMESPACE``, else ``default``.
         naming: Automatic names are ``private`` to this process, or made ``by_class``.
         allow_mock_services: Whether ``get_service_with_fallback`` may return a mock.
         mock_services: Mocks by service type, in place of ``MockService``.
@@ -73,7 +73,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         required_services: Iterable[str | Enum] | None = None,
         *,
         url: str | None = None,
-        namespace: str = "default",
+        namespace: str | None = None,
         naming: Naming = "private",
         allow_mock_services: bool = False,
         mock_services: Mapping[str, object] | None = None,
@@ -87,12 +87,13 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         exact = is_exact(consistency)
         required = DEFAULT_REQUIRED if required_services is None else required_services
         self.required_services = service_types_of(required)
-        self.namespace = namespace_name(namespace)
         self.settings = settings or RegistrySettings()
         self.process_id = new_process_id()
         self.allow_mock_services = allow_mock_services
         self._mocks = {service_type_name(one): mock for one, mock in (mock_services or {}).items()}
         url = url or os.environ.get("CIRIS_REGISTRY_URL")
+        fleet = os.environ.get("CIRIS_REGISTRY_NAMESPACE") or "default"
+        self.namespace = namespace_name(fleet if namespace is None else namespace)
         if not url:
             _log.info("no URL was given, so the state of this registry is private to this process")
         made = assemble(
@@ -204,10 +205,10 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         Returns:
             False if that took longer than ``timeout`` seconds.
         """
-        wanted = (
+        required = (
             self.required_services if service_types is None else service_types_of(service_types)
         )
-        return await self._readiness.reached(wanted, timeout)
+        return await self._readiness.reached(required, timeout)
 
     # Information
 

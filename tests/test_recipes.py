@@ -80,10 +80,10 @@ async def test_after_a_429_the_provider_cools_down_for_as_long_as_it_asks(
     openai.behave(Behaviour(limits=300))
     async with ServiceRegistry() as registry:
         assert await said(recipe, registry, capsys, openai, local) == [LOCAL, LOCAL]
-        left_out = (await registry.explain("planner", "llm"))[-1]
-        assert (left_out.name, left_out.reason) == ("openai", "cooling_down")
-        assert left_out.retry_after is not None
-        assert 200 < left_out.retry_after <= 300
+        rejected = (await registry.explain("planner", "llm"))[-1]
+        assert (rejected.name, rejected.reason) == ("openai", "cooling_down")
+        assert rejected.retry_after is not None
+        assert 200 < rejected.retry_after <= 300
         assert registry.breaker("llm", "openai").get_stats()["failure_count"] == 0
     assert openai.counts == {"limited": 1}
 

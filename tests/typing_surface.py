@@ -55,6 +55,8 @@ from ciris_registry.errors import (
     SettingsError,
     StoreError,
 )
+from ciris_registry.explanation import Verdict
+from ciris_registry.store.connection import ConnectivityState
 
 LABELS: Mapping[str, Any] = MappingProxyType({"model": "big"})
 
@@ -250,11 +252,11 @@ def read_event(event: Event) -> None:
 
 def explained(line: Explanation) -> None:
     """A line of an explanation; it is a tuple too."""
-    assert_type(line.verdict, str)
+    assert_type(line.verdict, Verdict)
     name, scope, verdict, reason, retry_after = line
     assert_type(name, str)
     assert_type(scope, str)
-    assert_type(verdict, str)
+    assert_type(verdict, Verdict)
     assert_type(reason, str)
     assert_type(retry_after, float | None)
 
@@ -262,7 +264,7 @@ def explained(line: Explanation) -> None:
 def felt(health: RegistryHealth) -> None:
     """A registry's health."""
     assert_type(health.ok, bool)
-    assert_type(health.redis, Literal["connected", "suspended", "lost"])
+    assert_type(health.redis, ConnectivityState)
     assert_type(health.since, float)
     assert_type(health.error, str)
     assert_type(health.outages, int)

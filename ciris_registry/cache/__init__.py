@@ -1,7 +1,7 @@
-"""The local replica of the shared state: read whole, kept true by events, restored after a loss.
+"""The local replica of the shared state, and what restores the state after Redis has lost data.
 
-``Replica.apply`` is the only way to change one. The room refuses to choose providers, and to decide
-what an outcome means.
+A replica is loaded once and updated by events; ``Replica.apply`` is the only way to change one.
+Does not choose providers, and does not decide what an outcome means.
 """
 
 from ciris_registry.cache.change import BreakerRead, BreakerReport, ExpectedBreaker, LocalEdit

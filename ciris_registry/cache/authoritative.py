@@ -1,8 +1,8 @@
 """Breakers of one service type as Redis last reported them, and when it did.
 
 Decides which of two reports is the newer one, and keeps what can be restored if Redis loses it. A
-process's own local streak is carried along beside each report until one ends it. It refuses to hold
-what this process merely expects; that is in the snapshot alone.
+local streak survives each report that does not change the breaker. What this process merely expects
+is not here; the snapshot has it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class AuthoritativeBreakers:
     def weigh(self, known: BreakerState, report: BreakerReport, now: int) -> BreakerState | None:
         """The breaker after a report, where the snapshot has ``known``.
 
-        That is ``known`` itself if the report is not newer; None if it cannot be read, or nothing
-        says whether it is.
+        ``known`` itself if the report is not newer. None if the report is damaged or its order is
+        unknown.
         """
         name, at = report.name, report.at
         # A report has neither, and sharing them is safe: no state in a snapshot is modified.

@@ -1,6 +1,6 @@
 """Reading a service type anew: one script call compares versions, a load follows if they differ.
 
-Before that, ended leases are expired, and what Redis has lost is restored from the desired state.
+A refresh also expires ended leases and restores what Redis has lost.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Refresh:
             await self._desired.recover(store, replica.authoritative_snapshot(), replica.now())
             replica.lose()
             return False
-        names = list(dict.fromkeys([*map(name_of, orders), *replica.watched()]))
+        names = list(dict.fromkeys([*map(name_of, orders), *replica.names_to_load()]))
         loaded = await store.snapshots.load(kind, version, list(orders), names)
         if loaded is None:
             return False

@@ -1,7 +1,7 @@
 """The replica of one service type: its snapshot, how fresh that is, and what belongs beside it.
 
-Owns the one way in, ``apply(change)``, and which of two states of a breaker is the newer one. It
-refuses to talk to Redis, and to wait.
+Owns the one way in, ``apply(change)``, and which of two states of a breaker is the newer one. Does
+not talk to Redis, and does not wait.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Replica:
     """This process's copy of one service type.
 
     ``shape`` counts the changes of what a resolve looks at. The snapshot may be relied on until
-    ``fresh_until``, a monotonic time; ``heard_at`` is when it was last known to be true, and
-    ``loaded`` whether it ever was. ``place`` is the id up to which the stream was read, empty if
+    ``fresh_until``, a monotonic time; ``heard_at`` is when it last matched Redis; ``loaded``:
+    whether it has ever been loaded. ``place`` is the id up to which the stream was read, empty if
     the service type has to be read anew first. ``held`` are the names of breakers with a handle.
 
     By breaker, ``asked`` is the opening that a caller saw to be over, ``reported_trips`` until when
@@ -161,7 +161,7 @@ class Replica:
 
     def _make_room(self) -> None:
         """Drop the breakers that the next load would not read: programs make up names."""
-        kept = {*self.snapshot.names(), *self.watched()}
+        kept = {*self.snapshot.names(), *self.names_to_load()}
         breakers = self.snapshot.breakers
         self.snapshot = replace(
             self.snapshot, breakers={name: one for name, one in breakers.items() if name in kept}
@@ -230,9 +230,9 @@ class Replica:
         """The snapshot without what this process expects."""
         return replace(self.snapshot, breakers=self._authoritative.breakers)
 
-    def watched(self) -> list[str]:
+    def names_to_load(self) -> list[str]:
         """Breakers that matter to this process though they may have no registration."""
-        return [*self.snapshot.standing(self.now()), *self._held]
+        return [*self.snapshot.not_closed(self.now()), *self._held]
 
     # Streak warnings, and names without a provider
 

@@ -1,8 +1,8 @@
 """The server's time, as far as this process can tell it without asking.
 
 Owns the difference between that clock and this machine's monotonic one, taken from the last reply.
-This machine's time of day is used only until the first reply. What a clock that has stepped back
-means is decided elsewhere.
+This machine's time of day is used only until the first reply. The replica handles a clock that
+stepped back.
 """
 
 from __future__ import annotations

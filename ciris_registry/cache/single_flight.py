@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from ciris_registry.store.connection import Connectivity
 
 _FIRST_LOAD: Final = 2.0
+"""Seconds that the first load of a service type may take: this process has no data of it yet."""
+
 _ONE_TRY: Final = 0.5
-"""Seconds that the first load of a service type may take, since this process has no data of it yet;
-and seconds after which it is retried."""
+"""Seconds after which the first load is retried."""
 
 _SHORTEST_TRY: Final = 0.05
 """Seconds that it may take once Redis is connected again, however long it was suspended."""

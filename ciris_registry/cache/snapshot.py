@@ -134,7 +134,7 @@ class Snapshot:
         """The names of the providers, each once."""
         return list(dict.fromkeys(name_of(one.id) for one in self.registrations))
 
-    def standing(self, now: int) -> list[str]:
+    def not_closed(self, now: int) -> list[str]:
         """The breakers that are not simply closed, with a registration or without."""
         return [
             name

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _SHARE_OF_STALENESS: Final = 0.7
+"""The share of ``max_staleness`` for which one read of the streams waits."""
+
 _LATEST_SHARE: Final = 0.8
-"""How much of ``max_staleness`` one read of the streams waits, and how much of it may have passed
-when the read ends: the next read must confirm the replica in time."""
+"""The share that may have passed when a read ends: the next must confirm the replica in time."""
 
 _LONGEST_BLOCK: Final = REPLY_TIMEOUT - 1
 """Seconds that a read waits at most, whatever ``max_staleness`` is."""

@@ -103,7 +103,7 @@ class CallMethods:
             fallback_to_global: Whether global registrations may serve.
             failover: Whether the next provider is called after a failure or a cooldown; no provider
                 is called twice in a round. Use False for calls that must not be repeated.
-            deadline: Seconds, more than 0, for the whole call. Its end is no provider's failure.
+            deadline: Seconds, over 0, for the whole call. When it passes, no provider is blamed.
             retry: The largest number of rounds over all providers, at least 1, with growing, random
                 waits; or a tenacity policy. A round begins when a provider may serve. An error that
                 is no provider's failure is not retried, nor, without ``failover``, a call that was

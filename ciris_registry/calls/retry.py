@@ -1,8 +1,8 @@
 """Retrying a guarded call after all available providers have failed.
 
-A tenacity policy decides the number of rounds and the waits between them. The registry adds when
-the first provider may serve again, which errors are no provider's failure, and the deadline. If the
-next wait would pass the deadline, the last error is raised at once.
+A tenacity policy decides the number of rounds and the waits between them. A wait lasts at
+least until the first provider may serve again. If the next wait would pass the deadline, the last
+error is raised at once.
 """
 
 from __future__ import annotations

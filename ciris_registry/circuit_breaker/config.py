@@ -48,8 +48,8 @@ class CircuitBreakerConfig:
     - ``half_open_max_calls``: how many probes may run at one time, over the whole fleet.
     - ``failure_rate_threshold``: this share of failed calls (more than 0, up to 1) opens it too,
       counted over ``window`` seconds once ``minimum_calls`` are in it. None turns it off.
-    - ``backoff_multiplier``: each opening in a row lasts this many times longer than the last one
-      (1 to 100), up to ``max_recovery_timeout``.
+    - ``backoff_multiplier``: each opening in a row lasts this many times as long as the one
+      before (1 to 100), up to ``max_recovery_timeout``.
     - ``min_failing_processes``: it opens only if at least so many processes have failed, in the
       streak or in the window. The rate needs two failing processes if two or more are calling.
 

@@ -151,14 +151,14 @@ class BreakerState:
         *,
         successes: int = 0,
         age: int = 0,
-        by: str = "",
+        actor: str = "",
     ) -> ReplyCode:
-        """Count one outcome that process ``by`` reports; the code names the transition it made.
+        """Count one outcome that process ``actor`` reports; the code names the transition it made.
 
         ``successes`` of the same process are counted before it, as in ``record_successes``.
         """
         opened = successes > 0 and (
-            self.record_successes(now, successes, age, generation, by) is ReplyCode.OPENED
+            self.record_successes(now, successes, age, generation, actor) is ReplyCode.OPENED
         )
         holds = permit not in {"", UNTRACKED}
         current = self._is_current(now, generation)
@@ -182,26 +182,26 @@ class BreakerState:
             self.last_failure_at = now
         if probe:
             return self._probed(now, failed=failed)
-        return self._failed(now, by) if failed else self._succeeded(now, 1, now, by)
+        return self._failed(now, actor) if failed else self._succeeded(now, 1, now, actor)
 
     def record_successes(
-        self, now: int, successes: int, age: int = 0, generation: int | None = None, by: str = ""
+        self, now: int, successes: int, age: int = 0, generation: int | None = None, actor: str = ""
     ) -> ReplyCode:
         """Count successes of calls without a permit, the newest ``age`` milliseconds ago."""
         self.total_successes += successes
         if not self._is_current(now, generation) or self.state is not CircuitState.CLOSED:
             return ReplyCode.STALE
-        return self._succeeded(now, successes, now - age, by)
+        return self._succeeded(now, successes, now - age, actor)
 
     def set_override(
-        self, now: int, override: Override, reason: str = "", by: str = "", duration: int = 0
+        self, now: int, override: Override, reason: str = "", actor: str = "", duration: int = 0
     ) -> ReplyCode:
         """Set an override for ``duration`` milliseconds, 0: without end; ``""`` clears it."""
         if not override and not self.override:
             return ReplyCode.UNCHANGED
         self.override = override
         self.override_reason = reason if override else ""
-        self.override_actor = by if override else ""
+        self.override_actor = actor if override else ""
         self.override_until = now + duration if override and duration else 0
         self.generation += 1
         self.changed_at = now
@@ -265,28 +265,28 @@ class BreakerState:
             return ReplyCode.CLOSED
         return ReplyCode.COUNTED
 
-    def _succeeded(self, now: int, successes: int, newest: int, by: str) -> ReplyCode:
+    def _succeeded(self, now: int, successes: int, newest: int, actor: str) -> ReplyCode:
         """End the streak, or, if its last failure is newer than the success, leave that failure."""
         if self.consecutive_failures and newest >= self.last_failure_at:
             self.consecutive_failures = self.streak_started_at = 0
         elif self.consecutive_failures and newest > self.streak_started_at:
             self.consecutive_failures, self.streak_started_at = 1, self.last_failure_at
-        return self._called(now, successes, 0, by)
+        return self._called(now, successes, 0, actor)
 
-    def _failed(self, now: int, by: str) -> ReplyCode:
+    def _failed(self, now: int, actor: str) -> ReplyCode:
         """Count the failure; note when the shared breaker would warn of a running streak."""
-        code = self._called(now, 1, 1, by)
+        code = self._called(now, 1, 1, actor)
         long = self.consecutive_failures >= math.ceil(self.config.failure_threshold / 2)
         if code is ReplyCode.COUNTED and long and abs(now - self.warned_at) >= _BETWEEN_WARNINGS:
             self.warned_at = now
         return code
 
-    def _called(self, now: int, calls: int, failures: int, by: str) -> ReplyCode:
+    def _called(self, now: int, calls: int, failures: int, actor: str) -> ReplyCode:
         config = self.config
         needed = now - milliseconds(config.window)
         if self.consecutive_failures:
             needed = min(needed, self.streak_started_at)
-        self.callers.note(now, by, failed=failures > 0, needed=needed)
+        self.callers.note(now, actor, failed=failures > 0, needed=needed)
         counted = count(self.buckets, now, milliseconds(config.window), calls, failures)
         streak = self.consecutive_failures, self.streak_started_at
         trips = streak_trips(config, self.callers, *streak)

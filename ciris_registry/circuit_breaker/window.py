@@ -28,11 +28,11 @@ def count(
 ) -> tuple[int, int]:
     """Count calls and failures now; return all calls and failures of the window."""
     current = _number_of_bucket(now, length)
-    slot = current % BUCKETS
-    at, *known = buckets[slot]
+    position = current % BUCKETS
+    at, *known = buckets[position]
     if at != current:
         known = [0, 0]
-    buckets[slot] = (current, known[0] + calls, known[1] + failures)
+    buckets[position] = (current, known[0] + calls, known[1] + failures)
     return totals(buckets, now, length)
 
 

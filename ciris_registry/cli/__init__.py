@@ -57,8 +57,10 @@ def main(
 
 @app.command()
 def demo(
-    agents: Annotated[int, typer.Option(help="Agent processes.")] = 4,
-    seconds: Annotated[float, typer.Option(help="How long the agents send prompts.")] = 15.0,
+    agents: Annotated[int, typer.Option(help="Agent processes, 2 to 16.")] = 4,
+    seconds: Annotated[
+        float, typer.Option(help="How long the agents send prompts: 12 to 600 s.")
+    ] = 15.0,
     prompts: Annotated[
         Path | None,
         typer.Option(

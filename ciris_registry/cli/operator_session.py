@@ -32,15 +32,15 @@ class OperatorSession:
     """
 
     def __init__(self, url: str | None, namespace: str) -> None:
-        location = StoreURL.parse(url or "memory://")
-        if location.scheme == "memory":
+        parsed = StoreURL.parse(url or "memory://")
+        if parsed.scheme == "memory":
             raise InvalidURLError(
                 "memory://, the default URL, is private to each process: name the fleet's state "
                 "with --url redis://host:6379/0 or in CIRIS_REGISTRY_URL"
             )
-        self.location = location.redacted
+        self.url = parsed.redacted
         self._namespace = namespace_name(namespace)
-        self._clients = Clients(location)
+        self._clients = Clients(parsed)
         self._store: Store | None = None
         self.answered: Callable[[], None] = lambda: None
 

@@ -92,7 +92,7 @@ async def _with_store(
     work: Callable[[Store, str], Coroutine[Any, Any, _T]],
     limit: float | None,
 ) -> _T:
-    loop, where = asyncio.get_running_loop(), printable(session.location)
+    loop, where = asyncio.get_running_loop(), printable(session.url)
     notice = loop.call_later(_SILENCE, partial(typer.echo, f"waiting for {where} …", err=True))
     watch = asyncio.timeout(limit)
 
@@ -104,7 +104,7 @@ async def _with_store(
     session.answered = answered
     try:
         async with watch, session as store:
-            return await work(store, session.location)
+            return await work(store, session.url)
     except TimeoutError:
         if not watch.expired():
             raise

@@ -37,7 +37,7 @@ class AgentProcess:
         made = _Disobedient if start.disobeys else Agent
         self._agent = made(self._registry, start.name, self._clients)
         self._views: dict[str, str] = {}
-        self._feed = self._registry.events(SERVICE)
+        self._subscription = self._registry.events(SERVICE)
 
     async def run(self, commands: asyncio.Queue[bytes]) -> None:
         """Join the fleet, send prompts from the first command to the second, and leave."""
@@ -84,7 +84,7 @@ class AgentProcess:
 
     async def _follow(self) -> None:
         """At each event, report how this registry treats the provider now."""
-        async for event in self._feed:
+        async for event in self._subscription:
             try:
                 if event.kind in _REFUSING:
                     await self._report_refusal(event.provider, event.id)
@@ -97,8 +97,8 @@ class AgentProcess:
 
     async def _report_refusal(self, provider: str, event: str) -> None:
         explained = await self._registry.explain(self._start.name, SERVICE)
-        left_out = any(one.name == provider and one.verdict == "left out" for one in explained)
-        if left_out and not self._start.disobeys:
+        rejected = any(one.name == provider and one.verdict == "rejected" for one in explained)
+        if rejected and not self._start.disobeys:
             Refused(provider=provider, event=event, at=time.monotonic()).send()
 
     def _report_views(self) -> None:

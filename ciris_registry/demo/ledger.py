@@ -32,7 +32,7 @@ class Period(NamedTuple):
     start: float
     end: float
     event: str = ""
-    by: str = ""
+    actor: str = ""
     reason: str = ""
 
     def holds(self, moment: float) -> bool:
@@ -100,8 +100,8 @@ class Ledger:
         for index, one in enumerate(self._periods):
             if one.provider == event.provider and one.end > at and state != "cooling":
                 self._periods[index] = one._replace(end=at)
-        by = self.ids.get(event.actor, event.actor)
-        self._periods.append(Period(event.provider, state, at, end, event.id, by, event.reason))
+        actor = self.ids.get(event.actor, event.actor)
+        self._periods.append(Period(event.provider, state, at, end, event.id, actor, event.reason))
 
     def periods(self, provider: str = "", *states: str) -> list[Period]:
         """The periods of one breaker or all, or those in some states."""

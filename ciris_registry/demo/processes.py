@@ -77,12 +77,12 @@ class Processes:
             RegistryError: The server has gone.
         """
         self._observer = ServiceRegistry(url=self.url, namespace=NAMESPACE)
-        feed = self._observer.events(SERVICE)
+        subscription = self._observer.events(SERVICE)
         await self._observer.flush()  # the subscription begins here
 
         async def follow() -> None:
             with suppress(RegistryError):
-                async for event in feed:
+                async for event in subscription:
                     self._ledger.note_event(event)
 
         self._spawn(follow())

@@ -150,12 +150,12 @@ class Scenario:
 
 
 def _headline(period: Period) -> tuple[str, str]:
-    name, why = period.provider, f"({period.by}: {period.reason})"
+    name, why = period.provider, f"({period.actor}: {period.reason})"
     match period.state:
         case "open":
             return f"         {name} OPEN  {why}", "bold red"
         case "half_open":
-            return f"         {name} HALF_OPEN  ({period.by} has the only permit)", "yellow"
+            return f"         {name} HALF_OPEN  ({period.actor} has the only permit)", "yellow"
         case "cooling":
             seconds = period.end - period.start
             return f"         {name} COOLS DOWN for {seconds:.1f} s  {why}", "bold blue"

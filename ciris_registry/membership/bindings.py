@@ -119,7 +119,7 @@ class Bindings:
         self.version = 0
         self.on_change: Callable[[], None] = lambda: None
         self._by_registration: dict[tuple[str, str], Binding] = {}
-        self._by_word: dict[str, Binding] = {}
+        self._by_target: dict[str, Binding] = {}
         self._derived: dict[tuple[str, str], Binding] = {}
         self._dead: deque[tuple[str, str]] = deque()
 
@@ -129,10 +129,10 @@ class Bindings:
         binding.on_made = self._changed
         self._by_registration[registration.service_type, registration.id] = binding
 
-    def bind_word(self, word: str, binding: Binding) -> None:
+    def bind_target(self, target: str, binding: Binding) -> None:
         """Bind every provider of this name or of this service type."""
         self._changed()
-        self._by_word[word] = binding
+        self._by_target[target] = binding
         self._derived.clear()
 
     def _changed(self) -> None:
@@ -161,15 +161,15 @@ class Bindings:
         """Drop all bindings."""
         self._changed()
         self._by_registration.clear()
-        self._by_word.clear()
+        self._by_target.clear()
         self._derived.clear()
 
     def find(self, registration: Registration) -> Binding | None:
         """The binding by which this process can use a provider, else None."""
         service_type = registration.service_type
         binding = self._by_registration.get((service_type, registration.id))
-        if binding is None and self._by_word:
-            binding = self._by_word.get(registration.name) or self._by_word.get(service_type)
+        if binding is None and self._by_target:
+            binding = self._by_target.get(registration.name) or self._by_target.get(service_type)
             if binding is not None and binding.makes:
                 key = (service_type, registration.name)
                 derived = self._derived.get(key)

@@ -48,24 +48,24 @@ class Readiness:
         for waker in self._wakers:
             waker.set()
 
-    def missing(self, wanted: Iterable[str]) -> list[str]:
+    def missing(self, required: Iterable[str]) -> list[str]:
         """The service types of which the replica has no provider with a binding here."""
         return [
             one
-            for one in wanted
+            for one in required
             if not any(map(self._bindings.has, self._replicas.of(one).snapshot.registrations))
         ]
 
-    async def reached(self, wanted: Sequence[str], timeout: float) -> bool:
+    async def reached(self, required: Sequence[str], timeout: float) -> bool:
         """Wait up to ``timeout`` seconds; whether nothing is missing then."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 if self._write_queue.pending and self._connectivity.connected:
                     await self._session.store()
                     await self._session.unless_away(self._flush)
-                if self.missing(wanted):
-                    await self.wait(wanted)
-        missing = self.missing(wanted)
+                if self.missing(required):
+                    await self.wait(required)
+        missing = self.missing(required)
         if missing:
             _log.warning(
                 "not ready after %s s: this process can use no provider of %s",
@@ -74,7 +74,7 @@ class Readiness:
             )
         return not missing
 
-    async def wait(self, wanted: Sequence[str]) -> None:
+    async def wait(self, required: Sequence[str]) -> None:
         """Wait until nothing is missing."""
         waker = asyncio.Event()
         self._wakers.add(waker)
@@ -82,11 +82,11 @@ class Readiness:
             while True:
                 waker.clear()
                 try:
-                    if await self._watched(wanted, waker):
+                    if await self._watched(required, waker):
                         return
                 except StoreUnavailableError as error:
                     self._connectivity.suspect(error)
-                    if not self.missing(wanted):
+                    if not self.missing(required):
                         return
                     await _first(
                         waker.wait(), self._connectivity.wait_connected(READ_INTERVAL / 1000)
@@ -94,15 +94,15 @@ class Readiness:
         finally:
             self._wakers.discard(waker)
 
-    async def _watched(self, wanted: Sequence[str], waker: asyncio.Event) -> bool:
+    async def _watched(self, required: Sequence[str], waker: asyncio.Event) -> bool:
         """Wait until nothing is missing; False if this process registered or bound a provider."""
         store = await self._session.store()
         # Taken before the first look, so that no event between the two is missed.
-        after = {one: await store.events.last(one) for one in wanted}
+        after = {one: await store.events.last(one) for one in required}
         while True:
-            for one in self.missing(wanted):
+            for one in self.missing(required):
                 await self._single_flights.of(one).run(store)
-            if not self.missing(wanted):
+            if not self.missing(required):
                 return True
             if waker.is_set():
                 return False

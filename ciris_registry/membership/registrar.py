@@ -81,9 +81,9 @@ class Registrar:
         self.on_change()
         return name
 
-    def bind(self, word: str, source: ProviderSource) -> None:
+    def bind(self, target: str, source: ProviderSource) -> None:
         """Bind providers that other processes registered, by name or by service type."""
-        self.bindings.bind_word(word, source.binding())
+        self.bindings.bind_target(target, source.binding())
         self.on_change()
 
     def leave(self, name: str) -> bool:

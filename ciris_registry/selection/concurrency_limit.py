@@ -83,7 +83,7 @@ class ConcurrencyLimit:
             breaker.in_flight -= 1
         if answer.code == "unlimited":
             return None
-        # The calls of other processes are as old as this reply, and count for a limited time.
+        # Counts of other processes date from this reply; ignore them after `max_staleness`.
         own = self.held(one.service_type, one.name) + (answer.code == "taken")
         breaker.elsewhere = max(0, answer.taken - own)
         breaker.elsewhere_until = time.monotonic() + self._remembered

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ciris_registry.errors import StoreUnavailableError
-from ciris_registry.explanation import Explanation
+from ciris_registry.explanation import Explanation, Verdict
 from ciris_registry.selection.picker import load
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Explainer:
                     reason += ", if it gets the permit for a probe"
                 if one.max_in_flight is not None:
                     reason += f", in a guarded call if one of its {one.max_in_flight} slots is free"
-                verdict = "next" if found else "chosen"
+                verdict = Verdict.NEXT if found else Verdict.CHOSEN
                 found.append(Explanation(one.name, one.scope or "global", verdict, reason))
         return found + [explanation_of(one, now) for one in candidates.rejected]
 
@@ -93,4 +93,4 @@ def explanation_of(rejected: Rejected, now: int) -> Explanation:
     """The explanation of a rejected provider, at the server's time ``now``."""
     wait = max(0, rejected.retry_at - now) / 1000 if rejected.retry_at else None
     one = rejected.registration
-    return Explanation(one.name, one.scope or "global", "left out", rejected.reason, wait)
+    return Explanation(one.name, one.scope or "global", Verdict.REJECTED, rejected.reason, wait)

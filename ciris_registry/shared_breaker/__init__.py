@@ -1,7 +1,7 @@
 """The fleet's breaker as this process uses it: admission, outcomes, overrides, cooldowns.
 
-``WHEN_AWAY`` says what each operation does while Redis is suspended or lost. The room refuses to
-choose providers, and to decide what an outcome means.
+``WHEN_AWAY`` says what each operation does while Redis is suspended or lost. Does not choose
+providers, and does not decide what an outcome means.
 """
 
 from ciris_registry.shared_breaker.admission import BreakerAdmission

@@ -1,7 +1,7 @@
 """One breaker of the fleet as this process knows it, and the successes that it counts by itself.
 
-Reads the replica and applies expected changes to it. It refuses to talk to Redis, and to decide
-what becomes of a call.
+Reads the replica and applies expected changes to it. Does not talk to Redis, and does not
+decide what becomes of a call.
 """
 
 from __future__ import annotations

@@ -175,5 +175,5 @@ class Reporting:
     ) -> None:
         process = self._session.process
         breaker.apply_optimistically(
-            lambda state, now: state.record(now, outcome, permit, generation, by=process)
+            lambda state, now: state.record(now, outcome, permit, generation, actor=process)
         )

@@ -1,7 +1,7 @@
 """What this process writes to a breaker: one script call each, and the use of its reply.
 
-Restores a breaker that Redis turns out to have lost, and applies each reply to the replica. It
-refuses to decide what is written, and what happens to it while Redis is away.
+Restores a breaker that Redis turns out to have lost, and applies each reply to the replica. Does
+not decide what is written, nor what happens to it while Redis is away.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The shared state in Redis: keys, scripts, typed methods for each subject, and the write queue.
 
-It refuses to decide: the rules are those of the scripts, and what to write is decided above.
+The scripts hold the rules. Callers decide what to write.
 """
 
 from ciris_registry.store.decoding import (

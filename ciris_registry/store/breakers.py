@@ -132,26 +132,28 @@ class BreakerStore:
         )
 
     def override(
-        self, service_type: str, name: str, override: str, reason: str, by: str, duration: int
+        self, service_type: str, name: str, override: str, reason: str, actor: str, duration: int
     ) -> Awaitable[BreakerReply]:
         """Force a breaker open or closed; an empty ``override`` clears it."""
         return self._change(
             "breaker_override",
             service_type,
             name,
-            actor=by or self._calls.process,
+            actor=actor or self._calls.process,
             override=override,
             reason=reason,
             duration_ms=duration,
         )
 
-    def reset(self, service_type: str, name: str, reason: str, by: str) -> Awaitable[BreakerReply]:
+    def reset(
+        self, service_type: str, name: str, reason: str, actor: str
+    ) -> Awaitable[BreakerReply]:
         """Close a breaker and forget what it counted."""
         return self._change(
             "breaker_reset",
             service_type,
             name,
-            actor=by or self._calls.process,
+            actor=actor or self._calls.process,
             reason=reason,
         )
 

@@ -81,8 +81,8 @@ def parse_breaker(
         callers=Callers.parse(callers),
     )
     damaged += update_breaker(breaker, fields)
-    for slot in range(BUCKETS):
-        breaker.buckets[slot] = _bucket(fields.get(f"bucket_{slot}", "0:0:0"))
+    for position in range(BUCKETS):
+        breaker.buckets[position] = _bucket(fields.get(f"bucket_{position}", "0:0:0"))
     return breaker, damaged
 
 

@@ -1,8 +1,8 @@
 """Calling a script by its name and the names of its parameters.
 
 Owns the keys of a call: those of its service type, of its subject, and the variadic ones. The
-transport sends it, and loads a script that the server has forgotten (NOSCRIPT). What a script does
-and replies is the matter of the typed methods.
+transport sends it, and loads a script that the server has forgotten (NOSCRIPT). The typed
+methods know what a script does.
 """
 
 from __future__ import annotations

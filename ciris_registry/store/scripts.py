@@ -1,7 +1,7 @@
 """The Lua scripts: finding them, reading their headers, and expanding them.
 
-Owns the header format and the inlining of ``lua/lib``. It provides the text, its SHA-1 and the flat
-argument list of a call, and refuses to send it.
+Owns the header format and the inlining of ``lua/lib``. Provides the text, its SHA-1 and the flat
+argument list of a call. Sends nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Service types in Redis, read whole: the content of a snapshot.
 
-Owns one typed method for each script that compares versions and reads. It refuses to hold a copy.
+Owns one typed method for each script that compares versions and reads. Holds no copy.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The only module that sends to Redis: each subject has the typed methods of its scripts.
 
-Owns the transport. It refuses to select, to decide and to log.
+Owns the transport. Does not select, decide or log.
 """
 
 from __future__ import annotations

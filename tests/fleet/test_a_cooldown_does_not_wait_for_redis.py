@@ -29,7 +29,7 @@ async def test_it_begins_here_at_once_and_everywhere_when_redis_is_back(server: 
         await registry.breaker("llm", "shared").acool_down(60, "HTTP 429")
         assert await registry.get_service("h", "llm") is None
         await registry.breaker("llm", "shared").acool_down(90, "HTTP 429")
-        assert time.monotonic() - began < 30, "a few times the store_timeout, not the patience"
+        assert time.monotonic() - began < 30, "a few times the store_timeout, not the write_timeout"
 
         server.thaw()
         await async_wait_until(lambda: registry.health().ok)

@@ -72,15 +72,15 @@ async def test_no_probe_while_redis_is_suspended_and_one_in_each_process_once_it
     try:
         await async_wait_until(lambda: all(handle.is_available() for handle in handles))
         for registry in registries:
-            in_doubt = probes = 0
+            suspended = probes = 0
             while registry.health().redis != "lost":
                 found = await registry.get_service("h", "llm")
                 if registry.health().redis == "suspended":
-                    in_doubt += 1
+                    suspended += 1
                     assert found is None
                 probes += found is not None
                 await asyncio.sleep(0.01)
-            assert in_doubt > 2
+            assert suspended > 2
             for _ in range(5):
                 probes += await registry.get_service("h", "llm") is not None
             assert probes == 1

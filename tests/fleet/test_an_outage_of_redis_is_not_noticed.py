@@ -90,7 +90,7 @@ def test_no_method_raises(
         for name, took in one["worst"].items():
             slowest[name] = round(max(slowest.get(name, 0), took), 3)
     print(mode, outage, slowest)  # noqa: T201 # as above
-    # All that is waited for is a few times the store_timeout, not a socket's or the patience's.
+    # A few times the store_timeout; neither the REPLY_TIMEOUT nor the write_timeout.
     assert max(slowest.values()) < 1.5, slowest
 
 

@@ -40,7 +40,7 @@ def test_a_process_that_always_fails_stops_within_its_threshold_and_three_others
     [event] = shared.events("breaker_tripped_locally")
     assert event["actor"] == bad.process_id
     verdict, reason, retry_after = bad.run(bad_node.explain)
-    assert (verdict, reason) == ("left out", "open_locally")
+    assert (verdict, reason) == ("rejected", "open_locally")
     assert 50 < retry_after <= 60
     assert [one.run(bad_node.explain)[:2] for one in well] == [["chosen", "in order"]] * 3
 

@@ -159,27 +159,27 @@ class BreakerMachine(RuleBasedStateMachine):
             self._report(draw(PROCESSES), Report("failure"))
             self._pass_until(self.clock.now + draw(GAPS))
         lacking = self.expected.config.minimum_calls - len(self.expected.recent(self.clock.now))
-        by, counts = draw(PROCESSES), (max(1, lacking), self._age(draw))
+        actor, counts = draw(PROCESSES), (max(1, lacking), self._age(draw))
         if draw(BOOLEANS):
-            self._report(by, Report(draw(CALLS), "", None, counts))
+            self._report(actor, Report(draw(CALLS), "", None, counts))
         else:
-            self._record_successes(by, *counts, None)
+            self._record_successes(actor, *counts, None)
 
     def fail_until_it_opens(self, draw: Draw) -> None:
         """At most four failures, all in one process or each in any."""
-        by, alone = draw(PROCESSES), draw(BOOLEANS)
+        actor, alone = draw(PROCESSES), draw(BOOLEANS)
         for _ in range(draw(SMALL) + 1):
-            self._report(by if alone else draw(PROCESSES), Report("failure"))
+            self._report(actor if alone else draw(PROCESSES), Report("failure"))
             if self.expected.state != "closed":
                 break
 
     def one_process_fails_among_others(self, draw: Draw) -> None:
         """Often enough for the rate, and for the streak if no successes came between."""
-        by, others = draw(PROCESSES), draw(BOOLEANS)
+        actor, others = draw(PROCESSES), draw(BOOLEANS)
         for _ in range(self.expected.config.failure_threshold + draw(SMALL)):
             if others:
                 self._report(draw(PROCESSES), Report("success"))
-            self._report(by, Report("failure"))
+            self._report(actor, Report("failure"))
             if self.expected.state != "closed":
                 break
             self._pass_until(self.clock.now + draw(GAPS))
@@ -211,8 +211,8 @@ class BreakerMachine(RuleBasedStateMachine):
         """Some calls fail, in a bucket that is about to leave the window or has just left it."""
         bucket = round(self.expected.config.window * 1000) // BUCKETS
         failing = "ABC"[draw(SMALL) :] or "AB"
-        for by in failing:
-            self._report(by, Report("failure"))
+        for actor in failing:
+            self._report(actor, Report("failure"))
         self._report(draw(PROCESSES), Report("success"))
         self._pass_until(self.clock.now + (BUCKETS - 1 + draw(SMALL) // 2) * bucket)
         lacking = self.expected.config.minimum_calls - len(self.expected.recent(self.clock.now))
@@ -238,20 +238,20 @@ class BreakerMachine(RuleBasedStateMachine):
 
     def override(self, draw: Draw) -> None:
         """Up to three times in a row."""
-        by = draw(PROCESSES)
+        actor = draw(PROCESSES)
         for _ in range(draw(SMALL)):
-            self._override(draw(OVERRIDES), by, draw(DURATIONS) if draw(BOOLEANS) else 0)
+            self._override(draw(OVERRIDES), actor, draw(DURATIONS) if draw(BOOLEANS) else 0)
 
     def reset(self, draw: Draw) -> None:
-        by = draw(PROCESSES)
+        actor = draw(PROCESSES)
         answer = self.expected.reset(self.clock.now)
-        self._compare("reset", by, answer, lambda side: side.reset("a new start", by))
+        self._compare("reset", actor, answer, lambda side: side.reset("a new start", actor))
 
     def cool_down(self, draw: Draw) -> None:
         """Up to three times in a row."""
-        by = draw(PROCESSES)
+        actor = draw(PROCESSES)
         for _ in range(draw(SMALL)):
-            self._cool_down(by, draw(DURATIONS))
+            self._cool_down(actor, draw(DURATIONS))
 
     def configure(self, draw: Draw) -> None:
         new = draw(CONFIGS) if draw(BOOLEANS) else self.expected.config
@@ -302,17 +302,21 @@ class BreakerMachine(RuleBasedStateMachine):
         )
         return answer.code
 
-    def _report(self, by: str, report: Report) -> None:
-        answer = self.expected.report(self.clock.now, by, report)
-        self._compare(f"report {report.outcome}", by, answer, lambda side: side.report(by, report))
+    def _report(self, actor: str, report: Report) -> None:
+        answer = self.expected.report(self.clock.now, actor, report)
+        self._compare(
+            f"report {report.outcome}", actor, answer, lambda side: side.report(actor, report)
+        )
 
-    def _record_successes(self, by: str, successes: int, age: int, generation: int | None) -> None:
-        answer = self.expected.record_successes(self.clock.now, by, successes, age, generation)
+    def _record_successes(
+        self, actor: str, successes: int, age: int, generation: int | None
+    ) -> None:
+        answer = self.expected.record_successes(self.clock.now, actor, successes, age, generation)
         self._compare(
             "record_successes",
-            by,
+            actor,
             answer,
-            lambda side: side.record_successes(by, successes, age, generation),
+            lambda side: side.record_successes(actor, successes, age, generation),
         )
 
     def _batch(self, draw: Draw) -> tuple[int, int]:
@@ -327,7 +331,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def _compare(
         self,
         what: str,
-        by: str,
+        actor: str,
         answer: Answer,
         do: Callable[[Side], Reply | None],
         *,
@@ -343,7 +347,7 @@ class BreakerMachine(RuleBasedStateMachine):
             if reply is not None:
                 agree(f"{what}, {side.name}", reply.answer, answer)
                 agree(f"state after {what}, {side.name}", reply.fields, shown)
-            side.check(self.expected, by, quiet=quiet)
+            side.check(self.expected, actor, quiet=quiet)
             windows.append(side.window())
         for window in windows[1:]:
             agree("the window", window, windows[0])
@@ -358,18 +362,20 @@ class BreakerMachine(RuleBasedStateMachine):
         self.bench.met.update(self.expected.events)
         self.expected.events.clear()
 
-    def _override(self, override: Override, by: str, duration: int) -> None:
-        answer = self.expected.set_override(self.clock.now, override, "upgrade", by, duration)
+    def _override(self, override: Override, actor: str, duration: int) -> None:
+        answer = self.expected.set_override(self.clock.now, override, "upgrade", actor, duration)
         self._compare(
             f"override {override}",
-            by,
+            actor,
             answer,
-            lambda side: side.set_override(override, "upgrade", by, duration),
+            lambda side: side.set_override(override, "upgrade", actor, duration),
         )
 
-    def _cool_down(self, by: str, duration: int) -> None:
+    def _cool_down(self, actor: str, duration: int) -> None:
         answer = self.expected.cool_down(self.clock.now, duration)
-        self._compare("cool_down", by, answer, lambda side: side.cool_down(by, duration, "429"))
+        self._compare(
+            "cool_down", actor, answer, lambda side: side.cool_down(actor, duration, "429")
+        )
 
     def _new_permit(self, process: str) -> str:
         self.tokens += 1

@@ -131,8 +131,8 @@ class Prediction:
 
     def callers(self) -> dict[str, int]:
         """The time of each process's latest call and latest failure."""
-        called = {f"called|{by}": at for at, by in self.calling}
-        return called | {f"failed|{by}": at for at, by in self.failing}
+        called = {f"called|{actor}": at for at, actor in self.calling}
+        return called | {f"failed|{actor}": at for at, actor in self.failing}
 
     def acquire(self, now: int, permit: str, lease: int) -> Answer:  # noqa: PLR0911 # a table
         """Request admission with a permit chosen by a process, whose lease this extends."""
@@ -158,24 +158,25 @@ class Prediction:
         return Answer("permit", deadline=deadline)
 
     def record_successes(
-        self, now: int, by: str, successes: int, age: int, generation: int | None
+        self, now: int, actor: str, successes: int, age: int, generation: int | None
     ) -> Answer:
         """Report batched successes; the newest ended ``age`` milliseconds ago."""
         self.successes += successes
         if self._role(now, "", {}, generation) == "stale":
             return Answer("stale")
-        return self._succeeded(now, by, successes, now - age)
+        return self._succeeded(now, actor, successes, now - age)
 
-    def report(self, now: int, by: str, report: Report) -> Answer:
+    def report(self, now: int, actor: str, report: Report) -> Answer:
         """Report how a call ended, after the batched successes before it."""
         outcome, permit, generation, batch = report
         opened = (
-            bool(batch[0]) and self.record_successes(now, by, *batch, generation).code == "opened"
+            bool(batch[0])
+            and self.record_successes(now, actor, *batch, generation).code == "opened"
         )
-        answer = self._ended(now, by, Report(outcome, permit, generation))
+        answer = self._ended(now, actor, Report(outcome, permit, generation))
         return Answer("opened") if opened else answer
 
-    def _ended(self, now: int, by: str, report: Report) -> Answer:
+    def _ended(self, now: int, actor: str, report: Report) -> Answer:
         outcome, permit, generation, _ = report
         out = self.out(now)
         if permit not in {"", "untracked"}:
@@ -195,10 +196,10 @@ class Prediction:
             self.streak.append(now)
         if role == "probe":
             return self._probed(now, failed=failed)
-        return self._failed(now, by) if failed else self._succeeded(now, by, 1, now)
+        return self._failed(now, actor) if failed else self._succeeded(now, actor, 1, now)
 
     def set_override(
-        self, now: int, override: Override, reason: str, by: str, duration: int
+        self, now: int, override: Override, reason: str, actor: str, duration: int
     ) -> Answer:
         """An operator sets or clears an override."""
         if override == self.override == "":
@@ -206,7 +207,7 @@ class Prediction:
         kinds = {"open": "forced_open", "closed": "forced_closed", "": "override_cleared"}
         self.events.append(f"breaker_{kinds[override]}")
         self.override = override
-        self.override_reason, self.override_actor = (reason, by) if override else ("", "")
+        self.override_reason, self.override_actor = (reason, actor) if override else ("", "")
         self.override_until = now + duration if override and duration else 0
         self._transition(now)
         return Answer("changed")
@@ -279,27 +280,27 @@ class Prediction:
         allowed = due and room and now >= self.cooldown_until
         return "probe" if permit == "untracked" and allowed else "stale"
 
-    def _succeeded(self, now: int, by: str, successes: int, newest: int) -> Answer:
+    def _succeeded(self, now: int, actor: str, successes: int, newest: int) -> Answer:
         """End the streak at the newest success; only the latest failure is known to be later."""
         if self.streak and newest > self.streak[0]:
             self.streak = [at for at in self.streak[-1:] if at > newest]
         elif self.streak and newest == self.streak[-1]:
             self.streak = []
-        return self._called(now, by, successes, failed=False)
+        return self._called(now, actor, successes, failed=False)
 
-    def _failed(self, now: int, by: str) -> Answer:
-        answer = self._called(now, by, 1, failed=True)
+    def _failed(self, now: int, actor: str) -> Answer:
+        answer = self._called(now, actor, 1, failed=True)
         half_way = 2 * len(self.streak) >= self.config.failure_threshold
         if self.state == "closed" and half_way and not 0 <= now - self.warned_at < A_SECOND:
             self.warned_at = now
             self.events.append("breaker_streak_warning")
         return answer
 
-    def _called(self, now: int, by: str, calls: int, *, failed: bool) -> Answer:
+    def _called(self, now: int, actor: str, calls: int, *, failed: bool) -> Answer:
         self.calls += [(now, failed)] * calls
-        self.calling.append((now, by))
+        self.calling.append((now, actor))
         if failed:
-            self.failing.append((now, by))
+            self.failing.append((now, actor))
         self.kept_from = min(now - round(self.config.window * 1000), *self.streak[:1], now)
         recent = self.recent(now)
         rate = self.config.failure_rate_threshold

@@ -61,19 +61,21 @@ class Side(Protocol):
     def acquire(self, permit: str) -> Reply:
         """Request admission."""
 
-    def report(self, by: str, report: Report) -> Reply:
+    def report(self, actor: str, report: Report) -> Reply:
         """Report an outcome."""
 
-    def record_successes(self, by: str, successes: int, age: int, generation: int | None) -> Reply:
+    def record_successes(
+        self, actor: str, successes: int, age: int, generation: int | None
+    ) -> Reply:
         """Report batched successes."""
 
-    def set_override(self, override: Override, reason: str, by: str, duration: int) -> Reply:
+    def set_override(self, override: Override, reason: str, actor: str, duration: int) -> Reply:
         """Set or clear an override."""
 
-    def reset(self, reason: str, by: str) -> Reply:
+    def reset(self, reason: str, actor: str) -> Reply:
         """Reset it."""
 
-    def cool_down(self, by: str, duration: int, reason: str) -> Reply:
+    def cool_down(self, actor: str, duration: int, reason: str) -> Reply:
         """Start a cooldown."""
 
     def configure(self, config: CircuitBreakerConfig, *, explicit: bool) -> Reply:
@@ -94,7 +96,7 @@ class Side(Protocol):
     def window(self) -> list[tuple[int, int, int]]:
         """The buckets of the window."""
 
-    def check(self, expected: Prediction, by: str, *, quiet: bool) -> None:
+    def check(self, expected: Prediction, actor: str, *, quiet: bool) -> None:
         """Compare the stored state with the prediction; a ``quiet`` call must write nothing."""
 
 
@@ -119,10 +121,10 @@ class LuaSide:
             "breaker_acquire", process=holder_of(permit), permit=permit, lease_ms=LEASE
         )
 
-    def report(self, by: str, report: Report) -> Reply:
+    def report(self, actor: str, report: Report) -> Reply:
         return self._call(
             "breaker_record",
-            process=by,
+            process=actor,
             outcome=report.outcome,
             permit=report.permit,
             generation="" if report.generation is None else report.generation,
@@ -130,27 +132,29 @@ class LuaSide:
             age_ms=report.batch[1],
         )
 
-    def record_successes(self, by: str, successes: int, age: int, generation: int | None) -> Reply:
+    def record_successes(
+        self, actor: str, successes: int, age: int, generation: int | None
+    ) -> Reply:
         known = "" if generation is None else generation
         now, code = self._server.run(
             "breaker_record_successes",
             {"events": KEYS.events, "meta": KEYS.meta, "breakers": [_BREAKER, _CALLERS]},
-            {"process": by, "counts": [NAME, successes, age, known]},
+            {"process": actor, "counts": [NAME, successes, age, known]},
         )[1:]
         agree("the time", int(now), self._server.clock.now)
         stored: Any = self._server.client.hgetall(_BREAKER)
         return Reply(Answer(code), {name: stored[name] for name in _SHOWN})
 
-    def set_override(self, override: Override, reason: str, by: str, duration: int) -> Reply:
+    def set_override(self, override: Override, reason: str, actor: str, duration: int) -> Reply:
         return self._call(
-            "breaker_override", override=override, reason=reason, actor=by, duration_ms=duration
+            "breaker_override", override=override, reason=reason, actor=actor, duration_ms=duration
         )
 
-    def reset(self, reason: str, by: str) -> Reply:
-        return self._call("breaker_reset", reason=reason, actor=by)
+    def reset(self, reason: str, actor: str) -> Reply:
+        return self._call("breaker_reset", reason=reason, actor=actor)
 
-    def cool_down(self, by: str, duration: int, reason: str) -> Reply:
-        return self._call("breaker_cool_down", process=by, duration_ms=duration, reason=reason)
+    def cool_down(self, actor: str, duration: int, reason: str) -> Reply:
+        return self._call("breaker_cool_down", process=actor, duration_ms=duration, reason=reason)
 
     def configure(self, config: CircuitBreakerConfig, *, explicit: bool) -> Reply:
         settings = {**config.fields(), "retention_ms": str(RETENTION)}
@@ -179,7 +183,7 @@ class LuaSide:
         seen_at = self._server.clock.now + ahead if ahead else 0
         return self._call("breaker_restore", process="A", seen_at=seen_at, remembered=flat)
 
-    def check(self, expected: Prediction, by: str, *, quiet: bool) -> None:
+    def check(self, expected: Prediction, actor: str, *, quiet: bool) -> None:
         dump, now = self._server.dump(), self._server.clock.now
         stored = dump[_BREAKER][0]
         permits = dump.get(_PERMITS, ({}, 0))[0]
@@ -194,7 +198,7 @@ class LuaSide:
         }
         agree("permits out", out, expected.out(now))
         self._check_callers(dump, expected)
-        self._check_events(dump, expected, by)
+        self._check_events(dump, expected, actor)
         if quiet:
             agree("written", not self._server.same(self._dump, dump), False)
         self._check_expiries(dump, expected)
@@ -213,13 +217,13 @@ class LuaSide:
         agree("callers", _since(found, first), _since(shown, first))
         agree("kept for too long", _since(found, expected.kept_from), found)
 
-    def _check_events(self, dump: Dump, expected: Prediction, by: str) -> None:
+    def _check_events(self, dump: Dump, expected: Prediction, actor: str) -> None:
         known = {stamp for stamp, _ in self._dump.get(KEYS.events, ([], 0))[0]}
         latest = dump.get(KEYS.events, ([], 0))[0]
         new = [entry for stamp, entry in reversed(latest) if stamp not in known]
         agree("events", [entry["kind"] for entry in new], expected.events)
         for entry in new:
-            agree("an event is about", (entry["provider"], entry["actor"]), (NAME, by))
+            agree("an event is about", (entry["provider"], entry["actor"]), (NAME, actor))
             agree("an event has a reason", bool(entry["reason"]), True)
         before, after = (int(one[KEYS.meta][0]["revision"]) for one in (self._dump, dump))
         changes = [entry for entry in new if entry["kind"] != "breaker_streak_warning"]
@@ -273,26 +277,28 @@ class MemorySide:
             self._leases[holder] = max(self._leases.get(holder, 0), now + LEASE)
         return self._reply(Answer(code, deadline=self._deadlines[permit]))
 
-    def report(self, by: str, report: Report) -> Reply:
+    def report(self, actor: str, report: Report) -> Reply:
         self._read_leases()
         outcome, permit, generation, (successes, age) = report
-        verdict = self._state.record(
-            self._clock.now, outcome, permit, generation, successes=successes, age=age, by=by
+        code = self._state.record(
+            self._clock.now, outcome, permit, generation, successes=successes, age=age, actor=actor
         )
-        return self._reply(Answer(verdict.value))
+        return self._reply(Answer(code.value))
 
-    def record_successes(self, by: str, successes: int, age: int, generation: int | None) -> Reply:
-        verdict = self._state.record_successes(self._clock.now, successes, age, generation, by)
-        return self._reply(Answer(verdict.value))
+    def record_successes(
+        self, actor: str, successes: int, age: int, generation: int | None
+    ) -> Reply:
+        code = self._state.record_successes(self._clock.now, successes, age, generation, actor)
+        return self._reply(Answer(code.value))
 
-    def set_override(self, override: Override, reason: str, by: str, duration: int) -> Reply:
-        verdict = self._state.set_override(self._clock.now, override, reason, by, duration)
-        return self._reply(Answer(verdict.value))
+    def set_override(self, override: Override, reason: str, actor: str, duration: int) -> Reply:
+        code = self._state.set_override(self._clock.now, override, reason, actor, duration)
+        return self._reply(Answer(code.value))
 
-    def reset(self, reason: str, by: str) -> Reply:
+    def reset(self, reason: str, actor: str) -> Reply:
         return self._reply(Answer(self._state.reset(self._clock.now).value))
 
-    def cool_down(self, by: str, duration: int, reason: str) -> Reply:
+    def cool_down(self, actor: str, duration: int, reason: str) -> Reply:
         return self._reply(Answer(self._state.cool_down(self._clock.now, duration).value))
 
     def configure(self, config: CircuitBreakerConfig, *, explicit: bool) -> Reply:
@@ -316,7 +322,7 @@ class MemorySide:
         self._state.permits = {one: self._state.permits[one] for one in expected.permits}
         return None
 
-    def check(self, expected: Prediction, by: str, *, quiet: bool) -> None:
+    def check(self, expected: Prediction, actor: str, *, quiet: bool) -> None:
         agree("state", shown(self._state), expected.shown())
         self._read_leases()
         out = {one: end for one, end in self._state.permits.items() if end > self._clock.now}

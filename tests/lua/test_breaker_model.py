@@ -205,10 +205,10 @@ def of_any_generation(record: Method) -> Method:
 
 def moving_the_timer(record: Method) -> Method:
     def broken(self: BreakerState, now: int, *args: Any, **before: Any) -> object:
-        verdict = record(self, now, *args, **before)
-        if verdict is ReplyCode.STALE and self.state is CircuitState.OPEN:
+        code = record(self, now, *args, **before)
+        if code is ReplyCode.STALE and self.state is CircuitState.OPEN:
             self.retry_at = now + round(self.config.recovery_timeout * 1000)
-        return verdict
+        return code
 
     return broken
 
@@ -216,9 +216,9 @@ def moving_the_timer(record: Method) -> Method:
 def without_totals(record: Method) -> Method:
     def broken(self: BreakerState, *args: Any, **named: Any) -> object:
         before = self.total_failures
-        verdict = record(self, *args, **named)
+        code = record(self, *args, **named)
         self.total_failures = before
-        return verdict
+        return code
 
     return broken
 
@@ -226,23 +226,23 @@ def without_totals(record: Method) -> Method:
 def keeping_the_streak(method: Method) -> Method:
     def broken(self: BreakerState, *args: Any, **named: Any) -> object:
         before = self.consecutive_failures
-        verdict = method(self, *args, **named)
+        code = method(self, *args, **named)
         self.consecutive_failures = max(before, self.consecutive_failures)
-        return verdict
+        return code
 
     return broken
 
 
 def of_any_age(succeeded: Method) -> Method:
-    def broken(self: BreakerState, now: int, successes: int, newest: int, by: str) -> object:
-        return succeeded(self, now, successes, now, by)
+    def broken(self: BreakerState, now: int, successes: int, newest: int, actor: str) -> object:
+        return succeeded(self, now, successes, now, actor)
 
     return broken
 
 
 def without_the_batch(record: Method) -> Method:
-    def broken(self: BreakerState, *args: Any, by: str = "", **before: int) -> object:
-        return record(self, *args, by=by)
+    def broken(self: BreakerState, *args: Any, actor: str = "", **before: int) -> object:
+        return record(self, *args, actor=actor)
 
     return broken
 
@@ -250,10 +250,10 @@ def without_the_batch(record: Method) -> Method:
 def by_the_earlier_deadline(cool_down: Method) -> Method:
     def broken(self: BreakerState, now: int, duration: int) -> object:
         before = self.cooldown_until
-        verdict = cool_down(self, now, duration)
+        code = cool_down(self, now, duration)
         if before > now:
             self.cooldown_until = min(before, now + duration)
-        return verdict
+        return code
 
     return broken
 
@@ -261,9 +261,9 @@ def by_the_earlier_deadline(cool_down: Method) -> Method:
 def without_a_generation(set_override: Method) -> Method:
     def broken(self: BreakerState, *args: Any) -> object:
         before = self.generation
-        verdict = set_override(self, *args)
+        code = set_override(self, *args)
         self.generation = before
-        return verdict
+        return code
 
     return broken
 

@@ -72,9 +72,9 @@ def test_a_member_that_registers_again_makes_no_event(server: LuaServer) -> None
 def test_the_newest_settings_win_and_the_reply_has_the_old_ones(server: LuaServer) -> None:
     register(server)
 
-    word, deadline, before, by, *names = register(server, process="B", priority="HIGH")
+    word, deadline, before, actor, *names = register(server, process="B", priority="HIGH")
 
-    assert (word, deadline, by, names) == ("changed", DEADLINE, "A", ["priority"])
+    assert (word, deadline, actor, names) == ("changed", DEADLINE, "A", ["priority"])
     assert json.loads(before) == {"priority": "NORMAL"}
     found = server.dump()
     assert found[KEYS.registration("openai")][0]["priority"] == "HIGH"

@@ -94,12 +94,12 @@ def used_two_event_loops(registry: ServiceRegistry) -> None:
 
 def was_following_events(registry: ServiceRegistry) -> None:
     async def main() -> None:
-        feed = registry.events()
+        subscription = registry.events()
         registry.register("h", "llm", object(), name="a")
         await registry.flush()
-        await anext(feed)
+        await anext(subscription)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(anext(feed), 0.1)
+            await asyncio.wait_for(anext(subscription), 0.1)
 
     asyncio.run(main())
 

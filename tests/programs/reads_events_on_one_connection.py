@@ -1,4 +1,4 @@
-"""Reads fifty events of a feed, one after another: no connection is opened for them.
+"""Reads fifty events of a subscription, one after another: no connection is opened for them.
 
 Argument: the URL.
 """
@@ -17,10 +17,10 @@ async def main(url: str) -> None:
     async with ServiceRegistry(url=url) as registry:
         registry.register_global("llm", object(), name="shared")
         await registry.flush()
-        breaker, feed = registry.breaker("llm", "shared"), registry.events("llm")
+        breaker, subscription = registry.breaker("llm", "shared"), registry.events("llm")
 
         async def next_one() -> None:
-            reading = asyncio.create_task(anext(feed))
+            reading = asyncio.create_task(anext(subscription))
             await asyncio.sleep(0)
             await breaker.areset("again")
             assert (await reading).kind == "breaker_reset"

@@ -80,7 +80,7 @@ async def test_only_providers_with_all_required_capabilities_are_considered(
     assert await registry.get_service("h", "llm", ["vision", "chat"]) is able
     assert await registry.get_service("h", "llm", ["tools"]) is None
     lines = await registry.explain("h", "llm", ["vision"])
-    assert (lines[1].verdict, lines[1].reason) == ("left out", "lacks vision")
+    assert (lines[1].verdict, lines[1].reason) == ("rejected", "lacks vision")
 
 
 async def test_round_robin_rotates_within_one_priority(
@@ -192,6 +192,16 @@ async def test_namespaces_never_see_each_other(new_registry: New, service_type: 
     green.bind("shared", Client())
     assert await blue.get_service("h", service_type) is not None
     assert await green.get_service("h", service_type) is None
+
+
+def test_a_namespace_that_is_not_given_comes_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CIRIS_REGISTRY_NAMESPACE", "blue")
+    assert ServiceRegistry(url="memory://").namespace == "blue"
+    assert ServiceRegistry(url="memory://", namespace="default").namespace == "default"
+    monkeypatch.setenv("CIRIS_REGISTRY_NAMESPACE", "")
+    assert ServiceRegistry(url="memory://").namespace == "default"
 
 
 async def test_a_rotation_that_begins_with_a_second_provider_begins_at_the_first(

@@ -62,14 +62,14 @@ async def test_the_newest_settings_win_and_both_sides_are_warned_once(
     one, other = new_registry(), new_registry()
     one.register("h", "llm", OpenAIClient(), name="shared", priority=Priority.LOW)
     await one.flush()
-    feed = one.events("llm")
+    subscription = one.events("llm")
     await one.flush()
     with caplog.at_level(logging.WARNING):
         other.register("h", "llm", OpenAIClient(), name="shared", priority=Priority.HIGH)
         await other.flush()
         await one.get_service("h", "llm")
         await one.get_service("h", "llm")
-    event = await anext(feed)
+    event = await anext(subscription)
     assert (event.kind, event.actor) == ("provider_changed", other.process_id)
     assert event.details["fields"] == "priority"
     [listed] = one.get_provider_info()["handlers"]["h"]["llm"]
@@ -211,7 +211,7 @@ async def test_wait_ready_returns_false_after_its_timeout(new_registry: New) -> 
 
 async def test_events_report_each_change_once_with_its_actor(new_registry: New) -> None:
     one, other = new_registry(), new_registry()
-    feed = other.events()
+    subscription = other.events()
     await other.flush()
     config = CircuitBreakerConfig(failure_threshold=2)
     one.register("h", "llm", OpenAIClient(), name="a", circuit_breaker_config=config)
@@ -223,7 +223,7 @@ async def test_events_report_each_change_once_with_its_actor(new_registry: New) 
     await breaker.aforce_close("tested by hand")
     await breaker.aclear_override()
     await one.aunregister("a")
-    kinds = [(await anext(feed)).kind for _ in range(6)]
+    kinds = [(await anext(subscription)).kind for _ in range(6)]
     assert kinds == [
         "provider_registered",
         "breaker_streak_warning",

@@ -245,7 +245,7 @@ async def test_an_override_stands_until_it_is_cleared(new_registry: New) -> None
     await handle.aforce_open("maintenance until noon")
     assert await one.get_service("h", "llm") is None
     [line] = await one.explain("h", "llm")
-    assert (line.verdict, line.reason) == ("left out", "forced_open")
+    assert (line.verdict, line.reason) == ("rejected", "forced_open")
     override = (await one.breaker("llm", "a").aget_stats())["override"]
     assert override["reason"] == "maintenance until noon"
     assert override["actor"] == operator.process_id

@@ -29,7 +29,7 @@ class OverrideStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenHereStatus:
+class LocalTripStatus:
     """A local trip: a process that refuses the provider for ``left`` seconds more."""
 
     process: str
@@ -67,7 +67,7 @@ class BreakerStatus:
     recovery_left: float | None
     last_failure_at: int | None
     cooldown_left: float | None
-    open_locally: tuple[OpenHereStatus, ...]
+    open_locally: tuple[LocalTripStatus, ...]
     override: OverrideStatus | None
 
     @classmethod
@@ -111,7 +111,7 @@ class BreakerStatus:
             last_failure_at=breaker.last_failure_at or None,
             cooldown_left=_left(breaker.cooldown_until, now) or None,
             open_locally=tuple(
-                OpenHereStatus(process, until, (until - now) / 1000)
+                LocalTripStatus(process, until, (until - now) / 1000)
                 for process, until in sorted(open_locally.items())
                 if until > now
             ),

@@ -82,14 +82,14 @@ class TypeStatus:
 class Status:
     """One namespace; ``in_use`` names all of its service types, shown or not."""
 
-    location: str
+    url: str
     namespace: str
     in_use: tuple[str, ...]
     service_types: tuple[TypeStatus, ...]
     damaged: tuple[Damage, ...]
 
 
-async def read_status(store: Store, location: str, only: str | None = None) -> Status:
+async def read_status(store: Store, url: str, only: str | None = None) -> Status:
     """All service types of the namespace, or only one, in use or not.
 
     Raises:
@@ -104,7 +104,7 @@ async def read_status(store: Store, location: str, only: str | None = None) -> S
             damaged.append(Damage(f"service type {name!r}", str(error)))
     shown = in_use if only is None else [only]
     return Status(
-        location=location,
+        url=url,
         namespace=store.namespace,
         in_use=tuple(in_use),
         service_types=tuple([await read_type(store, one) for one in shown]),

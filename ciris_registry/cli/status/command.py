@@ -39,11 +39,11 @@ def status(
     WINDOW: failed calls and all calls in the breaker's window. OK, FAILED: totals.
     """
 
-    async def gather(store: Store, location: str) -> Status:
+    async def gather(store: Store, redacted_url: str) -> Status:
         from ciris_registry.cli.reading import read_status  # noqa: PLC0415 # `lua` and `demo` do not need it
 
         only = None if service_type is None else service_type_name(service_type)
-        return await read_status(store, location, only)
+        return await read_status(store, redacted_url, only)
 
     found = Target.of(context, url, namespace).run(gather)
     if as_json:

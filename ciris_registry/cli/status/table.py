@@ -36,7 +36,7 @@ def render(status: Status) -> Iterator[RenderableType]:
         yield _damage_line(damage)
     if not status.service_types:
         yield Text(
-            f"Nothing is registered in namespace {status.namespace!r} of {status.location}. "
+            f"Nothing is registered in namespace {status.namespace!r} of {status.url}. "
             "If there should be providers, check --url and --namespace."
         )
     for one in status.service_types:

@@ -1,7 +1,7 @@
 """The connectivity of this process: whether Redis answers, and how long a call waits to find out.
 
-The first call that gets no answer waits for ``store_timeout``; later calls do not wait. It refuses
-to reconnect: the reconciler does that in the background, and reports here.
+The first call that gets no answer waits for ``store_timeout``; later calls do not wait. Does not
+reconnect: the reconciler does that in the background, and reports here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ciris_registry.errors import (
     AccessDeniedError,
@@ -34,7 +35,13 @@ _LAST_TURNS: Final = 10
 
 _FIRST: Final = asyncio.FIRST_COMPLETED
 
-ConnectivityState = Literal["connected", "suspended", "lost"]
+
+class ConnectivityState(StrEnum):
+    """Whether Redis answers this process; each member equals its text."""
+
+    CONNECTED = "connected"
+    SUSPENDED = "suspended"
+    LOST = "lost"
 
 
 class Connectivity:
@@ -48,7 +55,7 @@ class Connectivity:
     """
 
     def __init__(self, url: str, settings: RegistrySettings) -> None:
-        self.state: ConnectivityState = "connected"
+        self.state: ConnectivityState = ConnectivityState.CONNECTED
         self.connected = True
         self.error = ""
         self.since = time.time()
@@ -78,12 +85,12 @@ class Connectivity:
 
     def suspect(self, error: object) -> None:
         """A call found Redis away, or got no answer in time: suspended, if it was connected."""
-        if self.state == "connected":
-            self._become("suspended", _reason(error))
+        if self.state is ConnectivityState.CONNECTED:
+            self._become(ConnectivityState.SUSPENDED, _reason(error))
 
     def close(self, error: object) -> None:
         """This process stops using Redis, and nothing reconnects: lost for good."""
-        self._become("lost", str(error))
+        self._become(ConnectivityState.LOST, str(error))
 
     def disown(self, error: object) -> None:
         """In a forked copy: lost for good, without waking the calls that wait in the parent."""
@@ -96,26 +103,26 @@ class Connectivity:
             self._denied = True
             _log.error("Redis denies access to this process: %s", error, extra=self._extra)
             self.error = _reason(error)
-        elif self.state != "lost":
+        elif self.state is not ConnectivityState.LOST:
             _log.warning(
                 "Redis is away; this process works on its last snapshot and reconnects: %s: %s",
                 self._url,
                 _reason(error),
                 extra=self._extra,
             )
-        if self.state != "lost":
-            self._become("lost", _reason(error))
+        if self.state is not ConnectivityState.LOST:
+            self._become(ConnectivityState.LOST, _reason(error))
             self.outages += 1
             self._lost_at = time.monotonic()
 
     def mark_connected(self) -> None:
         """Redis answers, and the reconciler has brought this process into agreement with it."""
         before = self.state
-        if before == "connected":
+        if before is ConnectivityState.CONNECTED:
             return
-        self._become("connected", "")
+        self._become(ConnectivityState.CONNECTED, "")
         self._denied = False
-        if before == "lost":
+        if before is ConnectivityState.LOST:
             seconds = time.monotonic() - self._lost_at
             _log.warning("Redis is back after %.1f s: %s", seconds, self._url, extra=self._extra)
 
@@ -193,12 +200,12 @@ class Connectivity:
 
     async def wait_connected(self, seconds: float) -> bool:
         """Wait until Redis is connected, for at most so many seconds; whether it is."""
-        await self._while({"suspended", "lost"}, seconds)
+        await self._while({ConnectivityState.SUSPENDED, ConnectivityState.LOST}, seconds)
         return self.connected
 
     async def wait_settled(self, seconds: float) -> bool:
         """Wait until connected or lost, for at most so many seconds; whether it is connected."""
-        await self._while({"suspended"}, seconds)
+        await self._while({ConnectivityState.SUSPENDED}, seconds)
         return self.connected
 
     async def _while(self, states: set[ConnectivityState], seconds: float) -> None:
@@ -214,13 +221,13 @@ class Connectivity:
 
     def _become(self, state: ConnectivityState, error: str) -> None:
         self.state, self.error, self.since = state, error, time.time()
-        self.connected = state == "connected"
+        self.connected = state is ConnectivityState.CONNECTED
         for waiting in list(self._waiting):
             if waiting.get_loop().is_closed():
                 self._waiting.discard(waiting)
             elif not waiting.done():
                 waiting.get_loop().call_soon_threadsafe(_release, waiting)
-        if state != "connected":
+        if state is not ConnectivityState.CONNECTED:
             self._limits.expire()  # no other call waits to find out the same
         for callback in self._on_change:
             callback()

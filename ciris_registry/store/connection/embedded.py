@@ -1,6 +1,6 @@
 """The embedded server: a real Valkey for the processes of one user on one machine.
 
-Owns a process's lease on the server, and starts the server if none runs. It refuses to end it: the
+Owns a process's lease on the server, and starts the server if none runs. Does not end it: the
 supervisor process does, when the last lease is gone, also after a kill of its holder.
 
 A process that was forked without exec shares its parent's lease, which ends when both have released

@@ -8,7 +8,7 @@ Owns the server process and the files in its directory:
     start.lock       held by the process that starts the server or removes its files
     supervisor.lock  held by the supervisor as long as it lives
 
-It refuses to decide when a server is needed; ``embedded`` does. It runs as a script, ``python -I -S
+``embedded`` decides when a server is needed. This runs as a script, ``python -I -S
 embedded_supervisor.py DIRECTORY SOCKET BINARY DESCRIPTOR``, and imports only the standard library,
 so that it starts in milliseconds.
 

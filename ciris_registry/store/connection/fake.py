@@ -1,6 +1,6 @@
 """The interface of a pipelined connection, over one of fakeredis, which has no socket.
 
-Owns the order of its commands. It refuses to pipeline: the data lies in this process.
+Owns the order of its commands. Does not pipeline: the data lies in this process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class FakeConnection:
 
     def ask(self, packed: bytes) -> Awaitable[Any]:  # any reply
         """As ``PipelinedConnection.ask``."""
-        return self._exchange(packed)
+        return self._ask_in_turn(packed)
 
     def interrupt(self) -> None:
         """As ``PipelinedConnection.interrupt``, except for commands that wait for their turn."""
@@ -45,7 +45,7 @@ class FakeConnection:
         """Close it."""
         await self._connection.disconnect()
 
-    async def _exchange(self, packed: bytes) -> Any:
+    async def _ask_in_turn(self, packed: bytes) -> Any:
         async with self._turn:
             try:
                 async with asyncio.timeout(REPLY_TIMEOUT) as self._waiting:

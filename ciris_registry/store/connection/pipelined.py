@@ -2,7 +2,8 @@
 
 redis-py opens and closes it: addresses, TLS, logins, databases. What redis-py does around each
 command takes several times as long as the server, and every process of a fleet would pay that for
-every opening of a breaker. It refuses to retry, and to decide what a failure means.
+every opening of a breaker. Does not retry, and does not decide what a failure
+means.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class PipelinedConnection(asyncio.Protocol):
             notEnoughData=_NOTHING,
         )
         self._loop = asyncio.get_running_loop()
-        self._asked: deque[asyncio.Future[Any]] = deque()
+        self._unanswered: deque[asyncio.Future[Any]] = deque()
         self._heard_at = 0.0
         self._watch: asyncio.TimerHandle | None = None
         self._retired = False
@@ -68,9 +69,9 @@ class PipelinedConnection(asyncio.Protocol):
         The future raises an error of ``redis.exceptions``, or WaitInterruptedError.
         """
         reply: asyncio.Future[Any] = self._loop.create_future()
-        if not self._asked:
+        if not self._unanswered:
             self._heard_at = self._loop.time()
-        self._asked.append(reply)
+        self._unanswered.append(reply)
         self._transport.write(packed)
         if self._watch is None:
             self._watch = self._loop.call_later(REPLY_TIMEOUT, self._look)
@@ -104,7 +105,7 @@ class PipelinedConnection(asyncio.Protocol):
         self._heard_at = self._loop.time()
         try:
             while (reply := self._replies.gets()) is not _NOTHING:
-                waiting = self._asked.popleft()
+                waiting = self._unanswered.popleft()
                 if waiting.done():
                     continue
                 if isinstance(reply, Exception):
@@ -124,13 +125,13 @@ class PipelinedConnection(asyncio.Protocol):
 
     def _awaited(self) -> bool:
         """Whether a caller waits for a reply."""
-        return not all(reply.done() for reply in self._asked)
+        return not all(reply.done() for reply in self._unanswered)
 
     def _break(self, error: Callable[[], Exception]) -> None:
         self.broken = True
         self._forget_watch()
-        while self._asked:
-            waiting = self._asked.popleft()
+        while self._unanswered:
+            waiting = self._unanswered.popleft()
             if not waiting.done() and not self._loop.is_closed():
                 waiting.set_exception(error())
         self._abort()
@@ -142,7 +143,7 @@ class PipelinedConnection(asyncio.Protocol):
     def _look(self, *, again: bool = False) -> None:
         """Break the connection if the server has answered nothing for ``REPLY_TIMEOUT``."""
         self._watch = None
-        if not self._asked:
+        if not self._unanswered:
             return
         left = self._heard_at + REPLY_TIMEOUT - self._loop.time()
         if left > 0:

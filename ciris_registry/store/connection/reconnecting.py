@@ -1,7 +1,7 @@
 """One connection that many calls share, opened again after it has broken.
 
-Owns which connection is used. Calls that wait for a new one share one attempt to open it. It
-refuses to retry, and to decide what a failure means.
+Owns which connection is used. Calls that wait for a new one share one attempt to open it. Does
+not retry, and does not decide what a failure means.
 """
 
 from __future__ import annotations

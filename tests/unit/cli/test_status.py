@@ -142,7 +142,7 @@ async def test_json_has_the_same_keys_whatever_state_a_breaker_is_in(
         await registry.flush()
         seen.append(await status(real_url))
     assert {tuple(found) for found in seen} == {
-        ("location", "namespace", "in_use", "service_types", "damaged")
+        ("url", "namespace", "in_use", "service_types", "damaged")
     }
     assert {tuple(found["service_types"][0]) for found in seen} == {
         ("service_type", "time", "registrations", "breakers", "damaged")
