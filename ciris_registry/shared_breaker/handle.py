@@ -74,7 +74,7 @@ class BreakerHandle:
         OPEN reads HALF_OPEN once an admission would be granted as a probe. A breaker that is open
         in this process only reads CLOSED: see ``get_stats()["open_locally"]``.
         """
-        return self._breaker.ensure_state().shown_state(self._breaker.replica.now())
+        return self._breaker.known.shown_state(self._breaker.replica.now())
 
     async def ais_available(self) -> bool:
         """Whether a call would be admitted now."""
@@ -83,7 +83,7 @@ class BreakerHandle:
 
     def get_stats(self) -> dict[str, Any]:
         """Name, state and counters as last seen; ``last_failure_time`` in seconds of the epoch."""
-        stats = stats_of(self.name, self._breaker.ensure_state(), self._breaker.replica.now())
+        stats = stats_of(self.name, self._breaker.known, self._breaker.replica.now())
         stats["total_successes"] += self._batches.number(self._breaker.key)
         return stats
 
@@ -102,7 +102,7 @@ class BreakerHandle:
         """
         if not self.is_available():
             now = self._breaker.replica.now()
-            raise self._refused(*(self._breaker.ensure_state().refusal(now) or ("open", 0)))
+            raise self._refused(*(self._breaker.known.refusal(now) or ("open", 0)))
 
     async def acheck_and_raise(self) -> None:
         """Ask the fleet's breaker for admission.
@@ -197,7 +197,6 @@ class BreakerHandle:
             await self._connectivity.while_answering(self._session.send(self._read(store)))
         except StoreUnavailableError:
             pass
-        self._breaker.ensure_state()
 
     async def _read(self, store: Store) -> None:
         await self._writes.flush()

@@ -88,7 +88,6 @@ class Overrides:
     ) -> None:
         """Write after every earlier write; wait for Redis if it is away."""
         store = await self._session.store()
-        breaker.ensure_state()  # a reply is applied only to a breaker that is in the replica
 
         async def attempt() -> None:
             self._connectivity.require()

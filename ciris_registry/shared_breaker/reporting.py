@@ -83,7 +83,7 @@ class Reporting:
         """What the next outcome settles: a permit, an untracked probe, or nothing."""
         breaker.replica.warn_if_unknown(breaker.name)
         permit = self._permits.take(*breaker.key, breaker.replica.now())
-        known = breaker.ensure_state()
+        known = breaker.known
         if not permit and breaker.was_available():
             return UNTRACKED, known.generation
         return permit, None
@@ -165,7 +165,7 @@ class Reporting:
         self, breaker: SharedBreaker, outcome: Outcome, permit: str, generation: int | None
     ) -> str:
         """Count an outcome in the local streak; the permit that Redis may know of."""
-        local = breaker.ensure_state().local
+        local = breaker.known.local
         if breaker.count_locally(outcome, permit, generation):
             self._writes.local_trips.report(breaker, "its trial succeeded")
         return "" if local is not None and permit == local.trial else permit
