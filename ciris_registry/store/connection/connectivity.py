@@ -41,10 +41,12 @@ class Connectivity:
     """The connectivity of one process.
 
     ``connected``: Redis answers. ``suspended``: a call got no answer in time, and the reconciler
-    asks again; other calls do not wait. ``lost``: the reconciler got no answer either.
+    asks again; other calls do not wait. ``lost``: the reconciler got no answer either. When Redis
+    answers it again, the process is ``suspended`` until all is reconciled.
 
-    ``connected`` is also an attribute, since every call reads it. ``error`` and ``since`` are the
-    reason of the current state and the time of day at which it began; ``outages`` counts losses.
+    ``connected`` is also an attribute, since every call reads it. ``error`` says why Redis is not
+    connected, ``since`` is the time of day at which the state began. ``outages`` counts losses; one
+    outage ends when Redis is connected again.
     """
 
     def __init__(self, url: str, settings: RegistrySettings) -> None:
@@ -83,6 +85,7 @@ class Connectivity:
 
     def close(self, error: object) -> None:
         """This process stops using Redis, and nothing reconnects: lost for good."""
+        self._lost_at = 0.0
         self._become("lost", str(error))
 
     def disown(self, error: object) -> None:
@@ -91,32 +94,39 @@ class Connectivity:
         self.close(error)
 
     def mark_lost(self, error: object) -> None:
-        """The reconciler got no answer; log that once an outage."""
+        """The reconciler got no answer, or could not reconcile; log that once an outage."""
+        lost = self.state == "lost"
+        begins = not lost and not self._lost_at
         if isinstance(error, AccessDeniedError) and not self._denied:
             self._denied = True
             _log.error("Redis denies access to this process: %s", error, extra=self._extra)
             self.error = _reason(error)
-        elif self.state != "lost":
+        elif begins:
             _log.warning(
                 "Redis is away; this process works on its last snapshot and reconnects: %s: %s",
                 self._url,
                 _reason(error),
                 extra=self._extra,
             )
-        if self.state != "lost":
+        if not lost:
             self._become("lost", _reason(error))
+        if begins:
             self.outages += 1
             self._lost_at = time.monotonic()
 
+    def mark_answering(self) -> None:
+        """Redis answers the reconciler after a loss: suspended until all is reconciled."""
+        if self._lost_at and self.state == "lost":
+            self._become("suspended", self.error)
+
     def mark_connected(self) -> None:
         """Redis answers, and the reconciler has brought this process into agreement with it."""
-        before = self.state
-        if before == "connected":
+        if self.connected:
             return
         self._become("connected", "")
         self._denied = False
-        if before == "lost":
-            seconds = time.monotonic() - self._lost_at
+        if self._lost_at:
+            seconds, self._lost_at = time.monotonic() - self._lost_at, 0.0
             _log.warning("Redis is back after %.1f s: %s", seconds, self._url, extra=self._extra)
 
     async def within_timeout(
