@@ -1,7 +1,7 @@
 """Local trips: this process alone refuses a provider.
 
-Other processes do not act on a local trip; an event lets operators see it. Reported are only its
-beginning and its end; how a local streak goes on is decided in ``circuit_breaker``.
+Other processes do not act on a local trip; an event lets operators see it. Reports its beginning
+and its end only; ``circuit_breaker`` decides how a local streak goes on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reporting outcomes of calls to their breakers.
 
 Decides which way an outcome goes: batched with other successes, written in order, or counted
-offline while Redis is away. What an outcome means, and what it settles, is decided before.
+offline while Redis is away. The classifier decides what an outcome means.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ class Reporting:
     ) -> bool:
         """Whether Redis took an outcome; if not, it is counted offline and merged later.
 
-        Unless Redis may have it: an outcome that is lost is better than one that counts twice.
+        If Redis may have it, it is not counted again: one that is lost is better than one that
+        counts twice.
         """
         known = breaker.authoritative_generation()
         earlier: SuccessBatch | None = None

@@ -87,8 +87,8 @@ class BreakerWrites:
     async def acquire(self, breaker: SharedBreaker, store: Store, permit: str) -> Admission:
         """Ask for admission with a permit of this process's making.
 
-        A permit lasts from when it was asked for: its reply may have waited while this process was
-        stopped, and the permit, or the lease that it rests on, may be over.
+        The permit's time runs from the request, because the reply may arrive late. One that arrives
+        after the permit or the lease has ended is a refusal.
         """
         breaker.ensure_state()
         service_type, name = breaker.key

@@ -43,7 +43,7 @@ async def test_a_process_that_redis_returns_to_makes_no_probe_while_another_may_
         await registry.flush()
         handle = registry.breaker("llm", "one")
         await handle.arecord_failure()
-        assert handle.state is CircuitState.HALF_OPEN
+        await async_wait_until(lambda: handle.state is CircuitState.HALF_OPEN)
 
         reconciling(registry, monkeypatch, step)
         await begun.wait()
