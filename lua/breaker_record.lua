@@ -14,6 +14,7 @@
 -- ARGV[5]  generation  the generation that admitted the call; "": unknown
 -- ARGV[6]  successes   how many unreported calls without a permit succeeded before this one
 -- ARGV[7]  age_ms      how long ago the newest of these ended
+-- ARGV[8]  batch_generation  the generation that admitted these; "": unknown
 -- Returns  {"opened" | "closed", now, field, value, …}  this call made the transition
 --          {"counted", now, field, value, …}            it made no such transition
 --          {"stale", now, field, value, …}              only the totals count it
@@ -29,28 +30,27 @@ local changes = require("lib.changes")
 
 local CODES = { breaker_opened = "opened", breaker_closed = "closed" }
 local TOTALS = { success = "total_successes", failure = "total_failures" }
-local NO_PERMIT = { [""] = true, untracked = true }
 local provider, process, outcome, permit = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local now = clock.now()
-local b = breaker.load(KEYS[1])
+local now, b = clock.now(), breaker.load(KEYS[1])
 if not b then
   return { "missing" }
 end
 
-local has_permit = not NO_PERMIT[permit]
-local same_generation = ARGV[5] == "" or tonumber(ARGV[5]) == b.generation
-local current = same_generation and breaker.override(b, now) == ""
+local has_permit = permit ~= "" and permit ~= "untracked"
+local forced = breaker.override(b, now) ~= ""
 local successes, age, failed = tonumber(ARGV[6]), tonumber(ARGV[7]), outcome == "failure"
 
-local function counts_in(state)
-  return current and b.state == state
+local function is_current(generation)
+  return not forced and (generation == "" or tonumber(generation) == b.generation)
 end
 
 local function is_probe()
   local probing = b.state == "half_open" or (b.state == "open" and now >= b.retry_at)
-  if has_permit then
-    return counts_in("half_open") and leases.held(KEYS[2], KEYS[3], permit, now)
-  elseif permit == "untracked" and current and probing and b.cooldown_until <= now then
+  if not (probing and is_current(ARGV[5])) then
+    return false
+  elseif has_permit then
+    return b.state == "half_open" and leases.held(KEYS[2], KEYS[3], permit, now)
+  elseif permit == "untracked" and b.cooldown_until <= now then
     return leases.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls
   end
 end
@@ -85,17 +85,15 @@ local function record_probe()
 end
 
 local kind, reason
-local batch_counts = successes > 0 and counts_in("closed")
+local batch_counts = successes > 0 and b.state == "closed" and is_current(ARGV[8])
 b.total_successes = b.total_successes + successes
 if batch_counts then
   kind, reason = record_calls(successes, now - age, false)
 end
 local probe = not kind and is_probe()
 local total = TOTALS[outcome]
-local counts = total and not has_permit and counts_in("closed")
-if has_permit then
-  redis.call("ZREM", KEYS[2], permit)
-end
+local counts = total and not has_permit and b.state == "closed" and is_current(ARGV[5])
+redis.call("ZREM", KEYS[2], permit)
 if total then
   b[total] = b[total] + 1
 end

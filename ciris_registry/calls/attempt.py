@@ -203,7 +203,9 @@ class Attempt(TimeLimit):
         """End with a failure; its classification."""
         pick, classifier = self._pick, self._context.classifier
         if isinstance(failure, CallTimeoutError) and not self.expired:
-            outcome = IGNORED  # of a nested guarded call, also of a namesake of another service type
+            outcome = (
+                IGNORED  # of a nested guarded call, also of a namesake of another service type
+            )
         else:
             try:
                 outcome = classifier.error(failure, self._classify, pick.classify)

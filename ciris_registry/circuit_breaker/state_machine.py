@@ -151,14 +151,16 @@ class BreakerState:
         *,
         successes: int = 0,
         age: int = 0,
+        batch_generation: int | None = None,
         actor: str = "",
     ) -> ReplyCode:
         """Count one outcome that process ``actor`` reports; the code names the transition it made.
 
-        ``successes`` of the same process are counted before it, as in ``record_successes``.
+        ``successes`` of the same process, which ``batch_generation`` admitted, are counted before
+        it, as in ``record_successes``.
         """
         opened = successes > 0 and (
-            self.record_successes(now, successes, age, generation, actor) is ReplyCode.OPENED
+            self.record_successes(now, successes, age, batch_generation, actor) is ReplyCode.OPENED
         )
         holds = permit not in {"", UNTRACKED}
         current = self._is_current(now, generation)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ciris_registry.cache import BreakerReport
 from ciris_registry.circuit_breaker import Admission, CircuitState, Refusal, ReplyCode
 from ciris_registry.errors import RegistryError, StoreUnavailableError
-from ciris_registry.store import OfflineMerge, remembered
+from ciris_registry.store import BatchedSuccesses, OfflineMerge, remembered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -123,18 +123,16 @@ class BreakerWrites:
         If the connection breaks on the way, an outcome without a permit is not sent again: one
         that is lost is better than one that counts twice.
         """
-        number, age = (earlier.number, earlier.age()) if earlier is not None else (0, 0)
+        name = breaker.name
+        batch = (
+            BatchedSuccesses(name, earlier.number, earlier.age(), earlier.generation)
+            if earlier is not None
+            else None
+        )
         await self._do(
             breaker,
             store,
-            lambda: store.breakers.record(
-                *breaker.key,
-                outcome,
-                permit,
-                generation,
-                successes=number,
-                age=age,
-            ),
+            lambda: store.breakers.record(*breaker.key, outcome, permit, generation, batch=batch),
         )
 
     async def merge_offline(

@@ -76,10 +76,9 @@ class BreakerStore:
         permit: str = "",
         generation: int | None = None,
         *,
-        successes: int = 0,
-        age: int = 0,
+        batch: BatchedSuccesses | None = None,
     ) -> Awaitable[BreakerReply]:
-        """Count one outcome, and ``successes`` before it, the newest ``age`` milliseconds ago.
+        """Count one outcome, and the ``batch`` of successes before it.
 
         Only a call that just releases a permit may be sent twice.
         """
@@ -87,13 +86,14 @@ class BreakerStore:
             "breaker_record",
             service_type,
             name,
-            repeatable=outcome == "released" and not successes,
+            repeatable=outcome == "released" and batch is None,
             process=self._calls.process,
             outcome=outcome,
             permit=permit,
-            generation="" if generation is None else generation,
-            successes=successes,
-            age_ms=age,
+            generation=_text(generation),
+            successes=batch.successes if batch is not None else 0,
+            age_ms=batch.age if batch is not None else 0,
+            batch_generation=_text(batch.generation if batch is not None else None),
         )
 
     async def record_successes(
@@ -110,9 +110,9 @@ class BreakerStore:
             ],
             process=self._calls.process,
             counts=[
-                "" if part is None else part
+                part
                 for one in counts
-                for part in (one.name, one.successes, one.age, one.generation)
+                for part in (one.name, one.successes, one.age, _text(one.generation))
             ],
         )
         return [ReplyCode(code) for code in reply[2:]]
@@ -219,6 +219,11 @@ class BreakerStore:
             script, service_type, name, more_keys=None, repeatable=repeatable, provider=name, **args
         )
         return _reply_of(reply)
+
+
+def _text(generation: int | None) -> int | str:
+    """As the scripts take it."""
+    return "" if generation is None else generation
 
 
 def _reply_of(reply: Sequence[Any], start: int = 2) -> BreakerReply:

@@ -53,6 +53,7 @@ def record(
     generation: int | str = "",
     successes: int = 0,
     age: int = 0,
+    batch_generation: int | str = "",
     writes: bool = True,
 ) -> list[Any]:
     return server.call(
@@ -65,6 +66,7 @@ def record(
         generation=generation,
         successes=successes,
         age_ms=age,
+        batch_generation=batch_generation,
         writes=writes,
     )
 

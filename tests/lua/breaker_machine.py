@@ -161,7 +161,7 @@ class BreakerMachine(RuleBasedStateMachine):
         lacking = self.expected.config.minimum_calls - len(self.expected.recent(self.clock.now))
         actor, counts = draw(PROCESSES), (max(1, lacking), self._age(draw))
         if draw(BOOLEANS):
-            self._report(actor, Report(draw(CALLS), "", None, counts))
+            self._report(actor, Report(draw(CALLS), "", None, (*counts, None)))
         else:
             self._record_successes(actor, *counts, None)
 
@@ -319,9 +319,12 @@ class BreakerMachine(RuleBasedStateMachine):
             lambda side: side.record_successes(actor, successes, age, generation),
         )
 
-    def _batch(self, draw: Draw) -> tuple[int, int]:
+    def _batch(self, draw: Draw) -> tuple[int, int, int | None]:
         """A batch of successes before an outcome; empty in half of the cases."""
-        return (draw(SMALL), self._age(draw)) if draw(BOOLEANS) else (0, 0)
+        if not draw(BOOLEANS):
+            return 0, 0, None
+        known = self._generation(draw(GENERATIONS), self.expected.generation)
+        return draw(SMALL), self._age(draw), known
 
     def _age(self, draw: Draw) -> int:
         streak = self.expected.streak

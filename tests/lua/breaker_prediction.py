@@ -34,12 +34,15 @@ class Answer:
 
 
 class Report(NamedTuple):
-    """How a call ended. ``batch``: unreported successes before it, and the age of the newest."""
+    """How a call ended.
+
+    ``batch``: unreported successes before it, the age of the newest, and their generation.
+    """
 
     outcome: Outcome
     permit: str = ""
     generation: int | None = None
-    batch: tuple[int, int] = (0, 0)
+    batch: tuple[int, int, int | None] = (0, 0, None)
 
 
 def holder_of(permit: str) -> str:
@@ -169,10 +172,7 @@ class Prediction:
     def report(self, now: int, actor: str, report: Report) -> Answer:
         """Report how a call ended, after the batched successes before it."""
         outcome, permit, generation, batch = report
-        opened = (
-            bool(batch[0])
-            and self.record_successes(now, actor, *batch, generation).code == "opened"
-        )
+        opened = bool(batch[0]) and self.record_successes(now, actor, *batch).code == "opened"
         answer = self._ended(now, actor, Report(outcome, permit, generation))
         return Answer("opened") if opened else answer
 

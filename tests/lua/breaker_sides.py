@@ -130,6 +130,7 @@ class LuaSide:
             generation="" if report.generation is None else report.generation,
             successes=report.batch[0],
             age_ms=report.batch[1],
+            batch_generation="" if report.batch[2] is None else report.batch[2],
         )
 
     def record_successes(
@@ -279,9 +280,16 @@ class MemorySide:
 
     def report(self, actor: str, report: Report) -> Reply:
         self._read_leases()
-        outcome, permit, generation, (successes, age) = report
+        outcome, permit, generation, (successes, age, batch_generation) = report
         code = self._state.record(
-            self._clock.now, outcome, permit, generation, successes=successes, age=age, actor=actor
+            self._clock.now,
+            outcome,
+            permit,
+            generation,
+            successes=successes,
+            age=age,
+            batch_generation=batch_generation,
+            actor=actor,
         )
         return self._reply(Answer(code.value))
 

@@ -109,15 +109,18 @@ BROKEN: Final[dict[str, Replacements]] = {
     "batched successes before an outcome are not counted": (
         (
             _RECORD,
-            'local batch_counts = successes > 0 and counts_in("closed")',
+            'local batch_counts = successes > 0 and b.state == "closed" and is_current(ARGV[8])',
             "local batch_counts",
         ),
+    ),
+    "batched successes before an outcome count in its generation": (
+        (_RECORD, "is_current(ARGV[8])", "is_current(ARGV[5])"),
     ),
     "an empty batch before an outcome ends the streak": (
         (
             _RECORD,
-            'batch_counts = successes > 0 and counts_in("closed")',
-            'batch_counts = counts_in("closed")',
+            'batch_counts = successes > 0 and b.state == "closed"',
+            'batch_counts = b.state == "closed"',
         ),
     ),
     "batched successes before an outcome are as recent as it": ((_RECORD, "now - age", "now"),),
@@ -168,11 +171,7 @@ BROKEN: Final[dict[str, Replacements]] = {
         ),
     ),
     "the generation is not checked": (
-        (
-            _RECORD,
-            'local same_generation = ARGV[5] == "" or tonumber(ARGV[5]) == b.generation',
-            "local same_generation = true",
-        ),
+        (_RECORD, '(generation == "" or tonumber(generation) == b.generation)', "true"),
     ),
     "totals are not counted": ((_RECORD, "b[total] = b[total] + 1", "b[total] = b[total]"),),
     "a permit can be settled twice": (
@@ -190,7 +189,7 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_RECORD, 'outcome == "failure"\n', 'outcome ~= "success"\n'),
     ),
     "any outcome without a permit may be a probe's": (
-        (_RECORD, 'elseif permit == "untracked" and current', "elseif current"),
+        (_RECORD, 'elseif permit == "untracked" and b', "elseif b"),
     ),
     "probes without a permit are not limited": (
         (_RECORD, "leases.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls", "true"),
@@ -198,9 +197,7 @@ BROKEN: Final[dict[str, Replacements]] = {
     "an untracked probe counts before the recovery timeout has passed": (
         (_RECORD, '(b.state == "open" and now >= b.retry_at)', 'b.state == "open"'),
     ),
-    "outcomes count during an override": (
-        (_RECORD, 'same_generation and breaker.override(b, now) == ""', "same_generation"),
-    ),
+    "outcomes count during an override": ((_RECORD, 'breaker.override(b, now) ~= ""', "false"),),
     "permits of an older generation stay": ((_RECORD, '  redis.call("DEL", KEYS[2])\n', ""),),
     "a second opening lasts no longer than the first": (
         (_RULES, "^ b.consecutive_openings", "^ 0"),

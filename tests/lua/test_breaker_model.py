@@ -241,7 +241,7 @@ def of_any_age(succeeded: Method) -> Method:
 
 
 def without_the_batch(record: Method) -> Method:
-    def broken(self: BreakerState, *args: Any, actor: str = "", **before: int) -> object:
+    def broken(self: BreakerState, *args: Any, actor: str = "", **before: Any) -> object:
         return record(self, *args, actor=actor)
 
     return broken
