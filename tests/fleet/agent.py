@@ -1,22 +1,25 @@
-"""Agent processes: real operating-system processes that run the code of a test.
+"""Agent processes: real operating-system processes that run functions for a test.
 
-``Agent.run`` sends the body of an async function, in which ``registry`` is the process's own
-``ServiceRegistry``; what it returns comes back as JSON. Names that it declares ``global`` stay.
+``Agent.run`` sends the name of an async function of ``tests.fleet.work``, which gets the state of
+the process with its ``ServiceRegistry``; what it returns comes back as JSON.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
-import textwrap
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from tests.running import start
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from tests.fleet.work.state import AgentState
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class AgentError(AssertionError):
@@ -38,16 +41,27 @@ class Agent:
             self._process_id = str(self._read()["ready"])
         return self._process_id
 
-    def run(self, body: str) -> Any:
-        """Run the body of an async function there, and return what it returns."""
-        self.begin(body)
-        return self.end()
+    def run(
+        self,
+        work: Callable[Concatenate[AgentState, _P], Awaitable[_R]],
+        *args: _P.args,
+        **named: _P.kwargs,
+    ) -> _R:
+        """Run an async function there, and return what it returns."""
+        self.begin(work, *args, **named)
+        return cast("_R", self.end())
 
-    def begin(self, body: str) -> None:
+    def begin(
+        self,
+        work: Callable[Concatenate[AgentState, _P], Awaitable[object]],
+        *args: _P.args,
+        **named: _P.kwargs,
+    ) -> None:
         """Begin to run it, and do not wait."""
         assert self.process_id
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(textwrap.dedent(body).strip()) + "\n")
+        where = f"{work.__module__}:{work.__qualname__}"
+        self._process.stdin.write(json.dumps([where, args, named]) + "\n")
         self._process.stdin.flush()
 
     def end(self) -> Any:
@@ -56,10 +70,6 @@ class Agent:
         if "error" in answer:
             raise AgentError(answer["error"])
         return answer["result"]
-
-    async def arun(self, body: str) -> Any:
-        """``run``, without blocking the event loop."""
-        return await asyncio.to_thread(self.run, body)
 
     def signal(self, number: int) -> None:
         """Send it a signal."""
@@ -108,8 +118,13 @@ class Fleet:
                     if pipe is not None:
                         pipe.close()
 
-    def all(self, body: str) -> list[Any]:
+    def all(
+        self,
+        work: Callable[Concatenate[AgentState, _P], Awaitable[_R]],
+        *args: _P.args,
+        **named: _P.kwargs,
+    ) -> list[_R]:
         """Run the same in every process, at once."""
         for agent in self.agents:
-            agent.begin(body)
+            agent.begin(work, *args, **named)
         return [agent.end() for agent in self.agents]

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from tests.fleet.agent import Agent
+from tests.fleet.work.state import join, leave
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
-_JOIN = """
-    global registry, handle
-    registry = ServiceRegistry(settings=RegistrySettings(**{settings!r}), **{options!r})
-    handle = registry.breaker("llm", "shared")
-    return registry.process_id
-"""
+    from tests.fleet.work.state import AgentState
 
-_LEAVE = """
-    try:
-        await registry.aclose()
-    except BaseException as error:
-        return f"leaving failed: {error!r}"
-    return "left"
-"""
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class Team:
     """The processes that one test has borrowed, each with a registry of its own.
 
-    In what they run, ``registry`` is that registry and ``handle`` the breaker of the provider
-    ``shared`` of the service type ``llm``.
+    What they run gets it as ``agent.registry``, and the breaker of the provider ``shared`` of the
+    service type ``llm`` as ``agent.handle``.
     """
 
     def __init__(self, agents: list[Agent]) -> None:
@@ -45,15 +36,25 @@ class Team:
     def __len__(self) -> int:
         return len(self.agents)
 
-    def all(self, body: str) -> list[Any]:
+    def all(
+        self,
+        work: Callable[Concatenate[AgentState, _P], Awaitable[_R]],
+        *args: _P.args,
+        **named: _P.kwargs,
+    ) -> list[_R]:
         """Run the same in every process, at once."""
-        self.begin(body)
+        self.begin(work, *args, **named)
         return self.end()
 
-    def begin(self, body: str) -> None:
+    def begin(
+        self,
+        work: Callable[Concatenate[AgentState, _P], Awaitable[object]],
+        *args: _P.args,
+        **named: _P.kwargs,
+    ) -> None:
         """Begin to run the same in every process."""
         for agent in self.agents:
-            agent.begin(body)
+            agent.begin(work, *args, **named)
 
     def end(self) -> list[Any]:
         """Wait for what every process has begun."""
@@ -70,16 +71,17 @@ class Pool:
         """A team of this size; each process makes a new registry with these options."""
         agents = [self._idle.pop() for _ in range(min(size, len(self._idle)))]
         agents += [Agent("memory://") for _ in range(size - len(agents))]
-        for agent, process_id in zip(agents, run(agents, _JOIN, settings, options), strict=True):
+        team = Team(agents)
+        for agent, process_id in zip(agents, team.all(join, settings, options), strict=True):
             agent._process_id = process_id
-        return Team(agents)
+        return team
 
     def give_back(self, team: Team) -> None:
         """Close the registries of a team; a killed process is not replaced."""
         living = [agent for agent in team if agent._process.poll() is None]
         for agent in living:
             agent.signal(signal.SIGCONT)
-            agent.begin(_LEAVE)
+            agent.begin(leave)
         for agent in living:
             while (answer := agent._read().get("result")) != "left":
                 # Else it is what a test that failed has not waited for.
@@ -93,13 +95,6 @@ class Pool:
         """End every process."""
         for agent in self._idle:
             assert agent.close() == 0
-
-
-def run(agents: list[Agent], body: str, settings: object, options: object) -> list[Any]:
-    """Fill in the settings and options of a registry, and run it everywhere at once."""
-    for agent in agents:
-        agent.begin(body.format(settings=settings, options=options))
-    return [agent.end() for agent in agents]
 
 
 def _forget(agent: Agent) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fleet.work import retry_after
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,44 +20,6 @@ SECONDS = 5
 SOON = 0.1
 """Seconds in which all have heard of it; it takes milliseconds."""
 
-PREPARE = """
-    global limited, limited_at, reached, serve, call
-
-    class Limited(Exception):
-        status_code = 429
-        headers = {"Retry-After": "5"}
-
-    class Provider:
-        async def serve(self, tells):
-            reached.append(time.time())
-            if tells:
-                raise Limited
-
-    reached = []
-    registry.register_global("llm", Provider(), name="shared")
-    await registry.flush()
-
-    async def call(tells):
-        try:
-            await registry.call("h", "llm", Provider.serve, tells)
-        except (Limited, NoProviderError) as error:
-            return getattr(error, "retry_after", None)
-"""
-
-LIMIT = """
-    await call(True)
-    return reached[-1]
-"""
-
-ASK = """
-    reached.clear()
-    waits = []
-    while not reached:
-        waits.append(await call(False))
-        await asyncio.sleep(0.1)
-    return [reached[0], waits[0]]
-"""
-
 
 @pytest.mark.long
 @pytest.mark.parametrize("mode", ["cached", "exact"])
@@ -63,10 +27,10 @@ def test_a_retry_after_stops_all_processes_and_is_no_failure(
     fleet: Callable[..., Team], shared: SharedState, mode: str
 ) -> None:
     twenty = fleet(SIZE, consistency=mode)
-    twenty.all(PREPARE)
-    limited_at = twenty[0].run(LIMIT)
+    twenty.all(retry_after.prepare)
+    limited_at = twenty[0].run(retry_after.limit)
     time.sleep(SOON)
-    found = twenty.all(ASK)
+    found = twenty.all(retry_after.ask)
     assert min(at for at, _ in found) - limited_at > SECONDS - SOON
     waits = [wait for _, wait in found if wait is not None]
     assert len(waits) == SIZE

@@ -10,6 +10,7 @@ import redis
 
 from tests.fleet.modes import BOTH_MODES
 from tests.fleet.shared_state import SharedState
+from tests.fleet.work import breakers, providers, registries
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -19,22 +20,7 @@ if TYPE_CHECKING:
     from tests.fleet.server import Server
 
 LEASE = 1.0
-
-REGISTER = """
-    once = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=600)
-    registry.register_global("llm", Client(), name="shared", circuit_breaker_config=once)
-    await registry.flush()
-"""
-REGISTER_OWN = """
-    return registry.register_global("llm", Client())
-"""
-LEAVE = "return await registry.aunregister('shared')"
-FAIL = "return (await handle.arecord_failure()).value"
-FIND = "return await registry.get_service('h', 'llm') is not None"
-NAMES = """
-    info = await registry.aget_provider_info(service_type="llm")
-    return [one["name"] for one in info["global_services"].get("llm", [])]
-"""
+ONCE = {"failure_threshold": 1, "recovery_timeout": 600}
 
 
 @BOTH_MODES
@@ -42,13 +28,13 @@ def test_the_providers_of_a_killed_process_expire_with_its_lease_and_shared_ones
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     doomed, living = fleet(2, lease=LEASE)
-    own = doomed.run(REGISTER_OWN)
+    own = doomed.run(providers.register_own)
     for agent in (doomed, living):
-        agent.run(REGISTER)
+        agent.run(providers.register_shared, **ONCE)
     doomed.kill()
-    assert set(living.run(NAMES)) == {own, "shared"}
-    wait_until(lambda: living.run(NAMES) == ["shared"])
-    wait_until(lambda: living.run(FIND) and len(shared.members("shared")) == 1)
+    assert set(living.run(providers.global_names)) == {own, "shared"}
+    wait_until(lambda: living.run(providers.global_names) == ["shared"])
+    wait_until(lambda: living.run(registries.find) and len(shared.members("shared")) == 1)
     assert list(shared.members("shared")) == [living.process_id]
     expired = {event["id"]: event for event in shared.events("member_expired")}
     assert set(expired) == {own, "shared"}
@@ -56,22 +42,22 @@ def test_the_providers_of_a_killed_process_expire_with_its_lease_and_shared_ones
         assert event["process"] == doomed.process_id
     [gone] = shared.events("provider_expired")
     assert gone["provider"] == own
-    assert living.run(FIND)
+    assert living.run(registries.find)
 
 
 def test_a_dead_process_expires_although_the_members_key_was_deleted(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     doomed, living = fleet(2, lease=LEASE)
-    own = doomed.run(REGISTER_OWN)
-    doomed.run("await registry.flush()")
-    living.run(REGISTER)
-    assert set(living.run(NAMES)) == {own, "shared"}
+    own = doomed.run(providers.register_own)
+    doomed.run(registries.flush)
+    living.run(providers.register_shared, **ONCE)
+    assert set(living.run(providers.global_names)) == {own, "shared"}
     doomed.kill()
     shared.client.delete(shared.keys.members)
-    wait_until(lambda: living.run(NAMES) == ["shared"])
+    wait_until(lambda: living.run(providers.global_names) == ["shared"])
     wait_until(lambda: list(shared.members("shared")) == [living.process_id])
-    assert living.run(FIND)
+    assert living.run(registries.find)
 
 
 @BOTH_MODES
@@ -79,20 +65,18 @@ def test_the_open_breaker_of_a_provider_outlives_its_last_member(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     doomed, watcher = fleet(2, lease=LEASE)
-    doomed.run(REGISTER)
-    watcher.run(REGISTER_OWN + "\n")
-    assert doomed.run(FAIL) == "open"
+    doomed.run(providers.register_shared, **ONCE)
+    watcher.run(providers.register_own)
+    assert doomed.run(breakers.arecord_failure) == "open"
     before = shared.breaker()
     doomed.kill()
-    wait_until(lambda: "shared" not in watcher.run(NAMES))
+    wait_until(lambda: "shared" not in watcher.run(providers.global_names))
     assert "shared" not in shared.registrations()
     [successor] = fleet(1, lease=LEASE)
-    successor.run(REGISTER)
+    successor.run(providers.register_shared, **ONCE)
     assert "shared" in shared.registrations()
     assert shared.breaker() == before
-    reasons = successor.run(
-        "return [[o.name, o.reason] for o in await registry.explain('h', 'llm')]"
-    )
+    reasons = successor.run(registries.explain)
     assert ["shared", "open"] in reasons
 
 
@@ -101,27 +85,27 @@ def test_a_late_unregister_removes_only_its_own_membership(
 ) -> None:
     late, successor = fleet(2)
     for agent in (late, successor):
-        agent.run(REGISTER)
-    assert late.run(LEAVE)
-    assert not late.run(LEAVE)
+        agent.run(providers.register_shared, **ONCE)
+    assert late.run(providers.leave_shared)
+    assert not late.run(providers.leave_shared)
     assert list(shared.members("shared")) == [successor.process_id]
-    assert successor.run(FIND)
+    assert successor.run(registries.find)
 
 
 def test_a_late_unregister_does_not_remove_newer_members(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     late, successor = fleet(2, lease=LEASE)
-    late.run(REGISTER)
+    late.run(providers.register_shared, **ONCE)
     late.signal(signal.SIGSTOP)
-    wait_until(lambda: "shared" not in successor.run(NAMES))
-    successor.run(REGISTER)
+    wait_until(lambda: "shared" not in successor.run(providers.global_names))
+    successor.run(providers.register_shared, **ONCE)
 
     late.signal(signal.SIGCONT)
-    assert late.run(LEAVE)
+    assert late.run(providers.leave_shared)
 
     assert list(shared.members("shared")) == [successor.process_id]
-    assert successor.run(FIND)
+    assert successor.run(registries.find)
 
 
 @BOTH_MODES
@@ -129,13 +113,13 @@ def test_a_process_that_hung_longer_than_its_lease_is_back_within_a_heartbeat(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     hanging, living = fleet(2, lease=LEASE)
-    own = hanging.run(REGISTER_OWN)
-    hanging.run("await registry.flush()")
-    living.run(REGISTER)
+    own = hanging.run(providers.register_own)
+    hanging.run(registries.flush)
+    living.run(providers.register_shared, **ONCE)
     hanging.signal(signal.SIGSTOP)
-    wait_until(lambda: living.run(NAMES) == ["shared"])
+    wait_until(lambda: living.run(providers.global_names) == ["shared"])
     hanging.signal(signal.SIGCONT)
-    wait_until(lambda: set(living.run(NAMES)) == {own, "shared"})
+    wait_until(lambda: set(living.run(providers.global_names)) == {own, "shared"})
     assert hanging.process_id in shared.members(own)
 
 
@@ -143,20 +127,14 @@ def test_a_process_that_hung_does_not_overwrite_newer_settings(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     hanging, newer = fleet(2, lease=LEASE)
-    hanging.run(REGISTER)
-    newer.run("""
-        once = CircuitBreakerConfig(failure_threshold=7)
-        registry.register_global(
-            "llm", Client(), Priority.HIGH, circuit_breaker_config=once, name="shared"
-        )
-        await registry.flush()
-    """)
+    hanging.run(providers.register_shared, **ONCE)
+    newer.run(providers.register_shared_at, "HIGH", failure_threshold=7)
     before = shared.record(), shared.breaker()
     hanging.signal(signal.SIGSTOP)
-    wait_until(lambda: newer.run(FIND) and len(shared.members("shared")) == 1)
+    wait_until(lambda: newer.run(registries.find) and len(shared.members("shared")) == 1)
     hanging.signal(signal.SIGCONT)
     wait_until(lambda: hanging.process_id in shared.members("shared"))
-    hanging.run("await registry.flush()")
+    hanging.run(registries.flush)
     assert (shared.record(), shared.breaker()) == before
     assert len(shared.events("provider_changed", "breaker_settings_changed")) == 2
 
@@ -166,8 +144,8 @@ def test_a_mass_expiry_after_redis_hung_is_suspended_once(
 ) -> None:
     three = borrow(3, server.url, lease=LEASE)
     for agent in three:
-        agent.run(REGISTER_OWN)
-    three.all("await registry.flush()")
+        agent.run(providers.register_own)
+    three.all(registries.flush)
     with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
         shared = SharedState(client)
         members = set(shared.members(""))
@@ -177,7 +155,7 @@ def test_a_mass_expiry_after_redis_hung_is_suspended_once(
         three[2].kill()
         three[1].signal(signal.SIGSTOP)
         server.freeze()
-        three[0].run("await asyncio.sleep(2.5)")
+        three[0].run(registries.sleep, 2.5)
         server.thaw()
         wait_until(lambda: shared.events("expiry_suspended"))
         assert set(shared.registrations()) == registrations
@@ -193,22 +171,12 @@ def test_calls_succeed_after_redis_hung_longer_than_a_lease(
 ) -> None:
     four = borrow(4, server.url, lease=LEASE)
     for agent in four:
-        agent.run(REGISTER_OWN)
-    four.all("await registry.flush()")
+        agent.run(providers.register_own)
+    four.all(registries.flush)
     with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
         shared = SharedState(client)
         registrations = set(shared.registrations())
-        four.begin("""
-            global going
-            going = True
-            async def stop():
-                global going
-                await asyncio.sleep(3)
-                going = False
-            asyncio.ensure_future(stop())
-            while going:
-                assert await registry.get_service("h", "llm") is not None
-        """)
+        four.begin(registries.find_for, 3)
         wait_until(lambda: shared.client.info("commandstats")["cmdstat_evalsha"]["calls"] > 200)
         server.freeze()
         frozen = time.monotonic()

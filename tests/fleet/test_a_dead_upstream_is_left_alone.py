@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.fleet.work import dead_upstream
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,31 +17,13 @@ THRESHOLD = 5
 RECOVERY = 1.2
 MAX_STALENESS = 1.0
 
-CALL = f"""
-    config = CircuitBreakerConfig(
-        failure_threshold={THRESHOLD}, recovery_timeout={RECOVERY}, timeout_duration=5
-    )
-    registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
-    calls, end = [], time.monotonic() + 4.0
-
-    async def call():
-        while time.monotonic() < end:
-            if await registry.get_service("h", "llm") is not None:
-                calls.append(time.time())
-                await asyncio.sleep(0.02)  # the call, which is in flight during this
-                handle.record_failure()
-            await asyncio.sleep(0.1)
-
-    await call()
-    return calls
-"""
-
 
 def test_twenty_processes_call_a_dead_upstream(
     borrow: Callable[..., Team], real_url: str, shared: SharedState
 ) -> None:
     twenty = borrow(SIZE, real_url, "cached", store_timeout=0.05)
-    calls = sorted(one for found in twenty.all(CALL) for one in found)
+    found = twenty.all(dead_upstream.call, THRESHOLD, RECOVERY)
+    calls = sorted(one for calls in found for one in calls)
     opened = [int(one["at"]) / 1000 for one in shared.events("breaker_opened")]
     probing = [int(one["at"]) / 1000 for one in shared.events("breaker_half_opened")]
     before = [one for one in calls if one < opened[0]]

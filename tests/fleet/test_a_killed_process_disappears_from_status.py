@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tests.fleet.agent import Agent, Fleet
+from tests.fleet.work import breakers, providers
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -16,12 +17,6 @@ if TYPE_CHECKING:
 
 LEASE = 3.0
 HEARTBEAT = 0.5
-
-REGISTER = """
-    registry.register_global("llm", Client(), name="shared")
-    registry.register_global("llm", Client(), name=f"own-{registry.process_id}")
-    await registry.flush()
-"""
 
 
 def llm(url: str) -> dict[str, Any]:
@@ -54,7 +49,7 @@ def test_a_killed_process_disappears_and_its_shared_provider_stays(
     settings = {"lease": LEASE, "heartbeat_interval": HEARTBEAT}
     with Fleet(real_url, 2, settings=settings) as fleet:
         stays, dies = fleet.agents
-        fleet.all(REGISTER)
+        fleet.all(providers.register_shared_and_own)
         assert members(real_url, "shared") == {stays.pid, dies.pid}
         assert members(real_url, f"own-{dies.process_id}") == {dies.pid}
 
@@ -72,12 +67,8 @@ def test_the_breaker_is_shown_after_the_last_member_died(
 ) -> None:
     settings = {"lease": 0.5, "heartbeat_interval": 0.1}
     agent = Agent(real_url, settings=settings)
-    agent.run(REGISTER)
-    agent.run("""
-        for _ in range(5):
-            registry.breaker("llm", "shared").record_failure()
-        await registry.flush()
-    """)
+    agent.run(providers.register_shared_and_own)
+    agent.run(breakers.flush_failures, 5)
     agent.kill()
     agent.close()
     wait_until(lambda: shared.now() > max(shared.members("").values(), default=0))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from tests.fleet.work import breakers, registries, successes
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,37 +17,19 @@ REPORT_EVERY = 0.5
 ARRIVED = 1.0
 """Seconds after which a report that was due is in Redis, on a machine with two busy cores."""
 
-COUNT = """
-    global counted, counting
-    counted = 0
-    well = CircuitBreakerConfig(failure_threshold=1000, failure_rate_threshold=None)
-    registry.register_global("llm", Client(), name="shared", circuit_breaker_config=well)
-    registry.register_global("llm", Client(), name="failing", circuit_breaker_config=well)
-    await registry.flush()
-
-    async def count():
-        global counted
-        while True:
-            handle.record_success()
-            counted += 1
-            await asyncio.sleep(0.002)
-
-    counting = asyncio.ensure_future(count())
-"""
-
 
 def test_only_the_successes_since_the_last_report_are_lost(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     [doomed] = fleet(1, consistency="cached", success_report_interval=REPORT_EVERY)
-    doomed.run(COUNT)
-    doomed.run("await asyncio.sleep(0.5)")
+    doomed.run(successes.count)
+    doomed.run(registries.sleep, 0.5)
     # It takes along the successes before it, so that it must not come last.
-    doomed.run("await registry.breaker('llm', 'failing').arecord_failure()")
-    doomed.run("await asyncio.sleep(0.5)")
-    due = doomed.run("return counted")
+    doomed.run(breakers.arecord_failure, "failing")
+    doomed.run(registries.sleep, 0.5)
+    due = doomed.run(successes.counted)
     time.sleep(REPORT_EVERY + ARRIVED)
-    latest = doomed.run("return counted")
+    latest = doomed.run(successes.counted)
     doomed.kill()
 
     counted = int(shared.breaker()["total_successes"])
@@ -59,8 +43,8 @@ def test_successes_are_not_reported_one_by_one(
 ) -> None:
     """Otherwise each would cost a round trip, and none could be lost."""
     [doomed] = fleet(1, consistency="cached", success_report_interval=60.0)
-    doomed.run(COUNT)
-    doomed.run("await asyncio.sleep(1.0)")
-    assert doomed.run("return counted") > 50
+    doomed.run(successes.count)
+    doomed.run(registries.sleep, 1.0)
+    assert doomed.run(successes.counted) > 50
     doomed.kill()
     assert shared.breaker()["total_successes"] == "0"

@@ -10,6 +10,7 @@ from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
 from ciris_registry.store.keys import TypeKeys
 from ciris_registry.store.scripts import load_scripts
 from tests.fleet.modes import BOTH_MODES
+from tests.fleet.work import breakers, providers, registries
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -18,28 +19,22 @@ if TYPE_CHECKING:
     from tests.fleet.pool import Team
     from tests.fleet.shared_state import SharedState
 
-REGISTER = """
-    registry.register_global("llm", Client(), name="shared")
-    await registry.flush()
-"""
-
 
 @BOTH_MODES
 def test_a_provider_that_fails_every_second_call_opens_after_the_minimum(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     four = fleet(4)
-    four.all(REGISTER)
+    four.all(providers.register_shared)
     states: list[str] = []
     for turn in range(20):
         assert shared.state() == "closed"
-        outcome = "failure" if turn % 2 == 0 else "success"
-        states.append(four[turn % 4].run(f"return (await handle.arecord_{outcome}()).value"))
+        outcome = breakers.arecord_failure if turn % 2 == 0 else breakers.arecord_success
+        states.append(four[turn % 4].run(outcome))
     assert states == ["closed"] * 19 + ["open"]
     [event] = shared.events("breaker_opened")
     assert event["reason"] == "10 of 20 calls failed within the window"
-    refused = 'return await registry.get_service("h", "llm") is None'
-    wait_until(lambda: four.all(refused) == [True] * 4)
+    wait_until(lambda: four.all(registries.find) == [False] * 4)
 
 
 class Volume:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ciris_registry import CircuitBreakerConfig, RegistrySettings, ServiceRegistry
+from tests.fleet.work import breakers, registries, slow_machine
 from tests.running import QUIETLY, run
 from tests.waiting import async_wait_until, wait_until
 
@@ -19,31 +20,13 @@ if TYPE_CHECKING:
     from tests.fleet.server import Server
     from tests.fleet.shared_state import SharedState
 
-PROBE = """
-    config = CircuitBreakerConfig(
-        failure_threshold=1, recovery_timeout=0.2, success_threshold=100_000, timeout_duration=30
-    )
-    registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
-    await registry.get_service("h", "llm")
-    await handle.arecord_failure()
-    calls, end = [], time.monotonic() + 2.0
-    while time.monotonic() < end:
-        if await registry.get_service("h", "llm") is not None:
-            began = time.time()
-            await asyncio.sleep(0.01)
-            calls.append([began, time.time()])
-            await handle.arecord_success()
-        await asyncio.sleep(0.005)
-    return calls
-"""
-
 
 @pytest.mark.parametrize("mode", ["cached", "exact"])
 def test_never_two_probes_at_once(
     borrow: Callable[..., Team], real_url: str, shared: SharedState, mode: str
 ) -> None:
     four = borrow(4, real_url, mode, store_timeout=0.001)
-    found = four.all(PROBE)
+    found = four.all(slow_machine.probe)
     opened = max(int(one["at"]) for one in shared.events("breaker_opened")) / 1000
     calls = sorted(call for calls in found for call in calls if call[0] > opened + 0.2)
     print(f"{mode}: {len(calls)} probes")  # noqa: T201 # what was measured
@@ -57,36 +40,15 @@ def test_a_cancelled_report_loses_no_outcome(
     borrow: Callable[..., Team], server: Server, outage: str
 ) -> None:
     [agent] = borrow(1, server.url, "cached", store_timeout=0.05, success_report_interval=0.05)
-    agent.run("""
-        config = CircuitBreakerConfig(failure_threshold=10_000, failure_rate_threshold=None)
-        registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
-        await registry.get_service("h", "llm")
-        await handle.arecord_success()
-    """)
+    agent.run(slow_machine.register)
     if outage == "hangs":
         server.freeze()
-    reported = agent.run("""
-        global reported
-        reported = 0
-        for steps in range(30):
-            task = asyncio.ensure_future(handle.arecord_failure())
-            for _ in range(steps):
-                await asyncio.sleep(0)
-            reported += steps > 0  # else it has not begun
-            task.cancel()
-            flushing = asyncio.ensure_future(registry.flush())
-            handle.record_success()
-            for _ in range(steps):
-                await asyncio.sleep(0)
-            flushing.cancel()
-            await asyncio.gather(task, flushing, return_exceptions=True)
-        return reported
-    """)
+    reported = agent.run(slow_machine.cancel_reports)
     if outage == "hangs":
         server.thaw()
-    wait_until(lambda: agent.run("return registry.health().ok"))
-    agent.run("await registry.flush()")
-    stats = agent.run("return await handle.aget_stats()")
+    wait_until(lambda: agent.run(registries.is_ok))
+    agent.run(registries.flush)
+    stats = agent.run(breakers.aget_stats)
     assert (stats["total_successes"], stats["total_failures"]) == (31, reported)
 
 

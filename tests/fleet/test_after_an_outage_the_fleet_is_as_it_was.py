@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from tests.fleet.outages import REGISTER, RESOLVE, STORE_TIMEOUT, wait_for, wait_for_away
-from tests.fleet.outages import STOP as STOP_RESOLVING
+from tests.fleet.outages import STORE_TIMEOUT, wait_for, wait_for_away
 from tests.fleet.shared_state import SharedState
+from tests.fleet.work import after_an_outage, breakers, outages, providers, registries
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 MODES = ("cached", "exact")
 OUTAGES = ("hangs", "is killed")
-CHOSEN = "return [[one.name, one.reason] for one in await registry.explain('h', 'llm')]"
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def begin_outage(server: Server, outage: str, team: Team) -> None:
         server.freeze()
     else:
         server.kill()
-    team.all("await registry.get_service('h', 'llm', consistency='exact')")
+    team.all(registries.find_exactly)
     wait_for_away(team)
 
 
@@ -52,21 +51,13 @@ def test_open_breakers_stay_open_and_overrides_and_cooldowns_stand(
     server: Server, borrow: Callable[..., Team], standing: SharedState, mode: str, outage: str
 ) -> None:
     three = borrow(3, server.url, mode, store_timeout=STORE_TIMEOUT)
-    three.all(REGISTER)
-    three.all(
-        "for one in ('forced', 'cooling'): registry.register_global('llm', Client(), name=one)\n"
-        "await registry.flush()"
-    )
-    three[0].run("""
-        for _ in range(5):
-            await handle.arecord_failure()
-        await registry.breaker("llm", "forced").aforce_open("maintenance", duration=500)
-        await registry.breaker("llm", "cooling").acool_down(400)
-    """)
+    three.all(outages.register)
+    three.all(providers.register_names, ["forced", "cooling"])
+    three[0].run(after_an_outage.break_all)
     expected = {"shared": "open", "forced": "forced_open", "cooling": "cooling_down"}
 
     def as_known() -> bool:
-        return all(dict(one) | expected == dict(one) for one in three.all(CHOSEN))
+        return all(dict(one) | expected == dict(one) for one in three.all(registries.explain))
 
     wait_until(as_known)
     before = {name: standing.breaker(name) for name in expected}
@@ -89,12 +80,12 @@ def test_a_breaker_that_one_process_opened_during_the_outage_opens_for_all(
     server: Server, borrow: Callable[..., Team], standing: SharedState, mode: str, outage: str
 ) -> None:
     two = borrow(2, server.url, mode, store_timeout=STORE_TIMEOUT)
-    two.all(REGISTER)
+    two.all(outages.register)
     begin_outage(server, outage, two)
-    two[0].run("for _ in range(4): handle.record_failure()\nawait handle.arecord_failure()")
-    assert two.all("return handle.state.value") == ["open", "closed"]
+    two[0].run(after_an_outage.open_by_failures)
+    assert two.all(breakers.state) == ["open", "closed"]
     end_outage(server, outage, two)
-    wait_until(lambda: two.all("return await handle.ais_available()") == [False, False])
+    wait_until(lambda: two.all(breakers.ais_available) == [False, False])
     assert standing.state() == "open"
     assert len(standing.events("breaker_opened")) == 1
     assert standing.breaker()["total_failures"] == "5"
@@ -107,33 +98,17 @@ def test_a_newer_shared_state_wins_over_an_older_local_one(
     """One process is cut off while the state of the breaker changes."""
     cut_off, other = borrow(2, server.url, mode, store_timeout=STORE_TIMEOUT)
     for agent in (cut_off, other):
-        agent.run(REGISTER)
-    cut_off.run("""
-        # No way to Redis for this process alone: its connections are refused.
-        import redis.asyncio.connection as connections
-        global connect
-        kind = connections.UnixDomainSocketConnection
-        connect = kind._connect
-        async def refused(self):
-            raise ConnectionRefusedError("cut off")
-        kind._connect = refused
-        registry._session._store.renew_connection()
-        for _ in range(2):
-            await registry.get_service("h", "llm", consistency="exact")
-            await asyncio.sleep(0.1)
-    """)
-    wait_until(lambda: cut_off.run("return registry.health().redis") == "lost")
-    cut_off.run("for _ in range(5): handle.record_failure()")
-    assert cut_off.run("return handle.state.value") == "open"
-    other.run("await handle.areset('we know better')")
-    cut_off.run("""
-        import redis.asyncio.connection as connections
-        connections.UnixDomainSocketConnection._connect = connect
-    """)
-    wait_until(lambda: cut_off.run("return registry.health().redis") == "connected")
+        agent.run(outages.register)
+    cut_off.run(after_an_outage.cut_off)
+    wait_until(lambda: cut_off.run(registries.redis_state) == "lost")
+    cut_off.run(breakers.record_failures, 5)
+    assert cut_off.run(breakers.state) == "open"
+    other.run(breakers.reset, "we know better")
+    cut_off.run(after_an_outage.connect_again)
+    wait_until(lambda: cut_off.run(registries.redis_state) == "connected")
     assert standing.state() == "closed"
     assert standing.breaker()["total_failures"] == "5"
-    assert cut_off.run("return await handle.ais_available()")
+    assert cut_off.run(breakers.ais_available)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -141,33 +116,24 @@ def test_an_override_given_during_an_outage_stands_throughout(
     server: Server, borrow: Callable[..., Team], standing: SharedState, mode: str
 ) -> None:
     two = borrow(2, server.url, mode, store_timeout=STORE_TIMEOUT)
-    two.all(REGISTER)
+    two.all(outages.register)
     begin_outage(server, "is killed", two)
-    two[0].run("handle.force_open('no more of it', 500)")
-    two[0].run("""
-        global watching, admitted
-        admitted = 0
-        async def watch():
-            global admitted
-            while True:
-                admitted += handle.is_available()
-                await asyncio.sleep(0.0005)
-        watching = asyncio.ensure_future(watch())
-    """)
+    two[0].run(after_an_outage.force_open)
+    two[0].run(after_an_outage.watch)
     end_outage(server, "is killed", two)
     wait_until(lambda: standing.breaker().get("override") == "open")
-    wait_until(lambda: two[1].run("return not await handle.ais_available()"))
-    assert two[0].run("watching.cancel()\nreturn admitted") == 0
+    wait_until(lambda: not two[1].run(breakers.ais_available))
+    assert two[0].run(after_an_outage.stop_watching) == 0
 
 
 def test_two_outages_in_a_row_and_scripts_forgotten_between_them(
     server: Server, borrow: Callable[..., Team], standing: SharedState
 ) -> None:
     three = borrow(3, server.url, "cached", store_timeout=STORE_TIMEOUT)
-    three.all(REGISTER)
-    three.all(RESOLVE)
-    three[0].run("for _ in range(5): await handle.arecord_failure()")
-    wait_until(lambda: three.all("return handle.state.value") == ["open"] * 3)
+    three.all(outages.register)
+    three.all(outages.resolve)
+    three[0].run(breakers.arecord_failures, 5)
+    wait_until(lambda: three.all(breakers.state) == ["open"] * 3)
     for _ in range(3):
         server.kill()
         server.start()
@@ -179,24 +145,24 @@ def test_two_outages_in_a_row_and_scripts_forgotten_between_them(
             standing.client.script_flush()
         wait_for(three, "connected")
     assert standing.state() == "open"
-    assert three.all("return handle.state.value") == ["open"] * 3
-    found = three.all(STOP_RESOLVING)
+    assert three.all(breakers.state) == ["open"] * 3
+    found = three.all(outages.stop_resolving)
     assert all(one["none"] == 0 for one in found)
-    assert three.all("return (await registry.get_service('h', 'llm')) is not None") == [True] * 3
+    assert three.all(registries.find) == [True] * 3
 
 
 def test_processes_killed_during_reconciliation_lose_nothing_shared(
     server: Server, borrow: Callable[..., Team], standing: SharedState
 ) -> None:
     four = borrow(4, server.url, "cached", store_timeout=STORE_TIMEOUT, lease=2.0)
-    four.all(REGISTER)
-    four[0].run("for _ in range(5): await handle.arecord_failure()")
-    wait_until(lambda: four.all("return handle.state.value") == ["open"] * 4)
+    four.all(outages.register)
+    four[0].run(breakers.arecord_failures, 5)
+    wait_until(lambda: four.all(breakers.state) == ["open"] * 4)
     begin_outage(server, "is killed", four)
     server.start()
     for agent in list(four)[1:]:
         agent.kill()
-    wait_until(lambda: four[0].run("return registry.health().redis") == "connected")
+    wait_until(lambda: four[0].run(registries.redis_state) == "connected")
     wait_until(lambda: standing.state() == "open")
     wait_until(lambda: set(standing.members("shared")) == {four[0].process_id})
 
@@ -205,17 +171,10 @@ def test_after_a_flush_an_open_breaker_stays_open_for_every_process(
     fleet: Callable[..., Team], borrow: Callable[..., Team], real_url: str, shared: SharedState
 ) -> None:
     three = borrow(3, real_url, "cached")
-    three.all(REGISTER)
-    three[0].run("for _ in range(5): await handle.arecord_failure()")
-    wait_until(lambda: three.all("return handle.state.value") == ["open"] * 3)
-    three.begin("""
-        end, seen = time.monotonic() + 2, 0
-        while time.monotonic() < end:
-            seen += handle.is_available()
-            assert (await registry.get_service("h", "llm")) is not None
-            await asyncio.sleep(0.002)
-        return seen
-    """)
+    three.all(outages.register)
+    three[0].run(breakers.arecord_failures, 5)
+    wait_until(lambda: three.all(breakers.state) == ["open"] * 3)
+    three.begin(after_an_outage.count_admitted)
     shared.client.flushdb()
     flushed = shared.now()
     wait_until(lambda: shared.state() == "open")
@@ -224,5 +183,5 @@ def test_after_a_flush_an_open_breaker_stays_open_for_every_process(
     print("put back after", took, "ms")  # noqa: T201 # what was measured
     assert took < 1000 + 1500  # max_staleness, and what a busy machine needs
     [new] = borrow(1, real_url, "cached")
-    new.run(REGISTER)
-    assert new.run("return handle.is_available()") is False
+    new.run(outages.register)
+    assert new.run(breakers.is_available) is False

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ciris_registry import RegistrySettings, ServiceRegistry
-from tests.fleet.outages import REGISTER, RESOLVE, STOP, STORE_TIMEOUT, wait_for, wait_for_away
+from tests.fleet.outages import STORE_TIMEOUT, wait_for, wait_for_away
+from tests.fleet.work import every_method, outage_log, outages, registries
 from tests.waiting import async_wait_until, wait_until
 
 if TYPE_CHECKING:
@@ -21,68 +22,6 @@ if TYPE_CHECKING:
 LONG = 0.5
 MODES = ("cached", "exact")
 OUTAGES = ("hangs", "is killed")
-
-EVERYTHING = """
-
-    global calling, calling_on
-    calling_on = True
-    calls = {
-        "get_service": lambda: registry.get_service("h", "llm"),
-        "get_service, exact": lambda: registry.get_service("h", "llm", consistency="exact"),
-        "get_service of an unknown type": lambda: registry.get_service("h", "unheard-of"),
-        "get_service_with_fallback": lambda: registry.get_service_with_fallback("h", "llm"),
-        "explain": lambda: registry.explain("h", "llm"),
-        "wait_ready": lambda: registry.wait_ready(1, ["llm"]),
-        "health_check_all": registry.health_check_all,
-        "aget_provider_info": registry.aget_provider_info,
-        "arecord_success": well.arecord_success,
-        "arecord_failure": well.arecord_failure,
-        "ais_available": well.ais_available,
-        "aget_stats": well.aget_stats,
-        "acheck_and_raise": well.acheck_and_raise,
-        "acool_down": lambda: registry.breaker("llm", "cooling").acool_down(1),
-        "start": registry.start,
-    }
-    plain = {
-        "get_provider_info": registry.get_provider_info,
-        "get_services_by_type": lambda: registry.get_services_by_type("llm"),
-        "record_success": well.record_success,
-        "record_failure": well.record_failure,
-        "is_available": well.is_available,
-        "check_and_raise": well.check_and_raise,
-        "get_stats": well.get_stats,
-        "state": lambda: well.state,
-        "cool_down": lambda: registry.breaker("llm", "cooling").cool_down(1),
-        "health": registry.health,
-        "register_global": lambda: registry.register_global("llm", Client(), name="stale"),
-        "unregister": lambda: registry.unregister("stale"),
-    }
-
-    async def call():
-        worst, failures = {}, {}
-        while calling_on:
-            for name, one in {**calls, **plain}.items():
-                began = time.perf_counter()
-                try:
-                    answer = one()
-                    if name in calls:
-                        await answer
-                except CircuitBreakerError as error:
-                    if "raise" not in name:
-                        failures[name] = repr(error)
-                except Exception as error:
-                    failures[name] = repr(error)
-                worst[name] = max(worst.get(name, 0), time.perf_counter() - began)
-                await asyncio.sleep(0.001)
-        return {"worst": worst, "failures": failures}
-
-    calling = asyncio.ensure_future(call())
-"""
-ENOUGH = """
-    global calling_on
-    calling_on = False
-    return await calling
-"""
 
 
 def begin_outage(server: Server, outage: str) -> None:
@@ -106,13 +45,13 @@ def test_one_resolve_of_a_process_waits_and_the_rest_do_not(
 ) -> None:
     # So long that nothing else on a busy machine takes about as long.
     three = borrow(3, server.url, mode, store_timeout=LONG)
-    three.all(REGISTER)
-    three.all(RESOLVE)
-    three.all("await asyncio.sleep(0.5)")
+    three.all(outages.register)
+    three.all(outages.resolve)
+    three.all(registries.sleep, 0.5)
     begin_outage(server, outage)
     wait_for(three, "lost")
-    three.all("await asyncio.sleep(0.3)")
-    found = three.all(STOP)
+    three.all(registries.sleep, 0.3)
+    found = three.all(outages.stop_resolving)
     for one in found:
         assert one["slow"] <= 1
         assert one["worst"] < 2 * LONG, "it waited for its own time, and for nothing else"
@@ -120,11 +59,11 @@ def test_one_resolve_of_a_process_waits_and_the_rest_do_not(
         assert one["none"] == 0
         assert one["outages"] == 1
         assert one["resolves"] > 50
-    three.all(RESOLVE)
+    three.all(outages.resolve)
     end_outage(server, outage)
     wait_for(three, "connected")
-    three.all("await asyncio.sleep(0.2)")
-    for one in three.all(STOP):
+    three.all(registries.sleep, 0.2)
+    for one in three.all(outages.stop_resolving):
         assert one["none"] == 0
         assert one["worst"] < 2
 
@@ -135,24 +74,23 @@ def test_no_method_raises(
     server: Server, borrow: Callable[..., Team], mode: str, outage: str
 ) -> None:
     two = borrow(2, server.url, mode, store_timeout=STORE_TIMEOUT)
-    two.all(REGISTER)
-    two.all('global well\nwell = registry.breaker("llm", "well")')
-    two.all(EVERYTHING)
-    two.all("await asyncio.sleep(0.3)")
+    two.all(outages.register)
+    two.all(every_method.call_all)
+    two.all(registries.sleep, 0.3)
     begin_outage(server, outage)
     wait_for_away(two)
-    two.all("await asyncio.sleep(0.3)")
+    two.all(registries.sleep, 0.3)
     end_outage(server, outage)
     wait_for(two, "connected")
-    two.all("await asyncio.sleep(0.2)")
-    found = two.all(ENOUGH)
+    two.all(registries.sleep, 0.2)
+    found = two.all(every_method.stop_calling)
     slowest: dict[str, Any] = {}
     for one in found:
         assert one["failures"] == {}
         for name, took in one["worst"].items():
             slowest[name] = round(max(slowest.get(name, 0), took), 3)
     print(mode, outage, slowest)  # noqa: T201 # as above
-    # A few times the store_timeout; neither the REPLY_TIMEOUT nor the write_timeout.
+    # A call waits a few times the store_timeout, never CONNECT_TIMEOUT or the write_timeout.
     assert max(slowest.values()) < 1.5, slowest
 
 
@@ -160,15 +98,9 @@ def test_many_at_once_wait_no_longer_than_the_first_of_them(
     server: Server, borrow: Callable[..., Team]
 ) -> None:
     [agent] = borrow(1, server.url, "exact", store_timeout=0.6)
-    agent.run(REGISTER)
+    agent.run(outages.register)
     server.freeze()
-    ended = agent.run("""
-        async def ask(after):
-            await asyncio.sleep(after)
-            assert await registry.get_service("h", "llm") is not None
-            return time.perf_counter()
-        return await asyncio.gather(*(ask(0.05 * n) for n in range(10)))
-    """)
+    ended = agent.run(outage_log.resolve_staggered)
     assert max(ended) - min(ended) < 0.3
 
 
@@ -177,34 +109,21 @@ def test_an_outage_is_one_line_in_the_log_and_its_end_another(
     server: Server, borrow: Callable[..., Team], mode: str
 ) -> None:
     [agent] = borrow(1, server.url, mode, store_timeout=STORE_TIMEOUT)
-    agent.run(REGISTER)
-    agent.run("""
-        global lines, kept
-        global logging
-        import logging
-        lines = []
-        class Kept(logging.Handler):
-            def emit(self, record):
-                lines.append(record.getMessage())
-        kept = Kept()
-        logging.getLogger("ciris_registry.store.connection.connectivity").addHandler(kept)
-    """)
-    agent.run(RESOLVE)
+    agent.run(outages.register)
+    agent.run(outage_log.keep_log)
+    agent.run(outages.resolve)
     for outage in range(2):
         server.kill()
-        wait_until(lambda: agent.run("return registry.health().redis") == "lost")
-        agent.run("await asyncio.sleep(0.3)")
-        assert agent.run("return registry.health().outages") == outage + 1
-        assert agent.run("return registry.health().error")
-        assert not agent.run("return registry.health().ok")
+        wait_until(lambda: agent.run(registries.redis_state) == "lost")
+        agent.run(registries.sleep, 0.3)
+        assert agent.run(registries.outages) == outage + 1
+        assert agent.run(registries.error)
+        assert not agent.run(registries.is_ok)
         server.start()
-        wait_until(lambda: agent.run("return registry.health().redis") == "connected")
-        assert agent.run("return registry.health().error") == ""
-    agent.run(STOP)
-    lines = agent.run("""
-        logging.getLogger("ciris_registry.store.connection.connectivity").removeHandler(kept)
-        return lines
-    """)
+        wait_until(lambda: agent.run(registries.redis_state) == "connected")
+        assert agent.run(registries.error) == ""
+    agent.run(outages.stop_resolving)
+    lines = agent.run(outage_log.kept_log)
     assert [line[:13] for line in lines] == ["Redis is away", "Redis is back"] * 2
 
 

@@ -11,15 +11,10 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from tests.fleet.agent import Fleet
+from tests.fleet.work import overrides, providers, registries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-REGISTER = """
-    registry.register_global("llm", Client(), name="shared")
-    await registry.flush()
-"""
-FOUND = 'return await registry.get_service("thinker", "llm") is not None'
 
 
 def command(url: str, *words: str) -> subprocess.Popen[str]:
@@ -55,8 +50,8 @@ def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
 
 def test_a_forced_breaker_takes_effect_in_every_process(real_url: str) -> None:
     with Fleet(real_url, 2) as fleet:
-        fleet.all(REGISTER)
-        assert fleet.all(FOUND) == [True, True]
+        fleet.all(providers.register_shared)
+        assert fleet.all(registries.find, "thinker") == [True, True]
         run(
             real_url,
             "breaker",
@@ -68,34 +63,21 @@ def test_a_forced_breaker_takes_effect_in_every_process(real_url: str) -> None:
             "--for",
             "5m",
         )
-        assert fleet.all(FOUND) == [False, False]
-        assert (
-            fleet.all("""
-            try:
-                await registry.breaker("llm", "shared").acheck_and_raise()
-            except CircuitBreakerError as error:
-                return error.reason
-        """)
-            == ["forced_open"] * 2
-        )
+        assert fleet.all(registries.find, "thinker") == [False, False]
+        assert fleet.all(overrides.reason_refused) == ["forced_open"] * 2
         run(real_url, "breaker", "clear-override", "llm", "shared")
-        assert fleet.all(FOUND) == [True, True]
+        assert fleet.all(registries.find, "thinker") == [True, True]
 
 
 def test_events_are_followed_live_until_ctrl_c(real_url: str) -> None:
     with Fleet(real_url, 1) as fleet:
-        fleet.all(REGISTER)
+        fleet.all(providers.register_shared)
         follower = command(real_url, "events", "--follow")
         with follower:
             try:
                 lines = lines_of(follower)
                 assert "provider_registered" in next(lines)
-                fleet.all("""
-                    for _ in range(5):
-                        registry.breaker("llm", "shared").record_failure()
-                    registry.register_global("memory", Client(), name="new-type")
-                    await registry.flush()
-                """)
+                fleet.all(overrides.cause_events)
                 assert "breaker_streak_warning" in next(lines)
                 opened = next(lines)
                 assert "breaker_opened" in opened

@@ -13,6 +13,7 @@ import redis
 from ciris_registry import RegistrySettings, ServiceRegistry
 from ciris_registry.store.script_runner import ScriptRunner
 from ciris_registry.store.snapshots import SnapshotStore
+from tests.fleet.work import registries, rotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,23 +23,6 @@ if TYPE_CHECKING:
 
 PROCESSES = 20
 RESOLVES = 500
-
-REGISTER = """
-    for name in "abcd":
-        registry.register(
-            "h", "llm", Client(name), strategy=SelectionStrategy.ROUND_ROBIN, name=name
-        )
-    await registry.flush()
-"""
-RESOLVE = f"""
-    names = {{}}
-    for turn in range({RESOLVES}):
-        service = await registry.get_service("h", "llm")
-        names[service.name] = names.get(service.name, 0) + 1
-        if turn % 50 == 0:
-            await asyncio.sleep(0)
-    return names
-"""
 
 
 def calls(client: Any) -> Counter[str]:
@@ -58,11 +42,11 @@ def test_a_cached_round_robin_is_even_over_the_fleet_and_costs_redis_little(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     twenty = fleet(PROCESSES, consistency="cached", lease=60.0)
-    twenty.all(REGISTER)
-    twenty.all("await registry.refresh()")
+    twenty.all(rotation.register)
+    twenty.all(registries.refresh)
     before = calls(shared.client)
 
-    answers = twenty.all(RESOLVE)
+    answers = twenty.all(rotation.count_resolved, RESOLVES)
 
     sent = calls(shared.client) - before
     shares: Counter[str] = Counter()

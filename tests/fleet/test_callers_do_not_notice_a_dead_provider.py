@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fleet.work import failover
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -17,57 +19,14 @@ CALLS = 50
 THRESHOLD = 5
 TIMEOUT = 0.5
 
-PREPARE = f"""
-    global reached, Provider, serve
-
-    class Provider:
-        def __init__(self, state):
-            self.state, self.reached = state, 0
-
-        async def serve(self):
-            self.reached += 1
-            await asyncio.sleep(0.005)
-            if self.state == "dead":
-                raise ConnectionError("dead")
-            if self.state == "hanging":
-                await asyncio.sleep(60)
-            return self.state
-
-    serve = Provider.serve
-    config = CircuitBreakerConfig(
-        failure_threshold={THRESHOLD}, recovery_timeout=60, timeout_duration={TIMEOUT}
-    )
-    global bad, good
-    bad, good = Provider(STATE), Provider("well")
-    for name, provider, priority in (
-        ("shared", bad, Priority.HIGH), ("good", good, Priority.NORMAL)
-    ):
-        registry.register_global(
-            "llm", provider, priority, circuit_breaker_config=config, name=name
-        )
-    await registry.flush()
-"""
-
-CALL = f"""
-    errors, slow = [], 0
-    for _ in range({CALLS}):
-        began = time.monotonic()
-        try:
-            assert await registry.call("h", "llm", serve) == "well"
-        except Exception as error:
-            errors.append(repr(error))
-        slow += time.monotonic() - began > {TIMEOUT}
-    return [errors, bad.reached, good.reached, slow]
-"""
-
 
 @pytest.mark.parametrize("mode", ["cached", "exact"])
 def test_fifty_calls_of_twenty_processes_into_a_dead_provider(
     fleet: Callable[..., Team], shared: SharedState, mode: str
 ) -> None:
     twenty = fleet(SIZE, consistency=mode)
-    twenty.all(PREPARE.replace("STATE", '"dead"'))
-    found = twenty.all(CALL)
+    twenty.all(failover.prepare, "dead", THRESHOLD, TIMEOUT)
+    found = twenty.all(failover.call, CALLS, TIMEOUT)
     errors = [error for one in found for error in one[0]]
     bad, good = sum(one[1] for one in found), sum(one[2] for one in found)
     print(  # noqa: T201 # what was measured
@@ -85,8 +44,8 @@ def test_a_hanging_provider_costs_a_timeout_once_per_threshold_and_not_once_per_
     fleet: Callable[..., Team], mode: str
 ) -> None:
     two = fleet(2, consistency=mode)
-    two.all(PREPARE.replace("STATE", '"hanging"'))
-    found = two.all(CALL)
+    two.all(failover.prepare, "hanging", THRESHOLD, TIMEOUT)
+    found = two.all(failover.call, CALLS, TIMEOUT)
     assert not [error for one in found for error in one[0]]
     bad, good, slow = (sum(column) for column in list(zip(*found, strict=True))[1:])
     assert good == 2 * CALLS

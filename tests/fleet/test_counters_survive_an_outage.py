@@ -14,8 +14,9 @@ import pytest
 import redis
 
 from ciris_registry import CircuitBreakerConfig, RegistrySettings, ServiceRegistry
-from tests.fleet.outages import REGISTER, STORE_TIMEOUT, wait_for
+from tests.fleet.outages import STORE_TIMEOUT, wait_for
 from tests.fleet.shared_state import SharedState
+from tests.fleet.work import breakers, outages, registries, reporting
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -25,33 +26,6 @@ if TYPE_CHECKING:
     from tests.fleet.server import Server
 
 MODES = ("cached", "exact")
-
-REPORT = """
-    # So many of each, by every way there is, in a steady mix that opens nothing.
-    global reporting, reported, on
-    on, reported = True, [0, 0]
-
-    async def report():
-        n = 0
-        while on:
-            n += 1
-            failed = n % 3 == 0
-            if n % 2:
-                (handle.record_failure if failed else handle.record_success)()
-            else:
-                await (handle.arecord_failure if failed else handle.arecord_success)()
-            reported[failed] += 1
-            await asyncio.sleep(0.002)
-
-    reporting = asyncio.ensure_future(report())
-"""
-STOP = """
-    global on
-    on = False
-    await reporting
-    await registry.flush()
-    return reported
-"""
 
 
 def totals(server: Server) -> list[int]:
@@ -69,16 +43,16 @@ def test_a_server_that_hung_has_counted_every_outcome_once(
     server: Server, borrow: Callable[..., Team], mode: str
 ) -> None:
     three = borrow(3, server.url, mode, store_timeout=STORE_TIMEOUT, success_report_interval=0.1)
-    three.all(REGISTER)
-    three.all(REPORT)
-    for hang in (0.2, 2.5):  # the second longer than the REPLY_TIMEOUT
-        three.all("await asyncio.sleep(0.3)")
+    three.all(outages.register)
+    three.all(reporting.report)
+    for hang in (0.2, 2.5):  # the second longer than CONNECT_TIMEOUT
+        three.all(registries.sleep, 0.3)
         server.freeze()
-        three.all(f"await asyncio.sleep({hang})")
+        three.all(registries.sleep, hang)
         server.thaw()
         wait_for(three, "connected")
-    three.all("await asyncio.sleep(0.3)")
-    reported = summed(three.all(STOP))
+    three.all(registries.sleep, 0.3)
+    reported = summed(three.all(reporting.stop_reporting))
     found = totals(server)
     print(mode, "reported", reported, "counted", found)  # noqa: T201 # what was measured
     assert found == reported
@@ -91,43 +65,43 @@ def test_a_server_that_was_killed_and_had_saved_everything_counts_nothing_twice(
     server.kill()
     server.start(saving=True)
     three = borrow(3, server.url, mode, store_timeout=STORE_TIMEOUT, success_report_interval=0.1)
-    three.all(REGISTER)
-    three.all(REPORT)
-    outages = 3
-    for _ in range(outages):
-        three.all("await asyncio.sleep(0.2)")
+    three.all(outages.register)
+    three.all(reporting.report)
+    times = 3
+    for _ in range(times):
+        three.all(registries.sleep, 0.2)
         server.kill()
         wait_for(three, "lost")
         server.start(saving=True)
         wait_for(three, "connected")
-    three.all("await asyncio.sleep(0.2)")
-    reported = summed(three.all(STOP))
+    three.all(registries.sleep, 0.2)
+    reported = summed(three.all(reporting.stop_reporting))
     found = totals(server)
     print(mode, "reported", reported, "counted", found)  # noqa: T201 # what was measured
     # One batch holds the successes of 0.1 s, of which there are fewer than 50; another message
     # may be an awaited outcome.
     lost = [one - other for one, other in zip(reported, found, strict=True)]
-    assert 0 <= lost[0] <= 3 * outages * 51
-    assert 0 <= lost[1] <= 3 * outages * 2
+    assert 0 <= lost[0] <= 3 * times * 51
+    assert 0 <= lost[1] <= 3 * times * 2
 
 
 def test_a_server_that_comes_back_empty_counts_nothing_twice(
     server: Server, borrow: Callable[..., Team]
 ) -> None:
     two = borrow(2, server.url, "cached", store_timeout=STORE_TIMEOUT, success_report_interval=0.1)
-    two.all(REGISTER)
+    two.all(outages.register)
     for _ in range(2):
-        two.all("for _ in range(100): handle.record_success()")
-        two.all("await handle.arecord_failure()\nhandle.record_success()\nawait registry.flush()")
+        two.all(breakers.record_successes, 100)
+        two.all(reporting.fail_and_succeed)
     before = totals(server)
     assert before == [404, 4]
     server.kill()
     wait_for(two, "lost")
-    two.all("for _ in range(100): handle.record_success()")
-    two.all("handle.record_failure()\nhandle.record_success()")
+    two.all(breakers.record_successes, 100)
+    two.all(reporting.fail_and_succeed_offline)
     server.start()
     wait_for(two, "connected")
-    two.all("handle.record_success()\nawait registry.flush()")
+    two.all(reporting.succeed)
     found = totals(server)
     print("reported", [608, 6], "counted", found)  # noqa: T201 # what was measured
     assert 204 <= found[0] <= 608

@@ -23,6 +23,7 @@ from ciris_registry import (
     ServiceRegistry,
     cooldown,
 )
+from tests.fleet.work import held_probe
 from tests.running import QUIETLY, run
 from tests.waiting import async_wait_until, wait_until
 
@@ -421,46 +422,14 @@ def test_an_event_loop_that_is_closed_leaves_nothing_taken(
     assert run("closes_its_event_loop", real_url, mode, state) == QUIETLY
 
 
-HOLD = """
-    global holding
-
-    async def hold():
-        async with registry.acquire("h", "llm"):
-            await asyncio.sleep(600)
-
-    config = CircuitBreakerConfig(
-        failure_threshold=1, recovery_timeout=0, success_threshold=1000, timeout_duration=600
-    )
-    registry.register("h", "llm", Client(), name="shared", circuit_breaker_config=config)
-    await registry.flush()
-    await handle.arecord_failure()
-    await asyncio.sleep(0.01)  # a recovery time of 0 is a millisecond
-    holding = asyncio.create_task(hold())
-    while not registry._parts.breakers.of("llm", "shared").in_flight:
-        assert not holding.done(), holding
-        await asyncio.sleep(0.005)
-    return len(asyncio.all_tasks()) > 1
-"""
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_a_process_that_is_killed_leaves_nothing_taken_for_longer_than_its_lease(
     fleet: Callable[..., Team], shared: SharedState, mode: str
 ) -> None:
     two = fleet(2, consistency=mode, lease=1.0)
-    two[0].run(HOLD)
+    two[0].run(held_probe.hold)
     assert len(shared.permits()) == 1
     two[0].signal(signal.SIGKILL)
-    enter = """
-        if not registry.get_services_by_type("llm"):
-            registry.register("h", "llm", Client(), name="shared")
-            await registry.flush()
-        try:
-            async with registry.acquire("h", "llm"):
-                return True
-        except NoProviderError as error:
-            return error.reasons[0].reason
-    """
-    assert two[1].run(enter) == "half_open"
-    wait_until(lambda: two[1].run(enter) is True)
+    assert two[1].run(held_probe.enter) == "half_open"
+    wait_until(lambda: two[1].run(held_probe.enter) is True)
     assert shared.permits() == {}

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from ciris_registry.registration import parse_registration
+from tests.fleet.work import breakers, providers, registries
 from tests.running import start
 from tests.waiting import wait_until
 
@@ -26,15 +27,12 @@ KILLS = 60
 LEASE = 1.5
 
 # success_threshold is never reached, so the breaker stays HALF_OPEN and there is a permit to take.
-REGISTER = """
-    config = CircuitBreakerConfig(
-        failure_threshold=1, recovery_timeout=0, success_threshold=1_000_000, timeout_duration=600
-    )
-    registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
-    await registry.flush()
-"""
-
-FIND = 'return await registry.get_service("unknown", "llm") is not None'
+PROBING = {
+    "failure_threshold": 1,
+    "recovery_timeout": 0,
+    "success_threshold": 1_000_000,
+    "timeout_duration": 600,
+}
 
 
 class Nursery:
@@ -95,8 +93,8 @@ def test_sixty_kills_at_any_moment_leave_nothing_half_done_and_nothing_taken(
     fleet: Callable[..., Team], shared: SharedState, real_url: str
 ) -> None:
     [living] = fleet(1, lease=LEASE)
-    living.run(REGISTER)
-    living.run("await handle.arecord_failure()")
+    living.run(providers.register_shared, **PROBING)
+    living.run(breakers.arecord_failure)
     moments = random.Random()
 
     with Nursery(real_url) as nursery:
@@ -111,8 +109,8 @@ def test_sixty_kills_at_any_moment_leave_nothing_half_done_and_nothing_taken(
         wait_until(lambda: int(shared.breaker()["total_successes"]) > done)
 
     # Their leases end, and a living process finds all of it free.
-    wait_until(lambda: living.run(FIND))
-    living.run("await handle.arecord_success()")
+    wait_until(lambda: living.run(registries.find, "unknown"))
+    living.run(breakers.arecord_success)
     wait_until(lambda: shared.registrations() == ["shared"])
     wait_until(lambda: list(shared.members("")) == [living.process_id])
     assert list(shared.members("shared")) == [living.process_id]

@@ -15,6 +15,7 @@ import redis
 
 from tests.fleet.outages import wait_for, wait_for_away
 from tests.fleet.server import Server
+from tests.fleet.work import max_in_flight, registries
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -27,72 +28,6 @@ if TYPE_CHECKING:
 MODES = ("cached", "exact")
 LIMIT = 5
 LEASE = 1.5
-
-PROVIDER = """
-    import redis.asyncio
-
-    global counting, Counted
-    counting = redis.asyncio.Redis(unix_socket_path={socket!r}, decode_responses=True)
-
-    class Counted(Client):
-        async def work(self):
-            now = await counting.incr(self.name)
-            try:
-                await counting.lpush(self.name + ":seen", now)
-                await asyncio.sleep(0.01)
-                return self.name
-            finally:
-                await counting.decr(self.name)
-
-        async def hang(self):
-            await asyncio.sleep(600)
-
-    registry.register(
-        "h", "llm", Counted("small"), Priority.HIGH, name="small", max_in_flight={limit}
-    )
-    if {spare}:
-        registry.register("h", "llm", Counted("large"), Priority.LOW, name="large")
-    await registry.flush()
-    await registry.refresh()
-"""
-
-CALL = """
-    from ciris_registry import NoProviderError
-
-    async def caller():
-        answers = []
-        while len(answers) < 20:
-            try:
-                answers.append(await registry.call("h", "llm", Counted.work))
-            except NoProviderError as error:
-                assert [one.reason for one in error.reasons] == ["full"], error
-                answers.append("none")
-                await asyncio.sleep(0.005)
-        return answers
-
-    answers = await asyncio.gather(*(caller() for _ in range(5)))
-    return [name for answer in answers for name in answer]
-"""
-
-HOLD = """
-    global holding
-    holding = [
-        asyncio.create_task(registry.call("h", "llm", Counted.hang)) for _ in range({number})
-    ]
-    slots = registry._parts.concurrency_limit
-    while slots.held("llm", "small") < sum(not task.done() for task in holding):
-        await asyncio.sleep(0.005)
-    return slots.held("llm", "small")
-"""
-
-TRY = """
-    from ciris_registry import NoProviderError
-    try:
-        await registry.call("h", "llm", Counted.work, failover=False)
-    except NoProviderError as error:
-        return [[one.reason, one.retry_after] for one in error.reasons]
-    return "taken"
-"""
 
 
 class Upstream:
@@ -124,7 +59,7 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
 
 
 def begin(team: Team, upstream: Upstream, limit: int = LIMIT, *, spare: bool = True) -> None:
-    team.all(PROVIDER.format(socket=upstream.socket, limit=limit, spare=spare))
+    team.all(max_in_flight.prepare, upstream.socket, limit, spare=spare)
 
 
 def slots(shared: SharedState) -> set[str]:
@@ -138,14 +73,14 @@ def test_a_provider_gets_no_more_calls_than_its_limit_and_the_next_one_gets_the_
     four = fleet(4, consistency=mode)
     begin(four, upstream)
 
-    answers = Counter(name for answer in four.all(CALL) for name in answer)
+    answers = Counter(name for answer in four.all(max_in_flight.call) for name in answer)
 
     assert answers.total() == 4 * 5 * 20
     assert answers["none"] == 0
     assert upstream.most("small") == LIMIT
     assert answers["large"] > 0
     assert answers["small"] > answers.total() / 10, "what is free is used"
-    four.all("await registry.flush()")
+    four.all(registries.flush)
     assert slots(shared) == set()
 
 
@@ -155,7 +90,7 @@ def test_without_another_provider_calls_raise_that_it_is_full(
     four = fleet(4, consistency="cached")
     begin(four, upstream, 2, spare=False)
 
-    answers = Counter(name for answer in four.all(CALL) for name in answer)
+    answers = Counter(name for answer in four.all(max_in_flight.call) for name in answer)
 
     assert set(answers) == {"small", "none"}
     assert upstream.most("small") == 2
@@ -164,10 +99,7 @@ def test_without_another_provider_calls_raise_that_it_is_full(
 def test_a_call_that_retries_gets_a_slot(fleet: Callable[..., Team], upstream: Upstream) -> None:
     two = fleet(2, consistency="cached")
     begin(two, upstream, 1, spare=False)
-    answers = two.all("""
-        call = lambda: registry.call("h", "llm", Counted.work, retry=50)
-        return await asyncio.gather(*(call() for _ in range(5)))
-    """)
+    answers = two.all(max_in_flight.call_with_retries)
     assert answers == [["small"] * 5] * 2
     assert upstream.most("small") == 1
 
@@ -179,16 +111,16 @@ def test_a_killed_holder_frees_its_slots_within_a_lease_and_a_live_one_keeps_the
     three = fleet(3, consistency=mode, lease=LEASE)
     begin(three, upstream, 2, spare=False)
     dies, lives, waits = three
-    assert dies.run(HOLD.format(number=1)) == lives.run(HOLD.format(number=1)) == 1
+    assert dies.run(max_in_flight.hold, 1) == lives.run(max_in_flight.hold, 1) == 1
     time.sleep(1.5 * LEASE)
-    assert waits.run(TRY) == [["full", None]], "both are renewed"
+    assert waits.run(max_in_flight.try_once) == [["full", None]], "both are renewed"
 
     dies.kill()
     killed = time.monotonic()
     expected_at: list[float] = []
 
     def is_free() -> bool:
-        answer = waits.run(TRY)
+        answer = waits.run(max_in_flight.try_once)
         if answer == "taken":
             return True
         [[reason, retry_after]] = answer
@@ -204,7 +136,7 @@ def test_a_killed_holder_frees_its_slots_within_a_lease_and_a_live_one_keeps_the
     assert expected_at, "after missed heartbeats, callers know when its slots are free"
     assert all(abs(one - took) < 0.3 for one in expected_at), (expected_at, took)
     wait_until(lambda: {one.partition("|")[0] for one in slots(shared)} == {lives.process_id})
-    lives.run("for task in holding: task.cancel()")
+    lives.run(max_in_flight.let_go)
     wait_until(lambda: slots(shared) == set())
 
 
@@ -215,11 +147,11 @@ def test_closing_a_registry_frees_its_slots_at_once(
     two = fleet(2, consistency=mode, lease=60.0)
     begin(two, upstream, 1, spare=False)
     holder, other = two
-    assert holder.run(HOLD.format(number=1)) == 1
-    assert other.run(TRY) == [["full", None]]
-    holder.run("await registry.aclose()")
-    assert other.run(TRY) == "taken"
-    holder.run("for task in holding: task.cancel()")
+    assert holder.run(max_in_flight.hold, 1) == 1
+    assert other.run(max_in_flight.try_once) == [["full", None]]
+    holder.run(registries.close)
+    assert other.run(max_in_flight.try_once) == "taken"
+    holder.run(max_in_flight.let_go)
 
 
 def test_get_service_takes_no_slot_and_is_not_limited(
@@ -227,25 +159,20 @@ def test_get_service_takes_no_slot_and_is_not_limited(
 ) -> None:
     two = fleet(2, consistency="cached")
     begin(two, upstream, 1, spare=False)
-    assert two[0].run(HOLD.format(number=1)) == 1
-    assert two[1].run('return (await registry.get_service("h", "llm")).name') == "small"
+    assert two[0].run(max_in_flight.hold, 1) == 1
+    assert two[1].run(registries.found_name) == "small"
     assert len(slots(shared)) == 1
-    two[0].run("for task in holding: task.cancel()")
+    two[0].run(max_in_flight.let_go)
 
 
 def test_a_new_limit_is_the_whole_fleets(fleet: Callable[..., Team], upstream: Upstream) -> None:
     two = fleet(2, consistency="cached")
     begin(two, upstream, 1, spare=False)
-    assert two[0].run(HOLD.format(number=1)) == 1
-    assert two[1].run(TRY) == [["full", None]]
-    two[0].run("""
-        registry.register(
-            "h", "llm", Counted("small"), Priority.HIGH, name="small", max_in_flight=2
-        )
-        await registry.flush()
-    """)
-    assert two[1].run(TRY) == "taken"
-    two[0].run("for task in holding: task.cancel()")
+    assert two[0].run(max_in_flight.hold, 1) == 1
+    assert two[1].run(max_in_flight.try_once) == [["full", None]]
+    two[0].run(max_in_flight.change_limit, 2)
+    assert two[1].run(max_in_flight.try_once) == "taken"
+    two[0].run(max_in_flight.let_go)
 
 
 @pytest.mark.parametrize("outage", ["hangs", "is killed"])
@@ -254,13 +181,13 @@ def test_while_redis_is_away_each_process_makes_no_more_calls_than_the_limit(
 ) -> None:
     two = borrow(2, server.url, consistency="cached", store_timeout=0.05, lease=LEASE)
     begin(two, upstream, 2, spare=False)
-    assert two[0].run(HOLD.format(number=1)) == 1
+    assert two[0].run(max_in_flight.hold, 1) == 1
     if outage == "hangs":
         server.freeze()
     else:
         server.kill()
 
-    answers = Counter(name for answer in two.all(CALL) for name in answer)
+    answers = Counter(name for answer in two.all(max_in_flight.call) for name in answer)
 
     assert answers["small"] > 0, "it goes on"
     assert upstream.most("small") <= 3, "one of the two of one process is taken, by what hangs"
@@ -273,6 +200,6 @@ def test_while_redis_is_away_each_process_makes_no_more_calls_than_the_limit(
     with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
         key = "ciris:v2:{default/llm}:slots:small"
         wait_until(lambda: client.zcard(key) == 1, 3 * LEASE)
-        assert two[1].run(HOLD.format(number=2)) == 1
-        two.all("for task in holding: task.cancel()")
+        assert two[1].run(max_in_flight.hold, 2) == 1
+        two.all(max_in_flight.let_go)
         wait_until(lambda: client.zcard(key) == 0, 3 * LEASE)

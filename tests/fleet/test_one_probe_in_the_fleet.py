@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.fleet.work import breakers, probing
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -35,50 +36,6 @@ LEASE = 2.0
 UNAWARE_MS = 250
 """What a cached process on a busy machine may be behind the server's clock, and its events."""
 
-PREPARE = """
-    global now, ask, ask_until, client
-    import redis.asyncio
-    client = redis.asyncio.Redis.from_url({url!r})
-
-    async def now():
-        seconds, micros = await client.time()
-        return seconds * 1000 + micros // 1000
-
-    async def by_resolving():
-        return await registry.get_service("thinker", "llm") is not None
-
-    async def by_the_handle():
-        try:
-            await handle.acheck_and_raise()
-        except CircuitBreakerError:
-            return False
-        return True
-
-    async def ask_until(end):
-        refused = []
-        while (before := await now()) < end:
-            if await ask():
-                return {{"granted": True, "refused": refused}}
-            refused.append([before, await now()])
-            await asyncio.sleep(0.005)
-        return {{"granted": False, "refused": refused}}
-
-    ask = {ask}
-    config = CircuitBreakerConfig(
-        failure_threshold=1,
-        recovery_timeout={recovery_timeout},
-        success_threshold={success_threshold},
-        timeout_duration={timeout},
-        half_open_max_calls={probes},
-    )
-    registry.register_global("llm", Client(), name="shared", circuit_breaker_config=config)
-    await registry.flush()
-"""
-
-ASK = "return await ask()"
-FAIL = "await handle.arecord_failure()"
-SUCCEED = "await handle.arecord_success()"
-
 
 class Answer(NamedTuple):
     """The replies to one process: whether it got the permit, and when it was refused."""
@@ -91,12 +48,12 @@ class Askers:
     """A fleet that shares one provider, and asks in one of the two ways."""
 
     def __init__(
-        self, fleet: Callable[..., Team], shared: SharedState, url: str, ask: str, mode: str
+        self, fleet: Callable[..., Team], shared: SharedState, url: str, way: str, mode: str
     ) -> None:
         self._fleet = fleet
         self._unaware = UNAWARE_MS if mode == "cached" else 0
         self._shared = shared
-        self._values = {"url": url, "ask": ask}
+        self._url, self._way = url, way
 
     def team(
         self,
@@ -108,27 +65,28 @@ class Askers:
         **settings: float,
     ) -> Team:
         team = self._fleet(size, **settings)
-        prepare = PREPARE.format(
+        team.all(
+            probing.prepare,
+            self._url,
+            self._way,
             recovery_timeout=recovery_timeout,
             success_threshold=success_threshold,
-            timeout=timeout,
-            probes=probes,
-            **self._values,
+            timeout_duration=timeout,
+            half_open_max_calls=probes,
         )
-        team.all(prepare)
         return team
 
     def hold(self, holder: Agent) -> str:
         """Open the breaker and let this process get the permit of the probe."""
-        holder.run(FAIL)
-        wait_until(lambda: holder.run(ASK))
+        holder.run(breakers.arecord_failure)
+        wait_until(lambda: holder.run(probing.ask))
         [permit] = self._shared.permits()
         return permit
 
     def ask_until(self, end: int, askers: list[Agent]) -> list[Answer]:
         """All processes ask over and over until the server's clock shows ``end``."""
         for asker in askers:
-            asker.begin(f"return await ask_until({end})")
+            asker.begin(probing.ask_until, end)
         return [Answer(**asker.end()) for asker in askers]
 
     def granted_at(self, timeout_ms: int = TIMEOUT_MS) -> int:
@@ -166,7 +124,7 @@ def test_twenty_processes_that_ask_at_once_get_one_permit_in_all(
     askers: Askers, shared: SharedState
 ) -> None:
     twenty = askers.team(20, recovery_timeout=1.0, timeout=60.0)
-    twenty[0].run(FAIL)
+    twenty[0].run(breakers.arecord_failure)
     retry_at = int(shared.breaker()["retry_at"])
 
     answers = askers.ask_until(retry_at + 500, twenty.agents)
@@ -209,8 +167,8 @@ def test_a_holder_that_hangs_keeps_its_permit_until_the_deadline_and_its_late_ou
 
     before, permits = shared.breaker(), shared.permits()
     holder.signal(signal.SIGCONT)
-    holder.run(SUCCEED)
-    holder.run(FAIL)
+    holder.run(breakers.arecord_success)
+    holder.run(breakers.arecord_failure)
     after = shared.breaker()
 
     assert after.pop("total_successes") == "1"
@@ -233,12 +191,12 @@ def test_the_outcome_of_a_process_that_has_lost_its_lease_is_void(
     assert askers.granted_once_and_not_late(answers, lease_end, 60_000)
     permits = shared.permits()
     holder.signal(signal.SIGCONT)
-    holder.run(SUCCEED)
+    holder.run(breakers.arecord_success)
 
     assert shared.breaker()["probe_successes"] == "0"
     assert shared.permits() == permits
     [successor] = [one for one, answer in zip(others, answers, strict=True) if answer.granted]
-    successor.run(SUCCEED)
+    successor.run(breakers.arecord_success)
     assert shared.breaker()["probe_successes"] == "1"
 
 
@@ -247,10 +205,10 @@ def test_the_probe_of_one_closes_the_breaker_for_all(askers: Askers, shared: Sha
     four = askers.team(4)
     askers.hold(four[2])
 
-    four[2].run(SUCCEED)
+    four[2].run(breakers.arecord_success)
 
     assert shared.state() == "closed"
-    wait_until(lambda: four.all(ASK) == [True] * 4)
+    wait_until(lambda: four.all(probing.ask) == [True] * 4)
     assert shared.permits() == {}
 
 
@@ -259,21 +217,21 @@ def test_the_failed_probe_of_one_opens_it_again_for_all(
     askers: Askers, shared: SharedState
 ) -> None:
     four = askers.team(4, recovery_timeout=30.0)
-    four[0].run(FAIL)
+    four[0].run(breakers.arecord_failure)
     shared.client.hset(shared.keys.breaker("shared"), "retry_at", shared.now())
-    assert four[1].run(ASK)
+    assert four[1].run(probing.ask)
 
-    four[1].run(FAIL)
+    four[1].run(breakers.arecord_failure)
 
     assert shared.state() == "open"
-    assert four.all(ASK) == [False] * 4
+    assert four.all(probing.ask) == [False] * 4
     assert int(shared.breaker()["retry_at"]) > shared.now() + 10_000
 
 
 @ways(*RESOLVING, *HANDLE)
 def test_as_many_probes_at_once_as_the_settings_allow(askers: Askers, shared: SharedState) -> None:
     four = askers.team(4, probes=3, timeout=60.0)
-    four[0].run(FAIL)
+    four[0].run(breakers.arecord_failure)
     retry_at = int(shared.breaker()["retry_at"])
 
     answers = askers.ask_until(retry_at + 200, four.agents)
@@ -285,23 +243,10 @@ def test_as_many_probes_at_once_as_the_settings_allow(askers: Askers, shared: Sh
 @ways(*RESOLVING, *HANDLE)
 def test_ten_probes_in_a_row_are_never_two_at_a_time(askers: Askers, shared: SharedState) -> None:
     four = askers.team(4, success_threshold=10)
-    four[0].run(FAIL)
+    four[0].run(breakers.arecord_failure)
     shared.client.set("probing", 0, ex=60)
 
-    probes = four.all("""
-        probes = []
-        while handle.state is not CircuitState.CLOSED:
-            if not await ask():
-                continue
-            await handle.aget_stats()
-            if handle.state is CircuitState.CLOSED:
-                break
-            probes.append(await client.incr("probing"))
-            await asyncio.sleep(0.005)
-            await client.decr("probing")
-            await handle.arecord_success()
-        return probes
-    """)
+    probes = four.all(probing.probe_until_closed)
 
     assert [probe for one in probes for probe in one] == [1] * 10
     assert shared.state() == "closed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.fleet.work import registries, traffic
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -17,36 +18,19 @@ PATIENT = 30.0
 one version is compared every 4 s."""
 BOUND = 2.0
 
-REGISTER = """
-    registry.register("h", "llm", Client(), name="shared")
-    assert await registry.get_service("h", "llm") is not None
-"""
-CALL = """
-    let_through = 0
-    end = time.monotonic() + 10
-    while await registry.get_service("h", "llm") is not None:
-        let_through += 1
-        handle.record_success()
-        assert time.monotonic() < end, "it was never refused"
-        await asyncio.sleep(0.005)
-    return [let_through, time.time()]
-"""
-
 
 def test_every_process_refuses_what_one_has_opened(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     six = fleet(6, consistency="cached", max_staleness=PATIENT)
-    six.all(REGISTER)
+    six.all(traffic.register)
     others = six.agents[1:]
     for other in others:
-        other.begin(CALL)
+        other.begin(traffic.use_until_refused)
 
-    six[0].run("await asyncio.sleep(0.2); return await registry.get_service('h', 'llm') is None")
-    opened = six[0].run("""
-        await handle.aforce_open("a test", 60)
-        return time.time()
-    """)
+    six[0].run(registries.sleep, 0.2)
+    six[0].run(registries.find)
+    opened = six[0].run(traffic.force_open)
     answers = [other.end() for other in others]
 
     for let_through, refused in answers:
@@ -61,21 +45,8 @@ def test_failures_of_one_open_it_for_all_and_the_calls_until_then_are_bounded(
 ) -> None:
     """The provider dies under traffic; earlier successes are counted and not reported yet."""
     six = fleet(6, consistency="cached", max_staleness=PATIENT)
-    six.all(REGISTER)
-    six.begin("""
-        dead = time.time() + 0.5
-        failed = 0
-        while time.time() < dead + 5:
-            if await registry.get_service("h", "llm") is None:
-                break
-            if time.time() < dead:
-                handle.record_success()
-            else:
-                failed += 1
-                handle.record_failure()
-            await asyncio.sleep(0.01)
-        return failed
-    """)
+    six.all(traffic.register)
+    six.begin(traffic.use_while_it_dies)
     failed = six.end()
 
     wait_until(lambda: shared.state() == "open")

@@ -9,6 +9,7 @@ import redis
 
 from tests.fleet.modes import BOTH_MODES
 from tests.fleet.shared_state import SharedState
+from tests.fleet.work import after_an_outage, breakers, lost_redis, providers, registries
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -20,18 +21,6 @@ if TYPE_CHECKING:
 HEARTBEAT = 0.3
 LEASE = 3.0
 
-REGISTER = """
-    long = CircuitBreakerConfig(recovery_timeout=600)
-    for name in ("shared", "forced", "cooling", "well"):
-        registry.register("h", "llm", Client(), name=name, circuit_breaker_config=long)
-    await registry.flush()
-"""
-BREAK = """
-    for _ in range(5):
-        await handle.arecord_failure()
-    await registry.breaker("llm", "forced").aforce_open("maintenance", duration=500)
-    await registry.breaker("llm", "cooling").acool_down(400)
-"""
 KEPT = ("state", "retry_at", "opened_at", "consecutive_failures", "override", "override_until")
 
 
@@ -46,9 +35,9 @@ def test_after_a_flush_everything_is_back_within_one_heartbeat(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     three = fleet(3, lease=LEASE, heartbeat_interval=HEARTBEAT)
-    three.all(REGISTER)
-    three[0].run(BREAK)
-    three.all("await registry.get_service('h', 'llm')")
+    three.all(lost_redis.register)
+    three[0].run(after_an_outage.break_all)
+    three.all(registries.find)
     before, registrations = what_matters(shared), set(shared.registrations())
     members = {one: set(shared.members(one)) for one in registrations}
     shared.client.flushdb()
@@ -61,7 +50,7 @@ def test_after_a_flush_everything_is_back_within_one_heartbeat(
         # A heartbeat, and what a machine with two busy cores needs to get round to it.
         assert int(event["at"]) - flushed < HEARTBEAT * 1000 + 1500
     assert set(shared.registrations()) == registrations
-    assert three.all("return (await registry.explain('h', 'llm'))[0].name") == ["well"] * 3
+    assert three.all(lost_redis.first_explained) == ["well"] * 3
 
 
 @BOTH_MODES
@@ -69,11 +58,11 @@ def test_the_first_resolve_after_a_flush_refuses_an_open_provider(
     fleet: Callable[..., Team], shared: SharedState
 ) -> None:
     [agent] = fleet(1)
-    agent.run(REGISTER)
-    agent.run(BREAK)
-    agent.run("await registry.get_service('h', 'llm')")
+    agent.run(lost_redis.register)
+    agent.run(after_an_outage.break_all)
+    agent.run(registries.find)
     shared.client.flushdb()
-    assert agent.run("return (await registry.explain('h', 'llm'))[0].name") == "well"
+    assert agent.run(lost_redis.first_explained) == "well"
     assert shared.state() == "open"
 
 
@@ -83,13 +72,13 @@ def test_a_decision_after_the_flush_is_not_overwritten(
 ) -> None:
     old, new = fleet(2, lease=600.0)
     for agent in (old, new):
-        agent.run(REGISTER)
-    old.run(BREAK)
-    old.run("await registry.get_service('h', 'llm')")
+        agent.run(lost_redis.register)
+    old.run(after_an_outage.break_all)
+    old.run(registries.find)
     shared.client.flushdb()
-    new.run("await handle.areset('we know better')")
+    new.run(breakers.reset, "we know better")
     assert shared.state() == "closed"
-    old.run("await registry.get_service('h', 'llm')")
+    old.run(registries.find)
     wait_until(lambda: shared.breaker("forced").get("override") == "open")
     assert shared.state() == "closed"
 
@@ -99,19 +88,12 @@ def test_the_newest_settings_survive_a_flush_though_an_older_process_comes_back_
 ) -> None:
     old, new = fleet(2, lease=600.0)
     for agent, priority, threshold in ((old, "LOW", 3), (new, "HIGH", 7)):
-        agent.run(f"""
-            own = CircuitBreakerConfig(failure_threshold={threshold})
-            priority = Priority.{priority}
-            registry.register_global(
-                "llm", Client(), priority, circuit_breaker_config=own, name="shared"
-            )
-            await registry.flush()
-        """)
+        agent.run(providers.register_shared_at, priority, threshold)
     for agent in (old, new):
-        agent.run("await registry.get_service('h', 'llm')")
+        agent.run(registries.find)
     shared.client.flushdb()
     for agent in (old, new):
-        agent.run("await registry.get_service('h', 'llm')")
+        agent.run(registries.find)
         assert shared.record()["priority"] == "HIGH"
         assert shared.breaker()["failure_threshold"] == "7"
     assert set(shared.members("shared")) == {old.process_id, new.process_id}
@@ -124,45 +106,34 @@ def test_a_key_that_was_deleted_or_damaged_is_restored_by_live_processes(
     fleet: Callable[..., Team], shared: SharedState, key: str, damage: str
 ) -> None:
     three = fleet(3, lease=LEASE, heartbeat_interval=HEARTBEAT)
-    three[0].run(REGISTER)
-    three[1].run(REGISTER)
-    three[2].run("registry.bind('llm', Client())")
-    three[0].run(BREAK)
-    three[0].run("await registry.get_service('h', 'llm')")
+    three[0].run(lost_redis.register)
+    three[1].run(lost_redis.register)
+    three[2].run(lost_redis.bind)
+    three[0].run(after_an_outage.break_all)
+    three[0].run(registries.find)
     before, registrations = what_matters(shared), shared.registrations()
     name = getattr(shared.keys, key)
     shared.client.delete(name)
     if damage == "replaced":
         shared.client.set(name, "not ours", ex=60)
 
-    explain = """
-        from ciris_registry.errors import StoreError
-        try:
-            return [[one.name, one.reason] for one in await registry.explain("h", "llm")]
-        except StoreError:
-            return []
-    """
     whole = three[0].process_id, three[1].process_id
     wait_until(
         lambda: (
-            all("shared" in str(agent.run(explain)) for agent in three)
+            all("shared" in str(agent.run(lost_redis.explain_if_readable)) for agent in three)
             and sorted(shared.registrations()) == sorted(registrations)
             and all(set(shared.members(one)) >= set(whole) for one in registrations)
         ),
     )
     assert what_matters(shared) == before
-    reasons = dict(three[2].run(explain))
+    reasons = dict(three[2].run(lost_redis.explain_if_readable))
     assert (reasons["shared"], reasons["forced"]) == ("open", "forced_open")
 
 
 def test_a_script_flush_is_not_noticed(server: Server, borrow: Callable[..., Team]) -> None:
     two = borrow(2, server.url)
-    two.all(REGISTER)
-    two.begin("""
-        for _ in range(300):
-            assert await registry.get_service("h", "llm") is not None
-            await registry.breaker("llm", "well").arecord_success()
-    """)
+    two.all(lost_redis.register)
+    two.begin(lost_redis.use_often)
     with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
         for _ in range(50):
             client.script_flush()
@@ -175,24 +146,10 @@ def test_a_server_that_was_killed_and_started_empty_is_not_noticed(
     server: Server, borrow: Callable[..., Team], mode: str
 ) -> None:
     two = borrow(2, server.url, mode, lease=LEASE, heartbeat_interval=HEARTBEAT)
-    two.all(REGISTER)
-    two[0].run(BREAK)
-    two.all("await registry.get_service('h', 'llm')")
-    two.begin("""
-        global going
-        going, served = True, 0
-        async def stop():
-            await asyncio.sleep(2.5)
-            global going
-            going = False
-        asyncio.ensure_future(stop())
-        while going:
-            assert await registry.get_service("h", "llm") is not None
-            await registry.breaker("llm", "well").arecord_success()
-            registry.breaker("llm", "well").record_success()
-            served += 1
-        return served
-    """)
+    two.all(lost_redis.register)
+    two[0].run(after_an_outage.break_all)
+    two.all(registries.find)
+    two.begin(lost_redis.use_for, 2.5)
     with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
         shared = SharedState(client)
         wait_until(lambda: int(shared.breaker("well").get("total_successes", 0)) > 20)
@@ -202,40 +159,21 @@ def test_a_server_that_was_killed_and_started_empty_is_not_noticed(
         wait_until(lambda: len(shared.registrations()) == 4)
         assert shared.state() == "open"
         assert shared.breaker("forced")["override"] == "open"
-        assert two.all("return (await registry.explain('h', 'llm'))[0].name") == ["well"] * 2
+        assert two.all(lost_redis.first_explained) == ["well"] * 2
 
 
-CALLS = {
-    "get_service": 'registry.get_service("h", "llm")',
-    "an awaited outcome": "well.arecord_failure()",
-    "a plain outcome and a resolve": 'well.record_failure() or registry.get_service("h", "llm")',
-    "admission": "well.acheck_and_raise()",
-    "a cooldown": 'registry.breaker("llm", "cooling").acool_down(1)',
-    "unregistering": 'registry.aunregister("forced")',
-    "wait_ready": 'registry.wait_ready(20, ["llm", "memory"])',
-}
-
-
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", lost_redis.CALLS)
 def test_no_call_in_flight_when_the_server_is_killed_fails(
     server: Server, borrow: Callable[..., Team], call: str
 ) -> None:
     [agent] = borrow(1, server.url)
-    agent.run(REGISTER)
-    agent.run('await registry.get_service("h", "llm")')
+    agent.run(lost_redis.register)
+    agent.run(registries.find)
 
     server.freeze()
-    agent.run(f"""
-        global waiting
-        well = registry.breaker("llm", "well")
-        waiting = asyncio.ensure_future({CALLS[call]})
-        await asyncio.sleep(0.1)
-        assert not waiting.done()
-    """)
+    agent.run(lost_redis.begin_call, call)
     server.kill()
     server.start()
 
-    agent.run(
-        'registry.register_global("memory", Client())\nawait asyncio.wait_for(waiting, timeout=20)'
-    )
-    assert agent.run('return await registry.get_service("h", "llm") is not None')
+    agent.run(lost_redis.end_call)
+    assert agent.run(registries.find)

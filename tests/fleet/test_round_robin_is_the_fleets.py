@@ -7,77 +7,46 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fleet.work import breakers, registries, rotation
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from tests.fleet.pool import Team
+    from tests.fleet.work.state import AgentState
+
+    Resolve = Callable[[AgentState, int], Awaitable[list[str | None]]]
 
 NAMES = ["a", "b", "c", "d"]
 
-REGISTER = """
-    for name in "abcd":
-        registry.register(
-            "h", "llm", Client(name), strategy=SelectionStrategy.ROUND_ROBIN, name=name
-        )
-    await registry.flush()
-"""
-
-BIND = """
-    for name in "abcd":
-        registry.bind(name, Client(name))
-"""
-
 EACH = 80
 """Resolves of each process."""
-
-RESOLVE = f"""
-    return [getattr(await registry.get_service("h", "llm"), "name", None) for _ in range({EACH})]
-"""
-
-AT_ONCE = f"""
-    got = await asyncio.gather(*(registry.get_service("h", "llm") for _ in range({EACH})))
-    return [getattr(one, "name", None) for one in got]
-"""
 
 
 def counted(answers: list[list[str | None]]) -> Counter[str | None]:
     return Counter(name for answer in answers for name in answer)
 
 
-@pytest.mark.parametrize("resolve", [RESOLVE, AT_ONCE], ids=["one by one", "all at once"])
+@pytest.mark.parametrize(
+    "resolve", [rotation.resolve, rotation.resolve_at_once], ids=["one by one", "all at once"]
+)
 def test_twenty_processes_at_once_resolve_each_provider_equally_often(
-    fleet: Callable[..., Team], resolve: str
+    fleet: Callable[..., Team], resolve: Resolve
 ) -> None:
     twenty = fleet(20)
-    twenty.all(REGISTER)
-    assert counted(twenty.all(resolve)) == dict.fromkeys(NAMES, 20 * EACH // 4)
+    twenty.all(rotation.register)
+    assert counted(twenty.all(resolve, EACH)) == dict.fromkeys(NAMES, 20 * EACH // 4)
 
 
 def test_a_provider_that_leaves_during_a_rotation_costs_no_turn(fleet: Callable[..., Team]) -> None:
     twenty = fleet(20)
     owner, users = twenty[0], twenty.agents[1:]
-    owner.run(REGISTER)
+    owner.run(rotation.register)
     for user in users:
-        user.run(BIND)
+        user.run(rotation.bind, "abcd")
     for user in users:
-        user.begin(
-            f"""
-            names = []
-            for _ in range({EACH}):
-                service = await registry.get_service("h", "llm")
-                names.append([getattr(service, "name", None), time.monotonic()])
-            return names
-            """
-        )
-    gone = owner.run(f"""
-        while True:
-            await asyncio.sleep(0.002)
-            store = await registry._session.store()
-            if await store.snapshots.take_positions("llm", "h|0|2", 0) >= {19 * EACH // 2}:
-                break
-        await registry.aunregister("d")
-        return time.monotonic()
-    """)
+        user.begin(rotation.resolve_with_times, EACH)
+    gone = owner.run(rotation.leave_after, 19 * EACH // 2)
     answers = [[name for name, _ in user.end()] for user in users]
     got = counted(answers)
     assert None not in got
@@ -91,16 +60,9 @@ def test_a_provider_that_all_members_unregister_during_a_rotation_costs_no_turn(
     fleet: Callable[..., Team],
 ) -> None:
     twenty = fleet(20)
-    twenty.all(REGISTER)
+    twenty.all(rotation.register)
 
-    answers = twenty.all(f"""
-        names = []
-        for turn in range({EACH}):
-            if turn == {EACH // 2}:
-                assert await registry.aunregister("d")
-            names.append(getattr(await registry.get_service("h", "llm"), "name", None))
-        return names
-    """)
+    answers = twenty.all(rotation.resolve_and_leave_halfway, EACH)
 
     got = counted(answers)
     assert set(got) == set(NAMES)
@@ -115,17 +77,11 @@ def test_processes_with_different_bindings_do_not_all_begin_with_the_same_provid
     fleet: Callable[..., Team],
 ) -> None:
     twenty = fleet(20)
-    twenty[0].run(REGISTER)
+    twenty[0].run(rotation.register)
     for user in twenty.agents[1:]:
-        user.run("""
-            for name in "abc":
-                registry.bind(name, Client(name))
-        """)
+        user.run(rotation.bind, "abc")
 
-    firsts = [
-        user.run('return (await registry.get_service("h", "llm")).name')
-        for user in twenty.agents[1:]
-    ]
+    firsts = [user.run(registries.found_name) for user in twenty.agents[1:]]
 
     assert set(firsts) <= set("abc")
     assert len(set(firsts)) > 1
@@ -135,10 +91,10 @@ def test_a_provider_whose_breaker_opens_during_a_rotation_costs_no_turn(
     fleet: Callable[..., Team],
 ) -> None:
     eight = fleet(8)
-    eight.all(REGISTER)
-    first = counted(eight.all(RESOLVE))
-    eight[0].run("await registry.breaker('llm', 'd').aforce_open('test', 60)")
-    second = counted(eight.all(RESOLVE))
+    eight.all(rotation.register)
+    first = counted(eight.all(rotation.resolve, EACH))
+    eight[0].run(breakers.force_open, "d", "test", 60)
+    second = counted(eight.all(rotation.resolve, EACH))
     assert first == dict.fromkeys(NAMES, 8 * EACH // 4)
     assert second["d"] == 0
     rest = [second[name] for name in "abc"]

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import ciris_registry
-from ciris_registry import BreakerHandle, CircuitBreakerConfig, RegistrySettings, ServiceRegistry
+from ciris_registry import (
+    BreakerHandle,
+    CircuitBreakerConfig,
+    RegistrySettings,
+    SelectionStrategy,
+    ServiceRegistry,
+)
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -115,6 +121,29 @@ async def failing_over(url: str) -> Crossing:
         return await crossed(lambda: one.call("planner", "llm", Client.answer))
 
 
+async def failing_over_in_a_round_robin(url: str) -> Crossing:
+    """As ``failing_over``, but both providers take turns: counted when the ill one is first."""
+    async with ServiceRegistry(url=url, settings=SETTINGS) as one:
+        config = CircuitBreakerConfig(failure_threshold=100, failure_rate_threshold=None)
+        for name, client in (("ill", Client(fails=True)), ("well", Client())):
+            one.register_global(
+                "llm",
+                client,
+                name=name,
+                circuit_breaker_config=config,
+                strategy=SelectionStrategy.ROUND_ROBIN,
+            )
+        found = [await crossed(lambda: one.call("planner", "llm", Client.answer)) for _ in range(8)]
+        return max(found, key=lambda crossing: len(crossing.files))
+
+
+async def call_with_a_limit(url: str) -> Crossing:
+    """A cached call of a provider with ``max_in_flight``, whose slot Redis gives."""
+    async with ServiceRegistry(url=url, settings=SETTINGS) as one:
+        one.register_global("llm", Client(), name="well", max_in_flight=4)
+        return await crossed(lambda: one.call("planner", "llm", Client.answer))
+
+
 async def followed_event(url: str) -> Crossing:
     """An override by another registry, from its event's arrival to the changed replica."""
     async with registry(url) as one:
@@ -156,6 +185,8 @@ PATHS = {
     "an exact resolve": (exact_resolve, 14),
     "a call that fails over": (failing_over, 20),
     "a followed event": (followed_event, 14),
+    "a call that fails over in a round robin": (failing_over_in_a_round_robin, 33),
+    "a cached call with a concurrency limit": (call_with_a_limit, 23),
 }
 """Each path, and how many files it may cross."""
 

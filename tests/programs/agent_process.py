@@ -1,27 +1,23 @@
-"""Runs in its process what a test sends: the bodies of async functions, one a line, as JSON.
+"""Runs in its process what a test sends, one line for each piece of work.
 
-Argument: the options of the registry and its settings, as JSON. Answers each line with one: what
-the function returned, or the error that it raised. Names that a body declares ``global`` stay.
+Argument: the options of the registry and its settings, as JSON. A line has the module and name of
+an async function and its arguments, as JSON. Each is answered with one: what the function
+returned, or the error that it raised.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import sys
-import textwrap
-import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ciris_registry
-from ciris_registry import RegistrySettings, ServiceRegistry, errors
+from ciris_registry import RegistrySettings, ServiceRegistry
+from tests.fleet.work.state import AgentState
 
-
-class Client:
-    """A provider."""
-
-    def __init__(self, name: str = "client") -> None:
-        self.name = name
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 
 def say(**answer: Any) -> None:
@@ -29,31 +25,30 @@ def say(**answer: Any) -> None:
     print(json.dumps(answer), flush=True)  # noqa: T201 # read by the test
 
 
-async def run(body: str, scope: dict[str, Any]) -> Any:
-    """Run the body of an async function, which knows the names of the scope."""
-    exec(f"async def work():\n{textwrap.indent(body, '    ')}", scope)  # noqa: S102 # the tests' own
-    return await scope["work"]()
+async def run(line: bytes, state: AgentState) -> Any:
+    """Await the function that a line names."""
+    where, arguments, named = json.loads(line)
+    module, _, name = where.partition(":")
+    work: Callable[..., Awaitable[Any]] = getattr(importlib.import_module(module), name)
+    return await work(state, *arguments, **named)
 
 
 async def main(text: str) -> None:
-    """Run one body after another until the test closes the pipe."""
+    """Run one function after another until the test closes the pipe."""
     options = json.loads(text)
     settings = RegistrySettings(**options.pop("settings", {}))
-    registry = ServiceRegistry(settings=settings, **options)
-    scope = dict(vars(errors) | vars(ciris_registry), asyncio=asyncio, time=time, Client=Client)
-    scope["registry"] = registry
+    state = AgentState(ServiceRegistry(settings=settings, **options))
     reader = asyncio.StreamReader(limit=2**24)
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
-    say(ready=registry.process_id)
+    say(ready=state.registry.process_id)
     while line := await reader.readline():
         try:
-            result = await run(json.loads(line), scope)
-            say(result=result)
+            say(result=await run(line, state))
         except BaseException as error:  # noqa: BLE001 # the test raises it
             say(error=f"{type(error).__name__}: {error}")
-    await scope["registry"].aclose()
+    await state.registry.aclose()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     New = Callable[..., ServiceRegistry]
 
 QUICK = CircuitBreakerConfig(failure_threshold=2, recovery_timeout=0.05, success_threshold=2)
+TWICE = CircuitBreakerConfig(failure_threshold=2, recovery_timeout=60.0)
+"""Stays open for the rest of a test: an open breaker whose time has come reads half-open."""
 
 
 class Client:
@@ -57,7 +59,7 @@ async def test_failures_anywhere_open_the_breaker_everywhere(new_registry: New) 
 
 
 async def test_the_next_line_sees_an_outcome(registry: ServiceRegistry) -> None:
-    name = registry.register("h", "llm", Client(), circuit_breaker_config=QUICK)
+    name = registry.register("h", "llm", Client(), circuit_breaker_config=TWICE)
     breaker = registry.breaker("llm", name)
     breaker.record_failure()
     assert breaker.get_stats()["failure_count"] == 1
@@ -72,7 +74,7 @@ async def test_the_next_line_sees_an_outcome(registry: ServiceRegistry) -> None:
 
 
 async def test_resolving_is_not_a_success(registry: ServiceRegistry) -> None:
-    name = registry.register("h", "llm", Checked(), circuit_breaker_config=QUICK)
+    name = registry.register("h", "llm", Checked(), circuit_breaker_config=TWICE)
     breaker = registry.breaker("llm", name)
     await breaker.arecord_failure()
     for _ in range(5):
@@ -144,7 +146,7 @@ async def test_a_false_health_check_is_a_failure_and_the_next_provider_serves(
     registry: ServiceRegistry,
 ) -> None:
     ill, spare = Checked(answer=False), Client()
-    registry.register("h", "llm", ill, Priority.HIGH, name="ill", circuit_breaker_config=QUICK)
+    registry.register("h", "llm", ill, Priority.HIGH, name="ill", circuit_breaker_config=TWICE)
     registry.register("h", "llm", spare)
     assert await registry.get_service("h", "llm") is spare
     assert registry.breaker("llm", "ill").get_stats()["failure_count"] == 1
@@ -282,7 +284,7 @@ async def test_a_cooldown_is_not_a_failure_and_the_later_deadline_counts(
 
 async def test_a_reset_closes_the_breaker_for_the_whole_fleet(new_registry: New) -> None:
     one, other = new_registry(), new_registry()
-    one.register("h", "llm", Client(), name="a", circuit_breaker_config=QUICK)
+    one.register("h", "llm", Client(), name="a", circuit_breaker_config=TWICE)
     other.bind("a", Client())
     for _ in range(2):
         await one.breaker("llm", "a").arecord_failure()

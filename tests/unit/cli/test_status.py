@@ -180,8 +180,8 @@ async def test_json_has_the_same_keys_whatever_state_a_breaker_is_in(
 
 
 async def test_a_breakers_state_is_shown_in_words(registry: ServiceRegistry, real_url: str) -> None:
-    quick = CircuitBreakerConfig(failure_threshold=2, recovery_timeout=0.2, success_threshold=2)
-    registry.register_global("llm", object(), name="one", circuit_breaker_config=quick)
+    twice = CircuitBreakerConfig(failure_threshold=2, recovery_timeout=60.0)
+    registry.register_global("llm", object(), name="one", circuit_breaker_config=twice)
     handle = registry.breaker("llm", "one")
     assert await words_of(registry, real_url) == "one closed 0/2 0/0 0 0"
     handle.record_success()
