@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class RegistryHealth:
     """What ``registry.health()`` returns.
 
-    - ``redis``: ``connected``, ``suspended`` (a call timed out, and the registry pings Redis) or
-      ``lost``.
+    - ``redis``: ``connected``, ``suspended`` (a call timed out, and the registry pings Redis; or
+      Redis is back, and the state is being reconciled) or ``lost``.
     - ``since``: when that began, in seconds of the epoch by this machine's clock.
     - ``error``: why Redis is not connected; empty if it is.
     - ``outages``: how many times the connection was lost.

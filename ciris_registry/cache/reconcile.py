@@ -1,7 +1,8 @@
 """Reconciling with Redis: when it is there for the first time in an event loop, or again.
 
 Runs the steps that it is given, in their order, until all of them have succeeded; only then is
-Redis connected. Afterwards the watcher takes over.
+Redis connected. From the first answer until then it is suspended, so that this process makes no
+probes of its own. Afterwards the watcher takes over.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Reconciler:
                 await self._session.revive()
                 store.renew_connection()
                 await store.ping(PING)
+                self._connectivity.mark_answering()
                 for step in self._steps:
                     await step(store)
                 self._connectivity.mark_connected()

@@ -49,10 +49,14 @@ class AcquiredBlock(AbstractAsyncContextManager[Any]):
             error = expired
         if error is not None:
             failure = attempt.failure(error)
-            if failure is not None:
-                await attempt.failed(failure)
-                if failure is not error:
-                    raise failure from error
+            try:
+                if failure is not None:
+                    await attempt.failed(failure)
+                    if failure is not error:
+                        raise failure from error
+            finally:
+                # The traceback holds this frame: without this, it would be a reference cycle.
+                failure = error = traceback = None
         elif attempt.expired:  # the block caught its cancellation
             await attempt.failed(attempt.late())
         else:

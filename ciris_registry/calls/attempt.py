@@ -202,8 +202,8 @@ class Attempt(TimeLimit):
     async def failed(self, failure: Exception) -> Classification:
         """End with a failure; its classification."""
         pick, classifier = self._pick, self._context.classifier
-        if isinstance(failure, CallTimeoutError) and failure.provider != pick.registration.name:
-            outcome = IGNORED  # of a nested guarded call
+        if isinstance(failure, CallTimeoutError) and not self.expired:
+            outcome = IGNORED  # of a nested guarded call, also of a namesake of another service type
         else:
             try:
                 outcome = classifier.error(failure, self._classify, pick.classify)

@@ -20,6 +20,7 @@ from ciris_registry.errors import DeadlineExceededError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from types import TracebackType
 
     from tenacity import RetryCallState
 
@@ -76,9 +77,27 @@ class _Rounds:
         self._soonest = soonest
         self._end = None if deadline is None else time.monotonic() + deadline
         self._round = CallRound()
+        self._failure: BaseException | None = None
+        self._traceback: TracebackType | None = None
 
     async def run(self, policy: AsyncRetrying) -> Any:  # what was called returned it
         """Run rounds by the policy, the deadline and the state of the providers."""
+        retrying = self._restricted(policy)
+        try:
+            try:
+                return await retrying(self._once)
+            except BaseException as error:
+                if self._failure is not error:
+                    raise  # of the policy itself
+            # Without the frames of tenacity, which hold the failure.
+            raise self._failure.with_traceback(self._traceback)
+        finally:
+            # Without this, these would be reference cycles.
+            self._failure = self._traceback = None
+            retrying.iter_state.reset()
+
+    def _restricted(self, policy: AsyncRetrying) -> Any:  # a tenacity policy; its state has no type
+        """The policy, which stops at the deadline too, and waits until a provider may serve."""
 
         async def again(state: RetryCallState) -> bool:
             if not self._round.exhausted:
@@ -96,18 +115,21 @@ class _Rounds:
             late = self._end is not None and time.monotonic() + state.upcoming_sleep > self._end
             return bool(late or policy.stop(state))
 
-        retrying: Any = policy.copy(
+        return policy.copy(
             retry=again,
             wait=wait,
             stop=stop,
             reraise=True,
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         )
-        return await retrying(self._once)
 
     async def _once(self) -> Any:  # what was called returned it
         self._round = CallRound()
-        return await self._attempt(self._round)
+        try:
+            return await self._attempt(self._round)
+        except BaseException as error:
+            self._failure, self._traceback = error, error.__traceback__
+            raise
 
 
 def _policy(retry: Retry) -> AsyncRetrying:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
 
     from ciris_registry.calls.executor import CallOptions, Executor
+    from ciris_registry.selection import Pick
 
 _END: Final = object()
 _NOTHING: Final = object()
@@ -45,44 +46,66 @@ async def stream(
         Exception: The failure of the provider.
     """
     tried: dict[str, Exception | None] = {}
-    pick = await executor.first(options)
-    while True:
-        attempt = Attempt(executor.context, pick, options.classify)
-        source, begun = _Source(attempt), False
-        try:
-            item = await source.first(fn, pick.instance, args, kwargs)
-            await attempt.answered()
-            while item is not _END:
-                begun = True
-                yield item
-                item = await source.next()
-        except _FailedError as failed:
-            failure = failed.failure
-            outcome = await attempt.failed(failure)
-            tried[pick.registration.name] = failure
+    failure: Exception | None = None
+    pick: Pick | None = await executor.first(options)
+    try:
+        while pick is not None:
+            attempt = Attempt(executor.context, pick, options.classify)
+            source, begun = _Source(attempt), False
+            try:
+                item = await source.first(fn, pick.instance, args, kwargs)
+                if source.failure is None:
+                    await attempt.answered()
+                while item is not _END:
+                    begun = True
+                    yield item
+                    item = await source.next()
+                failure = source.failure
+                if failure is None:
+                    await attempt.succeeded()
+                    return
+                outcome = await attempt.failed(failure)
+            except BaseException:  # also what the consumer throws into the generator
+                attempt.abandon()
+                raise
+            finally:
+                await source.aclose()
             if begun or not options.fails_over(outcome):
-                raise failure from failure.__cause__
-        except BaseException:  # also what the consumer throws into the generator
-            attempt.abandon()
-            raise
-        else:
-            await attempt.succeeded()
-            return
-        finally:
-            await source.aclose()
-        try:
-            pick = await executor.next(options, tried)
-        except NoProviderError as none:
-            explain_failure(failure, tried, none)
-            raise failure from failure.__cause__
-        except ClosedError:
-            raise failure from failure.__cause__
+                break
+            tried[pick.registration.name] = failure
+            pick = await _next(executor, options, tried, failure)
+        assert failure is not None  # noqa: S101 # the last attempt has failed
+        raise failure
+    finally:
+        # The traceback holds this frame: without this, it would be a reference cycle.
+        failure = None
+        tried.clear()
+
+
+async def _next(
+    executor: Executor,
+    options: CallOptions,
+    tried: Mapping[str, Exception | None],
+    failure: Exception,
+) -> Pick | None:
+    """The next pick; None if there is none, and the stream raises its last failure."""
+    try:
+        return await executor.next(options, tried)
+    except NoProviderError as none:
+        explain_failure(failure, tried, none)
+    except ClosedError:
+        pass
+    return None
 
 
 class _Source:
-    """The items of one provider, each within the time limit of a call."""
+    """The items of one provider, each within the time limit of a call; ``_END`` after the last.
+
+    ``failure`` is the provider's, if it ended by one.
+    """
 
     def __init__(self, attempt: Attempt) -> None:
+        self.failure: Exception | None = None
         self._attempt = attempt
         self._given: Any = _NOTHING
         self._items: AsyncIterator[Any] | None = None
@@ -94,7 +117,7 @@ class _Source:
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
     ) -> Any:  # a program's item
-        """Begin the stream and wait for its first item; ``_END`` if it has none."""
+        """Begin the stream and wait for its first item."""
 
         async def begin() -> Any:  # as above
             given = self._given = fn(instance, *args, **kwargs)
@@ -107,19 +130,22 @@ class _Source:
             return await anext(self._items, _END)
 
         item = await self._limited(begin())
-        # Only the first item must come before the permit of a probe ends.
-        self._attempt.limit_next()
+        if self.failure is None:
+            # Only the first item must come before the permit of a probe ends.
+            self._attempt.limit_next()
         return item
 
     async def next(self) -> Any:  # a program's item
-        """The next item, ``_END`` if there is none."""
+        """Wait for the next item."""
         assert self._items is not None  # noqa: S101 # the first one has come
         item = await self._limited(anext(self._items, _END))
-        self._attempt.limit_next()
+        if self.failure is None:
+            self._attempt.limit_next()
         return item
 
     async def aclose(self) -> None:
         """Close the iterator and the object it came from, if they can be closed."""
+        self.failure = None  # its traceback holds this object
         ending: list[Any] = [self._items]
         if self._given is not self._items:
             ending.append(self._given)
@@ -138,18 +164,11 @@ class _Source:
             with attempt:
                 item = await work
         except BaseException as error:
-            failure = attempt.failure(error, called=self._given is not _NOTHING)
-            if failure is None:
+            self.failure = attempt.failure(error, called=self._given is not _NOTHING)
+            if self.failure is None:
                 raise
-            raise _FailedError(failure) from error
+            return _END
         if attempt.expired:  # and the provider made an item of it
-            raise _FailedError(attempt.late())
+            self.failure = attempt.late()
+            return _END
         return item
-
-
-class _FailedError(Exception):
-    """Carries the failure of the provider to the outer function."""
-
-    def __init__(self, failure: Exception) -> None:
-        super().__init__(failure)
-        self.failure = failure

@@ -44,11 +44,11 @@ class BreakerAdmission:
         """
         try:
             store = await self._session.store()
-            if breaker.ensure_state().is_open_locally(breaker.replica.now()):
+            if breaker.known.is_open_locally(breaker.replica.now()):
                 return self._acquire_locally(breaker, permit)
             return await self._connectivity.within_timeout(self._acquire(breaker, store, permit))
         except StoreUnavailableError:
-            known, now = breaker.ensure_state(), breaker.replica.now()
+            known, now = breaker.known, breaker.replica.now()
             if (
                 self._connectivity.state != "lost"
                 and known.needs_permit(now)
@@ -70,7 +70,7 @@ class BreakerAdmission:
 
     def release(self, breaker: SharedBreaker, permit: str) -> None:
         """Neither success nor failure: the permit is free again."""
-        local = breaker.ensure_state().local
+        local = breaker.known.local
         breaker.count_locally("released", permit, None)
         if permit and local is not None and permit == local.trial:
             return  # Redis does not know of it

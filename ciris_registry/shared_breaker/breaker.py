@@ -59,7 +59,13 @@ class SharedBreaker:
     @property
     def config(self) -> CircuitBreakerConfig:
         """The settings, as far as this process knows them."""
-        return self.ensure_state().config
+        return self.known.config
+
+    @property
+    def known(self) -> BreakerState:
+        """Its state in the replica; a fresh one, which is not put there, if it has none."""
+        known = self.replica.snapshot.breakers.get(self.name)
+        return known if known is not None else self._fresh()
 
     @property
     def generation(self) -> int | None:
@@ -67,42 +73,44 @@ class SharedBreaker:
         known = self.replica.snapshot.breakers.get(self.name)
         return known.generation if known is not None else None
 
-    def ensure_state(self) -> BreakerState:
-        """Its state in the replica; a fresh state is put there if it has none."""
-        known = self.replica.snapshot.breakers.get(self.name)
-        if known is None:
-            known = BreakerState(self._desired.config_for(self.service_type, self.name)[0])
-            self.replica.apply(ExpectedBreaker(self.name, known))
-        return known
-
     def ask_availability(self) -> bool:
         """Whether a call would be admitted, as far as this process knows.
 
-        That it was asked is noted: outcomes that follow may then be those of a probe.
+        If the replica has the breaker, a yes is noted there: the next outcome may be a probe's.
         """
-        breaker = self.ensure_state()
+        breaker = self.known
         available = breaker.refusal(self.replica.now()) is None
-        if available:
+        if available and self.name in self.replica.snapshot.breakers:
             self.replica.asked[self.name] = _opening(breaker)
         return available
 
     def was_available(self) -> bool:
         """Whether ``is_available`` has said yes since the last opening, shared or local."""
-        return self.replica.asked.get(self.name) == _opening(self.ensure_state())
+        return self.replica.asked.get(self.name) == _opening(self.known)
 
     def authoritative_generation(self) -> int:
         """The shared generation as Redis last reported it, without expected changes."""
-        return (self.replica.authoritative(self.name) or self.ensure_state()).generation
+        return (self.replica.authoritative(self.name) or self.known).generation
 
     # Changes
+
+    def ensure_state(self) -> BreakerState:
+        """Its state in the replica, which gets a fresh one if it has none.
+
+        A reply of Redis changes only breakers that are in the replica.
+        """
+        known = self.replica.snapshot.breakers.get(self.name)
+        if known is None:
+            known = self._fresh()
+            self.replica.apply(ExpectedBreaker(self.name, known))
+        return known
 
     def apply_optimistically(self, change: Callable[[BreakerState, int], _R]) -> _R:
         """Apply the change that Redis is expected to make, so that the next line sees it.
 
-        A local streak stands still while the expected state refuses all processes; any other
-        decision ends it.
+        An opening keeps the local streak; a closing or an override ends it.
         """
-        known = self.ensure_state()
+        known = self.known
         breaker = known.copy()
         answer = change(breaker, self.replica.now())
         if breaker.generation != known.generation and breaker.state is CircuitState.CLOSED:
@@ -112,7 +120,7 @@ class SharedBreaker:
 
     def count_locally(self, outcome: Outcome, permit: str, generation: int | None) -> bool:
         """Count an outcome in the local streak; whether that ended the streak."""
-        known = self.ensure_state()
+        known = self.known
         if known.state is not CircuitState.CLOSED:
             return False
         now = self.replica.now()
@@ -169,6 +177,9 @@ class SharedBreaker:
         if known.consecutive_failures or self.replica.alerts:
             self._end_streak(known)
         return True
+
+    def _fresh(self) -> BreakerState:
+        return BreakerState(self._desired.config_for(self.service_type, self.name)[0])
 
     def _end_streak(self, known: BreakerState) -> None:
         """A success while a streak runs, or may run: the fleet has to know at once."""

@@ -47,5 +47,5 @@ class Breakers:
         return breaker
 
     def handle(self, service_type: str, name: str) -> BreakerHandle:
-        """A handle on it, for programs."""
+        """A handle on a provider's breaker, for programs."""
         return self._new_handle(self.of(service_type, name))

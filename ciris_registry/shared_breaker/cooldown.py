@@ -1,7 +1,7 @@
 """Cooldowns: a provider has asked not to be called for some time.
 
 A cooldown begins in this process at once, in the fleet as soon as it is in Redis. One that Redis
-could not take is counted offline and merged later. Replies of providers are read elsewhere.
+did not take is counted offline and merged later. The classifier reads the providers' replies.
 """
 
 from __future__ import annotations

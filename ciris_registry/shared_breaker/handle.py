@@ -1,7 +1,9 @@
 """The handle on one shared breaker: the in-process breaker's methods, for the whole fleet.
 
 Plain methods never wait: they use and change the local state, and the write follows in order. The
-forms that begin with ``a`` return when the write is in Redis. The handle decides nothing itself.
+forms that begin with ``a`` return when Redis has answered. While Redis is away, outcomes and
+cooldowns are counted in this process instead, reads go by the replica, and ``aforce_open``,
+``aforce_close``, ``aclear_override`` and ``areset`` raise. The handle decides nothing itself.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ class BreakerHandle:
         self._cooldowns = cooldowns
         self._overrides = overrides
 
-    # Reading changes nothing, here or in Redis
+    # Reading changes no state, here or in Redis
 
     @property
     def config(self) -> CircuitBreakerConfig:
@@ -64,7 +66,11 @@ class BreakerHandle:
         return self._breaker.config
 
     def is_available(self) -> bool:
-        """Whether a call would be admitted, as far as this process knows."""
+        """Whether a call would be admitted, as far as this process knows.
+
+        Changes no state. A yes is noted in this process: the next outcome that it reports may then
+        count as the probe's.
+        """
         return self._breaker.ask_availability()
 
     @property
@@ -74,21 +80,36 @@ class BreakerHandle:
         OPEN reads HALF_OPEN once an admission would be granted as a probe. A breaker that is open
         in this process only reads CLOSED: see ``get_stats()["open_locally"]``.
         """
-        return self._breaker.ensure_state().shown_state(self._breaker.replica.now())
+        return self._breaker.known.shown_state(self._breaker.replica.now())
+
+    @property
+    def failure_count(self) -> int:
+        """Failures in a row, as last seen."""
+        return self._breaker.known.consecutive_failures
+
+    @property
+    def success_count(self) -> int:
+        """Successful probes since the breaker became HALF_OPEN, as last seen."""
+        return self._breaker.known.probe_successes
+
+    @property
+    def last_failure_time(self) -> float | None:
+        """When the last counted failure was recorded, in seconds of the epoch, or None."""
+        return self._breaker.known.last_failure_at / 1000 or None
 
     async def ais_available(self) -> bool:
-        """Whether a call would be admitted now."""
+        """Whether a call would be admitted now; while Redis is away, as ``is_available``."""
         await self._refresh()
         return self.is_available()
 
     def get_stats(self) -> dict[str, Any]:
         """Name, state and counters as last seen; ``last_failure_time`` in seconds of the epoch."""
-        stats = stats_of(self.name, self._breaker.ensure_state(), self._breaker.replica.now())
+        stats = stats_of(self.name, self._breaker.known, self._breaker.replica.now())
         stats["total_successes"] += self._batches.number(self._breaker.key)
         return stats
 
     async def aget_stats(self) -> dict[str, Any]:
-        """Name, state and counters as they are in Redis now."""
+        """Name, state and counters as they are in Redis now, or as last seen while it is away."""
         await self._refresh()
         return self.get_stats()
 
@@ -102,12 +123,12 @@ class BreakerHandle:
         """
         if not self.is_available():
             now = self._breaker.replica.now()
-            raise self._refused(*(self._breaker.ensure_state().refusal(now) or ("open", 0)))
+            raise self._refused(*(self._breaker.known.refusal(now) or ("open", 0)))
 
     async def acheck_and_raise(self) -> None:
         """Ask the fleet's breaker for admission.
 
-        Where that is a probe, the permit is this process's until its next outcome for the provider.
+        If the call is a probe, this process holds the permit until it next reports an outcome.
 
         Raises:
             CircuitBreakerError: It is refused; ``retry_after`` is in seconds.
@@ -128,25 +149,32 @@ class BreakerHandle:
         self._reporting.record(self._breaker, "failure")
 
     async def arecord_success(self) -> CircuitState:
-        """Report that a call succeeded; the state after it."""
+        """Report that a call succeeded; the state after it.
+
+        While Redis is away, it is counted here and merged when Redis is back.
+        """
         await self._reporting.arecord(self._breaker, "success")
         return self.state
 
     async def arecord_failure(self) -> CircuitState:
-        """Report that a call failed; the state after it."""
+        """Report that a call failed; the state after it.
+
+        While Redis is away, it is counted here and merged when Redis is back.
+        """
         await self._reporting.arecord(self._breaker, "failure")
         return self.state
 
     # Cooldowns and overrides
 
     def cool_down(self, seconds: float, reason: str = "") -> None:
-        """Leave the provider alone for ``seconds``; of two deadlines the later one counts."""
+        """Refuse calls for ``seconds``; of two deadlines the later one counts."""
         self._cooldowns.begin(self._breaker, seconds, reason)
 
     async def acool_down(self, seconds: float, reason: str = "") -> None:
-        """Leave the provider alone for ``seconds``, everywhere when this returns.
+        """Refuse calls for ``seconds``, in every process when this returns.
 
-        While Redis is away, only this process does; the cooldown is merged when Redis is back.
+        While Redis is away, only this process refuses them; the cooldown is merged when Redis is
+        back.
         """
         await self._cooldowns.abegin(self._breaker, seconds, reason)
 
@@ -167,19 +195,19 @@ class BreakerHandle:
         await self._overrides.aforce(self._breaker, "closed", reason, duration)
 
     def clear_override(self) -> None:
-        """Take a forced state away; what the breaker had decided itself stands again."""
+        """Clear the override; the breaker's own state is in force again."""
         self._overrides.force(self._breaker, "")
 
     async def aclear_override(self) -> None:
-        """Take a forced state away, everywhere when this returns."""
+        """Clear the override, in every process when this returns."""
         await self._overrides.aforce(self._breaker, "")
 
     def reset(self, reason: str = "") -> None:
-        """Close it and forget what it counted, its cooldown and its override; settings stay."""
+        """Close it and forget its counters, cooldown and override; the settings stay."""
         self._overrides.reset(self._breaker, reason)
 
     async def areset(self, reason: str = "") -> None:
-        """Close it everywhere when this returns."""
+        """Close it and forget its counters, in every process when this returns."""
         await self._overrides.areset(self._breaker, reason)
 
     def __repr__(self) -> str:
@@ -197,7 +225,6 @@ class BreakerHandle:
             await self._connectivity.while_answering(self._session.send(self._read(store)))
         except StoreUnavailableError:
             pass
-        self._breaker.ensure_state()
 
     async def _read(self, store: Store) -> None:
         await self._writes.flush()

@@ -1,7 +1,7 @@
 """Local trips: this process alone refuses a provider.
 
-Other processes do not act on a local trip; an event lets operators see it. Reported are only its
-beginning and its end; how a local streak goes on is decided in ``circuit_breaker``.
+Other processes do not act on a local trip; an event lets operators see it. Reports its beginning
+and its end only; ``circuit_breaker`` decides how a local streak goes on.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class LocalTrips:
 
     def _news(self, breaker: SharedBreaker) -> int | None:
         """Until when the breaker is open locally, 0 if it is not; None if Redis knows that."""
-        known, now = breaker.ensure_state(), breaker.replica.now()
+        known, now = breaker.known, breaker.replica.now()
         local = known.local
         if (
             local is not None
@@ -50,7 +50,7 @@ class LocalTrips:
 
     async def _write(self, breaker: SharedBreaker, store: Store, reason: str) -> None:
         reported = breaker.replica.reported_trips
-        until, local = self._news(breaker), breaker.ensure_state().local
+        until, local = self._news(breaker), breaker.known.local
         if until is None:
             return
         service_type, name = breaker.key

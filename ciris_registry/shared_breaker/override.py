@@ -1,7 +1,7 @@
 """An operator's override of a breaker: forced open or closed, cleared, or reset.
 
-An override counts in this process on the next line and is written in order, or has reached Redis
-when the awaited form returns. While Redis is away it waits in the write queue and is never lost.
+``force`` acts here at once and is queued; it stays in the queue while Redis is away. ``aforce``
+returns when Redis has it, and raises if Redis is away for ``settings.write_timeout``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Overrides:
         """Force a state; it is in Redis when this returns."""
         length = length_or_ever(duration)
         await self._write(
-            breaker, lambda store: self._writes.override(breaker, store, override, reason, length)
+            lambda store: self._writes.override(breaker, store, override, reason, length)
         )
 
     def reset(self, breaker: SharedBreaker, reason: str) -> None:
@@ -77,18 +77,15 @@ class Overrides:
 
     async def areset(self, breaker: SharedBreaker, reason: str) -> None:
         """Close it; it is in Redis when this returns."""
-        await self._write(breaker, lambda store: self._reset(breaker, store, reason))
+        await self._write(lambda store: self._reset(breaker, store, reason))
 
     async def _reset(self, breaker: SharedBreaker, store: Store, reason: str) -> None:
         self._permits.forget(*breaker.key)
         await self._writes.reset(breaker, store, reason)
 
-    async def _write(
-        self, breaker: SharedBreaker, write: Callable[[Store], Awaitable[object]]
-    ) -> None:
+    async def _write(self, write: Callable[[Store], Awaitable[object]]) -> None:
         """Write after every earlier write; wait for Redis if it is away."""
         store = await self._session.store()
-        breaker.ensure_state()  # a reply is applied only to a breaker that is in the replica
 
         async def attempt() -> None:
             self._connectivity.require()

@@ -1,7 +1,7 @@
 """Reporting outcomes of calls to their breakers.
 
 Decides which way an outcome goes: batched with other successes, written in order, or counted
-offline while Redis is away. What an outcome means, and what it settles, is decided before.
+offline while Redis is away. The classifier decides what an outcome means.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Reporting:
         """What the next outcome settles: a permit, an untracked probe, or nothing."""
         breaker.replica.warn_if_unknown(breaker.name)
         permit = self._permits.take(*breaker.key, breaker.replica.now())
-        known = breaker.ensure_state()
+        known = breaker.known
         if not permit and breaker.was_available():
             return UNTRACKED, known.generation
         return permit, None
@@ -136,7 +136,8 @@ class Reporting:
     ) -> bool:
         """Whether Redis took an outcome; if not, it is counted offline and merged later.
 
-        Unless Redis may have it: an outcome that is lost is better than one that counts twice.
+        If Redis may have it, it is not counted again: one that is lost is better than one that
+        counts twice.
         """
         known = breaker.authoritative_generation()
         earlier: SuccessBatch | None = None
@@ -165,7 +166,7 @@ class Reporting:
         self, breaker: SharedBreaker, outcome: Outcome, permit: str, generation: int | None
     ) -> str:
         """Count an outcome in the local streak; the permit that Redis may know of."""
-        local = breaker.ensure_state().local
+        local = breaker.known.local
         if breaker.count_locally(outcome, permit, generation):
             self._writes.local_trips.report(breaker, "its trial succeeded")
         return "" if local is not None and permit == local.trial else permit

@@ -31,7 +31,8 @@ class Away(NamedTuple):
     """One row of the table.
 
     Redis is ``suspended`` from the first call that waited too long until it was asked again, and
-    ``lost`` when that failed too.
+    ``lost`` when that failed too. It is ``suspended`` again from its first answer until all is
+    reconciled.
     """
 
     suspended: WhenAway

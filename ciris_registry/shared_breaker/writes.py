@@ -87,9 +87,10 @@ class BreakerWrites:
     async def acquire(self, breaker: SharedBreaker, store: Store, permit: str) -> Admission:
         """Ask for admission with a permit of this process's making.
 
-        A permit lasts from when it was asked for: its reply may have waited while this process was
-        stopped, and the permit, or the lease that it rests on, may be over.
+        The permit's time runs from the request, because the reply may arrive late. One that arrives
+        after the permit or the lease has ended is a refusal.
         """
+        breaker.ensure_state()
         service_type, name = breaker.key
         asked = time.monotonic()
         admission, reply = await store.breakers.acquire(service_type, name, permit)
@@ -140,7 +141,7 @@ class BreakerWrites:
         self, breaker: SharedBreaker, store: Store, counts: OfflineCounts
     ) -> None:
         """Merge the outcomes that were counted while Redis was away."""
-        known, now = breaker.ensure_state(), breaker.replica.now()
+        known, now = breaker.known, breaker.replica.now()
         merge = OfflineMerge(
             counts.generation,
             counts.successes,
@@ -187,12 +188,13 @@ class BreakerWrites:
     async def _do(
         self, breaker: SharedBreaker, store: Store, call: Callable[[], Awaitable[BreakerReply]]
     ) -> None:
+        breaker.ensure_state()
         reply = await call()
         if reply.code is ReplyCode.MISSING:
             await self.restore(breaker, store)
             reply = await call()
         self._apply(breaker, reply)
-        local = breaker.ensure_state().local
+        local = breaker.known.local
         if breaker.name in breaker.replica.reported_trips or (local is not None and local.until):
             self.local_trips.report(breaker)
         if reply.code is ReplyCode.OPENED:

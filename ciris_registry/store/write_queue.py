@@ -28,6 +28,7 @@ what was lost that way, and outcomes do not wait here while Redis is away."""
 
 
 class _Write(NamedTuple):
+    number: int
     run: Callable[[Store], Awaitable[object]]
     what: str
     repeatable: bool
@@ -49,7 +50,7 @@ class WriteQueue:
         self._writes: deque[_Write] = deque()
         self._running: _Write | None = None
         self._draining: asyncio.Task[None] | None = None
-        self._put = self._done = self._must_reach = 0
+        self._put = self._must_reach = 0
         self._progress: list[asyncio.Future[None]] = []
 
     def __len__(self) -> int:
@@ -74,8 +75,8 @@ class WriteQueue:
             return
         if len(self._writes) >= MOST_PENDING:
             self._drop()
-        self._writes.append(_Write(run, what, repeatable, away))
         self._put += 1
+        self._writes.append(_Write(self._put, run, what, repeatable, away))
         if must_flush:
             self._must_reach = self._put
         self._note()
@@ -93,7 +94,6 @@ class WriteQueue:
             if write.away is None or write is self._running:
                 self._writes.append(write)  # a write in flight may have reached Redis
             else:
-                self._done += 1
                 write.away()
         self._progressed()
 
@@ -104,12 +104,12 @@ class WriteQueue:
             StoreUnavailableError: Redis is away; the writes stay pending.
         """
         last = self._put
-        while self._done < last:
+        while self._waits(last):
             await self._session.store()
             draining, one_more = self._drained(), asyncio.get_running_loop().create_future()
             self._progress.append(one_more)
             await asyncio.wait({draining, one_more}, return_when=asyncio.FIRST_COMPLETED)
-            if draining.done() and self._done < last:
+            if draining.done() and self._waits(last):
                 draining.result()
 
     async def deliver(self) -> None:
@@ -181,18 +181,24 @@ class WriteQueue:
         if not self._writes or self._writes[0] is not write:
             return  # rescue has replaced the queue
         self._writes.popleft()
-        self._done += 1
         self._progressed()
 
     def _drop(self) -> None:
         if not self.dropped:
             _log.warning("more than %s writes wait for Redis: the oldest are dropped", MOST_PENDING)
         self.dropped += 1
-        self._forget(self._writes[0])
+        oldest = self._writes[0]
+        if oldest.away is not None and oldest is not self._running:
+            oldest.away()  # one in flight may reach Redis
+        self._forget(oldest)
 
     def _note(self) -> None:
         self.pending = bool(self._writes)
-        self.must_flush = self._done < self._must_reach
+        self.must_flush = self._waits(self._must_reach)
+
+    def _waits(self, last: int) -> bool:
+        """Whether one of the writes up to this number is pending; the deque is in their order."""
+        return bool(self._writes) and self._writes[0].number <= last
 
     def _progressed(self) -> None:
         self._note()

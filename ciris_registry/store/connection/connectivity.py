@@ -48,10 +48,12 @@ class Connectivity:
     """The connectivity of one process.
 
     ``connected``: Redis answers. ``suspended``: a call got no answer in time, and the reconciler
-    asks again; other calls do not wait. ``lost``: the reconciler got no answer either.
+    asks again; other calls do not wait. ``lost``: the reconciler got no answer either. When Redis
+    answers it again, the process is ``suspended`` until all is reconciled.
 
-    ``connected`` is also an attribute, since every call reads it. ``error`` and ``since`` are the
-    reason of the current state and the time of day at which it began; ``outages`` counts losses.
+    ``connected`` is also an attribute, since every call reads it. ``error`` says why Redis is not
+    connected, ``since`` is the time of day at which the state began. ``outages`` counts losses; one
+    outage ends when Redis is connected again.
     """
 
     def __init__(self, url: str, settings: RegistrySettings) -> None:
@@ -85,11 +87,12 @@ class Connectivity:
 
     def suspect(self, error: object) -> None:
         """A call found Redis away, or got no answer in time: suspended, if it was connected."""
-        if self.state is ConnectivityState.CONNECTED:
+        if self.state == ConnectivityState.CONNECTED:
             self._become(ConnectivityState.SUSPENDED, _reason(error))
 
     def close(self, error: object) -> None:
         """This process stops using Redis, and nothing reconnects: lost for good."""
+        self._lost_at = 0.0
         self._become(ConnectivityState.LOST, str(error))
 
     def disown(self, error: object) -> None:
@@ -98,32 +101,39 @@ class Connectivity:
         self.close(error)
 
     def mark_lost(self, error: object) -> None:
-        """The reconciler got no answer; log that once an outage."""
+        """The reconciler got no answer, or could not reconcile; log that once an outage."""
+        lost = self.state == ConnectivityState.LOST
+        begins = not lost and not self._lost_at
         if isinstance(error, AccessDeniedError) and not self._denied:
             self._denied = True
             _log.error("Redis denies access to this process: %s", error, extra=self._extra)
             self.error = _reason(error)
-        elif self.state is not ConnectivityState.LOST:
+        elif begins:
             _log.warning(
                 "Redis is away; this process works on its last snapshot and reconnects: %s: %s",
                 self._url,
                 _reason(error),
                 extra=self._extra,
             )
-        if self.state is not ConnectivityState.LOST:
+        if not lost:
             self._become(ConnectivityState.LOST, _reason(error))
+        if begins:
             self.outages += 1
             self._lost_at = time.monotonic()
 
+    def mark_answering(self) -> None:
+        """Redis answers the reconciler after a loss: suspended until all is reconciled."""
+        if self._lost_at and self.state == ConnectivityState.LOST:
+            self._become(ConnectivityState.SUSPENDED, self.error)
+
     def mark_connected(self) -> None:
         """Redis answers, and the reconciler has brought this process into agreement with it."""
-        before = self.state
-        if before is ConnectivityState.CONNECTED:
+        if self.connected:
             return
         self._become(ConnectivityState.CONNECTED, "")
         self._denied = False
-        if before is ConnectivityState.LOST:
-            seconds = time.monotonic() - self._lost_at
+        if self._lost_at:
+            seconds, self._lost_at = time.monotonic() - self._lost_at, 0.0
             _log.warning("Redis is back after %.1f s: %s", seconds, self._url, extra=self._extra)
 
     async def within_timeout(
@@ -221,13 +231,13 @@ class Connectivity:
 
     def _become(self, state: ConnectivityState, error: str) -> None:
         self.state, self.error, self.since = state, error, time.time()
-        self.connected = state is ConnectivityState.CONNECTED
+        self.connected = state == ConnectivityState.CONNECTED
         for waiting in list(self._waiting):
             if waiting.get_loop().is_closed():
                 self._waiting.discard(waiting)
             elif not waiting.done():
                 waiting.get_loop().call_soon_threadsafe(_release, waiting)
-        if state is not ConnectivityState.CONNECTED:
+        if state != ConnectivityState.CONNECTED:
             self._limits.expire()  # no other call waits to find out the same
         for callback in self._on_change:
             callback()

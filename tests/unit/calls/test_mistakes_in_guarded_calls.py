@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ciris_registry import (
+    CallTimeoutError,
     CircuitBreakerConfig,
     Classification,
     DeadlineExceededError,
@@ -305,3 +306,24 @@ async def test_an_error_whose_repr_raises_kept_its_slot_and_its_permit(
     assert await store._transport.command(lambda redis: redis.zcard(key)) == 0
     _, permits, _ = await store.breakers.read("llm", "a")
     assert permits == {}
+
+
+async def test_a_namesake_of_another_service_type_was_blamed_for_a_timeout(
+    new_registry: New,
+) -> None:
+    registry = new_registry(consistency="cached")
+    short = CircuitBreakerConfig(timeout_duration=SHORT)
+    registry.register_global("llm", Model("a"), name="a")
+    registry.register_global("memory", Model("a"), name="a", circuit_breaker_config=short)
+
+    async def forget(_: Model) -> None:
+        await asyncio.sleep(60)
+
+    async def remember(_: Model) -> None:
+        await registry.call("h", "memory", forget)
+
+    with pytest.raises(CallTimeoutError):
+        await registry.call("h", "llm", remember)
+    memory = await registry.breaker("memory", "a").aget_stats()
+    assert memory["total_failures"] == 1
+    assert await failures(registry, "a") == 0

@@ -1,4 +1,4 @@
-"""``CircuitBreaker`` and ``BreakerHandle`` have the same methods and the same statistics."""
+"""``CircuitBreaker`` and ``BreakerHandle`` have the same methods, attributes and statistics."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ METHODS = sorted(
 )
 
 
+ATTRIBUTES = sorted(
+    name for name in dir(CircuitBreaker("a")) if not name.startswith("_") and name not in METHODS
+)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_the_signatures_are_the_same(name: str) -> None:
     here, shared = (
@@ -30,6 +35,23 @@ def test_the_signatures_are_the_same(name: str) -> None:
         for method in (getattr(CircuitBreaker, name), getattr(BreakerHandle, name))
     )
     assert here == shared
+
+
+def test_a_program_that_reads_a_breakers_counters_reads_them_of_a_shared_one_too(
+    registry: ServiceRegistry,
+) -> None:
+    assert ATTRIBUTES == [
+        "config",
+        "failure_count",
+        "last_failure_time",
+        "name",
+        "state",
+        "success_count",
+    ]
+    here, shared = CircuitBreaker("a"), registry.breaker("llm", "a")
+    assert {name: getattr(shared, name, "missing") for name in ATTRIBUTES} == {
+        name: getattr(here, name) for name in ATTRIBUTES
+    }
 
 
 def closed(_: Any) -> None:
@@ -65,6 +87,8 @@ async def test_the_statistics_are_the_same(
     for breaker in (registry.breaker("llm", "a"), CircuitBreaker("a")):
         done(breaker)
         stats = breaker.get_stats()
+        for name in ("failure_count", "success_count", "last_failure_time"):
+            assert getattr(breaker, name) == stats[name]
         # Times are those of two clocks, and an in-process breaker has no actor.
         stats["last_failure_time"] = stats["last_failure_time"] is not None
         stats["retry_after"] = stats["retry_after"] and round(stats["retry_after"], -1)

@@ -109,7 +109,7 @@ def test_a_local_streak_stands_still_while_the_shared_breaker_is_not_closed(why:
     assert not state.is_open_locally(now)
     assert not shared.count_locally("failure", "", None)
     assert not shared.count_locally("success", UNTRACKED, None)
-    assert shared.ensure_state().local is local
+    assert shared.known.local is local
 
 
 def test_an_outcome_of_another_generation_does_not_count() -> None:
