@@ -90,7 +90,7 @@ def test_no_method_raises(
         for name, took in one["worst"].items():
             slowest[name] = round(max(slowest.get(name, 0), took), 3)
     print(mode, outage, slowest)  # noqa: T201 # as above
-    # A few times the store_timeout; neither the REPLY_TIMEOUT nor the write_timeout.
+    # A call waits a few times the store_timeout, never CONNECT_TIMEOUT or the write_timeout.
     assert max(slowest.values()) < 1.5, slowest
 
 
