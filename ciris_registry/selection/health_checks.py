@@ -56,7 +56,7 @@ async def check_all(replicas: Replicas, breakers: Breakers, bindings: Bindings) 
     """Run all health checks concurrently; results by ``handler.service_type.name``."""
     keys: list[str] = []
     checks: list[Coroutine[Any, Any, str | None]] = []
-    for service_type, replica in replicas.by_type.items():
+    for service_type, replica in list(replicas.by_type.items()):
         for one in replica.snapshot.registrations:
             instance = bindings.instance(one)
             check = health_check_of(instance) if instance is not None else None
