@@ -78,8 +78,9 @@ class Binding:
         return self._factory is not None
 
     async def get(self, registration: Registration, session: Session) -> object:
-        """The instance; concurrent first uses await one call of the factory, which ends with the
-        session. None if it fails.
+        """The instance; None if its factory fails, or is cancelled at the end of the session.
+
+        Concurrent first uses await one call of the factory.
         """
         instance = self.instance
         if instance is not None or self._factory is None:

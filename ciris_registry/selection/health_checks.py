@@ -68,6 +68,9 @@ async def check_all(replicas: Replicas, breakers: Breakers, bindings: Bindings) 
     return {key: problem is None for key, problem in zip(keys, problems, strict=True)}
 
 
+_MOST_REMEMBERED: Final = 10_000
+"""The most unhealthy providers that were logged; beyond it all are dropped."""
+
 _Key = tuple[str, str, int]
 """Service type, provider and instance."""
 
@@ -118,6 +121,8 @@ class HealthChecks:
         if not problem:
             self._warned.discard(provider)
         elif provider not in self._warned:
+            if len(self._warned) >= _MOST_REMEMBERED:
+                self._warned.clear()  # of providers that left as well
             self._warned.add(provider)
             _log.warning("%s of %s counts as unhealthy: %s", provider[1], provider[0], problem)
 

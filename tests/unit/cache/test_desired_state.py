@@ -28,7 +28,9 @@ class _Meanwhile:
     def name(self) -> str:
         """The name."""
         if self._number < 5:
-            self._desired.add(cast("Registration", _Meanwhile(self._desired, self._number + 1)), None)
+            self._desired.add(
+                cast("Registration", _Meanwhile(self._desired, self._number + 1)), None
+            )
         return f"provider {self._number}"
 
 

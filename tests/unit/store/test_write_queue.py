@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import redis
@@ -102,7 +103,7 @@ async def test_a_flush_returned_while_a_registration_was_not_sent() -> None:
     counted: list[int] = []
     queue.put("a registration", register, must_flush=True)
     for number in range(3):
-        queue.put("an outcome", never, away=lambda number=number: counted.append(number))
+        queue.put("an outcome", never, away=partial(counted.append, number))
     flushing = asyncio.create_task(queue.flush())
     await begun.wait()
     connectivity.suspect("no answer")
@@ -128,7 +129,7 @@ async def test_a_full_queue_lost_outcomes(monkeypatch: pytest.MonkeyPatch) -> No
     queue, _ = queue_of_its_own()
     counted: list[int] = []
     for number in range(4):
-        queue.put("an outcome", never, away=lambda number=number: counted.append(number))
+        queue.put("an outcome", never, away=partial(counted.append, number))
     assert counted == [0, 1]
     assert queue.dropped == 2
     await queue.finish(0)
