@@ -63,7 +63,7 @@ def health_of(
         outages=connectivity.outages,
         heard={
             kind: now - replica.heard_at if replica.heard_at else None
-            for kind, replica in replicas.by_type.items()
+            for kind, replica in list(replicas.by_type.items())
         },
         pending_writes=len(write_queue),
         pending_successes=batches.total,

@@ -217,7 +217,8 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
     ) -> dict[str, Any]:
         """Registrations and breakers as last seen, keyed as in the in-process registry."""
         kind = None if service_type is None else service_type_name(service_type)
-        snapshots = [replica.snapshot for replica in self._parts.replicas.by_type.values()]
+        replicas = list(self._parts.replicas.by_type.values())
+        snapshots = [replica.snapshot for replica in replicas]
         return provider_info(snapshots, self._parts.breakers.handle, handler, kind)
 
     async def aget_provider_info(
@@ -279,7 +280,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
 
     def reset_circuit_breakers(self) -> None:
         """Reset the breakers of all providers that this process knows, for the whole fleet."""
-        for service_type, replica in self._parts.replicas.by_type.items():
+        for service_type, replica in list(self._parts.replicas.by_type.items()):
             for name in replica.snapshot.names():
                 self._parts.breakers.handle(service_type, name).reset("reset_circuit_breakers")
 

@@ -37,7 +37,7 @@ class DesiredRegistration(NamedTuple):
 
 
 class DesiredState:
-    """The registrations of one process."""
+    """The registrations of one process, to which any thread may add."""
 
     def __init__(self, settings: RegistrySettings) -> None:
         self.left = False
@@ -70,8 +70,8 @@ class DesiredState:
 
     def all(self) -> Iterator[Registration]:
         """Every registration of this process."""
-        for registrations in self._own.values():
-            yield from registrations.values()
+        for registrations in list(self._own.values()):
+            yield from list(registrations.values())
 
     def add(self, registration: Registration, config: CircuitBreakerConfig | None) -> None:
         """Add a registration to the desired state."""
@@ -88,7 +88,7 @@ class DesiredState:
 
     def config_for(self, service_type: str, name: str) -> tuple[CircuitBreakerConfig, bool]:
         """The settings that this process gives a breaker, and whether a program named them."""
-        for registration, config in self._desired.get(service_type, {}).values():
+        for registration, config in list(self._desired.get(service_type, {}).values()):
             if registration.name == name and config is not None:
                 return config, True
         return self._default, False
@@ -176,7 +176,7 @@ class DesiredState:
             extra={"service_type": service_type},
         )
         own = self.registrations(service_type)
-        names = {one.name for one in own.values()}
+        names = {one.name for one in list(own.values())}
         for name, breaker in before.breakers.items():
             decided = breaker.changed_at or breaker.cooldown_until
             # The default is what a breaker reads as whose settings are unknown.

@@ -35,7 +35,7 @@ class Replicas:
 
     def distrust(self) -> None:
         """The next resolve of each service type has to ask Redis."""
-        for replica in self.by_type.values():
+        for replica in list(self.by_type.values()):
             replica.distrust()
 
     def _begin(self, service_type: str) -> Replica:

@@ -95,7 +95,7 @@ class Snapshot:
     def with_own(self, own: Mapping[str, Registration]) -> Snapshot:
         """The same, with this process's registrations that Redis does not have (yet)."""
         there = {one.id for one in self.registrations}
-        missing = [one for one in own.values() if one.id not in there]
+        missing = [one for one in list(own.values()) if one.id not in there]
         if not missing:
             return self
         return replace(self, registrations=_sorted([*self.registrations, *missing]))

@@ -30,6 +30,9 @@ PROGRAMMING_ERRORS: Final = (TypeError, AttributeError, NameError)
 """Raised by the function before there is anything to await, these are errors of the program: they
 must not open a breaker for the whole fleet."""
 
+_MOST_REMEMBERED: Final = 10_000
+"""The most providers whose lost outcomes were logged; beyond it all are dropped."""
+
 
 class AttemptContext:
     """The parts that all attempts of one process use."""
@@ -48,7 +51,7 @@ class AttemptContext:
         self._admission = admission
         self._cooldowns = cooldowns
         self._concurrency_limit = concurrency_limit
-        self._warned: set[str] = set()
+        self._warned: set[tuple[str, str]] = set()
 
     async def settle(self, pick: Pick, outcome: Classification) -> None:
         """Report the outcome of an attempt, and release its permit and slot."""
@@ -68,13 +71,19 @@ class AttemptContext:
                 if permit:
                     self._admission.release(breaker, permit)
         except RegistryError as error:
-            if breaker.name not in self._warned:
-                self._warned.add(breaker.name)
-                _log.warning("outcomes of %s cannot be reported: %s", breaker.name, error)
+            self._warn(breaker.key, error)
         finally:
             # After the report: its permit may end soon.
             if pick.slot is not None:
                 self._concurrency_limit.release(pick.slot)
+
+    def _warn(self, key: tuple[str, str], error: RegistryError) -> None:
+        if key not in self._warned:
+            if len(self._warned) >= _MOST_REMEMBERED:
+                self._warned.clear()
+            self._warned.add(key)
+            kind, name = key
+            _log.warning("outcomes of %s of %s cannot be reported: %s", name, kind, error)
 
     def release(self, pick: Pick) -> None:
         """Release permit and slot of an attempt without an outcome."""

@@ -89,6 +89,7 @@ class _Rounds:
             except BaseException as error:
                 if self._failure is not error:
                     raise  # of the policy itself
+            assert self._failure is not None  # noqa: S101 # the last round has failed
             # Without the frames of tenacity, which hold the failure.
             raise self._failure.with_traceback(self._traceback)
         finally:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ciris_registry.circuit_breaker.outcomes import Classify
     from ciris_registry.registration import Registration
+    from ciris_registry.store import Session
 
 _log = logging.getLogger(__name__)
 
@@ -76,15 +77,20 @@ class Binding:
         """Whether the instance comes from a factory."""
         return self._factory is not None
 
-    async def get(self, registration: Registration) -> object:
-        """The instance; concurrent first uses await one call of the factory. None if that fails."""
+    async def get(self, registration: Registration, session: Session) -> object:
+        """The instance; None if its factory fails, or is cancelled at the end of the session.
+
+        Concurrent first uses await one call of the factory.
+        """
         instance = self.instance
         if instance is not None or self._factory is None:
             return instance
-        if self._making is None or self._making.get_loop() is not asyncio.get_running_loop():
-            self._making = asyncio.create_task(self._make(registration))
-            self._making.add_done_callback(self._made)
-        return await asyncio.shield(self._making)
+        making = self._making
+        if making is None or making.get_loop() is not asyncio.get_running_loop():
+            making = self._making = session.spawn(self._make(registration), watched=True)
+            making.add_done_callback(self._made)
+        await asyncio.wait({making})  # a caller that is cancelled does not cancel the others
+        return None if making.cancelled() else making.result()
 
     async def _make(self, registration: Registration) -> object:
         try:

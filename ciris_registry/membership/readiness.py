@@ -41,12 +41,13 @@ class Readiness:
         self._replicas = replicas
         self._single_flights = single_flights
         self._flush = flush
-        self._wakers: set[asyncio.Event] = set()
+        self._wakers: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
 
     def wake(self) -> None:
-        """Wake all waits: this process registered or bound a provider."""
-        for waker in self._wakers:
-            waker.set()
+        """Wake all waits: this process registered or bound a provider, in any thread."""
+        for waker, loop in list(self._wakers.items()):
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(waker.set)
 
     def missing(self, required: Iterable[str]) -> list[str]:
         """The service types of which the replica has no provider with a binding here."""
@@ -77,7 +78,7 @@ class Readiness:
     async def wait(self, required: Sequence[str]) -> None:
         """Wait until nothing is missing."""
         waker = asyncio.Event()
-        self._wakers.add(waker)
+        self._wakers[waker] = asyncio.get_running_loop()
         try:
             while True:
                 waker.clear()
@@ -92,7 +93,7 @@ class Readiness:
                         waker.wait(), self._connectivity.wait_connected(READ_INTERVAL / 1000)
                     )
         finally:
-            self._wakers.discard(waker)
+            del self._wakers[waker]
 
     async def _watched(self, required: Sequence[str], waker: asyncio.Event) -> bool:
         """Wait until nothing is missing; False if this process registered or bound a provider."""

@@ -132,7 +132,7 @@ class Registrar:
         service_type = registration.service_type
         self._desired.remove(registration)
         self.bindings.unbind(service_type, registration.id)
-        others = self._desired.registrations(service_type).values()
+        others = list(self._desired.registrations(service_type).values())
         if not any(one.name == registration.name for one in others):
             self._namer.release(service_type, registration.name)
         replica = self._replicas.of(service_type)

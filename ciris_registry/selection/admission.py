@@ -48,6 +48,7 @@ class Admission:
         reporting: Reporting,
         concurrency_limit: ConcurrencyLimit,
     ) -> None:
+        self._session = session
         self._bindings = bindings
         self._breakers = breakers
         self._permits = permits
@@ -113,7 +114,7 @@ class Admission:
         self, one: Registration, binding: Binding, permit: HeldPermit | None, *, settles: bool
     ) -> tuple[Any, HeldPermit | None, str]:  # a program's object
         """The instance, the permit unless it is settled, and the problem, empty if none."""
-        instance = await binding.get(one)
+        instance = await binding.get(one, self._session)
         if instance is None:
             return None, permit, "its factory failed"
         check = health_check_of(instance)

@@ -56,7 +56,7 @@ async def check_all(replicas: Replicas, breakers: Breakers, bindings: Bindings) 
     """Run all health checks concurrently; results by ``handler.service_type.name``."""
     keys: list[str] = []
     checks: list[Coroutine[Any, Any, str | None]] = []
-    for service_type, replica in replicas.by_type.items():
+    for service_type, replica in list(replicas.by_type.items()):
         for one in replica.snapshot.registrations:
             instance = bindings.instance(one)
             check = health_check_of(instance) if instance is not None else None
@@ -67,6 +67,9 @@ async def check_all(replicas: Replicas, breakers: Breakers, bindings: Bindings) 
     problems = await asyncio.gather(*checks)
     return {key: problem is None for key, problem in zip(keys, problems, strict=True)}
 
+
+_MOST_REMEMBERED: Final = 10_000
+"""The most unhealthy providers that were logged; beyond it all are dropped."""
 
 _Key = tuple[str, str, int]
 """Service type, provider and instance."""
@@ -118,6 +121,8 @@ class HealthChecks:
         if not problem:
             self._warned.discard(provider)
         elif provider not in self._warned:
+            if len(self._warned) >= _MOST_REMEMBERED:
+                self._warned.clear()  # of providers that left as well
             self._warned.add(provider)
             _log.warning("%s of %s counts as unhealthy: %s", provider[1], provider[0], problem)
 

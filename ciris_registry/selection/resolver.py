@@ -33,6 +33,9 @@ _log = logging.getLogger(__name__)
 
 _ANY_POSITION: Final = 2**16
 
+_MOST_REMEMBERED: Final = 10_000
+"""The most rotations, and the most providers whose damage was logged; beyond it all are dropped."""
+
 
 class Resolver:
     """Resolves requests to instances of this process.
@@ -64,7 +67,7 @@ class Resolver:
         self._pickers = pickers
         self._admission = admission
         self._round_robins = round_robins
-        self._damaged: set[str] = set()
+        self._damaged: set[tuple[str, str]] = set()
         self._local_rotations: dict[tuple[str, str], itertools.count[int]] = {}
 
     def now(self, service_type: str) -> int:
@@ -181,16 +184,23 @@ class Resolver:
             return tier.candidates
         kind = request.service_type
         if not tier.shared:
-            if (kind, tier.cursor) not in self._local_rotations:
-                # Processes with rotations of their own must not all begin with the same provider.
-                first = random.randrange(_ANY_POSITION)  # noqa: S311 # no secret
-                self._local_rotations[kind, tier.cursor] = itertools.count(first)
-            position = next(self._local_rotations[kind, tier.cursor])
+            position = self._turn(kind, tier.cursor)
         elif not taken and not self.exact:
             position = await self._round_robins.step(kind, tier.cursor)
         elif tier.cursor != taken:
             position = await self._step_exactly(store, kind, tier.cursor)
         return tier.in_turn(position, lambda one: load(self._breakers.of(kind, one.name)))
+
+    def _turn(self, kind: str, cursor: str) -> int:
+        """The next position of this process's own rotation."""
+        rotation = self._local_rotations.get((kind, cursor))
+        if rotation is None:
+            if len(self._local_rotations) >= _MOST_REMEMBERED:
+                self._local_rotations.clear()
+            # Processes with rotations of their own must not all begin with the same provider.
+            rotation = itertools.count(random.randrange(_ANY_POSITION))  # noqa: S311 # no secret
+            self._local_rotations[kind, cursor] = rotation
+        return next(rotation)
 
     async def _step_exactly(self, store: Store, kind: str, cursor: str) -> int:
         try:
@@ -202,6 +212,9 @@ class Resolver:
         return position
 
     def _warn_of_damage(self, registration: Registration, error: StoreError) -> None:
-        if registration.name not in self._damaged:
-            self._damaged.add(registration.name)
-            _log.warning("%s is rejected: %s", registration.name, error)
+        key = kind, name = registration.service_type, registration.name
+        if key not in self._damaged:
+            if len(self._damaged) >= _MOST_REMEMBERED:
+                self._damaged.clear()
+            self._damaged.add(key)
+            _log.warning("%s of %s is rejected: %s", name, kind, error)

@@ -139,11 +139,9 @@ class WriteQueue:
 
     def _drained(self) -> asyncio.Task[None]:
         task = self._draining
-        loop = asyncio.get_running_loop()
-        if task is None or task.done() or task.get_loop() is not loop:
-            task = self._draining = loop.create_task(self._drain())
+        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
             # A failure is logged where it happens, and may have no other reader.
-            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            task = self._draining = self._session.spawn(self._drain(), watched=True)
         return task
 
     async def _drain(self) -> None:

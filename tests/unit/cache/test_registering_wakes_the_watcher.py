@@ -64,3 +64,16 @@ def test_a_fork_does_not_wake_the_loop_of_its_parent(real_url: str) -> None:
 def test_the_garbage_of_an_ended_loop_leaves_the_next_one_alone(real_url: str) -> None:
     """When it was collected, the new loop no longer knew what to interrupt."""
     assert run("collects_an_ended_event_loop", real_url) == QUIETLY
+
+
+async def test_a_thread_that_registers_ends_the_wait_for_its_service_type(
+    new_registry: New,
+) -> None:
+    """The event of the waiting loop was set by the other thread."""
+    registry = new_registry(consistency="cached")
+    await registry.start()
+    asyncio.get_running_loop().set_debug(True)  # checks the calling thread
+    ready = asyncio.create_task(registry.wait_ready(10.0, ["tool"]))
+    await asyncio.sleep(0.1)
+    await asyncio.to_thread(registry.register, "h", "tool", Client(), name="shared")
+    assert await asyncio.wait_for(ready, 2.0)
