@@ -203,7 +203,8 @@ async def test_a_late_failure_took_current_successes_out_of_the_window(new_regis
     """They went along with it, and were judged by its generation: a healthy provider opened."""
     settings = RegistrySettings(success_report_interval=60.0)
     registry = new_registry(consistency="cached", settings=settings)
-    registry.register("h", "llm", object(), name="a")
+    by_rate = CircuitBreakerConfig(failure_rate_threshold=0.5, minimum_calls=100)
+    registry.register("h", "llm", object(), name="a", circuit_breaker_config=by_rate)
     handle = registry.breaker("llm", "a")
     begun, may_fail = asyncio.Event(), asyncio.Event()
 
