@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ciris_registry import CircuitBreakerConfig, RegistrySettings, ServiceRegistry
 from tests.fleet.work import batches, breakers, registries
 from tests.waiting import wait_until
 
@@ -64,3 +66,39 @@ def test_a_provider_that_dies_opens_though_successes_from_before_are_pending(
 
     wait_until(lambda: shared.state() == "open")
     assert int(shared.breaker()["total_successes"]) == 1000
+
+
+async def test_a_late_failure_took_current_successes_out_of_the_window(
+    real_url: str, shared: SharedState
+) -> None:
+    """They went along with it, and were judged by its generation: a healthy provider opened."""
+    by_rate = CircuitBreakerConfig(failure_rate_threshold=0.5, minimum_calls=100)
+    settings = RegistrySettings(success_report_interval=60.0)
+    async with ServiceRegistry(url=real_url, settings=settings) as registry:
+        registry.register_global("llm", object(), name="shared", circuit_breaker_config=by_rate)
+        handle = registry.breaker("llm", "shared")
+        begun, may_fail = asyncio.Event(), asyncio.Event()
+
+        async def fail_late(_: object) -> None:
+            begun.set()
+            await may_fail.wait()
+            raise ConnectionError("late")
+
+        late = asyncio.create_task(registry.call("h", "llm", fail_late))
+        await begun.wait()
+        await handle.aforce_open("a new generation")
+        await handle.aclear_override()
+        for _ in range(5):
+            await registry.call("h", "llm", succeed)
+        may_fail.set()
+        with pytest.raises(ConnectionError):
+            await late
+
+    found = shared.breaker()
+    windows = [text.split(":") for field, text in found.items() if field.startswith("bucket_")]
+    assert sum(int(calls) for _, calls, _ in windows) == 5
+    assert (found["total_successes"], found["total_failures"]) == ("5", "1")
+
+
+async def succeed(_: object) -> None:
+    """A call of a provider that works."""

@@ -19,12 +19,9 @@ from ciris_registry.store.connection.connectivity import Connectivity
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Coroutine, Iterator, Sequence
 
-    from ciris_registry import ServiceRegistry
     from ciris_registry.store.replies import BatchedSuccesses
-
-    New = Callable[..., ServiceRegistry]
 
 KEY = ("llm", "shared")
 SETTINGS = RegistrySettings()
@@ -197,38 +194,3 @@ async def test_successes_of_a_newer_generation_are_not_reported_as_late_ones(
     await batches.flush()
     [(_, [batch])] = session.fake.reports
     assert (batch.successes, batch.generation) == (2, 2)
-
-
-async def test_a_late_failure_took_current_successes_out_of_the_window(new_registry: New) -> None:
-    """They went along with it, and were judged by its generation: a healthy provider opened."""
-    settings = RegistrySettings(success_report_interval=60.0)
-    registry = new_registry(consistency="cached", settings=settings)
-    by_rate = CircuitBreakerConfig(failure_rate_threshold=0.5, minimum_calls=100)
-    registry.register("h", "llm", object(), name="a", circuit_breaker_config=by_rate)
-    handle = registry.breaker("llm", "a")
-    begun, may_fail = asyncio.Event(), asyncio.Event()
-
-    async def fail_late(_: object) -> None:
-        begun.set()
-        await may_fail.wait()
-        raise ConnectionError("late")
-
-    async def succeed(_: object) -> None:
-        pass
-
-    late = asyncio.create_task(registry.call("h", "llm", fail_late))
-    await begun.wait()
-    await handle.aforce_open("a new generation")
-    await handle.aclear_override()
-    for _ in range(5):
-        await registry.call("h", "llm", succeed)
-    may_fail.set()
-    with pytest.raises(ConnectionError):
-        await late
-
-    await registry.flush()
-    state = registry._parts.replicas.of("llm").authoritative("a")
-    assert state is not None
-    assert (state.total_successes, state.total_failures) == (5, 1)
-    assert sum(calls for _, calls, _ in state.buckets) == 5
-    assert not any(failures for _, _, failures in state.buckets)
