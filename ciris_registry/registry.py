@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ciris_registry.assembly import assemble
@@ -29,7 +28,7 @@ from ciris_registry.selection import (
     is_exact,
     service_types_of,
 )
-from ciris_registry.settings import RegistrySettings
+from ciris_registry.settings import RegistrySettings, environment_namespace, environment_url
 from ciris_registry.store import new_process_id
 from ciris_registry.store.connection import StoreURL
 
@@ -91,9 +90,8 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         self.process_id = new_process_id()
         self.allow_mock_services = allow_mock_services
         self._mocks = {service_type_name(one): mock for one, mock in (mock_services or {}).items()}
-        url = url or os.environ.get("CIRIS_REGISTRY_URL")
-        fleet = os.environ.get("CIRIS_REGISTRY_NAMESPACE") or "default"
-        self.namespace = namespace_name(fleet if namespace is None else namespace)
+        url = url or environment_url()
+        self.namespace = namespace_name(environment_namespace() if namespace is None else namespace)
         if not url:
             _log.info("no URL was given, so the state of this registry is private to this process")
         made = assemble(

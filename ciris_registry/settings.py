@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -93,3 +94,13 @@ class RegistrySettings(BaseModel):
     def heartbeat_every(self) -> float:
         """Seconds between two heartbeats."""
         return self.lease / 3 if self.heartbeat_interval is None else self.heartbeat_interval
+
+
+def environment_url() -> str:
+    """The URL of the state in ``$CIRIS_REGISTRY_URL``; empty if there is none."""
+    return os.environ.get("CIRIS_REGISTRY_URL", "")
+
+
+def environment_namespace() -> str:
+    """The fleet's name in ``$CIRIS_REGISTRY_NAMESPACE``, else ``default``."""
+    return os.environ.get("CIRIS_REGISTRY_NAMESPACE") or "default"

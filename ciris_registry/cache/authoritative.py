@@ -46,6 +46,7 @@ class AuthoritativeBreakers:
                 return known if admit_alike(breaker, authoritative) else None
         if known.permits and breaker.generation == known.generation:
             breaker.permits = known.permits.copy()
+            breaker.permits.pop(report.settled, None)
         if report.permit is not None:
             breaker.permits[report.permit[0]] = report.permit[1]
         if known.local is not None:

@@ -25,14 +25,16 @@ class FullState(NamedTuple):
 class BreakerReport(NamedTuple):
     """The state of one breaker as a script or an event reported it, at the server's time ``at``.
 
-    ``permit`` is one that this process has just been granted, with its deadline. ``version`` is the
-    one that the change made, where no other change lies between it and the replica's.
+    ``permit`` is one that this process has just been granted, with its deadline; ``settled`` is one
+    that it has just settled. ``version`` is the one that the change made, where no other change
+    lies between it and the replica's.
     """
 
     name: str
     at: int
     fields: Mapping[str, str]
     permit: tuple[str, int] | None = None
+    settled: str = ""
     version: Version | None = None
 
 

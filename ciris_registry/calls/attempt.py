@@ -193,6 +193,8 @@ class Attempt(TimeLimit):
         except BaseException:  # a policy may raise anything, also what ends the program
             self.abandon()
             raise
+        if outcome.kind != "success" and self.interrupted:
+            outcome = IGNORED  # the caller was cancelled, and the function caught that
         await self._settle(outcome)
         return outcome
 
@@ -212,9 +214,7 @@ class Attempt(TimeLimit):
         """End with a failure; its classification."""
         pick, classifier = self._pick, self._context.classifier
         if isinstance(failure, CallTimeoutError) and not self.expired:
-            outcome = (
-                IGNORED  # of a nested guarded call, also of a namesake of another service type
-            )
+            outcome = IGNORED  # of a nested guarded call
         else:
             try:
                 outcome = classifier.error(failure, self._classify, pick.classify)

@@ -65,11 +65,12 @@ async def stream(
                     await attempt.succeeded()
                     return
                 outcome = await attempt.failed(failure)
-            except BaseException:  # also what the consumer throws into the generator
-                attempt.abandon()
-                raise
             finally:
-                await source.aclose()
+                try:
+                    await source.aclose()
+                finally:
+                    # If the consumer left: the provider is free only after its stream is closed.
+                    attempt.abandon()
             if begun or not options.fails_over(outcome):
                 break
             tried[pick.registration.name] = failure
@@ -127,7 +128,7 @@ class _Source:
                 self._attempt.abandon()
                 raise NotAwaitableError(not_awaitable(given, streams=True))
             self._given, self._items = given, aiter(given)
-            return await anext(self._items, _END)
+            return await _next_item(self._items)
 
         item = await self._limited(begin())
         if self.failure is None:
@@ -138,7 +139,7 @@ class _Source:
     async def next(self) -> Any:  # a program's item
         """Wait for the next item."""
         assert self._items is not None  # noqa: S101 # the first one has come
-        item = await self._limited(anext(self._items, _END))
+        item = await self._limited(_next_item(self._items))
         if self.failure is None:
             self._attempt.limit_next()
         return item
@@ -172,3 +173,11 @@ class _Source:
             self.failure = attempt.late()
             return _END
         return item
+
+
+async def _next_item(items: AsyncIterator[Any]) -> Any:  # a program's item
+    """The next item, or ``_END``; ``anext`` with a default crashes CPython 3.11 if this raises."""
+    try:
+        return await items.__anext__()
+    except StopAsyncIteration:
+        return _END

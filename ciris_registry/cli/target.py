@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
@@ -16,6 +15,7 @@ from ciris_registry.errors import (
     RegistryError,
     StoreUnavailableError,
 )
+from ciris_registry.settings import environment_namespace, environment_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -65,8 +65,8 @@ class Target:
         """From the options after the command, else before it, else from the environment."""
         before = context.find_object(Target) or cls(None, None)
         return cls(
-            url or before.url or os.environ.get("CIRIS_REGISTRY_URL"),
-            namespace or before.namespace or os.environ.get("CIRIS_REGISTRY_NAMESPACE"),
+            url or before.url or environment_url(),
+            namespace or before.namespace or environment_namespace(),
         )
 
     def run(

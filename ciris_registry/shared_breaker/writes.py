@@ -133,6 +133,7 @@ class BreakerWrites:
             breaker,
             store,
             lambda: store.breakers.record(*breaker.key, outcome, permit, generation, batch=batch),
+            settled=permit,
         )
 
     async def merge_offline(
@@ -184,14 +185,18 @@ class BreakerWrites:
             await store.breakers.restore(service_type, name, remembered(known), seen_at)
 
     async def _do(
-        self, breaker: SharedBreaker, store: Store, call: Callable[[], Awaitable[BreakerReply]]
+        self,
+        breaker: SharedBreaker,
+        store: Store,
+        call: Callable[[], Awaitable[BreakerReply]],
+        settled: str = "",
     ) -> None:
         breaker.ensure_state()
         reply = await call()
         if reply.code is ReplyCode.MISSING:
             await self.restore(breaker, store)
             reply = await call()
-        self._apply(breaker, reply)
+        self._apply(breaker, reply, settled=settled)
         local = breaker.known.local
         if breaker.name in breaker.replica.reported_trips or (local is not None and local.until):
             self.local_trips.report(breaker)
@@ -205,9 +210,13 @@ class BreakerWrites:
             _log.info("the breaker of %s %s is closed again", *breaker.key)
 
     def _apply(
-        self, breaker: SharedBreaker, reply: BreakerReply, permit: tuple[str, int] | None = None
+        self,
+        breaker: SharedBreaker,
+        reply: BreakerReply,
+        permit: tuple[str, int] | None = None,
+        settled: str = "",
     ) -> None:
         replica, name = breaker.replica, breaker.name
         if reply.code is not ReplyCode.MISSING and name in replica.snapshot.breakers:
             replica.note_clock(reply.now)
-            replica.apply(BreakerReport(name, reply.now, reply.fields, permit))
+            replica.apply(BreakerReport(name, reply.now, reply.fields, permit, settled))

@@ -109,3 +109,21 @@ async def test_a_permit_that_has_ended_when_its_reply_is_read_is_not_used(
     assert await registry.get_service("h", "llm") is None
     await registry.flush()
     assert not registry._parts.permits.held
+
+
+async def test_the_permit_of_a_successful_probe_refused_its_provider_until_it_ended(
+    new_registry: New,
+) -> None:
+    """A program that asks ``is_available`` first waited ``timeout_duration`` for each probe."""
+    registry = new_registry(consistency="cached", settings=UNHURRIED)
+    three = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=0.0, success_threshold=3)
+    registry.register("h", "llm", Client(), name="probed", circuit_breaker_config=three)
+    breaker = registry.breaker("llm", "probed")
+    await breaker.arecord_failure()
+    assert await registry.get_service("h", "llm") is not None
+
+    await breaker.arecord_success()
+
+    assert breaker.state == "half_open"
+    assert breaker.is_available()
+    assert breaker.get_stats()["retry_after"] is None
