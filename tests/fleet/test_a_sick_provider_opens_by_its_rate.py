@@ -70,6 +70,7 @@ class Volume:
                 "generation": "",
                 "successes": 0,
                 "age_ms": 0,
+                "batch_generation": "",
             },
         )
         connection = self._client.connection_pool.get_connection()
