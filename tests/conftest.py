@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ NEVER = -1
 
 def pytest_configure(config: pytest.Config) -> None:
     """Say at once that a server was named which cannot be used."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts background jobs like that, and every program that is started inherits it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if server_under_test.given_url() and not hasattr(config, "workerinput"):
         try:
             server_under_test.check(len(getattr(config.option, "tx", None) or ["popen"]))
