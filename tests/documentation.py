@@ -14,13 +14,13 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import ciris_registry
 from ciris_registry import ServiceRegistry
+from tests.running import place_for_servers
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGES: Final = ("README.md", *sorted(f"{p.relative_to(ROOT)}" for p in ROOT.glob("docs/**/*.md")))
@@ -137,14 +137,14 @@ async def printed_by_page(page: str) -> list[tuple[Block, str]]:
 
 def printed_by_program(program: str) -> str:
     """What a complete program prints, with a place for embedded servers of its own."""
-    with tempfile.TemporaryDirectory(prefix="ciris-") as folder:
+    with place_for_servers() as folder:
         ran = subprocess.run(
             [sys.executable, "-W", "error", "-c", program],
             capture_output=True,
             text=True,
             timeout=30,
             check=False,
-            env={**os.environ, "TMPDIR": folder, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)},
         )
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tests.waiting import wait_until
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 WARNINGS_ARE_ERRORS: Final = ("-W", "error")
@@ -25,6 +29,18 @@ class CallResult(NamedTuple):
 
 QUIETLY: Final = CallResult(0, "", "")
 """The end of a program whose assertions all held and which had nothing to report."""
+
+
+@contextlib.contextmanager
+def place_for_servers() -> Iterator[Path]:
+    """A folder for TMPDIR of programs; it is removed when their embedded servers have ended.
+
+    Its path is short, because it has to hold a socket.
+    """
+    with tempfile.TemporaryDirectory(prefix="ciris-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        yield folder
+        wait_until(lambda: not list(folder.glob("ciris-registry-*")))
 
 
 def command(program: str, *arguments: object, options: tuple[str, ...] = ()) -> list[str]:

@@ -6,16 +6,16 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 import pytest
 
 from tests.documentation import ROOT, blocks
+from tests.running import place_for_servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 PAGE: Final = "docs/tutorial/first-fleet.md"
 [AGENT] = [one.text for one in blocks(PAGE) if one.title == "agent.py"]
@@ -67,9 +67,9 @@ class Terminal:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a short path: a socket lies in it."""
-    with tempfile.TemporaryDirectory(prefix="ciris-") as folder:
-        yield Path(folder)
+    """Where the programs of the tutorial and their server are."""
+    with place_for_servers() as folder:
+        yield folder
 
 
 def test_two_processes_open_the_breaker_that_an_operator_sees(folder: Path) -> None:

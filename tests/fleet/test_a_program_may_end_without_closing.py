@@ -5,18 +5,16 @@ All warnings are errors in these programs, so a connection that is left open wou
 
 from __future__ import annotations
 
-import tempfile
-
 import pytest
 import redis
 
 from tests.programs.ends_without_closing import WAYS
-from tests.running import QUIETLY, run
+from tests.running import QUIETLY, place_for_servers, run
 
 
 def end(url: str, way: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="ciris-") as folder:
-        assert run("ends_without_closing", url, way, TMPDIR=folder) == QUIETLY
+    with place_for_servers() as folder:
+        assert run("ends_without_closing", url, way, TMPDIR=str(folder)) == QUIETLY
 
 
 @pytest.mark.parametrize("way", WAYS)
