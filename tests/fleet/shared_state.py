@@ -43,7 +43,7 @@ class SharedState:
         return self._scores(self.keys.local_trips(name))
 
     def callers(self, name: str = "shared") -> dict[str, int]:
-        """Processes that called and that failed, and the ends of local trips."""
+        """Processes that called and that failed, and when each did last."""
         return self._scores(self.keys.callers(name))
 
     def registrations(self) -> list[str]:

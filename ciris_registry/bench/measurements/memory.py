@@ -93,7 +93,7 @@ async def _of_keys(server: Server, names: Iterable[str]) -> int:
     asked = [keys.registrations, keys.members, keys.cursors, keys.events, keys.meta]
     for name in names:
         asked += [keys.registration(name), keys.breaker(name)]
-        asked += [keys.permits(name), keys.callers(name)]
+        asked += [keys.permits(name), keys.callers(name), keys.local_trips(name)]
     pipe = server.client.pipeline(transaction=False)
     for key in asked:
         pipe.memory_usage(key, samples=0)
