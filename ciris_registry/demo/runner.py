@@ -101,7 +101,7 @@ class Runner:
         lines = (
             "Look at it from another terminal:",
             f"  S={self._processes.server.socket_path}",
-            f"  redis-cli -s $S HGETALL 'ciris:v2:{{{NAMESPACE}/llm}}:breaker:{FAILING}'",
+            f"  redis-cli -s $S HGETALL 'ciris:v2:{{{NAMESPACE}/0}}:llm:breaker:{FAILING}'",
             f"  ciris-registry status --url unix://$S --namespace {NAMESPACE}",
             f"  ciris-registry events --follow --url unix://$S --namespace {NAMESPACE}",
             f"  curl {stats}   # {FAILING}'s own count",

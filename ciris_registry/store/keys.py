@@ -1,7 +1,7 @@
 """Every key name in Redis, and nothing else.
 
-All keys of one service type share a hash tag, so that the keys of one script call lie in one slot
-of a Redis Cluster.
+A hash tag names the namespace and the partition. All keys of one partition lie in one slot of a
+Redis Cluster: those of one script call, and the streams that one process reads together.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "ciris:v2"
 """The beginning of every key; the number is the version of the layout."""
+
+
+def partition_root(namespace: str, partition: int = 0) -> str:
+    """The beginning of the keys of one partition of a namespace."""
+    return f"{PREFIX}:{{{namespace}/{partition}}}"
 
 
 class KeySubject(IntEnum):
@@ -54,7 +59,7 @@ class TypeKeys:
     @classmethod
     def of(cls, namespace: str, service_type: str) -> TypeKeys:
         """The keys of this service type; both names must have been checked."""
-        root = f"{PREFIX}:{{{namespace}/{service_type}}}"
+        root = f"{partition_root(namespace)}:{service_type}"
         return cls(
             registrations=f"{root}:registrations",
             members=f"{root}:members",
@@ -109,9 +114,9 @@ class TypeKeys:
 
 def types_key(namespace: str) -> str:
     """The set of service types in use."""
-    return f"{PREFIX}:{{{namespace}}}:types"
+    return f"{partition_root(namespace)}:types"
 
 
 def process_key(namespace: str, process: str) -> str:
     """The hash of one process."""
-    return f"{PREFIX}:{{{namespace}}}:process:{process}"
+    return f"{partition_root(namespace)}:process:{process}"

@@ -34,4 +34,4 @@ def test_it_ends_by_itself_with_an_embedded_server() -> None:
 def test_the_writes_of_its_last_line_reach_redis(real_url: str) -> None:
     end(real_url, "opened_a_breaker_and_did_not_wait")
     with redis.Redis.from_url(real_url, decode_responses=True) as client:
-        assert client.hget("ciris:v2:{default/llm}:breaker:a", "state") == "open"
+        assert client.hget("ciris:v2:{default/0}:llm:breaker:a", "state") == "open"

@@ -198,7 +198,7 @@ def test_while_redis_is_away_each_process_makes_no_more_calls_than_the_limit(
         server.start()
     wait_for(two, "connected")
     with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
-        key = "ciris:v2:{default/llm}:slots:small"
+        key = "ciris:v2:{default/0}:llm:slots:small"
         wait_until(lambda: client.zcard(key) == 1, 3 * LEASE)
         assert two[1].run(max_in_flight.hold, 2) == 1
         two.all(max_in_flight.let_go)

@@ -13,6 +13,7 @@ from ciris_registry.names import EVERY_HANDLER, GLOBAL
 from ciris_registry.registration import Registration
 from ciris_registry.store.connection.clients import Clients
 from ciris_registry.store.connection.url import StoreURL
+from ciris_registry.store.keys import TypeKeys
 from ciris_registry.store.replies import BatchedSuccesses, OfflineMerge
 from ciris_registry.store.scripts import load_scripts
 from ciris_registry.store.store import Store
@@ -130,6 +131,6 @@ async def test_all_keys_of_each_call_lie_in_one_slot(
         assert len(slots) == 1, f"the keys of {script} lie in slots {slots}"
 
 
-def test_service_types_lie_in_different_slots() -> None:
-    tags = [f"ciris:v2:{{default/{service_type}}}:meta" for service_type in ("llm", "memory")]
-    assert len({slot_of(tag) for tag in tags}) == len(tags)
+def test_one_read_may_follow_the_streams_of_all_service_types() -> None:
+    streams = [TypeKeys.of("default", one).events for one in ("llm", "memory", "tool")]
+    assert len({slot_of(stream) for stream in streams}) == 1

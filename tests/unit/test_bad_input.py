@@ -255,7 +255,7 @@ async def test_a_damaged_record_costs_that_record_alone(
     for name in names:
         one.register("h", "llm", Client(), name=name)
     await one.flush()
-    prefix = "ciris:v2:{default/llm}"
+    prefix = "ciris:v2:{default/0}:llm"
     with redis.Redis.from_url(real_url) as raw:
         raw.hset(f"{prefix}:registration:p0@h", "priority", "URGENT")
         raw.hset(f"{prefix}:registration:p1@h", "metadata", "{not json")
@@ -287,8 +287,8 @@ async def test_a_damaged_breaker_is_repaired_by_its_next_use(
     name = registry.register("h", "llm", Client(), name="a")
     await registry.flush()
     with redis.Redis.from_url(real_url) as raw:
-        raw.delete("ciris:v2:{default/llm}:breaker:a")
-        raw.set("ciris:v2:{default/llm}:breaker:a", "x")
+        raw.delete("ciris:v2:{default/0}:llm:breaker:a")
+        raw.set("ciris:v2:{default/0}:llm:breaker:a", "x")
     for _ in range(5):
         await registry.breaker("llm", name).arecord_failure()
     assert await registry.get_service("h", "llm") is None
@@ -311,7 +311,7 @@ async def test_a_number_that_is_too_large_counts_as_damaged(
     registry = new_registry(url=real_url)
     registry.register("h", "llm", Client(), name="one")
     await registry.flush()
-    prefix = "ciris:v2:{default/llm}"
+    prefix = "ciris:v2:{default/0}:llm"
     with redis.Redis.from_url(real_url) as raw:
         raw.hset(f"{prefix}:breaker:one", mapping={"state": "open", field: text})
         raw.zadd(f"{prefix}:permits:one", {"another|1": 1e300})
@@ -329,11 +329,11 @@ async def test_a_damaged_index_raises_one_clear_error(new_registry: New, real_ur
     registry.register("h", "llm", Client(), name="a")
     await registry.flush()
     with redis.Redis.from_url(real_url) as raw:
-        raw.delete("ciris:v2:{default/llm}:members")
-        raw.set("ciris:v2:{default/llm}:members", "x", ex=60)
+        raw.delete("ciris:v2:{default/0}:llm:members")
+        raw.set("ciris:v2:{default/0}:llm:members", "x", ex=60)
         with pytest.raises(StoreError, match="delete it with redis-cli"):
             await registry.get_service("h", "llm")
-        raw.delete("ciris:v2:{default/llm}:members")
+        raw.delete("ciris:v2:{default/0}:llm:members")
     assert await registry.get_service("h", "llm") is not None
 
 

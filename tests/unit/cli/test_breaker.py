@@ -115,7 +115,7 @@ async def test_a_damaged_breaker_is_an_error_that_says_how_to_repair_it(
     registry: ServiceRegistry, real_url: str
 ) -> None:
     async with redis.asyncio.Redis.from_url(real_url) as client:
-        key = "ciris:v2:{default/llm}:breaker:one"
+        key = "ciris:v2:{default/0}:llm:breaker:one"
         await client.hset(key, "failure_threshold", "many")
         result = await ciris("breaker", "force-open", "llm", "one", url=real_url)
         assert result.exit_code == 2

@@ -95,7 +95,7 @@ async def test_entries_written_by_hand_are_lines_too(
     registry.register_global("memory", object(), name="two")
     await registry.flush()
     async with redis.asyncio.Redis.from_url(real_url) as client:
-        key = "ciris:v2:{default/llm}:events"
+        key = "ciris:v2:{default/0}:llm:events"
         await client.xadd(key, {"colour": "red"})
         await client.xadd(key, {"kind": "x\ny", "until": "9" * 30}, id="18446744073709551615-1")
         lines = await printed(real_url)

@@ -23,7 +23,7 @@ from tests.waiting import async_wait_until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-KEYS = "ciris:v2:{default/llm}"
+KEYS = "ciris:v2:{default/0}:llm"
 
 
 @pytest.fixture
@@ -317,7 +317,7 @@ async def test_a_process_without_a_readable_record_is_shown_by_its_id(
 ) -> None:
     registry.register_global("llm", object(), name="one")
     await registry.flush()
-    key = f"ciris:v2:{{default}}:process:{registry.process_id}"
+    key = f"ciris:v2:{{default/0}}:process:{registry.process_id}"
     await client.delete(key)
     await client.set(key, "not a hash", ex=60)
     (found,) = (await llm(real_url))["registrations"]
@@ -378,7 +378,7 @@ async def test_a_service_type_that_cannot_be_one_is_a_line(
 ) -> None:
     registry.register_global("llm", object(), name="one")
     await registry.flush()
-    await client.sadd("ciris:v2:{default}:types", "l}m")
+    await client.sadd("ciris:v2:{default/0}:types", "l}m")
     result = await ciris("status", url=real_url)
     assert "damaged: service type 'l}m'" in result.stdout
     assert "one" in result.stdout
@@ -391,7 +391,7 @@ async def test_what_stands_in_redis_cannot_steer_the_terminal(
         "llm", object(), name="one", capabilities=["[red]\x1b[2J", "two\nlines"]
     )
     await registry.breaker("llm", "one").aforce_open("\x1b]0;title\x07", 60)
-    await client.hset(f"ciris:v2:{{default}}:process:{registry.process_id}", "host", "a\x1b[31mb")
+    await client.hset(f"ciris:v2:{{default/0}}:process:{registry.process_id}", "host", "a\x1b[31mb")
     for words in (["status"], ["events"], ["status", "--json"], ["events", "--json"]):
         printed = (await ciris(*words, url=real_url)).stdout
         assert "\x1b" not in printed

@@ -45,7 +45,7 @@ async def test_closing_waits_for_a_write_in_flight(real_url: str) -> None:
     await asyncio.sleep(0)
     await registry.aclose()
     with redis.Redis.from_url(real_url, decode_responses=True) as client:
-        key = "ciris:v2:{default/llm}:breaker:shared"
+        key = "ciris:v2:{default/0}:llm:breaker:shared"
         assert client.hget(key, "override") == "open"
         client.delete(key)  # an override without an end never expires
 
