@@ -4,14 +4,19 @@ A replica is loaded once and updated by events; ``Replica.apply`` is the only wa
 Does not choose providers, and does not decide what an outcome means.
 """
 
-from ciris_registry.cache.change import BreakerRead, BreakerReport, ExpectedBreaker, LocalEdit
 from ciris_registry.cache.desired_state import DesiredState
 from ciris_registry.cache.reconcile import Reconciler
 from ciris_registry.cache.refresh_schedule import RefreshSchedule
-from ciris_registry.cache.replica import Replica
-from ciris_registry.cache.replicas import Replicas
+from ciris_registry.cache.replica import (
+    BreakerRead,
+    BreakerReport,
+    ExpectedBreaker,
+    LocalEdit,
+    Replica,
+    Replicas,
+    Snapshot,
+)
 from ciris_registry.cache.single_flight import SingleFlights
-from ciris_registry.cache.snapshot import Snapshot
 from ciris_registry.cache.subscription import READ_INTERVAL, Subscription
 from ciris_registry.cache.watcher import Watcher, block_of
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.cache.change import BreakerReport, MemberChange
+from ciris_registry.cache.replica import BreakerReport, MemberChange
 from ciris_registry.store import COUNTERS, paired
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from ciris_registry.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ciris_registry.cache.snapshot import Snapshot
+    from ciris_registry.cache.replica import Snapshot
     from ciris_registry.circuit_breaker import CircuitBreakerConfig
     from ciris_registry.registration import Registration
     from ciris_registry.settings import RegistrySettings

@@ -9,8 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.cache.change import FullState
-from ciris_registry.cache.snapshot import Snapshot
+from ciris_registry.cache.replica import FullState, Snapshot
 from ciris_registry.registration import name_of
 
 if TYPE_CHECKING:

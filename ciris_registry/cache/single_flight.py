@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from ciris_registry.cache.desired_state import DesiredState
     from ciris_registry.cache.refresh import Refreshed
-    from ciris_registry.cache.replica import Replica
-    from ciris_registry.cache.replicas import Replicas
+    from ciris_registry.cache.replica import Replica, Replicas
     from ciris_registry.circuit_breaker import CircuitBreakerConfig
     from ciris_registry.store import Session, Store
     from ciris_registry.store.connection import Connectivity

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from ciris_registry.cache.reconcile import Reconciler
     from ciris_registry.cache.refresh_schedule import RefreshSchedule
-    from ciris_registry.cache.replica import Replica
-    from ciris_registry.cache.replicas import Replicas
+    from ciris_registry.cache.replica import Replica, Replicas
     from ciris_registry.store import Event, EventReader, Session, Store
     from ciris_registry.store.connection import Connectivity
 

@@ -9,7 +9,7 @@ import pytest
 
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
 from ciris_registry.cache.apply_event import apply_events
-from ciris_registry.cache.change import BreakerReport
+from ciris_registry.cache.replica.change import BreakerReport
 from ciris_registry.store.decoding import COUNTERS, remembered
 from ciris_registry.store.event import Event
 from tests.waiting import async_wait_until
@@ -17,7 +17,7 @@ from tests.waiting import async_wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ciris_registry.cache.replica import Replica
+    from ciris_registry.cache.replica.replica import Replica
 
     New = Callable[..., ServiceRegistry]
 

@@ -11,7 +11,7 @@ from ciris_registry import (
     RegistrySettings,
     ServiceRegistry,
 )
-from ciris_registry.cache.change import ExpectedBreaker
+from ciris_registry.cache.replica.change import ExpectedBreaker
 from ciris_registry.circuit_breaker.local_streak import LocalStreak, after_outcome
 from ciris_registry.circuit_breaker.state_machine import BreakerState
 from ciris_registry.circuit_breaker.states import UNTRACKED, Outcome, ReplyCode

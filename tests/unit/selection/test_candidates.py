@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ciris_registry.cache.snapshot import Snapshot
+from ciris_registry.cache.replica.snapshot import Snapshot
 from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
 from ciris_registry.circuit_breaker.state_machine import BreakerState
 from ciris_registry.registration import Priority, Registration, SelectionStrategy

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciris_registry.cache.server_clock import STEP
+from ciris_registry.cache.replica.server_clock import STEP
 from ciris_registry.circuit_breaker import BreakerState
 from ciris_registry.store import update_breaker
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
-    from ciris_registry.cache.change import BreakerReport
+    from ciris_registry.cache.replica.change import BreakerReport
 
 
 class AuthoritativeBreakers:

@@ -10,8 +10,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.cache.authoritative import AuthoritativeBreakers, admit_alike
-from ciris_registry.cache.change import (
+from ciris_registry.cache.replica.authoritative import AuthoritativeBreakers, admit_alike
+from ciris_registry.cache.replica.change import (
     BreakerRead,
     BreakerReport,
     Change,
@@ -20,9 +20,9 @@ from ciris_registry.cache.change import (
     LocalEdit,
     MemberChange,
 )
-from ciris_registry.cache.server_clock import ServerClock
-from ciris_registry.cache.snapshot import Snapshot
-from ciris_registry.cache.unknown_providers import UnknownProviders
+from ciris_registry.cache.replica.server_clock import ServerClock
+from ciris_registry.cache.replica.snapshot import Snapshot
+from ciris_registry.cache.replica.unknown_providers import UnknownProviders
 from ciris_registry.store import NOTHING, parse_breaker
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ciris_registry.cache.snapshot import Snapshot
+    from ciris_registry.cache.replica.snapshot import Snapshot
     from ciris_registry.circuit_breaker import BreakerState
     from ciris_registry.store import Version
 

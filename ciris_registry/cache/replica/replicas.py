@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from ciris_registry.cache.replica import Replica
+from ciris_registry.cache.replica.replica import Replica
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ciris_registry.cache.server_clock import STEP, ServerClock
+from ciris_registry.cache.replica.server_clock import STEP, ServerClock
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from ciris_registry.cache.snapshot import Snapshot
+    from ciris_registry.cache.replica.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ciris_registry import CircuitBreakerConfig, CircuitState
-from ciris_registry.cache.authoritative import admit_alike
+from ciris_registry.cache.replica.authoritative import admit_alike
 from ciris_registry.circuit_breaker.local_streak import LocalStreak
 from ciris_registry.circuit_breaker.state_machine import BreakerState
 

@@ -1,0 +1,28 @@
+"""This process's copy of one service type: an immutable snapshot, and the one way to change it.
+
+``Replica.apply`` decides what a change means. Talks to no server, and does not wait.
+"""
+
+from ciris_registry.cache.replica.change import (
+    BreakerRead,
+    BreakerReport,
+    ExpectedBreaker,
+    FullState,
+    LocalEdit,
+    MemberChange,
+)
+from ciris_registry.cache.replica.replica import Replica
+from ciris_registry.cache.replica.replicas import Replicas
+from ciris_registry.cache.replica.snapshot import Snapshot
+
+__all__ = [
+    "BreakerRead",
+    "BreakerReport",
+    "ExpectedBreaker",
+    "FullState",
+    "LocalEdit",
+    "MemberChange",
+    "Replica",
+    "Replicas",
+    "Snapshot",
+]
