@@ -45,10 +45,9 @@ class OperatorSession:
         self.answered: Callable[[], None] = lambda: None
 
     async def __aenter__(self) -> Store:
-        client = await self._clients.client()
+        await self._clients.revive()
         settings = RegistrySettings(write_timeout=_WRITE_TIMEOUT)
         self._store = Store(
-            client,
             self._clients,
             self._namespace,
             operator_name(),

@@ -95,14 +95,14 @@ class EventStore:
     async def last(self, service_type: str) -> str:
         """The id of the newest event, ``0-0`` if there is none."""
         key = self._keys(service_type).events
-        entries = await self._transport.command(lambda redis: redis.xrevrange(key, count=1))
+        entries = await self._transport.ask("XREVRANGE", key, "+", "-", "COUNT", 1)
         return str(entries[0][0]) if entries else "0-0"
 
     async def latest(self, service_type: str, count: int) -> list[Event]:
         """The newest ``count`` events, the oldest of them first."""
         key = self._keys(service_type).events
-        entries = await self._transport.command(lambda redis: redis.xrevrange(key, count=count))
-        return [Event.parse(service_type, one, fields) for one, fields in reversed(entries)]
+        entries = await self._transport.ask("XREVRANGE", key, "+", "-", "COUNT", count)
+        return [Event.parse(service_type, one, dict(paired(got))) for one, got in reversed(entries)]
 
     async def after(self, places: Mapping[str, str], block: int) -> list[Event]:
         """Read once, with a reader that is kept for the next call.

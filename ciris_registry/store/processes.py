@@ -10,24 +10,19 @@ import os
 import re
 import secrets
 import socket
-from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from ciris_registry.store.decoding import counters
+from ciris_registry.store.decoding import counters, paired
 from ciris_registry.store.keys import process_key, types_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from redis.asyncio import Redis
 
     from ciris_registry.store.connection import Transport
     from ciris_registry.store.script_runner import ScriptRunner
 
 
 _HOST_CHARACTERS: Final = 60
-
-_Found = list[list[tuple[str, float]] | Exception]
 
 
 def new_process_id() -> str:
@@ -75,24 +70,18 @@ class ProcessStore:
     async def service_types(self) -> list[str]:
         """The service types in use, in alphabetical order."""
         key = types_key(self._namespace)
-        return sorted(await self._transport.command(lambda redis: redis.smembers(key)))
+        return sorted(await self._transport.ask("SMEMBERS", key))
 
     async def local_trips(
         self, service_type: str, names: Sequence[str]
     ) -> dict[str, dict[str, int]]:
         """By provider, the processes with a local trip of its breaker, and the end of each trip."""
         keys = self._runner.keys(service_type)
-
-        async def ask(redis: Redis) -> _Found:
-            pipeline: Any = redis.pipeline(transaction=False)
-            for name in names:
-                pipeline.zrange(keys.local_trips(name), 0, -1, withscores=True)
-            found: _Found = await pipeline.execute(raise_on_error=False)
-            return found
-
-        found: _Found = await self._transport.command(ask) if names else []
+        found: list[list[str] | Exception] = await self._transport.ask_each(
+            ("ZRANGE", keys.local_trips(name), 0, -1, "WITHSCORES") for name in names
+        )
         return {
-            name: counters(list(chain.from_iterable(one))) if isinstance(one, list) else {}
+            name: counters(one) if isinstance(one, list) else {}
             for name, one in zip(names, found, strict=True)
         }
 
@@ -101,13 +90,7 @@ class ProcessStore:
 
         Empty for a process whose record is missing or damaged.
         """
-        keys = [process_key(self._namespace, one) for one in processes]
-
-        async def ask(redis: Redis) -> list[dict[str, str] | Exception]:
-            pipeline = redis.pipeline(transaction=False)
-            for key in keys:
-                pipeline.hgetall(key)
-            return await pipeline.execute(raise_on_error=False)
-
-        found: list[dict[str, str] | Exception] = await self._transport.command(ask) if keys else []
-        return [one if isinstance(one, dict) else {} for one in found]
+        found: list[list[str] | Exception] = await self._transport.ask_each(
+            ("HGETALL", process_key(self._namespace, one)) for one in processes
+        )
+        return [dict(paired(one)) if isinstance(one, list) else {} for one in found]

@@ -193,9 +193,8 @@ class Session:
         assert self._starting is not None  # noqa: S101  # set together with the loop
         async with self._starting:
             if self._store is None:
-                client = await self._clients.client()
+                await self._clients.revive()
                 store = Store(
-                    client,
                     self._clients,
                     self._namespace,
                     self.process,

@@ -5,13 +5,13 @@ Owns the transport. Does not select, decide or log.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from redis.exceptions import ResponseError
+import re
+from typing import TYPE_CHECKING, Final
 
 from ciris_registry.store.breakers import BreakerStore
 from ciris_registry.store.connection import Transport
 from ciris_registry.store.events import EventStore
+from ciris_registry.store.keys import partition_root
 from ciris_registry.store.processes import ProcessStore
 from ciris_registry.store.registrations import RegistrationStore
 from ciris_registry.store.script_runner import ScriptRunner
@@ -21,11 +21,11 @@ from ciris_registry.store.snapshots import SnapshotStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from redis.asyncio import Redis
-
     from ciris_registry.settings import RegistrySettings
     from ciris_registry.store.connection import Clients
     from ciris_registry.store.keys import TypeKeys
+
+_UPTIME: Final = re.compile(r"^uptime_in_seconds:(\d+)", re.MULTILINE)
 
 
 class Store:
@@ -33,7 +33,6 @@ class Store:
 
     def __init__(
         self,
-        client: Redis,
         clients: Clients,
         namespace: str,
         process: str,
@@ -46,7 +45,7 @@ class Store:
         self.process = process
         self.namespace = namespace
         self._transport = Transport(
-            client,
+            clients.route(partition_root(namespace)),
             clients.url.redacted,
             write_timeout,
             clients.revive,
@@ -68,16 +67,9 @@ class Store:
 
     async def uptime(self) -> int | None:
         """Seconds since the server started; None if it does not report that."""
-
-        async def ask(redis: Redis) -> int | None:
-            try:
-                said: Any = await redis.info("server")  # pyright: ignore[reportUnknownMemberType]
-                return int(said["uptime_in_seconds"])
-            except (ResponseError, KeyError):
-                return None
-
-        seconds: int | None = await self._transport.command(ask)
-        return seconds
+        (said,) = await self._transport.ask_each([("INFO", "server")])
+        found = _UPTIME.search(said) if isinstance(said, str) else None
+        return int(found[1]) if found is not None else None
 
     async def ping(self, limit: float) -> None:
         """Have Redis answer within ``limit`` seconds.

@@ -322,7 +322,7 @@ async def look(registry: ServiceRegistry) -> tuple[Counts, int, str]:
     store = await registry._session.store()
     fields, permits, *_ = await store.breakers.read("llm", "p")
     counts = Counts(int(fields["total_successes"]), int(fields["total_failures"]))
-    held = await store._transport.command(lambda redis: redis.zcard(store.keys("llm").slots("p")))
+    held = await store._transport.ask("ZCARD", store.keys("llm").slots("p"))
     assert held >= registry._parts.concurrency_limit.held("llm", "p")
     return counts, len(permits) + held, fields["state"]
 

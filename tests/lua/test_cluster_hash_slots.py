@@ -6,7 +6,6 @@ import binascii
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakeredis import FakeAsyncRedis, FakeServer
 
 from ciris_registry import CircuitBreakerConfig, RegistrySettings
 from ciris_registry.names import EVERY_HANDLER, GLOBAL
@@ -118,10 +117,9 @@ def keys_of(calls: list[tuple[str, list[str]]]) -> Iterator[tuple[str, set[int]]
 async def test_all_keys_of_each_call_lie_in_one_slot(
     namespace: str, service_type: str, name: str, scope: str
 ) -> None:
-    client = FakeAsyncRedis(server=FakeServer(), decode_responses=True)
     calls = ScriptCalls()
     clients = Clients(StoreURL.parse("memory://"))
-    store = Store(client, clients, namespace, "host-1-x", RegistrySettings())
+    store = Store(clients, namespace, "host-1-x", RegistrySettings())
     calls.of(store._transport)
     await use_everything(store, service_type, name, scope)
     await store.aclose()

@@ -35,7 +35,7 @@ async def taken(registry: ServiceRegistry) -> int:
     store = await registry._session.store()
     _, permits, *_ = await store.breakers.read("llm", "p")
     slots = store.keys("llm").slots("p")
-    return len(permits) + int(await store._transport.command(lambda redis: redis.zcard(slots)))
+    return len(permits) + int(await store._transport.ask("ZCARD", slots))
 
 
 async def enter(registry: ServiceRegistry, state: str) -> asyncio.Task[None]:

@@ -31,7 +31,7 @@ async def taken(registry: ServiceRegistry, name: str) -> int:
     """Slots of a provider that are taken in Redis."""
     store = await registry._session.store()
     key = store.keys("llm").slots(name)
-    return int(await store._transport.command(lambda redis: redis.zcard(key)))
+    return int(await store._transport.ask("ZCARD", key))
 
 
 async def main(url: str) -> None:

@@ -1,7 +1,7 @@
-"""Clients of the server behind a store URL.
+"""Clients of the servers behind a store URL.
 
 Owns the server object of ``memory://``, the lease on an embedded server, and the options of every
-client. A client has no connection yet: ``open_connection`` opens one, and the transport sends
+connection. A route opens no connection by itself: ``open_connection`` does, and the transport sends
 commands and retries.
 """
 
@@ -16,10 +16,12 @@ from redis.backoff import NoBackoff
 
 from ciris_registry.store.connection.client_internals import drop_dead_waiters
 from ciris_registry.store.connection.embedded import EmbeddedServer
+from ciris_registry.store.connection.routing import DirectRoute
 
 if TYPE_CHECKING:
     from fakeredis import FakeServer
 
+    from ciris_registry.store.connection.routing import Route
     from ciris_registry.store.connection.url import StoreURL
 
 CONNECT_TIMEOUT: Final = 1.0
@@ -29,19 +31,16 @@ times as long for a host that drops packets."""
 MOST_CONNECTIONS: Final = 2**31
 """The pool has no limit of its own."""
 
-CLIENT_NAME: Final = "ciris-registry"
-"""The name that CLIENT LIST of a real server shows."""
-
 _named: dict[str, FakeServer] = {}
 """The servers of ``memory://name``: their data lives as long as the process."""
 
 
 class Clients:
-    """Makes clients of the server at one URL, for the life of one registry.
+    """Makes routes to the servers of one URL, and clients of them, for the life of one registry.
 
-    A client belongs to the event loop that first uses it, so a registry that is used from several
-    loops in turn asks for one in each, and closes it there. The data of ``memory://`` belongs to
-    this object and outlives the clients; two objects for ``memory://`` share nothing.
+    A connection belongs to the event loop that opens it, so a registry that is used from several
+    loops in turn asks for a route in each. The data of ``memory://`` belongs to this object and
+    outlives the connections; two objects for ``memory://`` share nothing.
     """
 
     def __init__(self, url: StoreURL) -> None:
@@ -51,8 +50,16 @@ class Clients:
         if url.scheme == "embedded":
             self._embedded = EmbeddedServer(url.path)
 
+    def route(self, key: str) -> Route:  # noqa: ARG002 # one server has all keys
+        """The way to the server that has ``key``, and all keys with its hash tag.
+
+        An embedded server must run: call ``revive`` before.
+        """
+        pool: Any = self._client().connection_pool
+        return DirectRoute(pool.make_connection)
+
     async def client(self) -> Redis:
-        """A new client for the running event loop; the caller closes it.
+        """A new client of redis-py for the running event loop; the caller closes it.
 
         Opens no connection, but an embedded server runs when this returns (0.1 to 0.3 s if it had
         to be started).
@@ -61,10 +68,7 @@ class Clients:
             EmbeddedServerError: an embedded server cannot be started or reached.
         """
         await self.revive()
-        if self.url.scheme == "memory":
-            return _memory_client(self._memory_server())
-        address = _address(self.url, self._embedded)
-        return Redis(**address, **_options(), client_name=CLIENT_NAME)
+        return self._client()
 
     async def revive(self) -> None:
         """Start an embedded server again if it is gone; for every other URL do nothing.
@@ -85,6 +89,11 @@ class Clients:
         """
         if self._embedded is not None:
             self._embedded.release()
+
+    def _client(self) -> Redis:
+        if self.url.scheme == "memory":
+            return _memory_client(self._memory_server())
+        return Redis(**_address(self.url, self._embedded), **_options())
 
     def _memory_server(self) -> FakeServer:
         if self._memory is None:

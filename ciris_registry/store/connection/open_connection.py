@@ -1,4 +1,4 @@
-"""Opening a connection: redis-py connects and logs in, then a pipelined connection takes over.
+"""Opening a connection: a route connects and logs in, then a pipelined connection takes over.
 
 Of ``memory://`` there is no transport to take over, so a fake connection stands in for it.
 """
@@ -6,7 +6,7 @@ Of ``memory://`` there is no transport to take over, so a fake connection stands
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError
 
@@ -15,28 +15,40 @@ from ciris_registry.store.connection.client_internals import transport_of
 from ciris_registry.store.connection.fake import FakeConnection
 from ciris_registry.store.connection.pipelined import PipelinedConnection
 from ciris_registry.store.connection.retry import ConnectingError
+from ciris_registry.store.connection.routing import ask
+
+if TYPE_CHECKING:
+    from ciris_registry.store.connection.routing import Address, Route
+
+CLIENT_NAME: Final = "ciris-registry"
+"""The name that CLIENT LIST of a real server shows."""
 
 
-async def open_connection(pool: Any) -> PipelinedConnection | FakeConnection:
-    """Open a new connection, within ``REPLY_TIMEOUT``.
+async def open_connection(
+    route: Route, at: Address | None = None
+) -> PipelinedConnection | FakeConnection:
+    """Open a new connection, within ``REPLY_TIMEOUT``; ``at`` is as in ``Route.connect``.
 
     Raises:
         ConnectingError: It cannot be opened, or the server is not Redis; its cause says why.
     """
-    connection = pool.make_connection()
     try:
         async with asyncio.timeout(REPLY_TIMEOUT):
-            await connection.connect()
+            return await _opened(await route.connect(at))
     except TimeoutError as error:
-        await connection.disconnect()
         raise ConnectingError(f"no answer within {REPLY_TIMEOUT:g} s") from error
     except (RedisError, OSError) as error:
-        await connection.disconnect()
         raise ConnectingError(str(error)) from error
-    except BaseException:
-        await connection.disconnect()
-        raise
+
+
+async def _opened(connection: Any) -> PipelinedConnection | FakeConnection:
     transport = transport_of(connection)
     if transport is None:
         return FakeConnection(connection)
-    return PipelinedConnection(connection, transport)
+    try:
+        # A courtesy, which the server may refuse.
+        await ask(connection, ("CLIENT", "SETNAME", CLIENT_NAME))
+        return PipelinedConnection(connection, transport)
+    except BaseException:
+        await connection.disconnect()
+        raise

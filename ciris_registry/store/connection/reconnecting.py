@@ -17,13 +17,14 @@ from ciris_registry.store.connection.pipelined import WaitInterruptedError
 if TYPE_CHECKING:
     from ciris_registry.store.connection.fake import FakeConnection
     from ciris_registry.store.connection.pipelined import PipelinedConnection
+    from ciris_registry.store.connection.routing import Route
 
 
 class ReconnectingConnection:
     """Belongs to one event loop. ``aclose`` closes all connections that it has opened."""
 
-    def __init__(self, pool: Any) -> None:  # redis-py leaves much of its pools without types
-        self._pool = pool
+    def __init__(self, route: Route) -> None:
+        self._route = route
         self.open: PipelinedConnection | FakeConnection | None = None
         """The connection in use. A caller that finds it unbroken may send on it directly."""
         self._retired: list[PipelinedConnection | FakeConnection] = []
@@ -78,7 +79,7 @@ class ReconnectingConnection:
             await self._close_ended()
             try:
                 self._check_open()
-                connection = await open_connection(self._pool)
+                connection = await open_connection(self._route)
             except RedisConnectionError as error:
                 self._failure = error
                 raise

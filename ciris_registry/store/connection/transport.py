@@ -7,7 +7,6 @@ script means is not known here.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import weakref
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -33,14 +32,13 @@ from ciris_registry.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from ciris_registry.settings import REPLY_TIMEOUT
 from ciris_registry.store.connection.reconnecting import ReconnectingConnection
 from ciris_registry.store.connection.retry import UNREACHABLE, never_sent, persistently
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
-    from redis.asyncio import Redis
+    from ciris_registry.store.connection.routing import Route
 
 
 _R = TypeVar("_R")
@@ -67,7 +65,7 @@ _WRONG_DATABASE: Final = "DB index is out of range"
 
 
 class Transport:
-    """The transport of one client, which belongs to one event loop.
+    """The transport of one partition, which belongs to one event loop.
 
     A call that finds Redis away is retried for ``write_timeout`` seconds. ``on_failure`` is called
     with the error of a call that failed in the end, ``on_reply`` after each reply. A script that
@@ -76,14 +74,14 @@ class Transport:
 
     def __init__(
         self,
-        client: Redis,
+        route: Route,
         url: str,
         write_timeout: float,
         revive: Callable[[], Awaitable[None]],
         on_failure: Callable[[object], None] = lambda _: None,
         on_reply: Callable[[], None] = lambda: None,
     ) -> None:
-        self._client = client
+        self._route = route
         self._connections: weakref.WeakSet[ReconnectingConnection] = weakref.WeakSet()
         self._connection = self.connection()
         self._url = url
@@ -144,9 +142,28 @@ class Transport:
         """Open a new connection: the current one, or the server behind it, may be dead."""
         self._connection.renew()
 
-    async def command(self, call: Callable[[Redis], Awaitable[Any]]) -> Any:  # ends in the store
-        """Send one of redis-py's own commands."""
-        return await self.attempt(lambda: _limited(call(self._client), REPLY_TIMEOUT))
+    async def ask(self, *command: str | int) -> Any:  # any reply
+        """Send one plain command, on the connection of the scripts."""
+        packed = _pack(command)
+        return await self.attempt(lambda: self._ask(packed))
+
+    async def ask_each(self, commands: Iterable[tuple[str | int, ...]]) -> list[Any]:
+        """Send plain commands at once; their replies, of which an error of Redis is one.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        packed = [_pack(one) for one in commands]
+
+        async def all_of_them() -> list[Any]:
+            replies = await asyncio.gather(*map(self._ask, packed), return_exceptions=True)
+            for reply in replies:
+                if isinstance(reply, UNREACHABLE):
+                    raise reply
+            return replies
+
+        replies: list[Any] = await self.attempt(all_of_them)
+        return replies
 
     async def attempt(
         self,
@@ -193,20 +210,15 @@ class Transport:
 
     def connection(self) -> ReconnectingConnection:
         """A connection for one caller, which is closed with the transport at the latest."""
-        connection = ReconnectingConnection(self._client.connection_pool)
+        connection = ReconnectingConnection(self._route)
         self._connections.add(connection)
         return connection
 
     async def aclose(self) -> None:
         """Close the connections."""
         self._closed = True
-        try:
-            for connection in list(self._connections):
-                await connection.aclose()
-        finally:
-            # Over TLS, redis-py waits for the server's close, and raises if there is none.
-            with contextlib.suppress(RedisError, OSError):
-                await self._client.aclose()
+        for connection in list(self._connections):
+            await connection.aclose()
 
     def _check_open(self) -> None:
         if self._closed:

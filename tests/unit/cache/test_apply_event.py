@@ -263,9 +263,7 @@ async def test_an_entry_without_an_epoch_does_not_stop_the_watcher(
         assert await each.get_service("h", "llm") is not None
     store = await one._session.store()
     key = store.keys("llm").events
-    await store._transport.command(
-        lambda redis: redis.xadd(key, {"kind": "breaker_opened", "revision": "7"})
-    )
+    await store._transport.ask("XADD", key, "*", "kind", "breaker_opened", "revision", "7")
 
     one.breaker("llm", "shared").force_open("a test", 60)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -53,7 +53,7 @@ async def follows(one: ServiceRegistry, other: ServiceRegistry, kind: str, secon
 
 async def command(registry: ServiceRegistry, *words: Any) -> None:
     store = await registry._session.store()
-    await store._transport.command(lambda redis: cast("Any", redis).execute_command(*words))
+    await store._transport.ask(*words)
 
 
 async def key(registry: ServiceRegistry, kind: str, name: str) -> str:

@@ -69,7 +69,7 @@ async def taken(registry: ServiceRegistry, name: str = "p") -> set[str]:
     """The slots that Redis has."""
     store = await registry._session.store()
     key = store.keys("llm").slots(name)
-    return set(await store._transport.command(lambda redis: redis.zrange(key, 0, -1)))
+    return set(await store._transport.ask("ZRANGE", key, 0, -1))
 
 
 @pytest.fixture

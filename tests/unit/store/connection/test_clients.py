@@ -98,7 +98,6 @@ async def test_every_client_has_our_timeouts_and_does_not_retry() -> None:
     assert options["socket_timeout"] is None  # the transport has a limit of its own
     assert options["retry"]._retries == 0
     assert options["decode_responses"] is True
-    assert options["client_name"] == "ciris-registry"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from ciris_registry.store.connection import pipelined
 from ciris_registry.store.connection.pipelined import WaitInterruptedError
 from ciris_registry.store.connection.reconnecting import ReconnectingConnection
+from ciris_registry.store.connection.routing import DirectRoute
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ async def echo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Echo]:
 async def connection(echo: Echo) -> AsyncIterator[ReconnectingConnection]:
     once = Retry(NoBackoff(), 0)
     async with Redis(unix_socket_path=echo.path, protocol=2, client_name="a", retry=once) as client:
-        made = ReconnectingConnection(client.connection_pool)
+        made = ReconnectingConnection(DirectRoute(client.connection_pool.make_connection))
         yield made
         await made.aclose()
 

@@ -13,7 +13,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ciris_registry.errors import AccessDeniedError, StoreError, StoreUnavailableError
-from ciris_registry.store.connection.transport import Transport
+from ciris_registry.store.connection.routing import DirectRoute
+from ciris_registry.store.connection.transport import Transport, _limited
 from tests.running import QUIETLY, run
 
 
@@ -21,8 +22,12 @@ async def nothing() -> None:
     """No server to restart."""
 
 
+def route_of(client: Any) -> DirectRoute:
+    return DirectRoute(client.connection_pool.make_connection)
+
+
 def transport(write_timeout: float = 1.0) -> Transport:
-    return Transport(Redis(port=1), "redis://example:1/0", write_timeout, nothing)
+    return Transport(route_of(Redis(port=1)), "redis://example:1/0", write_timeout, nothing)
 
 
 async def test_a_cancellation_that_comes_together_with_the_reply_is_not_lost() -> None:
@@ -33,7 +38,7 @@ async def test_a_cancellation_that_comes_together_with_the_reply_is_not_lost() -
             return "a reply"
         return ""
 
-    task = asyncio.create_task(transport().command(lambda _: swallowing()))
+    task = asyncio.create_task(transport().attempt(lambda: _limited(swallowing(), 5.0)))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -48,7 +53,7 @@ async def test_a_cancellation_that_was_dropped_before_the_call_failed_is_not_los
             raise RedisConnectionError("the client is closed") from None
         return ""
 
-    task = asyncio.create_task(transport().command(lambda _: swallowing()))
+    task = asyncio.create_task(transport().attempt(lambda: _limited(swallowing(), 5.0)))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -113,9 +118,10 @@ async def answered_with(line: str) -> tuple[Exception, int]:
     socket = Path(tempfile.gettempdir()) / f"ciris-{secrets.token_hex(6)}"
     async with await asyncio.start_unix_server(serve, socket):
         async with Redis(unix_socket_path=str(socket), protocol=2) as client:
-            transport = Transport(client, "unix://example", 1.0, nothing)
+            transport = Transport(route_of(client), "unix://example", 1.0, nothing)
             with pytest.raises(StoreError) as raised:
-                await transport.command(lambda redis: redis.get("key"))
+                await transport.ask("GET", "key")
+            await transport.aclose()
         await asyncio.sleep(0)
     socket.unlink(missing_ok=True)
     return raised.value, sent

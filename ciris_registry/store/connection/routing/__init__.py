@@ -1,0 +1,10 @@
+"""Who has our keys: the one server of a URL, the master that sentinels name, the master of a slot.
+
+That is asked whenever a connection opens. What is sent on a connection is not known here.
+"""
+
+from ciris_registry.store.connection.routing.address import Address
+from ciris_registry.store.connection.routing.asking import ask
+from ciris_registry.store.connection.routing.route import DirectRoute, Route
+
+__all__ = ["Address", "DirectRoute", "Route", "ask"]
