@@ -31,6 +31,7 @@ if not breaker.load(key) then
   if not b then
     return redis.error_reply("INVALID the settings of a breaker must be positive numbers")
   end
+  b.born = b.born > 0 and b.born or now
   state_machine.clear_window(b)
   callers.clear_window(KEYS[5], b)
   breaker.save(key, b, now, true)

@@ -69,7 +69,8 @@ local function merge()
   if failures > 0 then
     streak.merged(b, now, running)
     local quorum = callers.quorum(KEYS[5], b, now, process, true)
-    local opens = state_machine.streak_trips(b, quorum) or (ARGV[7] == "open" and quorum("window"))
+    local opens = running > 0 and state_machine.streak_trips(b, quorum)
+    opens = opens or (ARGV[7] == "open" and quorum("window"))
     callers.record(KEYS[5], b, now, process, true)
     if opens then
       state_machine.open(b, now)

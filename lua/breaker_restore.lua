@@ -1,4 +1,4 @@
--- breaker_restore: restores a state that a process remembers and that Redis has lost.
+-- breaker_restore: puts back a breaker that a process remembers and that Redis has lost.
 --
 -- KEYS[1]    breaker     the breaker's hash
 -- KEYS[2]    permits     permit -> deadline
@@ -7,66 +7,75 @@
 -- ARGV[1]    provider    the provider's name
 -- ARGV[2]    process     the process that remembers the state
 -- ARGV[3]    seen_at     the process's estimate of the current time of the server that had it
--- ARGV[4..]  remembered  field, value, …: the state as last seen
--- Returns    {"restored", now, field, value, …}   the state or its cooldown is restored
+-- ARGV[4]    settings    how many of the remembered names and values belong to settings; these come
+--                        first, and are written only if Redis has no settings of the breaker
+-- ARGV[5..]  remembered  field, value, …: the settings, then the state as last seen
+-- Returns    {"restored", now, field, value, …}   the state, one of its times or the count of its
+--                                                 generations is restored
 --            {"unchanged", now, field, value, …}  the state in Redis is at least as new
---            {"missing"}                          the breaker must be configured first
+--            {"missing"}                          Redis has no settings, and none were given
 -- Events     breaker_restored
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
+local state_machine = require("lib.state_machine")
+local remembered = require("lib.remembered")
 local changes = require("lib.changes")
 
-local TIMES = {
-  "opened_at",
-  "retry_at",
-  "changed_at",
-  "last_failure_at",
-  "streak_started_at",
-  "warned_at",
-  "cooldown_until",
-  "override_until",
-}
-
-local now = clock.now()
-local b = breaker.load(KEYS[1])
-if not b then
+local key, now, first = KEYS[1], clock.now(), 5 + tonumber(ARGV[4])
+local b = breaker.load(key)
+local configures = not b
+if configures and first == 5 then
   return { "missing" }
-end
-local remembered = {}
-for i = 4, #ARGV, 2 do
-  local number = type(b[ARGV[i]]) == "number"
-  remembered[ARGV[i]] = number and (tonumber(ARGV[i + 1]) or 0) or ARGV[i + 1]
-end
--- If the clock of that server was ahead of this one, its times move back by the difference.
-local ahead = math.max(0, tonumber(ARGV[3]) - now)
-for _, field in ipairs(TIMES) do
-  local time = remembered[field] or 0
-  if time > 0 then
-    remembered[field] = math.max(1, time - ahead)
+elseif configures then
+  if type(redis.pcall("HLEN", key)) ~= "number" then
+    redis.call("DEL", key)
   end
+  redis.call("HSET", key, unpack(ARGV, 5, first - 1))
+  b = breaker.load(key)
+  if not b then
+    return redis.error_reply("INVALID the settings of a breaker must be positive numbers")
+  end
+  state_machine.clear_window(b)
 end
-remembered.changed_at = math.min(remembered.changed_at or 0, now)
-local newer = remembered.changed_at > b.changed_at
-local cools_down = (remembered.cooldown_until or 0) > math.max(b.cooldown_until, now)
-if not newer and not cools_down then
+
+local seen, state, moved = remembered.read(b, ARGV, first, now, tonumber(ARGV[3]))
+local lost = b.born == 0 and b.generation == 0 and b.changed_at == 0
+local another_life = not lost and b.born ~= state.born
+local newer = lost or remembered.is_newer(b, state, now, moved)
+local followed = not newer and remembered.follow_clock(b, seen, state, moved)
+-- What is closed in a later generation was reset, or its probes succeeded.
+local ended = not another_life and b.generation > state.generation and b.state == "closed"
+local cools_down = state.cooldown_until > math.max(b.cooldown_until, now)
+  and not (ended and b.cooldown_until == 0)
+
+-- Outcomes of calls that another life of the breaker has admitted must not count in this one.
+local renumbered = another_life and not newer and state.generation >= math.max(b.generation, 1)
+local misplaced = not newer and b.state == "open" and b.opened_at > now
+if not (configures or newer or followed or renumbered or cools_down or misplaced) then
   return breaker.reply("unchanged", b, now)
 end
 
 if newer then
-  for field, value in pairs(remembered) do
-    if field ~= "cooldown_until" then
+  local generation = lost and state.generation or math.max(b.generation, state.generation) + 1
+  for field, value in pairs(state) do
+    if field ~= "cooldown_until" and (field ~= "born" or value > 0) then
       b[field] = value
     end
   end
-  if b.opened_at > now then
-    b.retry_at = now + math.max(0, b.retry_at - b.opened_at)
-    b.opened_at = now
-  end
+  b.generation = generation
   redis.call("DEL", KEYS[2])
+elseif renumbered then
+  b.generation = state.generation + 1
 end
 if cools_down then
-  b.cooldown_until = remembered.cooldown_until
+  b.cooldown_until = state.cooldown_until
 end
+-- A deadline never lies further ahead than its own length.
+if b.state == "open" and b.opened_at > now then
+  b.retry_at = now + math.max(0, b.retry_at - b.opened_at)
+  b.opened_at = now
+end
+b.born = b.born > 0 and b.born or now
 changes.publish(KEYS[3], KEYS[4], now, b.retention_ms, {
   kind = "breaker_restored",
   provider = ARGV[1],
@@ -74,5 +83,5 @@ changes.publish(KEYS[3], KEYS[4], now, b.retention_ms, {
   reason = "Redis had lost the state",
   details = { "state", b.state, "breaker", breaker.as_json(b) },
 })
-breaker.save(KEYS[1], b, now)
+breaker.save(key, b, now, configures)
 return breaker.reply("restored", b, now)

@@ -179,11 +179,13 @@ class DesiredState:
         names = {one.name for one in list(own.values())}
         for name, breaker in before.breakers.items():
             decided = breaker.changed_at or breaker.cooldown_until
-            # The default is what a breaker reads as whose settings are unknown.
-            if decided or (name in names and breaker.config is not self._default):
-                await store.breakers.configure(service_type, name, breaker.config, explicit=False)
             if decided:
-                await store.breakers.restore(service_type, name, remembered(breaker), now)
+                await store.breakers.restore(
+                    service_type, name, breaker.config, remembered(breaker), now
+                )
+            # The default is what a breaker reads as whose settings are unknown.
+            elif name in names and breaker.config is not self._default:
+                await store.breakers.configure(service_type, name, breaker.config, explicit=False)
         await self.rewrite(store, before, list(own))
 
     def warn_of_changes(self, snapshot: Snapshot) -> None:

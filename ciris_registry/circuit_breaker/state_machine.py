@@ -35,7 +35,9 @@ _BETWEEN_WARNINGS: Final = 1000
 class BreakerState:
     """A breaker's settings, state and counters; times are milliseconds of one clock.
 
-    ``local`` is the local streak of this process, which no other process knows.
+    ``born`` is when Redis first had the breaker. Generations order its states only within one life
+    of it. ``local`` is the local streak of this process, which no other
+    process knows.
     """
 
     config: CircuitBreakerConfig
@@ -57,6 +59,7 @@ class BreakerState:
     override_actor: str = ""
     total_successes: int = 0
     total_failures: int = 0
+    born: int = 0
     buckets: list[Bucket] = field(default_factory=empty)
     permits: dict[str, int] = field(default_factory=dict[str, int])
     callers: Callers = field(default_factory=Callers)
@@ -291,7 +294,8 @@ class BreakerState:
         self.callers.note(now, actor, failed=failures > 0, needed=needed)
         counted = count(self.buckets, now, milliseconds(config.window), calls, failures)
         streak = self.consecutive_failures, self.streak_started_at
-        trips = streak_trips(config, self.callers, *streak)
+        # A success may find a streak that a lower threshold has made long enough.
+        trips = failures > 0 and streak_trips(config, self.callers, *streak)
         if trips or rate_trips(config, self.callers, now, *counted):
             self._open(now)
             return ReplyCode.OPENED

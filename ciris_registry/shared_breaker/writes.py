@@ -178,11 +178,14 @@ class BreakerWrites:
     async def restore(self, breaker: SharedBreaker, store: Store) -> None:
         """Redis has lost the breaker: put back its settings, and the state that is known of it."""
         service_type, name = breaker.key
-        await self._desired.configure(store, service_type, name)
         known = breaker.replica.authoritative(name)
+        if known is None or not (known.changed_at or known.cooldown_until):
+            await self._desired.configure(store, service_type, name)
         if known is not None and (known.changed_at or known.cooldown_until):
             seen_at = breaker.replica.now()
-            await store.breakers.restore(service_type, name, remembered(known), seen_at)
+            await store.breakers.restore(
+                service_type, name, known.config, remembered(known), seen_at
+            )
 
     async def _do(
         self,

@@ -171,19 +171,27 @@ class BreakerStore:
         )
 
     def restore(
-        self, service_type: str, name: str, remembered: Mapping[str, str], seen_at: int
+        self,
+        service_type: str,
+        name: str,
+        config: CircuitBreakerConfig,
+        remembered: Mapping[str, str],
+        seen_at: int,
     ) -> Awaitable[BreakerReply]:
-        """Restore a breaker that Redis has lost from the state that this process remembers.
+        """Put back a breaker that Redis has lost: its settings and its state, in one script call.
 
-        ``seen_at`` is the time of the server that had it, as far as this process can tell.
+        Settings that Redis has stay. ``seen_at`` is the time of the server that had the breaker, as
+        far as this process can tell.
         """
+        settings = flat({**config.fields(), "retention_ms": str(self._calls.retention)})
         return self._change(
             "breaker_restore",
             service_type,
             name,
             process=self._calls.process,
             seen_at=seen_at,
-            remembered=flat(remembered),
+            settings=len(settings),
+            remembered=[*settings, *flat(remembered)],
         )
 
     def merge_offline(

@@ -33,6 +33,7 @@ COUNTERS: Final = (
     "override_until",
     "total_successes",
     "total_failures",
+    "born",
 )
 
 _counters_of = itemgetter(*COUNTERS)
@@ -111,6 +112,7 @@ def update_breaker(breaker: BreakerState, fields: Mapping[str, str]) -> list[str
         breaker.override_until,
         breaker.total_successes,
         breaker.total_failures,
+        breaker.born,
     ) = numbers
     state, override = fields.get("state", "closed"), fields.get("override", "")
     try:

@@ -18,7 +18,7 @@ local SETTINGS = split(
 
 local NUMERIC = "generation consecutive_failures probe_successes consecutive_openings opened_at "
   .. "retry_at changed_at last_failure_at streak_started_at warned_at cooldown_until "
-  .. "override_until total_successes total_failures"
+  .. "override_until total_successes total_failures born"
 local NUMBERS = split(NUMERIC)
 local TEXTS = split("state override override_reason override_actor")
 local STATE_FIELDS = split(table.concat(TEXTS, " ") .. " " .. NUMERIC)

@@ -36,8 +36,9 @@ function state_machine.streak_trips(b, quorum)
 end
 
 -- Why a closed breaker must open now, or nil.
-local function trip_reason(b, calls, failures, quorum)
-  if state_machine.streak_trips(b, quorum) then
+local function trip_reason(b, calls, failures, new_failures, quorum)
+  -- A success may find a streak that a lower threshold has made long enough.
+  if new_failures > 0 and state_machine.streak_trips(b, quorum) then
     return string.format("%.0f failures in a row", b.consecutive_failures)
   end
   local rate = b.failure_rate_threshold
@@ -89,7 +90,7 @@ end
 -- Counts outcomes of a closed breaker. If they open it, returns the event's kind and reason.
 function state_machine.record_calls(b, now, new_calls, new_failures, quorum)
   local calls, failures = add_to_window(b, now, new_calls, new_failures)
-  local reason = trip_reason(b, calls, failures, quorum)
+  local reason = trip_reason(b, calls, failures, new_failures, quorum)
   if reason then
     state_machine.open(b, now)
     return "breaker_opened", reason

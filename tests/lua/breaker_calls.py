@@ -120,16 +120,22 @@ def restore(
     server: LuaServer,
     remembered: Mapping[str, str | int],
     seen_at: int = START,
+    config: CircuitBreakerConfig | None = None,
     *,
     writes: bool = True,
 ) -> list[Any]:
+    """Restore a state, and with ``config`` the settings."""
+    settings: dict[str, str | int] = {}
+    if config is not None:
+        settings = {**config.fields(), "retention_ms": RETENTION}
     return server.call(
         "breaker_restore",
         "openai",
         provider="openai",
         process="A",
         seen_at=seen_at,
-        remembered=[part for item in remembered.items() for part in item],
+        settings=2 * len(settings),
+        remembered=[part for item in (*settings.items(), *remembered.items()) for part in item],
         writes=writes,
     )
 

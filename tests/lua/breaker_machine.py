@@ -104,7 +104,7 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @initialize(config=CONFIGS, probing=BOOLEANS)
     def begin(self, config: CircuitBreakerConfig, *, probing: bool) -> None:
-        self.expected = Prediction(config)
+        self.expected = Prediction(config, born=self.clock.now)
         self.memory = copy.deepcopy(self.expected)
         for side in self.bench.sides:
             side.begin(config)
@@ -269,13 +269,18 @@ class BreakerMachine(RuleBasedStateMachine):
         self.memory = copy.deepcopy(self.expected)
 
     def a_process_restores_what_it_remembers(self, draw: Draw) -> None:
-        if draw(BOOLEANS):
-            config = self.expected.config
-            self.expected = Prediction(config, leases=self.expected.leases)
+        """After a loss or without one; another process may have configured the breaker anew."""
+        lost, ahead, configured = draw(BOOLEANS), draw(AHEAD), draw(BOOLEANS)
+        lost_whole = lost and not configured
+        if lost:
+            config = self.memory.config if lost_whole else self.expected.config
+            born = 0 if lost_whole else self.clock.now
+            self.expected = Prediction(config, leases=self.expected.leases, born=born)
             for side in self.bench.sides:
-                side.lose(config)
-        ahead = draw(AHEAD)
-        answer = self.expected.restore(self.clock.now, self.memory)
+                side.lose(config, configured=configured)
+        answer = self.expected.restore(
+            self.clock.now, self.memory, lost=lost_whole, clock_set=ahead > 0
+        )
         self._compare(
             "restore",
             "A",

@@ -75,6 +75,7 @@ class Prediction:
     override_actor: str = ""
     successes: int = 0
     failures: int = 0
+    born: int = 0
     calls: list[tuple[int, bool]] = field(default_factory=list[tuple[int, bool]])
     permits: dict[str, int] = field(default_factory=dict[str, int])
     leases: dict[str, int] = field(default_factory=dict[str, int])
@@ -104,6 +105,7 @@ class Prediction:
             "override_until": str(self.override_until),
             "total_successes": str(self.successes),
             "total_failures": str(self.failures),
+            "born": str(self.born),
         }
 
     def override_now(self, now: int) -> Override:
@@ -242,17 +244,25 @@ class Prediction:
         self.events.append("breaker_settings_changed")
         return Answer("changed")
 
-    def restore(self, now: int, then: Prediction) -> Answer:
-        """Restore the state ``then`` that a process remembers, unless a newer one stands."""
-        newer = then.changed_at > self.changed_at
-        cools_down = then.cooldown_until > max(now, self.cooldown_until)
-        if not newer and not cools_down:
+    def restore(self, now: int, then: Prediction, *, lost: bool, clock_set: bool) -> Answer:
+        """Restore the state ``then`` that a process remembers, unless a newer one stands.
+
+        ``lost``: there is none. ``clock_set``: the process had it by another clock.
+        """
+        another = then.born != self.born and not lost
+        newer = lost or self._is_older(now, then, clock_set=clock_set)
+        counted = max(self.generation, then.generation) + 1
+        renumbered = another and not newer and then.generation >= max(1, self.generation)
+        ended = not another and self.state == "closed" and self.generation > then.generation
+        later = then.cooldown_until > max(now, self.cooldown_until)
+        cools_down = later and not (ended and not self.cooldown_until)
+        if not newer and not renumbered and not cools_down:
             return Answer("unchanged")
         if newer:
             self.state = "open" if then.state == "half_open" else then.state
             # Which process's streak is the newest is unknown.
             self.streak = [] if then.state == "closed" else list(then.streak)
-            self.generation, self.warned_at = then.generation, then.warned_at
+            self.warned_at, self.born = then.warned_at, then.born
             self.consecutive_openings, self.opened_at = then.consecutive_openings, then.opened_at
             self.retry_at, self.changed_at = then.retry_at, then.changed_at
             self.last_failure_at = then.last_failure_at
@@ -260,10 +270,22 @@ class Prediction:
             self.override_reason, self.override_actor = then.override_reason, then.override_actor
             self.successes, self.failures = then.successes, then.failures
             self.permits = {}
+        if newer or renumbered:
+            self.generation = then.generation if lost else counted
         if cools_down:
             self.cooldown_until = then.cooldown_until
         self.events.append("breaker_restored")
         return Answer("restored")
+
+    def _is_older(self, now: int, then: Prediction, *, clock_set: bool) -> bool:
+        """Whether ``then`` is the newer state."""
+        if then.born == self.born and (clock_set or then.generation != self.generation):
+            return then.generation > self.generation
+        mine, theirs = (
+            (one.changed_at, bool(one.override_now(now)), one.state != "closed")
+            for one in (self, then)
+        )
+        return theirs > mine
 
     def _role(
         self, now: int, permit: str, out: dict[str, int], generation: int | None
@@ -310,7 +332,7 @@ class Prediction:
             and any(recent)
             and sum(recent) >= rate * len(recent)
         )
-        streak_reached = len(self.streak) >= self.config.failure_threshold
+        streak_reached = failed and len(self.streak) >= self.config.failure_threshold
         least = self.config.min_failing_processes
         opens = streak_reached and len(_since(self.failing, self.streak[0])) >= least
         if exceeded:

@@ -84,8 +84,8 @@ class Side(Protocol):
     def lease(self, process: str, until: int) -> None:
         """Set the end of a process's lease, as a heartbeat does; now: the process has left."""
 
-    def lose(self, config: CircuitBreakerConfig) -> None:
-        """Lose the breaker in Redis and configure it again."""
+    def lose(self, config: CircuitBreakerConfig, *, configured: bool) -> None:
+        """Lose the breaker in Redis; with ``configured``, another process configures it again."""
 
     def restore(self, then: Prediction, expected: Prediction, ahead: int) -> Reply | None:
         """Restore the state ``then``; a side that cannot lose its state takes over ``expected``.
@@ -168,9 +168,10 @@ class LuaSide:
         self._server.client.pexpire(KEYS.members, RETENTION)
         self._dump = self._server.dump()
 
-    def lose(self, config: CircuitBreakerConfig) -> None:
+    def lose(self, config: CircuitBreakerConfig, *, configured: bool) -> None:
         self._server.client.delete(_BREAKER, _PERMITS, _CALLERS)
-        agree("settings", self.configure(config, explicit=False).answer.code, "created")
+        if configured:
+            agree("settings", self.configure(config, explicit=False).answer.code, "created")
         self._dump = self._server.dump()
 
     def restore(self, then: Prediction, expected: Prediction, ahead: int) -> Reply | None:
@@ -180,9 +181,15 @@ class LuaSide:
         for name in known:
             if name.endswith(("_at", "_until")) and known[name] != "0":
                 known[name] = str(int(known[name]) + ahead)
-        flat = [part for item in known.items() for part in item]
-        seen_at = self._server.clock.now + ahead if ahead else 0
-        return self._call("breaker_restore", process="A", seen_at=seen_at, remembered=flat)
+        settings = {**then.config.fields(), "retention_ms": str(RETENTION)}
+        flat = [part for item in {**settings, **known}.items() for part in item]
+        return self._call(
+            "breaker_restore",
+            process="A",
+            seen_at=self._server.clock.now + ahead,
+            settings=2 * len(settings),
+            remembered=flat,
+        )
 
     def check(self, expected: Prediction, actor: str, *, quiet: bool) -> None:
         dump, now = self._server.dump(), self._server.clock.now
@@ -260,7 +267,7 @@ class MemorySide:
         self._leases: dict[str, int] = {}
 
     def begin(self, config: CircuitBreakerConfig) -> None:
-        self._state = BreakerState(config)
+        self._state = BreakerState(config, born=self._clock.now)
         self._deadlines, self._leases = {}, {}
 
     def acquire(self, permit: str) -> Reply:
@@ -321,8 +328,8 @@ class MemorySide:
     def lease(self, process: str, until: int) -> None:
         self._leases[process] = until
 
-    def lose(self, config: CircuitBreakerConfig) -> None:
-        self._state = BreakerState(config)
+    def lose(self, config: CircuitBreakerConfig, *, configured: bool) -> None:
+        self._state = BreakerState(config, born=self._clock.now if configured else 0)
         self._deadlines = {}
 
     def restore(self, then: Prediction, expected: Prediction, ahead: int) -> Reply | None:

@@ -21,6 +21,7 @@ _LEASES = "lib/leases.lua"
 _CALLERS = "lib/callers.lua"
 _RULES = "lib/state_machine.lua"
 _STREAK = "lib/streak.lua"
+_REMEMBERED = "lib/remembered.lua"
 
 BROKEN: Final[dict[str, Replacements]] = {
     # Admission
@@ -68,6 +69,9 @@ BROKEN: Final[dict[str, Replacements]] = {
             "b.consecutive_failures >= b.failure_threshold",
             "b.consecutive_failures > b.failure_threshold",
         ),
+    ),
+    "a success opens by a streak that a lower threshold has made long enough": (
+        (_RULES, "if new_failures > 0 and state", "if state"),
     ),
     "the rate needs no minimum of calls": ((_RULES, "and calls >= b.minimum_calls and", "and"),),
     "the rate must be exceeded": ((_RULES, "failures / calls >= rate", "failures / calls > rate"),),
@@ -351,15 +355,27 @@ BROKEN: Final[dict[str, Replacements]] = {
     "new settings keep the generation": ((_CONFIGURE, "  b.generation = b.generation + 1\n", ""),),
     "new settings keep the permits": ((_CONFIGURE, '  redis.call("DEL", KEYS[2])\n', ""),),
     "restored times of a server whose clock was ahead stay ahead": (
-        (_RESTORE, "math.max(0, tonumber(ARGV[3]) - now)", "0"),
+        (_REMEMBERED, "local state, moved = {}, now - seen_at", "local state, moved = {}, 0"),
     ),
     "a restored cooldown of a server whose clock was ahead stays ahead": (
-        (_RESTORE, '  "cooldown_until",\n', ""),
-    ),
-    "restored times of a server whose clock was behind move forward": (
-        (_RESTORE, "math.max(0, tonumber(ARGV[3]) - now)", "tonumber(ARGV[3]) - now"),
+        (_REMEMBERED, '  "cooldown_until",\n', ""),
     ),
     "a restored state replaces a newer one": (
-        (_RESTORE, "local newer = remembered.changed_at > b.changed_at", "local newer = true"),
+        (_REMEMBERED, "return state.changed_at > b.changed_at", "return true"),
+    ),
+    "a restored generation is one that Redis has counted already": (
+        (_RESTORE, "math.max(b.generation, state.generation) + 1", "state.generation"),
+    ),
+    "a lost generation is counted twice": (
+        (_RESTORE, "lost and state.generation or math", "math"),
+    ),
+    "another life of a breaker repeats generations": (
+        (_RESTORE, "  b.generation = state.generation + 1\n", "  b.generation = b.generation\n"),
+    ),
+    "a cooldown comes back after a reset": (
+        (_RESTORE, "not (ended and b.cooldown_until == 0)", "true"),
+    ),
+    "a restored breaker begins another life": (
+        (_RESTORE, '(field ~= "born" or value > 0)', 'field ~= "born"'),
     ),
 }

@@ -16,6 +16,7 @@ from tests.lua.breaker_calls import (
     opened,
     override,
     record,
+    record_successes,
     reset,
     restore,
     state,
@@ -101,6 +102,36 @@ def test_the_call_that_completes_the_minimum_can_open_it_even_if_it_succeeded(
     assert record(server, "success")[0] == "opened"
 
     assert server.events()[-1]["reason"] == "1 of 2 calls failed within the window"
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_a_success_after_the_threshold_was_lowered_opens_nothing(
+    server: LuaServer, *, batched: bool
+) -> None:
+    configure(server, CircuitBreakerConfig(failure_threshold=5))
+    for _ in range(3):
+        record(server)
+    configure(server, CircuitBreakerConfig(failure_threshold=2), explicit=True)
+
+    # The call ended before the streak began, so that the streak goes on.
+    if batched:
+        assert record_successes(server, ("openai", 1, 60_000, "")) == ["counted"]
+    else:
+        assert record(server, "released", successes=1, age=60_000)[0] == "stale"
+
+    assert server.dump()[KEYS.breaker("openai")][0]["state"] == "closed"
+    assert record(server)[0] == "opened"
+
+
+def test_offline_successes_after_the_threshold_was_lowered_open_nothing(server: LuaServer) -> None:
+    configure(server, CircuitBreakerConfig(failure_threshold=5))
+    for _ in range(3):
+        record(server)
+    configure(server, CircuitBreakerConfig(failure_threshold=2), explicit=True)
+
+    reply = merge(server, 1, 1, streak=0, generation=1, age=60_000)
+
+    assert (reply[0], state(reply)["state"]) == ("unchanged", "closed")
 
 
 def test_acquiring_an_expired_permit_again_lets_no_second_probe_through(

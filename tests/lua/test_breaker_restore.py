@@ -2,12 +2,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
 from tests.lua.breaker_calls import (
+    CONFIG,
     acquire,
     configure,
     cool_down,
     opened,
     override,
+    record,
     reset,
     restore,
     state,
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
 
 OPEN: dict[str, str | int] = {
     "state": "open",
+    "born": START - 9_000,
     "generation": 7,
     "consecutive_failures": 5,
     "consecutive_openings": 2,
@@ -38,7 +44,8 @@ def test_a_breaker_that_redis_has_lost_is_open_again(server: LuaServer) -> None:
 
     assert reply[:2] == ["restored", str(START)]
     shown = state(reply)
-    assert {name: shown[name] for name in OPEN} == {n: str(value) for n, value in OPEN.items()}
+    then = OPEN | {"generation": 8}
+    assert {name: shown[name] for name in then} == {n: str(value) for n, value in then.items()}
     stored = server.dump()[KEYS.breaker("openai")][0]
     assert {name: stored[name] for name in shown} == shown
     assert server.events() == [
@@ -66,25 +73,126 @@ def test_a_second_process_that_remembers_it_changes_nothing(server: LuaServer) -
     assert restore(server, OPEN, writes=False)[0] == "unchanged"
 
 
-def test_a_later_state_stays(server: LuaServer) -> None:
+def test_a_later_state_of_another_life_stays_and_goes_on_counting_generations(
+    server: LuaServer,
+) -> None:
     configure(server)
     reset(server)
 
-    reply = restore(server, OPEN, writes=False)
+    reply = restore(server, OPEN)
 
-    assert reply[0] == "unchanged"
-    assert state(reply)["state"] == "closed"
+    assert (state(reply)["state"], state(reply)["generation"]) == ("closed", "8")
+    assert restore(server, OPEN, writes=False)[0] == "unchanged"
+    assert record(server, generation=7)[0] == "stale", "it was admitted before the loss"
+
+
+def test_one_call_restores_settings_and_state(server: LuaServer) -> None:
+    reply = restore(server, OPEN, config=CONFIG)
+
+    assert reply[0] == "restored"
+    assert {name: state(reply)[name] for name in OPEN} == {n: str(v) for n, v in OPEN.items()}
+    stored = server.dump()[KEYS.breaker("openai")][0]
+    assert stored["failure_threshold"] == "2"
+    assert acquire(server, "A|1", writes=False)[2] == "open"
+    assert restore(server, OPEN, config=CONFIG, writes=False)[0] == "unchanged"
+
+
+def test_settings_that_redis_has_stay(server: LuaServer) -> None:
+    configure(server, CircuitBreakerConfig(failure_threshold=9))
+
+    restore(server, OPEN, config=CONFIG)
+
+    assert server.dump()[KEYS.breaker("openai")][0]["failure_threshold"] == "9"
+
+
+def test_of_two_processes_the_one_that_knows_the_later_generation_is_believed(
+    server: LuaServer,
+) -> None:
+    restore(server, OPEN, config=CONFIG)
+
+    closed = OPEN | {"state": "closed", "generation": 8, "changed_at": START - 100}
+    assert state(restore(server, closed, config=CONFIG))["state"] == "closed"
+    assert restore(server, OPEN, config=CONFIG, writes=False)[0] == "unchanged"
+    assert restore(server, closed, config=CONFIG, writes=False)[0] == "unchanged"
+
+
+def test_of_two_decisions_of_one_millisecond_the_later_one_is_not_lost(server: LuaServer) -> None:
+    configure(server)
+    record(server)
+    opening = record(server)
+    assert opening[0] == "opened"
+    forced = state(override(server, "open"))
+    assert forced["changed_at"] == state(opening)["changed_at"]
+    server.begin()
+
+    restore(server, state(opening), config=CONFIG)
+    restore(server, forced, config=CONFIG)
+
+    assert acquire(server, "A|1", writes=False)[2] == "forced_open"
+
+
+def test_after_a_step_back_of_the_clock_an_older_state_does_not_come_back(
+    server: LuaServer,
+) -> None:
+    opened(server)
+    before = state(acquire(server, "A|1", writes=True))
+    server.clock.now -= 600_000
+    reset(server)
+
+    reply = restore(server, before | {"state": "open"}, server.clock.now, writes=False)
+
+    assert (reply[0], state(reply)["state"]) == ("unchanged", "closed")
+    assert int(state(reply)["generation"]) > int(before["generation"])
+
+
+@pytest.mark.parametrize("remembers", ["override", "opening"])
+def test_between_two_lives_at_one_time_the_operators_word_stays(
+    server: LuaServer, remembers: str
+) -> None:
+    configure(server)
+    override(server, "closed")
+    forced = state(override(server, "open"))
+    server.begin()
+    server.clock.now += 1
+    configure(server)
+    server.clock.now -= 1
+    if remembers == "override":
+        record(server)
+        record(server)
+        restore(server, forced, config=CONFIG)
+    else:
+        override(server, "open")
+        restore(server, OPEN | {"changed_at": START}, config=CONFIG)
+
+    assert acquire(server, "A|1", writes=False)[2] == "forced_open"
+
+
+def test_between_two_lives_at_one_time_the_open_state_stays(server: LuaServer) -> None:
+    configure(server)
+    reset(server)
+
+    restore(server, OPEN | {"changed_at": START})
+
+    assert acquire(server, "A|1", writes=False)[2] == "open"
+
+
+def test_a_cooldown_that_a_reset_has_cleared_does_not_come_back(server: LuaServer) -> None:
+    configure(server)
+    cooling = state(cool_down(server, 9_000))
+    reset(server)
+
+    assert restore(server, cooling, config=CONFIG, writes=False)[0] == "unchanged"
 
 
 def test_permits_of_the_replaced_state_are_removed(server: LuaServer) -> None:
     opened(server)
     acquire(server, "A|1")
 
-    restore(server, OPEN | {"changed_at": server.clock.now})
+    restore(server, OPEN | {"changed_at": server.clock.now - 1})
     assert KEYS.permits("openai") in server.dump()
 
     server.clock.now += 1
-    restore(server, OPEN | {"changed_at": server.clock.now})
+    restore(server, OPEN | {"changed_at": server.clock.now, "generation": 99}, server.clock.now)
     assert KEYS.permits("openai") not in server.dump()
 
 
@@ -174,12 +282,56 @@ def test_an_override_without_an_end_has_none_on_a_server_whose_clock_is_behind(
     )
 
 
-def test_times_of_a_server_that_is_not_ahead_stay(server: LuaServer) -> None:
+def test_a_server_whose_clock_is_ahead_shortens_no_wait(server: LuaServer) -> None:
+    behind = 3_600_000
+    times: dict[str, str | int] = {
+        "opened_at": START - behind - 400,
+        "retry_at": START - behind + 600,
+        "changed_at": START - behind - 400,
+        "cooldown_until": START - behind + 5_000,
+    }
+
+    shown = state(restore(server, OPEN | times, START - behind, CONFIG))
+
+    assert {name: int(shown[name]) + int(-behind) for name in times} == times
+
+
+def test_times_stay_if_the_request_only_arrives_late(server: LuaServer) -> None:
     configure(server)
 
-    shown = state(restore(server, OPEN, START - 3_600_000))
+    shown = state(restore(server, OPEN, START - 3_000))
 
     assert int(shown["retry_at"]) == OPEN["retry_at"]
+
+
+@pytest.mark.parametrize("hour", [3_600_000, -3_600_000])
+def test_a_clock_that_is_set_by_an_hour_neither_prolongs_nor_ends_a_wait(
+    server: LuaServer, hour: int
+) -> None:
+    opened(server)
+    record(server, "failure", "untracked")
+    cool_down(server, 5_000)
+    known = state(override(server, "open", 7_000))
+    seen_at = server.clock.now
+    server.clock.now += hour
+
+    shown = state(restore(server, known, seen_at, CONFIG))
+
+    waits = ("retry_at", "cooldown_until", "override_until")
+    assert {name: int(shown[name]) - hour for name in waits} == {n: int(known[n]) for n in waits}
+    assert shown["generation"] == known["generation"]
+    server.clock.now += 1
+    assert restore(server, known, seen_at + 1, CONFIG, writes=False)[0] == "unchanged"
+
+
+def test_a_process_that_sees_an_opening_in_the_future_cuts_its_wait(server: LuaServer) -> None:
+    opened(server)
+    known = state(record(server, "failure", "untracked"))
+    server.clock.now -= 3_600_000
+
+    shown = state(restore(server, known, server.clock.now, CONFIG))
+
+    assert int(shown["retry_at"]) == server.clock.now + 1_000
 
 
 def test_an_override_is_restored_as_it_was_written(server: LuaServer) -> None:

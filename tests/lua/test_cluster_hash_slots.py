@@ -90,7 +90,9 @@ async def use_everything(store: Store, service_type: str, name: str, scope: str)
     await store.breakers.override(service_type, name, "open", "reason", "actor", 0)
     await store.breakers.reset(service_type, name, "reason", "actor")
     await store.breakers.cool_down(service_type, name, 1_000, "reason")
-    await store.breakers.restore(service_type, name, {"state": "open", "changed_at": "1"}, 1)
+    await store.breakers.restore(
+        service_type, name, config, {"state": "open", "changed_at": "1"}, 1
+    )
     await store.slots.take(registration, f"{store.process}|1")
     await store.slots.renew(service_type, {name: [f"{store.process}|1"], "other": ["p|1"]})
     await store.slots.release(service_type, name, [f"{store.process}|1"])

@@ -60,3 +60,16 @@ async def test_the_state_in_redis_stays_open_until_a_probe_is_admitted(
     await handle.acheck_and_raise()
     fields, permits, _ = await store.breakers.read("llm", "one")
     assert (fields["state"], len(permits)) == ("half_open", 1)
+
+
+def test_a_success_after_the_threshold_was_lowered_opens_nothing() -> None:
+    breaker = BreakerState(CircuitBreakerConfig(failure_threshold=5))
+    for _ in range(3):
+        breaker.record(NOW, "failure")
+    breaker.config = CircuitBreakerConfig(failure_threshold=2)
+
+    breaker.record_successes(NOW, 1, age=60_000)
+
+    assert breaker.shown_state(NOW) is CircuitState.CLOSED
+    breaker.record(NOW, "failure")
+    assert breaker.shown_state(NOW) is CircuitState.OPEN
