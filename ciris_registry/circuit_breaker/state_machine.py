@@ -35,9 +35,7 @@ _BETWEEN_WARNINGS: Final = 1000
 class BreakerState:
     """A breaker's settings, state and counters; times are milliseconds of one clock.
 
-    ``born`` is when Redis first had the breaker. Generations order its states only within one life
-    of it. ``local`` is the local streak of this process, which no other
-    process knows.
+    ``born``: when Redis first had it. ``local``: the local streak, which only this process knows.
     """
 
     config: CircuitBreakerConfig
@@ -294,7 +292,6 @@ class BreakerState:
         self.callers.note(now, actor, failed=failures > 0, needed=needed)
         counted = count(self.buckets, now, milliseconds(config.window), calls, failures)
         streak = self.consecutive_failures, self.streak_started_at
-        # A success may find a streak that a lower threshold has made long enough.
         trips = failures > 0 and streak_trips(config, self.callers, *streak)
         if trips or rate_trips(config, self.callers, now, *counted):
             self._open(now)
