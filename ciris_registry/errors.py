@@ -18,6 +18,7 @@ __all__ = [
     "CallTimeoutError",
     "CircuitBreakerError",
     "ClosedError",
+    "CommandRefusedError",
     "CorruptStateError",
     "DeadlineExceededError",
     "EmbeddedServerError",
@@ -90,12 +91,16 @@ class RegistrationError(RegistryError, ValueError):
 
 
 class StoreError(RegistryError):
-    """Redis replied with an error, ``problem``; ``url`` is its URL without credentials."""
+    """Redis replied with an error, ``problem``; ``url`` is its URL without credentials.
+
+    ``command`` names the command or script that was refused, empty if that is not known.
+    """
 
     def __init__(self, url: str, problem: str) -> None:
         super().__init__(f"{url} cannot be used: {problem}")
         self.url = url
         self.problem = problem
+        self.command = ""
 
 
 class CorruptStateError(StoreError):
@@ -117,6 +122,14 @@ class AccessDeniedError(StoreUnavailableError):
     """Redis refuses this process: its password, its permissions or its database are wrong.
 
     The registry treats Redis as unreachable and goes on without it. Change the URL or the server.
+    """
+
+
+class CommandRefusedError(StoreUnavailableError):
+    """The reply is an error that the registry does not know; the message has the server's words.
+
+    The registry treats Redis as unreachable. A write that Redis goes on refusing while it takes
+    others is set aside: see ``RegistryHealth.rejected_writes``.
     """
 
 

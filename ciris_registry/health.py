@@ -22,7 +22,8 @@ class RegistryHealth:
     - ``redis``: ``connected``, ``suspended`` (a call timed out, and the registry pings Redis; or
       Redis is back, and the state is being reconciled) or ``lost``.
     - ``since``: when that began, in seconds of the epoch by this machine's clock.
-    - ``error``: why Redis is not connected; empty if it is.
+    - ``error``: why Redis is not connected, or which command it has refused and not carried out
+      since.
     - ``outages``: how many times the connection was lost.
     - ``heard``: for each service type, the seconds since its replica last matched Redis; None if it
       never did.

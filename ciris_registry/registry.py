@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from ciris_registry.assembly import assemble
 from ciris_registry.cache import Subscription
 from ciris_registry.calls import CallMethods
-from ciris_registry.errors import StoreUnavailableError
+from ciris_registry.errors import StoreError
 from ciris_registry.health import RegistryHealth, health_of
 from ciris_registry.lifecycle import end_with_owner
 from ciris_registry.membership import Naming, RegistrationMethods, checked_policy
@@ -124,7 +124,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         Without Redis, the registry works alone, and joins the fleet once Redis is connected.
         """
         await self._session.store()
-        with contextlib.suppress(StoreUnavailableError):
+        with contextlib.suppress(StoreError):
             await self._lifecycle.flush()
         return self
 

@@ -55,6 +55,7 @@ ERRORS: Final = {
     "CallTimeoutError",
     "CircuitBreakerError",
     "ClosedError",
+    "CommandRefusedError",
     "CorruptStateError",
     "DeadlineExceededError",
     "EmbeddedServerError",

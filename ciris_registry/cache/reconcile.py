@@ -66,6 +66,12 @@ class Reconciler:
 
     async def run(self, store: Store) -> None:
         """Try to reconcile, with growing, jittered waits, until it has succeeded."""
+        refusals = self._connectivity.refusals
+        if refusals.newest is not None:
+            # The steps may not use what was refused, so the next call that does could be refused
+            # again, many times a second.
+            self._connectivity.mark_lost(refusals.newest)
+            await asyncio.sleep(refusals.wait())
         for wait in backoff(_FIRST_WAIT, _LONGEST_WAIT):
             try:
                 await self._session.revive()

@@ -8,7 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from ciris_registry.cache import READ_INTERVAL
-from ciris_registry.errors import StoreUnavailableError
+from ciris_registry.errors import StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -85,13 +85,16 @@ class Readiness:
                 try:
                     if await self._watched(required, waker):
                         return
+                    continue
                 except StoreUnavailableError as error:
                     self._connectivity.suspect(error)
-                    if not self.missing(required):
-                        return
-                    await _first(
-                        waker.wait(), self._connectivity.wait_connected(READ_INTERVAL / 1000)
-                    )
+                    again = self._connectivity.wait_connected(READ_INTERVAL / 1000)
+                except StoreError:  # a key is damaged
+                    again = asyncio.sleep(READ_INTERVAL / 1000, result=False)
+                if not self.missing(required):
+                    again.close()
+                    return
+                await _first(waker.wait(), again)
         finally:
             del self._wakers[waker]
 

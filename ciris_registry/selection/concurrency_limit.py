@@ -12,7 +12,7 @@ import itertools
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from ciris_registry.errors import CorruptStateError, StoreUnavailableError
+from ciris_registry.errors import CorruptStateError, StoreError
 from ciris_registry.selection.candidates import Rejected
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class ConcurrencyLimit:
                     self._session.spawn(self._write_queue.flush(), watched=True)
                 )
                 answer = await self._take(store, one, slot)
-        except StoreUnavailableError:
+        except StoreError:  # away, or the key of the slots is damaged
             return self._take_locally(one, one.max_in_flight)
         finally:
             breaker.in_flight -= 1

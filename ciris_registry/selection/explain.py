@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciris_registry.errors import StoreUnavailableError
+from ciris_registry.errors import StoreError
 from ciris_registry.explanation import Explanation, Verdict
 from ciris_registry.selection.picker import load
 
@@ -58,7 +58,7 @@ class Explainer:
         await self._session.unless_away(self._write_queue.flush)
         try:
             now, _ = await self._single_flights.of(kind).promptly(store)
-        except StoreUnavailableError:
+        except StoreError:
             now = replica.now()
         candidates = self._pickers.candidates(replica, request, now)
         found: list[Explanation] = []
@@ -85,7 +85,7 @@ class Explainer:
         try:
             looking = store.snapshots.take_positions(kind, cursor, 0)
             return await self._connectivity.within_timeout(looking)
-        except StoreUnavailableError:
+        except StoreError:
             return 0
 
 

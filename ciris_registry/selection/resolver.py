@@ -169,7 +169,8 @@ class Resolver:
         flight = self._single_flights.of(request.service_type)
         try:
             now, position = await flight.promptly(store, taken)
-        except StoreUnavailableError:
+        except StoreError as error:
+            self._warn_if_damaged(request.service_type, error)
             # A program that only resolves must let the tasks run that wait for Redis.
             await asyncio.sleep(0)
             return self._pickers.get(replica, request, known, replica.now()), "", 0
@@ -206,15 +207,26 @@ class Resolver:
         try:
             # Concurrent resolves share one script call.
             _, position = await self._single_flights.of(kind).promptly(store, cursor)
-        except StoreUnavailableError:
+        except StoreError as error:
+            self._warn_if_damaged(kind, error)
             return await self._round_robins.step(kind, cursor)
         self._round_robins.note(kind, cursor, position)
         return position
 
+    def _warn_if_damaged(self, kind: str, error: StoreError) -> None:
+        if not isinstance(error, StoreUnavailableError) and self._is_new(kind, ""):
+            _log.warning("%s is resolved as last seen: %s", kind, error)
+
     def _warn_of_damage(self, registration: Registration, error: StoreError) -> None:
-        key = kind, name = registration.service_type, registration.name
-        if key not in self._damaged:
-            if len(self._damaged) >= _MOST_REMEMBERED:
-                self._damaged.clear()
-            self._damaged.add(key)
+        kind, name = registration.service_type, registration.name
+        if self._is_new(kind, name):
             _log.warning("%s of %s is rejected: %s", name, kind, error)
+
+    def _is_new(self, kind: str, name: str) -> bool:
+        """Whether this damage has not been logged yet."""
+        if (kind, name) in self._damaged:
+            return False
+        if len(self._damaged) >= _MOST_REMEMBERED:
+            self._damaged.clear()
+        self._damaged.add((kind, name))
+        return True

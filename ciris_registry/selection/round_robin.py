@@ -10,7 +10,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.errors import RegistryError, StoreUnavailableError
+from ciris_registry.errors import RegistryError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ class RoundRobins:
                 await self._connectivity.within_timeout(
                     self._leased(round_robin, service_type, cursor)
                 )
-            except StoreUnavailableError:
+            except StoreError:
                 round_robin.continue_locally()
         return position
 

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ciris_registry.circuit_breaker import Admission, Refusal, ReplyCode
-from ciris_registry.errors import StoreUnavailableError
+from ciris_registry.errors import StoreError, StoreUnavailableError
 from ciris_registry.shared_breaker.permits import HeldPermit
 
 if TYPE_CHECKING:
@@ -62,7 +62,11 @@ class BreakerAdmission:
 
         For a probe, this process holds the permit until its next outcome for the provider.
         """
-        admission = await self.admit(breaker, self._permits.new())
+        permit = self._permits.new()
+        try:
+            admission = await self.admit(breaker, permit)
+        except StoreError:  # its keys are damaged
+            admission = self._acquire_locally(breaker, permit)
         if admission.code is ReplyCode.PERMIT:
             held = HeldPermit(admission.permit, admission.deadline)
             self._permits.keep(*breaker.key, held, breaker.replica.now())

@@ -7,16 +7,20 @@ did not take is counted offline and merged later. The classifier reads the provi
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 from ciris_registry.circuit_breaker import length_of
-from ciris_registry.errors import StoreUnavailableError
+from ciris_registry.errors import StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from ciris_registry.shared_breaker.breaker import SharedBreaker
     from ciris_registry.shared_breaker.writes import BreakerWrites
     from ciris_registry.store import Session, Store, WriteQueue
     from ciris_registry.store.connection import Connectivity
+
+
+_log = logging.getLogger(__name__)
 
 
 class Cooldowns:
@@ -69,6 +73,8 @@ class Cooldowns:
         except StoreUnavailableError as error:
             self._connectivity.suspect(error)
             self._note_offline(breaker, until)
+        except StoreError as error:
+            _log.warning("%s cools down in this process only: %s", breaker.name, error)
 
     def _note_offline(self, breaker: SharedBreaker, until: int) -> None:
         counts = breaker.offline()

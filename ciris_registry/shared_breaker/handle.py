@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ciris_registry.cache import BreakerRead
 from ciris_registry.circuit_breaker import stats_of
-from ciris_registry.errors import CircuitBreakerError, StoreUnavailableError
+from ciris_registry.errors import CircuitBreakerError, StoreError
 
 if TYPE_CHECKING:
     from ciris_registry.circuit_breaker import CircuitBreakerConfig, CircuitState
@@ -223,8 +223,8 @@ class BreakerHandle:
             store = await self._session.store()
             self._connectivity.require()
             await self._connectivity.while_answering(self._session.send(self._read(store)))
-        except StoreUnavailableError:
-            pass
+        except StoreError:
+            pass  # away, or its keys are damaged
 
     async def _read(self, store: Store) -> None:
         await self._writes.flush()

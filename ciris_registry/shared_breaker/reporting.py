@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from ciris_registry.circuit_breaker import UNTRACKED, Outcome
-from ciris_registry.errors import IndeterminateWriteError, StoreUnavailableError
+from ciris_registry.errors import IndeterminateWriteError, StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from ciris_registry.shared_breaker.breaker import SharedBreaker
@@ -157,6 +157,9 @@ class Reporting:
             if earlier is not None:
                 breaker.offline(known).note("success", earlier.number, earlier.newest)
             breaker.offline(known).note(outcome)
+            return False
+        except StoreError as error:
+            _log.warning("one %s of %s is not counted: %s", outcome, breaker.name, error)
             return False
         return True
 

@@ -12,7 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ciris_registry.errors import ClosedError, ForkedError, StoreUnavailableError
+from ciris_registry.errors import ClosedError, ForkedError, StoreError
 from ciris_registry.store.connection import backoff
 from ciris_registry.store.store import Store
 
@@ -150,8 +150,11 @@ class Session:
             await asyncio.wait(sending)
 
     async def unless_away(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        """Do ``work``, and wait for it as long as Redis answers; do nothing if Redis is away."""
-        with contextlib.suppress(StoreUnavailableError):
+        """Do ``work``, and wait for it as long as Redis answers; do nothing if Redis is away.
+
+        A damaged key ends the work; the watcher and the heartbeat log it.
+        """
+        with contextlib.suppress(StoreError):
             self._connectivity.require()
             await self._connectivity.while_answering(self.spawn(work(), watched=True))
 
@@ -201,6 +204,8 @@ class Session:
                     self._settings,
                     self._connectivity.suspect,
                     self._connectivity.note_reply,
+                    self._connectivity.refusals,
+                    lambda: self._connectivity.timeout,
                 )
                 closing = self.spawn(self._close_at_end(store))
                 try:

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ciris_registry.settings import RegistrySettings
-    from ciris_registry.store.connection import Clients
+    from ciris_registry.store.connection import Clients, Refusals, StoreURL
     from ciris_registry.store.keys import TypeKeys
+
+_TLS_FILES: Final = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
 
 _UPTIME: Final = re.compile(r"^uptime_in_seconds:(\d+)", re.MULTILINE)
 
@@ -39,6 +41,8 @@ class Store:
         settings: RegistrySettings,
         on_failure: Callable[[object], None] | None = None,
         on_reply: Callable[[], None] = lambda: None,
+        refusals: Refusals | None = None,
+        wait: Callable[[], float] | None = None,
     ) -> None:
         # A caller that hears of failures repeats its call after an outage, so nothing is retried.
         write_timeout = settings.write_timeout if on_failure is None else 0.0
@@ -51,6 +55,9 @@ class Store:
             clients.revive,
             on_failure or (lambda _: None),
             on_reply,
+            refusals,
+            wait,
+            _files_of(clients.url),
         )
         lease, retention = round(settings.lease * 1000), round(settings.retention * 1000)
         self._calls = calls = ScriptRunner(self._transport, namespace, process, lease, retention)
@@ -86,3 +93,9 @@ class Store:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._transport.aclose()
+
+
+def _files_of(url: StoreURL) -> list[str]:
+    """The files that a connection needs."""
+    named = [text for name, text in url.tls if name in _TLS_FILES]
+    return [*named, str(url.path)] if url.scheme == "unix" else named

@@ -324,7 +324,10 @@ async def test_a_number_that_is_too_large_counts_as_damaged(
     assert registry.breaker("llm", "one").get_stats()["name"] == "one"
 
 
-async def test_a_damaged_index_raises_one_clear_error(new_registry: New, real_url: str) -> None:
+async def test_a_damaged_index_is_named_by_refresh_and_hinders_no_resolve(
+    new_registry: New, real_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each resolve raised."""
     registry = new_registry(url=real_url)
     registry.register("h", "llm", Client(), name="a")
     await registry.flush()
@@ -332,7 +335,10 @@ async def test_a_damaged_index_raises_one_clear_error(new_registry: New, real_ur
         raw.delete("ciris:v2:{default/0}:llm:members")
         raw.set("ciris:v2:{default/0}:llm:members", "x", ex=60)
         with pytest.raises(StoreError, match="delete it with redis-cli"):
-            await registry.get_service("h", "llm")
+            await registry.refresh("llm")
+        for _ in range(3):
+            assert await registry.get_service("h", "llm") is not None
+        assert len([line for line in caplog.messages if "is resolved as last seen" in line]) == 1
         raw.delete("ciris:v2:{default/0}:llm:members")
     assert await registry.get_service("h", "llm") is not None
 

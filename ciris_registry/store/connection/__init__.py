@@ -7,6 +7,7 @@ from ciris_registry.store.connection.clients import Clients
 from ciris_registry.store.connection.connectivity import Connectivity, ConnectivityState
 from ciris_registry.store.connection.embedded import EmbeddedServer
 from ciris_registry.store.connection.pipelined import WaitInterruptedError
+from ciris_registry.store.connection.refusals import Refusals
 from ciris_registry.store.connection.retry import backoff
 from ciris_registry.store.connection.transport import Transport
 from ciris_registry.store.connection.url import StoreURL
@@ -16,6 +17,7 @@ __all__ = [
     "Connectivity",
     "ConnectivityState",
     "EmbeddedServer",
+    "Refusals",
     "StoreURL",
     "Transport",
     "WaitInterruptedError",

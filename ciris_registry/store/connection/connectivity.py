@@ -19,6 +19,7 @@ from ciris_registry.errors import (
     StoreError,
     StoreUnavailableError,
 )
+from ciris_registry.store.connection.refusals import FORGOTTEN, Refusals
 from ciris_registry.timeouts import TimeLimits
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Connectivity:
 
     ``connected`` is also an attribute, since every call reads it. ``error`` says why Redis is not
     connected, ``since`` is the time of day at which the state began. ``outages`` counts losses; one
-    outage ends when Redis is connected again.
+    outage ends when Redis is connected again, and has carried out the commands that it refused.
     """
 
     def __init__(self, url: str, settings: RegistrySettings) -> None:
@@ -71,6 +72,7 @@ class Connectivity:
         self._replied_at = self._lost_at = 0.0
         self._denied = False
         self._extra = {"url": url}
+        self.refusals = Refusals(self._nothing_refused)
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` after each change of the state."""
@@ -130,7 +132,20 @@ class Connectivity:
         """Redis answers, and the reconciler has brought this process into agreement with it."""
         if self.connected:
             return
-        self._become(ConnectivityState.CONNECTED, "")
+        refused = self.refusals.newest
+        self._become(ConnectivityState.CONNECTED, _reason(refused) if refused else "")
+        if refused is None:
+            self._end_outage()
+        else:
+            # Steps of reconciling have not used what was refused: the next call that does shows.
+            asyncio.get_running_loop().call_later(FORGOTTEN, self.refusals.forget_old)
+
+    def _nothing_refused(self) -> None:
+        if self.connected:
+            self.error = ""
+            self._end_outage()
+
+    def _end_outage(self) -> None:
         self._denied = False
         if self._lost_at:
             seconds, self._lost_at = time.monotonic() - self._lost_at, 0.0
@@ -191,7 +206,11 @@ class Connectivity:
                 await asyncio.wait({task, changed}, timeout=left, return_when=_FIRST)
             finally:
                 self._waiting.discard(changed)
-        return task.result()
+        try:
+            return task.result()
+        except StoreUnavailableError as error:
+            self.suspect(error)
+            raise
 
     async def retrying(self, work: Callable[[], Awaitable[_R]]) -> _R:
         """Do ``work``, and repeat it when Redis is back, for ``settings.write_timeout`` seconds.

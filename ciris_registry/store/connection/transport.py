@@ -7,36 +7,27 @@ script means is not known here.
 from __future__ import annotations
 
 import asyncio
-import re
+import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import hiredis
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    ClusterDownError,
-    InvalidResponse,
-    NoPermissionError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-)
+from redis.exceptions import InvalidResponse, NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ciris_registry.errors import (
-    AccessDeniedError,
-    CorruptStateError,
+    CommandRefusedError,
     IndeterminateWriteError,
     StoreError,
     StoreUnavailableError,
 )
+from ciris_registry.store.connection.error_replies import is_denied_ping, is_momentary, understood
 from ciris_registry.store.connection.reconnecting import ReconnectingConnection
-from ciris_registry.store.connection.retry import UNREACHABLE, never_sent, persistently
+from ciris_registry.store.connection.refusals import Refusals
+from ciris_registry.store.connection.retry import UNREACHABLE, backoff, never_sent, persistently
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from ciris_registry.store.connection.routing import Route
 
@@ -46,22 +37,11 @@ _R = TypeVar("_R")
 # hiredis' own type says a tuple of one.
 _pack: Callable[[tuple[str | int, ...]], bytes] = cast("Any", hiredis).pack_command
 
-_REFUSALS: Final = (ReadOnlyError, OutOfMemoryError, ClusterDownError, InvalidResponse)
-_REFUSAL: Final = re.compile(
-    r"(?:^|: -)(?:READONLY|OOM|MISCONF|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|BUSY|UNBLOCKED) "
-)
-"""Errors with which a server refuses for a while; it counts as away. redis-py removes the code from
-those that it has a type for (MASTERDOWN's is ClusterDownError), and Redis 6.2 puts a text of its
-own before the error of a command in a script."""
-
-_HINTS: Final = {
-    "WRONG_VERSION_NUMBER": "this port does not speak TLS, so try redis://",
-    "Protocol error": "this port does not speak the protocol of Redis",
-}
-"""Advice for errors that give none."""
-
-_ACCESS_DENIED: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
-_WRONG_DATABASE: Final = "DB index is out of range"
+_FIRST_PAUSE: Final = 0.002
+_LONGEST_PAUSE: Final = 0.02
+_SHARE_OF_WAIT: Final = 0.8
+"""Seconds between two attempts while a slot of a cluster moves, and the share of the call's wait in
+which they are made: the call then fails with the server's words, not with a timeout."""
 
 
 class Transport:
@@ -69,7 +49,9 @@ class Transport:
 
     A call that finds Redis away is retried for ``write_timeout`` seconds. ``on_failure`` is called
     with the error of a call that failed in the end, ``on_reply`` after each reply. A script that
-    the server has forgotten is sent again in full.
+    the server has forgotten is sent again in full. A script that a cluster cannot run for a moment
+    is sent again for most of ``wait()`` seconds, which is how long a resolve waits. The ``files``
+    are those that a connection needs; an error names one that does not exist.
     """
 
     def __init__(
@@ -80,6 +62,9 @@ class Transport:
         revive: Callable[[], Awaitable[None]],
         on_failure: Callable[[object], None] = lambda _: None,
         on_reply: Callable[[], None] = lambda: None,
+        refusals: Refusals | None = None,
+        wait: Callable[[], float] | None = None,
+        files: Sequence[str] = (),
     ) -> None:
         self._route = route
         self._connections: weakref.WeakSet[ReconnectingConnection] = weakref.WeakSet()
@@ -89,6 +74,10 @@ class Transport:
         self._revive = revive
         self._on_failure = on_failure
         self._on_reply = on_reply
+        self._refusals = refusals or Refusals()
+        self._refused = self._refusals.by_command
+        self._wait = wait or (lambda: write_timeout)
+        self._files = files
         self._closed = False
 
     async def evaluate(
@@ -113,10 +102,16 @@ class Transport:
 
         reply: list[Any]
         try:
-            reply = await self.attempt(lambda: self._ask(packed), repeatable=repeatable)
+            reply = await self.attempt(
+                lambda: self._ask(packed), script=text, repeatable=repeatable
+            )
         except NoScriptError:
             in_full = _pack(("EVAL", text, numkeys, *values))
-            reply = await self.attempt(lambda: self._ask(in_full), repeatable=repeatable)
+            reply = await self.attempt(
+                lambda: self._ask(in_full), script=text, repeatable=repeatable
+            )
+        if type(reply) is not list:
+            raise self._explained(InvalidResponse(f"{reply!r:.80} is no script's reply"))
         return reply
 
     def _ask(self, packed: bytes) -> Awaitable[Any]:
@@ -131,12 +126,22 @@ class Transport:
         """Send a command that blocks on the server, on a connection that no other call uses."""
         packed = _pack(command)
         # Its reply does not show that the connection of the scripts works.
-        return await self.attempt(lambda: connection.ask(packed), note_reply=False)
+        return await self.attempt(
+            lambda: connection.ask(packed), command=str(command[0]), note_reply=False
+        )
 
     async def ping(self, limit: float) -> None:
         """Have the server answer within ``limit`` seconds, on the connection of the scripts."""
         packed = _pack(("PING",))
-        await self.attempt(lambda: _limited(self._connection.ask(packed), limit))
+
+        async def ask() -> None:
+            try:
+                await _limited(self._connection.ask(packed), limit)
+            except RedisError as error:
+                if not is_denied_ping(error):
+                    raise
+
+        await self.attempt(ask, command="PING")
 
     def renew(self) -> None:
         """Open a new connection: the current one, or the server behind it, may be dead."""
@@ -145,7 +150,7 @@ class Transport:
     async def ask(self, *command: str | int) -> Any:  # any reply
         """Send one plain command, on the connection of the scripts."""
         packed = _pack(command)
-        return await self.attempt(lambda: self._ask(packed))
+        return await self.attempt(lambda: self._ask(packed), command=str(command[0]))
 
     async def ask_each(self, commands: Iterable[tuple[str | int, ...]]) -> list[Any]:
         """Send plain commands at once; their replies, of which an error of Redis is one.
@@ -169,10 +174,15 @@ class Transport:
         self,
         call: Callable[[], Awaitable[Any]],
         *,
+        command: str = "",
+        script: str = "",
         repeatable: bool = True,
         note_reply: bool = True,
     ) -> Any:  # any reply
-        """Make one call; only if it fails, what a retry needs is set up."""
+        """Make one call; only if it fails, what a retry needs is set up.
+
+        ``command`` names it, or ``script`` is the text of the script that it runs.
+        """
         self._check_open()
         try:
             reply = await call()
@@ -182,10 +192,33 @@ class Transport:
             self._check_open()  # not an outage
             reply = await self._persist(call, error, repeatable=repeatable)
         except RedisError as error:
-            raise self._explained(error) from None
+            reply = await self._ask_again(call, error, command, script)
         if note_reply:
             self._on_reply()
+        if self._refused:
+            self._refusals.passed(command or _name_of(script))
         return reply
+
+    async def _ask_again(
+        self, call: Callable[[], Awaitable[Any]], error: Exception, command: str, script: str
+    ) -> Any:
+        """Repeat a call that a cluster could not serve for a moment; raise any other error."""
+        end = time.monotonic() + _SHARE_OF_WAIT * self._wait()
+        pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        while is_momentary(error) and time.monotonic() < end:
+            await asyncio.sleep(next(pauses))
+            try:
+                return await call()
+            except NoScriptError:
+                raise
+            except (RedisError, OSError) as newer:
+                error = newer
+        found = self._explained(error, command or _name_of(script), script)
+        if isinstance(found, StoreUnavailableError):
+            self._refusals.note(found)
+            if not isinstance(found, CommandRefusedError):  # the caller may know better
+                self._on_failure(found)
+        raise found from None
 
     async def _persist(
         self, call: Callable[[], Awaitable[Any]], failure: Exception, *, repeatable: bool
@@ -202,11 +235,12 @@ class Transport:
         except NoScriptError:
             raise
         except (RedisError, OSError) as error:
-            self._on_failure(error)
+            explained = self._explained(error)
+            self._on_failure(explained)
             lost = isinstance(error, UNREACHABLE) and not repeatable and not never_sent(error)
             if lost:
-                raise IndeterminateWriteError(self._url, str(error)) from None
-            raise self._explained(error) from None
+                raise IndeterminateWriteError(self._url, explained.problem) from None
+            raise explained from None
 
     def connection(self) -> ReconnectingConnection:
         """A connection for one caller, which is closed with the transport at the latest."""
@@ -224,26 +258,13 @@ class Transport:
         if self._closed:
             raise StoreUnavailableError(self._url, "this process has closed the connection")
 
-    def _explained(self, error: Exception) -> Exception:
-        text = str(error) or type(error).__name__
-        text += next((f"; {hint}" for sign, hint in _HINTS.items() if sign in text), "")
-        # While it connects, redis-py wraps every error in a ConnectionError.
-        if (
-            any(isinstance(one, _ACCESS_DENIED) for one in _causes(error))
-            or _WRONG_DATABASE in text
-        ):
-            return AccessDeniedError(self._url, text)
-        if "WRONGTYPE" in text:
-            return CorruptStateError(self._url, text)
-        if isinstance(error, (*UNREACHABLE, *_REFUSALS)) or _REFUSAL.search(text):
-            return StoreUnavailableError(self._url, text)
-        return StoreError(self._url, text)
+    def _explained(self, error: Exception, command: str = "", script: str = "") -> StoreError:
+        return understood(error, self._url, command=command, script=script, files=self._files)
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__
+def _name_of(script: str) -> str:
+    """The name of a script, which its text begins with."""
+    return script.partition(":")[0].removeprefix("-- ")
 
 
 def _clean(text: str) -> str:

@@ -12,7 +12,12 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from ciris_registry.errors import AccessDeniedError, StoreError, StoreUnavailableError
+from ciris_registry.errors import (
+    AccessDeniedError,
+    CommandRefusedError,
+    StoreError,
+    StoreUnavailableError,
+)
 from ciris_registry.store.connection.routing import DirectRoute
 from ciris_registry.store.connection.transport import Transport, _limited
 from tests.running import QUIETLY, run
@@ -100,8 +105,8 @@ async def test_retries_end_after_the_write_timeout() -> None:
         await transport(write_timeout=0.1).attempt(fail)
 
 
-async def answered_with(line: str) -> tuple[Exception, int]:
-    """The error that this reply line becomes, and how often the command was sent."""
+async def answered_with(line: str, times: int = 1000) -> tuple[Any, int]:
+    """What this reply line becomes if it comes so many times, and how often GET was sent."""
     sent = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -112,19 +117,25 @@ async def answered_with(line: str) -> tuple[Exception, int]:
                 await reader.readline()
                 words.append((await reader.readline()).strip())
             sent += words[0] == b"GET"
-            writer.write(f"-{line}\r\n".encode() if words[0] == b"GET" else b"+OK\r\n")
+            refused = words[0] == b"GET" and sent <= times
+            writer.write(f"-{line}\r\n".encode() if refused else b"+OK\r\n")
         writer.close()
 
     socket = Path(tempfile.gettempdir()) / f"ciris-{secrets.token_hex(6)}"
     async with await asyncio.start_unix_server(serve, socket):
         async with Redis(unix_socket_path=str(socket), protocol=2) as client:
-            transport = Transport(route_of(client), "unix://example", 1.0, nothing)
-            with pytest.raises(StoreError) as raised:
-                await transport.ask("GET", "key")
+            transport = Transport(
+                route_of(client), "unix://example", 0.0, nothing, wait=lambda: 0.1
+            )
+            found: Any
+            try:
+                found = await transport.ask("GET", "key")
+            except StoreError as error:
+                found = error
             await transport.aclose()
         await asyncio.sleep(0)
     socket.unlink(missing_ok=True)
-    return raised.value, sent
+    return found, sent
 
 
 IN_A_SCRIPT_OF_6_2 = "ERR Error running script (call to f_8d7c): @user_script:5: @user_script: 5: -"
@@ -139,7 +150,7 @@ IN_A_SCRIPT_OF_6_2 = "ERR Error running script (call to f_8d7c): @user_script:5:
         "MISCONF Redis is configured to save RDB snapshots, but it's unable to persist to disk.",
         "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
         "NOREPLICAS Not enough good replicas to write.",
-        "CLUSTERDOWN The cluster is down",
+        "ERR unknown command 'GET'",
         "BUSY Redis is busy running a script. You can only call SCRIPT KILL.",
     ],
 )
@@ -151,17 +162,29 @@ async def test_a_server_that_refuses_for_a_while_counts_as_away(line: str, wrapp
     assert sent == 1, "the server would refuse again"
 
 
+@pytest.mark.parametrize("code", ["TRYAGAIN", "CLUSTERDOWN"])
+async def test_a_slot_that_moves_is_asked_again_before_it_counts_as_away(code: str) -> None:
+    """It was raised into callers, though the slot was served again within milliseconds."""
+    error, sent = await answered_with(f"{code} The slot is on its way")
+    assert isinstance(error, StoreUnavailableError)
+    assert sent > 3
+    reply, sent = await answered_with(f"{code} The slot is on its way", times=3)
+    assert reply == "OK"
+    assert sent == 4
+
+
 @pytest.mark.parametrize(
     "line",
     [
-        "ERR unknown command 'GET'",
         "BUSYGROUP Consumer Group name already exists",
         "ERR the value 'READONLY' is not known",
     ],
 )
-async def test_another_error_of_redis_is_no_outage_and_not_retried(line: str) -> None:
+async def test_an_unknown_error_of_redis_counts_as_away_and_is_not_retried(line: str) -> None:
+    """It was raised into callers."""
     error, sent = await answered_with(line)
-    assert not isinstance(error, StoreUnavailableError)
+    assert isinstance(error, CommandRefusedError)
+    assert line.removeprefix("ERR ") in str(error)
     assert sent == 1
 
 
