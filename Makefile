@@ -16,7 +16,7 @@ LOWEST := .venv-lowest
 STYLUA ?= $(or $(wildcard .tools/node_modules/.bin/stylua),stylua)
 LUACHECK ?= luacheck
 
-.PHONY: ci venv demo bench soak test test-long lint lint-python lint-lua format docs wheel-test bounds-test clean
+.PHONY: ci venv demo bench soak test test-long test-servers lint lint-python lint-lua format docs wheel-test bounds-test clean
 
 venv: $(DEVELOPED)
 
@@ -56,6 +56,11 @@ test: $(DEVELOPED)
 # What takes minutes: all walks of the model, all its broken copies, the demo in full, the soak.
 test-long: $(DEVELOPED)
 	$(BIN)/python -m pytest -n $(JOBS) -m long_run $(ARGS)
+
+# The suite on other versions of Redis and Valkey, whose programs come from packages; a table of all.
+# One row: make test-servers ARGS="'Redis 6.2'"
+test-servers: $(DEVELOPED)
+	$(BIN)/python -m tests.servers.matrix --jobs $(JOBS) $(ARGS)
 
 # All that a change must pass, as the server of the repository runs it.
 ci:

