@@ -87,7 +87,4 @@ def _command(given: list[ast.expr]) -> str:
     named = [one.lower() for one in words if isinstance(one, str) and one.isupper()]
     if not named or named[0] != str(words[0]).lower():
         return ""
-    return "|".join(named) if named[0] in _NAMES_OF_ERRORS: Final = "error_replies.py"
-"""The file that has names of errors, of which READONLY is a command too."""
-
-_WITH_SUBCOMMANDS else named[0]
+    return "|".join(named) if named[0] in _WITH_SUBCOMMANDS else named[0]
