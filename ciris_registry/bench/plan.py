@@ -52,7 +52,10 @@ class Plan:
             raise BenchError(f"{processes} processes; use {FEWEST_PROCESSES} to {MOST_PROCESSES}")
         if not math.isfinite(scale) or not LEAST_SCALE <= scale <= MOST_SCALE:
             raise BenchError(f"a scale of {scale}; use {LEAST_SCALE} to {MOST_SCALE:.0f}")
-        if url and StoreURL.parse(url).scheme == "memory":
+        parsed = StoreURL.parse(url) if url else None
+        if parsed is not None and parsed.fails_over:
+            raise BenchError("bare commands are measured, too: name one server with redis://")
+        if parsed is not None and parsed.scheme == "memory":
             raise BenchError(
                 "memory:// is private to each process, and several are measured; "
                 "leave the URL out for a server of the bench's own"

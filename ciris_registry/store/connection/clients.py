@@ -10,18 +10,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from ciris_registry.store.connection.client_internals import drop_dead_waiters
 from ciris_registry.store.connection.embedded import EmbeddedServer
-from ciris_registry.store.connection.routing import DirectRoute
+from ciris_registry.store.connection.routing import Cluster, DirectRoute
 
 if TYPE_CHECKING:
     from fakeredis import FakeServer
 
-    from ciris_registry.store.connection.routing import Route
+    from ciris_registry.store.connection.routing import Address, Route
     from ciris_registry.store.connection.url import StoreURL
 
 CONNECT_TIMEOUT: Final = 1.0
@@ -47,14 +47,19 @@ class Clients:
         self.url: Final = url
         self._memory: FakeServer | None = None
         self._embedded: EmbeddedServer | None = None
+        self._cluster: Cluster | None = None
         if url.scheme == "embedded":
             self._embedded = EmbeddedServer(url.path)
+        elif url.nodes:
+            self._cluster = Cluster(url.nodes, self._connection_to)
 
-    def route(self, key: str) -> Route:  # noqa: ARG002 # one server has all keys
+    def route(self, key: str) -> Route:
         """The way to the server that has ``key``, and all keys with its hash tag.
 
         An embedded server must run: call ``revive`` before.
         """
+        if self._cluster is not None:
+            return self._cluster.route(key)
         pool: Any = self._client().connection_pool
         return DirectRoute(pool.make_connection)
 
@@ -89,6 +94,12 @@ class Clients:
         """
         if self._embedded is not None:
             self._embedded.release()
+
+    def _connection_to(self, address: Address) -> Any:  # redis-py's connection
+        login = {"username": self.url.username, "password": self.url.password, "db": self.url.db}
+        options: dict[str, Any] = {**address._asdict(), **login, **_tls(self.url), **_options()}
+        del options["max_connections"]  # a pool's
+        return (SSLConnection if self.url.secure else Connection)(**options)
 
     def _client(self) -> Redis:
         if self.url.scheme == "memory":
@@ -140,11 +151,17 @@ def _address(url: StoreURL, embedded: EmbeddedServer | None) -> dict[str, Any]:
     login = {"username": url.username, "password": url.password, "db": url.db}
     if url.scheme == "unix":
         return {"unix_socket_path": str(url.path), **login}
-    tls: dict[str, Any] = dict(url.tls)
-    if url.scheme == "rediss":
-        # redis-py's default differs between its releases; the name in a certificate is checked
-        # unless the URL says otherwise.
-        checked = "false" if tls.get("ssl_cert_reqs") == "none" else "true"
-        tls["ssl_check_hostname"] = tls.get("ssl_check_hostname", checked) == "true"
-        tls["ssl"] = True
+    tls = {"ssl": True, **_tls(url)} if url.secure else {}
     return {"host": url.host, "port": url.port, **login, **tls}
+
+
+def _tls(url: StoreURL) -> dict[str, Any]:
+    """The options of TLS; none without it."""
+    if not url.secure:
+        return {}
+    tls: dict[str, Any] = dict(url.tls)
+    # redis-py's default differs between its releases; the name in a certificate is checked unless
+    # the URL says otherwise.
+    checked = "false" if tls.get("ssl_cert_reqs") == "none" else "true"
+    tls["ssl_check_hostname"] = tls.get("ssl_check_hostname", checked) == "true"
+    return tls

@@ -18,6 +18,7 @@ from ciris_registry.store.connection.retry import ConnectingError
 from ciris_registry.store.connection.routing import ask
 
 if TYPE_CHECKING:
+    from ciris_registry.store.connection.pipelined import Redirect
     from ciris_registry.store.connection.routing import Address, Route
 
 CLIENT_NAME: Final = "ciris-registry"
@@ -25,30 +26,34 @@ CLIENT_NAME: Final = "ciris-registry"
 
 
 async def open_connection(
-    route: Route, at: Address | None = None
+    route: Route, at: Address | None = None, redirect: Redirect | None = None
 ) -> PipelinedConnection | FakeConnection:
     """Open a new connection, within ``REPLY_TIMEOUT``; ``at`` is as in ``Route.connect``.
+
+    ``redirect`` is given what the server refuses; see ``pipelined.Redirect``.
 
     Raises:
         ConnectingError: It cannot be opened, or the server is not Redis; its cause says why.
     """
     try:
         async with asyncio.timeout(REPLY_TIMEOUT):
-            return await _opened(await route.connect(at))
+            return await _opened(await route.connect(at), redirect)
     except TimeoutError as error:
         raise ConnectingError(f"no answer within {REPLY_TIMEOUT:g} s") from error
     except (RedisError, OSError) as error:
         raise ConnectingError(str(error)) from error
 
 
-async def _opened(connection: Any) -> PipelinedConnection | FakeConnection:
+async def _opened(
+    connection: Any, redirect: Redirect | None
+) -> PipelinedConnection | FakeConnection:
     transport = transport_of(connection)
     if transport is None:
         return FakeConnection(connection)
     try:
         # A courtesy, which the server may refuse.
         await ask(connection, ("CLIENT", "SETNAME", CLIENT_NAME))
-        return PipelinedConnection(connection, transport)
+        return PipelinedConnection(connection, transport, redirect)
     except BaseException:
         await connection.disconnect()
         raise

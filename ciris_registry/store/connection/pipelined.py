@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import hiredis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -30,6 +30,11 @@ _LAST_LOOK: Final = 0.05
 first reads what has arrived since."""
 
 _NOTHING: Final = object()
+_ASKING: Final = b"*1\r\n$6\r\nASKING\r\n"
+
+Redirect: TypeAlias = "Callable[[PipelinedConnection, Exception, bytes, asyncio.Future[Any]], bool]"
+"""Is given a command that the server has refused, with its error and the future of its caller; says
+whether it sees to the caller's reply."""
 
 
 class WaitInterruptedError(Exception):
@@ -43,7 +48,14 @@ class PipelinedConnection(asyncio.Protocol):
     caller that stopped waiting is dropped when it comes.
     """
 
-    def __init__(self, connection: Any, transport: asyncio.Transport) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        transport: asyncio.Transport,
+        redirect: Redirect | None = None,
+    ) -> None:
+        self.host: str = getattr(connection, "host", "")
+        self._redirect = redirect
         self._connection = connection
         self._transport = transport
         # redis-py waits for this protocol when it closes the connection.
@@ -56,7 +68,7 @@ class PipelinedConnection(asyncio.Protocol):
             notEnoughData=_NOTHING,
         )
         self._loop = asyncio.get_running_loop()
-        self._unanswered: deque[asyncio.Future[Any]] = deque()
+        self._unanswered: deque[tuple[asyncio.Future[Any], bytes]] = deque()
         self._heard_at = 0.0
         self._watch: asyncio.TimerHandle | None = None
         self._retired = False
@@ -69,13 +81,30 @@ class PipelinedConnection(asyncio.Protocol):
         The future raises an error of ``redis.exceptions``, or WaitInterruptedError.
         """
         reply: asyncio.Future[Any] = self._loop.create_future()
+        self._send(packed, (reply, packed))
+        return reply
+
+    def ask_again(
+        self, packed: bytes, waiting: asyncio.Future[Any], *, asking: bool = False
+    ) -> None:
+        """Send a command that another connection has handed to ``redirect``, for its caller.
+
+        With ``asking``, the server serves it though it is not the master of its slot yet.
+        """
+        if asking:
+            unread: asyncio.Future[Any] = self._loop.create_future()
+            unread.cancel()
+            self._send(_ASKING + packed, (unread, _ASKING), (waiting, packed))
+        else:
+            self._send(packed, (waiting, packed))
+
+    def _send(self, data: bytes, *awaited: tuple[asyncio.Future[Any], bytes]) -> None:
         if not self._unanswered:
             self._heard_at = self._loop.time()
-        self._unanswered.append(reply)
-        self._transport.write(packed)
+        self._unanswered.extend(awaited)
+        self._transport.write(data)
         if self._watch is None:
             self._watch = self._loop.call_later(REPLY_TIMEOUT, self._look)
-        return reply
 
     def interrupt(self) -> None:
         """If a caller waits, break the connection; all its callers go on."""
@@ -105,13 +134,13 @@ class PipelinedConnection(asyncio.Protocol):
         self._heard_at = self._loop.time()
         try:
             while (reply := self._replies.gets()) is not _NOTHING:
-                waiting = self._unanswered.popleft()
+                waiting, packed = self._unanswered.popleft()
                 if waiting.done():
                     continue
-                if isinstance(reply, Exception):
-                    waiting.set_exception(reply)
-                else:
+                if not isinstance(reply, Exception):
                     waiting.set_result(reply)
+                elif self._redirect is None or not self._redirect(self, reply, packed, waiting):
+                    waiting.set_exception(reply)
         except (hiredis.ProtocolError, IndexError) as error:
             problem = f"the server does not speak the protocol of Redis: {error}"
             self._break(partial(RedisConnectionError, problem))
@@ -125,13 +154,13 @@ class PipelinedConnection(asyncio.Protocol):
 
     def _awaited(self) -> bool:
         """Whether a caller waits for a reply."""
-        return not all(reply.done() for reply in self._unanswered)
+        return not all(reply.done() for reply, _ in self._unanswered)
 
     def _break(self, error: Callable[[], Exception]) -> None:
         self.broken = True
         self._forget_watch()
         while self._unanswered:
-            waiting = self._unanswered.popleft()
+            waiting, _ = self._unanswered.popleft()
             if not waiting.done() and not self._loop.is_closed():
                 waiting.set_exception(error())
         self._abort()

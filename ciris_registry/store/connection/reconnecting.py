@@ -7,17 +7,19 @@ not retry, and does not decide what a failure means.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ciris_registry.store.connection.open_connection import open_connection
-from ciris_registry.store.connection.pipelined import WaitInterruptedError
+from ciris_registry.store.connection.pipelined import PipelinedConnection, WaitInterruptedError
+from ciris_registry.store.connection.routing import Address, Redirects
 
 if TYPE_CHECKING:
     from ciris_registry.store.connection.fake import FakeConnection
-    from ciris_registry.store.connection.pipelined import PipelinedConnection
     from ciris_registry.store.connection.routing import Route
+
+    _Connection = PipelinedConnection | FakeConnection
 
 
 class ReconnectingConnection:
@@ -25,9 +27,11 @@ class ReconnectingConnection:
 
     def __init__(self, route: Route) -> None:
         self._route = route
-        self.open: PipelinedConnection | FakeConnection | None = None
+        self.open: _Connection | None = None
         """The connection in use. A caller that finds it unbroken may send on it directly."""
-        self._retired: list[PipelinedConnection | FakeConnection] = []
+        self._retired: list[_Connection] = []
+        self._asides: dict[Address, PipelinedConnection] = {}
+        self._redirects = Redirects(self) if route.redirects else None
         self._opening = asyncio.Lock()
         self._failure: Exception | None = None
         self._closed = False
@@ -51,25 +55,54 @@ class ReconnectingConnection:
     def renew(self) -> None:
         """Send later commands on another connection; this one is closed after its last reply."""
         if self.open is not None:
-            self.open.retire()
-            self._retired.append(self.open)
+            self._retire(self.open)
             self.open = None
 
     def interrupt(self) -> None:
         """End the wait of all calls."""
         self._interruptions += 1
+        if self._redirects is not None:
+            self._redirects.interrupt()
         if self.open is not None:
             self.open.interrupt()
 
     async def aclose(self) -> None:
         """Close it; later calls raise."""
         self._closed = True
+        if self._redirects is not None:
+            self._redirects.close()
         self.renew()
+        self._retire_asides()
         while self._retired:
             await self._retired.pop().aclose()
 
-    async def _opened(self) -> PipelinedConnection | FakeConnection:
+    # What a redirected command needs
+
+    def leave(self, connection: PipelinedConnection) -> None:
+        """Send no more commands on this connection, if it is in use."""
+        if self.open is connection:
+            self.renew()
+
+    async def to_master(self, at: Address | None) -> PipelinedConnection:
+        """The connection in use; if there is none, a new one, ``at`` the server that is named."""
+        return cast("PipelinedConnection", await self._opened(at))
+
+    async def aside(self, at: Address) -> PipelinedConnection:
+        """A second connection, to the node that a slot is moving to."""
+        known = self._asides.get(at)
+        if known is not None and not known.broken:
+            return known
+        self._check_open()
+        connection = cast("PipelinedConnection", await self._new(at))
+        if known is not None:
+            self._retire(known)
+        self._asides[at] = connection
+        return connection
+
+    async def _opened(self, at: Address | None = None) -> _Connection:
         """A connection that works; calls that wait for it share one attempt, also its failure."""
+        if self.open is not None and not self.open.broken:
+            return self.open
         known = self._failure
         async with self._opening:
             if self.open is not None and not self.open.broken:
@@ -79,15 +112,34 @@ class ReconnectingConnection:
             await self._close_ended()
             try:
                 self._check_open()
-                connection = await open_connection(self._route)
+                self.open = self._adopted(at) or await self._new(at)
             except RedisConnectionError as error:
                 self._failure = error
                 raise
-            if self._closed:
-                await connection.aclose()
-                self._check_open()
-            self.open, self._failure = connection, None
-            return connection
+            self._failure = None
+            return self.open
+
+    async def _new(self, at: Address | None) -> _Connection:
+        redirect = None if self._redirects is None else self._redirects.take
+        connection = await open_connection(self._route, at, redirect)
+        if self._closed:
+            await connection.aclose()
+            self._check_open()
+        return connection
+
+    def _adopted(self, at: Address | None) -> PipelinedConnection | None:
+        """The second connection to ``at``, once the slot has moved there; the others end."""
+        found = None if at is None else self._asides.pop(at, None)
+        self._retire_asides()
+        return None if found is None or found.broken else found
+
+    def _retire(self, connection: _Connection) -> None:
+        connection.retire()
+        self._retired.append(connection)
+
+    def _retire_asides(self) -> None:
+        while self._asides:
+            self._retire(self._asides.popitem()[1])
 
     async def _close_ended(self) -> None:
         """Close the connections that have ended."""

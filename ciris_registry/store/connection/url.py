@@ -1,4 +1,4 @@
-"""The URL of the store: its grammar, and what may be shown of it.
+"""The URL of the store: its forms, and what may be shown of it.
 
 A URL is shown as the parts that were understood, with ``***`` for user and password; errors contain
 no part of it, since in ``redis://user:12/3@host`` no parser can tell where the password ends.
@@ -13,70 +13,76 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv6Address
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
-from urllib.parse import quote, unquote, unquote_plus, urlencode
+from urllib.parse import quote, urlencode
 
 from ciris_registry.errors import InvalidURLError
+from ciris_registry.store.connection.routing import Address
+from ciris_registry.store.connection.url_parts import (
+    COMMON,
+    ENCODE,
+    TLS,
+    absolute_path,
+    address_of,
+    addresses_of,
+    check_socket_path,
+    credentials,
+    database,
+    master_name,
+    parameters_of,
+    split,
+    tls_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-Scheme = Literal["memory", "embedded", "redis", "rediss", "unix"]
+_Server = Literal["redis", "rediss"]
+_Sentinel = Literal["redis+sentinel", "rediss+sentinel"]
+_Cluster = Literal["redis+cluster", "rediss+cluster"]
+Scheme = Literal["memory", "embedded", "unix"] | _Server | _Sentinel | _Cluster
 
 EMBEDDED_SOCKET: Final = "valkey.sock"
 """The file name of an embedded server's socket, inside its directory."""
 
+DEFAULT_PORT: Final = 6379
+SENTINEL_PORT: Final = 26_379
+
 _SCHEMES: Final = (
     "memory:// or memory://name, embedded:// or embedded:///directory, redis://host:port/db, "
-    "rediss://host:port/db, unix:///path/to/socket?db=0"
+    "rediss://host:port/db, unix:///path/to/socket?db=0, "
+    "redis+sentinel://host:port,host:port/NAME/db, redis+cluster://host:port,host:port, and "
+    "rediss+sentinel:// and rediss+cluster:// with TLS"
 )
-_ENCODE: Final = "a password that contains any of @ : / ? # % must be percent-encoded"
-_NOT_YET: Final = ("redis+cluster", "redis+sentinel")
-_LONGEST_SOCKET_PATH: Final = 103 if sys.platform == "darwin" else 107
-"""sockaddr_un holds 104 or 108 bytes, and the last one is a NUL."""
-
-_DEFAULT_PORT: Final = 6379
-_HIGHEST_PORT: Final = 65_535
-_HIGHEST_DB: Final = 2**31 - 1
 _MEMORY_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{0,200}")
-_HOST_NAME: Final = re.compile(r"[\w.-]{1,253}")
-_PARTS: Final = re.compile(
-    r"(?:(?P<userinfo>[^/?#]*)@)?(?P<address>[^/?#@]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?"
-)
-_ADDRESS: Final = re.compile(r"(?s:(?:\[(?P<ipv6>[^]]*)\]|(?P<name>[^:[]*))(?::(?P<port>.*))?)")
-_COMMON: Final = frozenset({"db", "username", "password"})
-_TLS: Final[Mapping[str, tuple[str, ...] | None]] = {
-    "ssl_ca_certs": None,
-    "ssl_cert_reqs": ("none", "optional", "required"),
-    "ssl_certfile": None,
-    "ssl_check_hostname": ("true", "false"),
-    "ssl_keyfile": None,
-}
-"""Query parameters of ``rediss://``, named as in redis-py, with the values that each may have."""
+_OF_SENTINELS: Final = frozenset({"sentinel_username", "sentinel_password"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StoreURL:
     """The parsed URL of the store.
 
-    Only the fields that belong to ``scheme`` are set. ``repr`` and ``str`` show ``redacted``, so a
-    URL may be logged; ``username`` and ``password`` are for the client that connects.
+    Only the fields that belong to ``scheme`` are set. ``nodes`` are the sentinels, or nodes of the
+    cluster; ``master`` is what the sentinels call the master. ``repr`` and ``str`` show
+    ``redacted``, so a URL may be logged; user names and passwords are for the client that connects.
     """
 
     scheme: Scheme
     name: str = ""
     path: Path | None = None
     host: str = ""
-    port: int = _DEFAULT_PORT
+    port: int = DEFAULT_PORT
     db: int = 0
     username: str | None = None
     password: str | None = None
     tls: tuple[tuple[str, str], ...] = ()
+    nodes: tuple[Address, ...] = ()
+    master: str = ""
+    sentinel_username: str | None = None
+    sentinel_password: str | None = None
 
     @classmethod
     def parse(cls, url: str) -> StoreURL:
@@ -90,48 +96,49 @@ class StoreURL:
         if not separator:
             problem = "has no scheme" if url.strip() else "is empty"
             raise InvalidURLError(f"the URL of the shared state {problem}; it is one of {_SCHEMES}")
-        if scheme in _NOT_YET:
-            raise InvalidURLError(
-                f"{scheme}:// is not supported yet; name one server with redis:// or rediss://"
-            )
         read = _READERS.get(scheme)
         if read is None:
             raise InvalidURLError(f"the scheme of the URL is not known; it is one of {_SCHEMES}")
         return read(rest)
 
     @property
+    def secure(self) -> bool:
+        """Whether its connections use TLS."""
+        return self.scheme.startswith("rediss")
+
+    @property
+    def fails_over(self) -> bool:
+        """Whether another server may take the place of the one that is in use."""
+        return bool(self.nodes)
+
+    @property
     def redacted(self) -> str:
         """The URL, complete and in its plainest form, with ``***`` for user and password."""
-        credentials = ""
+        secret = ""
         if self.username is not None or self.password is not None:
-            credentials = "***@" if self.password is None else "***:***@"
+            secret = "***@" if self.password is None else "***:***@"
+        query = f"?{urlencode(self.tls, safe='/')}" if self.tls else ""
+        nodes = ",".join(map(str, self.nodes))
         match self.scheme:
             case "memory":
                 return f"memory://{self.name}"
             case "embedded":
                 return f"embedded://{_shown(self.path)}"
             case "unix":
-                return f"unix://{credentials}{_shown(self.path)}?db={self.db}"
+                return f"unix://{secret}{_shown(self.path)}?db={self.db}"
+            case "redis" | "rediss":
+                server = Address(self.host, self.port)
+                return f"{self.scheme}://{secret}{server}/{self.db}{query}"
+            case "redis+sentinel" | "rediss+sentinel":
+                return f"{self.scheme}://{secret}{nodes}/{self.master}/{self.db}{query}"
             case _:
-                host = f"[{self.host}]" if ":" in self.host else self.host
-                query = f"?{urlencode(self.tls, safe='/')}" if self.tls else ""
-                return f"{self.scheme}://{credentials}{host}:{self.port}/{self.db}{query}"
+                return f"{self.scheme}://{secret}{nodes}{query}"
 
     def __repr__(self) -> str:
         return f"StoreURL({self.redacted!r})"
 
     def __str__(self) -> str:
         return self.redacted
-
-
-def check_socket_path(path: Path) -> None:
-    """Raise InvalidURLError if the system has no room for ``path`` as the name of a socket."""
-    length = len(os.fsencode(path))
-    if length > _LONGEST_SOCKET_PATH:
-        raise InvalidURLError(
-            f"the path of the socket has {length} bytes and the system allows "
-            f"{_LONGEST_SOCKET_PATH}; choose a shorter directory"
-        )
 
 
 def _memory(rest: str) -> StoreURL:
@@ -146,139 +153,83 @@ def _memory(rest: str) -> StoreURL:
 def _embedded(rest: str) -> StoreURL:
     if not rest:
         return StoreURL("embedded")
-    userinfo, address, path, query = _split(rest)
+    userinfo, address, path, query = split(rest)
     if userinfo or address or query:
         raise InvalidURLError(
             "embedded:// takes an absolute directory and nothing else: embedded:///directory, "
             "with three slashes"
         )
-    directory = _path(path)
+    directory = absolute_path(path)
     check_socket_path(directory / EMBEDDED_SOCKET)
     return StoreURL("embedded", path=directory)
 
 
 def _unix(rest: str) -> StoreURL:
-    userinfo, address, path, query = _split(rest)
+    userinfo, address, path, query = split(rest)
     if address or "@" in path:
         raise InvalidURLError(
             f"unix:// takes the absolute path of a socket: unix:///path/to/socket, with three "
-            f"slashes and any @ in it as %40; {_ENCODE}"
+            f"slashes and any @ in it as %40; {ENCODE}"
         )
-    socket = _path(path)
+    socket = absolute_path(path)
     check_socket_path(socket)
-    parameters = _parameters(query, _COMMON)
-    username, password = _credentials(userinfo, parameters)
-    db = _db(parameters.get("db", "0"))
+    parameters = parameters_of(query, COMMON)
+    username, password = credentials(userinfo, parameters)
+    db = database("", parameters)
     return StoreURL("unix", path=socket, db=db, username=username, password=password)
 
 
-def _network(scheme: Literal["redis", "rediss"], rest: str) -> StoreURL:
-    userinfo, address, path, query = _split(rest)
-    host, port = _address(address)
-    parameters = _parameters(query, _COMMON | _TLS.keys() if scheme == "rediss" else _COMMON)
-    db = path.removeprefix("/")
-    if db and "db" in parameters:
-        raise InvalidURLError("the URL gives the db number twice, in its path and as ?db=")
-    db = parameters.get("db", db or "0")
-    username, password = _credentials(userinfo, parameters)
+def _server(scheme: _Server, rest: str) -> StoreURL:
+    userinfo, address, path, query = split(rest)
+    host, port = address_of(address, DEFAULT_PORT)
+    parameters = parameters_of(query, COMMON | TLS.keys() if scheme == "rediss" else COMMON)
+    username, password = credentials(userinfo, parameters)
     return StoreURL(
         scheme,
         host=host,
         port=port,
-        db=_db(db),
+        db=database(path, parameters),
         username=username,
         password=password,
-        tls=_tls(parameters),
+        tls=tls_options(parameters),
     )
 
 
-def _split(rest: str) -> tuple[str, ...]:
-    """User and password, host and port, path, and query; missing ones are empty."""
-    parts = _PARTS.fullmatch(rest)
-    if parts is None:
-        raise InvalidURLError(f"the URL contains a #; {_ENCODE}")
-    return parts.groups("")
+def _sentinel(scheme: _Sentinel, rest: str) -> StoreURL:
+    userinfo, address, path, query = split(rest)
+    known = COMMON | _OF_SENTINELS
+    parameters = parameters_of(query, known | TLS.keys() if scheme[5] == "s" else known)
+    master, slash, db = path.removeprefix("/").partition("/")
+    username, password = credentials(userinfo, parameters)
+    return StoreURL(
+        scheme,
+        nodes=addresses_of(address, SENTINEL_PORT),
+        master=master_name(master),
+        db=database(slash + db, parameters),
+        username=username,
+        password=password,
+        tls=tls_options(parameters),
+        sentinel_username=parameters.get("sentinel_username") or None,
+        sentinel_password=parameters.get("sentinel_password") or None,
+    )
 
 
-def _address(address: str) -> tuple[str, int]:
-    parts = _ADDRESS.fullmatch(address)
-    ipv6, name, digits = parts.groups("") if parts is not None else ("", "[", "")
-    if not ipv6 and not name:
-        raise InvalidURLError(f"the URL names no host: redis://host:port/db; {_ENCODE}")
-    if not (_is_ipv6(ipv6) if ipv6 else _HOST_NAME.fullmatch(name)):
-        raise InvalidURLError(f"the host in the URL is not a name or an address; {_ENCODE}")
-    port = _number(digits or str(_DEFAULT_PORT), _HIGHEST_PORT)
-    if not port:
-        raise InvalidURLError(f"the port in the URL is not a number from 1 to 65535; {_ENCODE}")
-    return ipv6 or name, port
-
-
-def _is_ipv6(host: str) -> bool:
-    try:
-        IPv6Address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _number(text: str, highest: int) -> int | None:
-    """Decimal ``text`` as a number from 0 to ``highest``, else None."""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(highest))):
-        return None
-    number = int(text)
-    return number if number <= highest else None
-
-
-def _db(text: str) -> int:
-    number = _number(text, _HIGHEST_DB)
-    if number is None:
+def _cluster(scheme: _Cluster, rest: str) -> StoreURL:
+    userinfo, address, path, query = split(rest)
+    parameters = parameters_of(query, COMMON | TLS.keys() if scheme[5] == "s" else COMMON)
+    username, password = credentials(userinfo, parameters)
+    if database(path, parameters):
         raise InvalidURLError(
-            f"the db number in the URL is not a whole number: redis://host:port/db; {_ENCODE}"
+            "a cluster has no database but 0: separate fleets by their namespaces, and leave the "
+            f"db number out of the URL; {ENCODE}"
         )
-    return number
-
-
-def _path(text: str) -> Path:
-    path = unquote(text, errors="surrogateescape")
-    if not path.startswith("/") or not path.strip("/"):
-        raise InvalidURLError("the URL names no absolute path; it has three slashes: unix:///path")
-    if not path.isprintable():
-        raise InvalidURLError("the path in the URL contains a control character or is not UTF-8")
-    return Path(path)
-
-
-def _parameters(query: str, allowed: frozenset[str]) -> dict[str, str]:
-    parameters: dict[str, str] = {}
-    for part in filter(None, query.split("&")):
-        name, _, value = part.partition("=")
-        if name not in allowed and name in _TLS:
-            raise InvalidURLError(
-                f"the query parameter {name} needs a URL that begins with rediss://"
-            )
-        if name not in allowed or name in parameters:
-            raise InvalidURLError(
-                f"the URL has a query parameter twice, or an unknown one; known are "
-                f"{', '.join(sorted(allowed))}; {_ENCODE}, & too"
-            )
-        parameters[name] = unquote_plus(value)
-    return parameters
-
-
-def _credentials(userinfo: str, parameters: dict[str, str]) -> tuple[str | None, str | None]:
-    username, _, password = userinfo.partition(":")
-    return (
-        unquote(username) or parameters.get("username") or None,
-        unquote(password) or parameters.get("password") or None,
+    return StoreURL(
+        scheme,
+        nodes=addresses_of(address, DEFAULT_PORT),
+        username=username,
+        password=password,
+        tls=tls_options(parameters),
     )
-
-
-def _tls(parameters: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    given = {name: value for name, value in sorted(parameters.items()) if name in _TLS}
-    for name, value in given.items():
-        choices = _TLS[name]
-        if choices is not None and value not in choices:
-            raise InvalidURLError(f"{name} in the URL is none of {', '.join(choices)}")
-    return tuple(given.items())
 
 
 def _shown(path: Path | None) -> str:
@@ -288,7 +239,11 @@ def _shown(path: Path | None) -> str:
 _READERS: Final[Mapping[str, Callable[[str], StoreURL]]] = {
     "memory": _memory,
     "embedded": _embedded,
-    "redis": partial(_network, "redis"),
-    "rediss": partial(_network, "rediss"),
     "unix": _unix,
+    "redis": partial(_server, "redis"),
+    "rediss": partial(_server, "rediss"),
+    "redis+sentinel": partial(_sentinel, "redis+sentinel"),
+    "rediss+sentinel": partial(_sentinel, "rediss+sentinel"),
+    "redis+cluster": partial(_cluster, "redis+cluster"),
+    "rediss+cluster": partial(_cluster, "rediss+cluster"),
 }

@@ -5,6 +5,8 @@ That is asked whenever a connection opens. What is sent on a connection is not k
 
 from ciris_registry.store.connection.routing.address import Address
 from ciris_registry.store.connection.routing.asking import ask
+from ciris_registry.store.connection.routing.cluster import Cluster
+from ciris_registry.store.connection.routing.redirects import Redirects
 from ciris_registry.store.connection.routing.route import DirectRoute, Route
 
-__all__ = ["Address", "DirectRoute", "Route", "ask"]
+__all__ = ["Address", "Cluster", "DirectRoute", "Redirects", "Route", "ask"]

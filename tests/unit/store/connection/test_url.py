@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ciris_registry.errors import InvalidURLError, RegistryError
+from ciris_registry.store.connection.routing import Address
 from ciris_registry.store.connection.url import StoreURL
 
 
@@ -50,6 +51,42 @@ from ciris_registry.store.connection.url import StoreURL
         ),
         ("unix:///run/redis.sock", StoreURL("unix", path=Path("/run/redis.sock"))),
         (
+            "redis+cluster://me:pw@a,b:7000,a,[::1]",
+            StoreURL(
+                "redis+cluster",
+                nodes=(Address("a", 6379), Address("b", 7000), Address("::1", 6379)),
+                username="me",
+                password="pw",
+            ),
+        ),
+        ("redis+cluster://a/0", StoreURL("redis+cluster", nodes=(Address("a", 6379),))),
+        (
+            "rediss+cluster://a?ssl_ca_certs=/ca",
+            StoreURL("rediss+cluster", nodes=(Address("a", 6379),), tls=(("ssl_ca_certs", "/ca"),)),
+        ),
+        (
+            "redis+sentinel://a,b:1/my-master",
+            StoreURL(
+                "redis+sentinel",
+                nodes=(Address("a", 26_379), Address("b", 1)),
+                master="my-master",
+            ),
+        ),
+        (
+            "rediss+sentinel://me:pw@a/m/2?sentinel_username=s&sentinel_password=p%26&ssl_keyfile=/k",
+            StoreURL(
+                "rediss+sentinel",
+                nodes=(Address("a", 26_379),),
+                master="m",
+                db=2,
+                username="me",
+                password="pw",
+                sentinel_username="s",
+                sentinel_password="p&",
+                tls=(("ssl_keyfile", "/k"),),
+            ),
+        ),
+        (
             "unix://me:pw@/run/redis.sock?db=4",
             StoreURL("unix", path=Path("/run/redis.sock"), db=4, username="me", password="pw"),
         ),
@@ -67,8 +104,21 @@ def test_each_form_of_url_says_where_the_state_lives(url: str, expected: StoreUR
         ("localhost:6379", "has no scheme"),
         ("memory:", "has no scheme"),
         ("http://db", "scheme of the URL is not known"),
-        ("redis+cluster://db", r"redis\+cluster:// is not supported yet"),
-        ("redis+sentinel://db", r"redis\+sentinel:// is not supported yet"),
+        ("redis+cluster://", "names no host"),
+        ("redis+cluster://a,", "names no host"),
+        ("redis+cluster://a:1,b:x", "port in the URL"),
+        ("redis+cluster://a/3", "a cluster has no database but 0"),
+        ("redis+cluster://a?db=1", "a cluster has no database but 0"),
+        ("redis+cluster://a?ssl_cert_reqs=none", "needs a URL that begins with rediss://"),
+        ("redis+cluster://a?sentinel_password=x", "known are db, password, username"),
+        ("redis+sentinel://db", "names no master"),
+        ("redis+sentinel://db/", "names no master"),
+        ("redis+sentinel://db//0", "names no master"),
+        ("redis+sentinel://db/my master", "names no master"),
+        ("redis+sentinel://db/name/x", "db number"),
+        ("redis+sentinel://db/name/1/2", "db number"),
+        ("redis+sentinel://db/name/1?db=1", "twice"),
+        ("redis+sentinel:///name", "names no host"),
         ("memory://a/b", "name in memory://name"),
         ("memory://a?db=1", "name in memory://name"),
         ("embedded://relative/dir", "absolute directory"),
@@ -138,6 +188,11 @@ def test_an_unknown_scheme_is_answered_with_those_that_exist() -> None:
         ("redis://:pw@db:1/2", "redis://***:***@db:1/2"),
         ("redis://db?password=pw", "redis://***:***@db:6379/0"),
         ("rediss://[::1]/1?ssl_ca_certs=/ca", "rediss://[::1]:6379/1?ssl_ca_certs=/ca"),
+        ("redis+cluster://:pw@a,b:1", "redis+cluster://***:***@a:6379,b:1"),
+        (
+            "rediss+sentinel://me:pw@[::1],b/m?sentinel_password=pw&ssl_ca_certs=/ca",
+            "rediss+sentinel://***:***@[::1]:26379,b:26379/m/0?ssl_ca_certs=/ca",
+        ),
         ("unix://me:pw@/run/r.sock?db=1", "unix://***:***@/run/r.sock?db=1"),
     ],
 )
@@ -162,7 +217,10 @@ FORMS = (
     "unix://{user}:{password}@/run/redis.sock",
     "unix:///run/redis.sock?password={password}",
     "unix://:{password}@relative",
-    "redis+cluster://{user}:{password}@db",
+    "redis+cluster://{user}:{password}@db,db",
+    "redis+cluster://db/{password}?username={user}&password={password}",
+    "redis+sentinel://{user}:{password}@db/name/0",
+    "redis+sentinel://db/name?sentinel_username={user}&sentinel_password={password}",
     "http://{user}:{password}@db",
     "memory://{user}:{password}@db",
     "embedded://{user}:{password}@/srv",
