@@ -217,6 +217,7 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
     reconciler = Reconciler(
         session,
         connectivity,
+        fails_over=url.fails_over,
         first_contact=first_contact,
         steps=(replay_offline, deliver, heartbeat.after_outage, refresh_all),
         last=replay_offline,

@@ -29,6 +29,9 @@ _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 2.0
 """Seconds between two attempts to reconcile."""
 
+_LONGEST_WAIT_FOR_A_MASTER: Final = 0.4
+"""As above, where another server takes the place of a dead one within seconds."""
+
 
 class Reconciler:
     """Brings one process and Redis into agreement.
@@ -43,12 +46,14 @@ class Reconciler:
         session: Session,
         connectivity: Connectivity,
         *,
+        fails_over: bool,
         first_contact: Callable[[Store], Awaitable[object]],
         steps: Sequence[Callable[[Store], Awaitable[object]]],
         last: Callable[[Store], Awaitable[object]],
     ) -> None:
         self._session = session
         self._connectivity = connectivity
+        self._longest_wait = _LONGEST_WAIT_FOR_A_MASTER if fails_over else _LONGEST_WAIT
         self._first_contact = first_contact
         self._steps = tuple(steps)
         self._last = last
@@ -72,7 +77,7 @@ class Reconciler:
             # again, many times a second.
             self._connectivity.mark_lost(refusals.newest)
             await asyncio.sleep(refusals.wait())
-        for wait in backoff(_FIRST_WAIT, _LONGEST_WAIT):
+        for wait in backoff(_FIRST_WAIT, self._longest_wait):
             try:
                 await self._session.revive()
                 store.renew_connection()

@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 
 from ciris_registry.store.connection.client_internals import drop_dead_waiters
 from ciris_registry.store.connection.embedded import EmbeddedServer
-from ciris_registry.store.connection.routing import Cluster, DirectRoute
+from ciris_registry.store.connection.routing import Cluster, DirectRoute, Sentinels
 
 if TYPE_CHECKING:
     from fakeredis import FakeServer
@@ -48,8 +48,13 @@ class Clients:
         self._memory: FakeServer | None = None
         self._embedded: EmbeddedServer | None = None
         self._cluster: Cluster | None = None
+        self._sentinels: Sentinels | None = None
         if url.scheme == "embedded":
             self._embedded = EmbeddedServer(url.path)
+        elif url.master:
+            self._sentinels = Sentinels(
+                url.nodes, url.master, self._connection_to_sentinel, self._connection_to
+            )
         elif url.nodes:
             self._cluster = Cluster(url.nodes, self._connection_to)
 
@@ -60,6 +65,8 @@ class Clients:
         """
         if self._cluster is not None:
             return self._cluster.route(key)
+        if self._sentinels is not None:
+            return self._sentinels
         pool: Any = self._client().connection_pool
         return DirectRoute(pool.make_connection)
 
@@ -96,7 +103,16 @@ class Clients:
             self._embedded.release()
 
     def _connection_to(self, address: Address) -> Any:  # redis-py's connection
-        login = {"username": self.url.username, "password": self.url.password, "db": self.url.db}
+        url = self.url
+        login = {"username": url.username, "password": url.password, "db": url.db}
+        return self._connection(address, login)
+
+    def _connection_to_sentinel(self, address: Address) -> Any:
+        url = self.url
+        login = {"username": url.sentinel_username, "password": url.sentinel_password}
+        return self._connection(address, login)
+
+    def _connection(self, address: Address, login: dict[str, Any]) -> Any:
         options: dict[str, Any] = {**address._asdict(), **login, **_tls(self.url), **_options()}
         del options["max_connections"]  # a pool's
         return (SSLConnection if self.url.secure else Connection)(**options)

@@ -8,5 +8,6 @@ from ciris_registry.store.connection.routing.asking import ask
 from ciris_registry.store.connection.routing.cluster import Cluster
 from ciris_registry.store.connection.routing.redirects import Redirects
 from ciris_registry.store.connection.routing.route import DirectRoute, Route
+from ciris_registry.store.connection.routing.sentinel import Sentinels
 
-__all__ = ["Address", "Cluster", "DirectRoute", "Redirects", "Route", "ask"]
+__all__ = ["Address", "Cluster", "DirectRoute", "Redirects", "Route", "Sentinels", "ask"]
