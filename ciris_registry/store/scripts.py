@@ -250,26 +250,45 @@ def _read_parameters(
 
 def _expand(file: str, source: str, library: Traversable) -> str:
     expanded: list[str] = []
+    inlined: set[str] = set()
     for line in source.splitlines():
-        require = _REQUIRE.fullmatch(line)
-        if require is not None:
-            expanded += [f"local {require[1]} = (function()", _read_lib(file, library, require[2])]
-            expanded.append("end)()")
-        elif _requires(line):
-            raise ScriptSourceError(file, f'not `local name = require("lib.name")`: {line}')
-        else:
+        require = _required(file, line)
+        if require is None:
             expanded.append(line)
+            continue
+        lib = _read_lib(file, library, require[2])
+        for shared in (_required(f"lib/{require[2]}.lua", one) for one in lib):
+            # A lib file that other lib files require stands before them, once.
+            if shared is not None and shared[2] not in inlined:
+                inlined.add(shared[2])
+                body = _read_lib(f"lib/{require[2]}.lua", library, shared[2])
+                if any(_requires(one) for one in body):
+                    raise ScriptSourceError(
+                        f"lib/{shared[2]}.lua",
+                        "a lib file that another lib file requires cannot require one itself",
+                    )
+                expanded += _local(shared[1], body)
+        expanded += _local(require[1], [one for one in lib if not _requires(one)])
     return "\n".join(expanded) + "\n"
 
 
-def _read_lib(file: str, library: Traversable, name: str) -> str:
+def _local(name: str, body: Sequence[str]) -> list[str]:
+    return [f"local {name} = (function()", *body, "end)()"]
+
+
+def _read_lib(file: str, library: Traversable, name: str) -> list[str]:
     lib = library / f"{name}.lua"
     if not lib.is_file():
         raise ScriptSourceError(file, f"there is no lib/{name}.lua to require")
-    source = lib.read_text(encoding="utf-8")
-    if any(_requires(line) for line in source.splitlines()):
-        raise ScriptSourceError(f"lib/{name}.lua", "a lib file cannot require another one")
-    return source.rstrip()
+    return lib.read_text(encoding="utf-8").rstrip().splitlines()
+
+
+def _required(file: str, line: str) -> re.Match[str] | None:
+    """The require in a line, None if there is none."""
+    require = _REQUIRE.fullmatch(line)
+    if require is None and _requires(line):
+        raise ScriptSourceError(file, f'not `local name = require("lib.name")`: {line}')
+    return require
 
 
 def _requires(line: str) -> bool:

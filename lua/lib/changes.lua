@@ -1,4 +1,6 @@
 -- Announces changes of the shared state: the revision that snapshots compare, and the event stream.
+local damage = require("lib.damage")
+
 local changes = {}
 
 local STREAM_LENGTH = "1000"
@@ -18,7 +20,7 @@ end
 
 -- Deletes `meta` if it is not a hash; the next change then starts a new epoch.
 function changes.repair(meta)
-  if is_error(redis.pcall("HLEN", meta)) then
+  if is_error(damage.pcall("HLEN", meta)) then
     redis.call("DEL", meta)
   end
 end
@@ -36,7 +38,7 @@ function changes.append(stream, kind, provider, actor, reason, details)
   for _, item in ipairs(details or {}) do
     entry[#entry + 1] = item
   end
-  if is_error(redis.pcall("XADD", stream, "MAXLEN", "~", STREAM_LENGTH, "*", unpack(entry))) then
+  if is_error(damage.pcall("XADD", stream, "MAXLEN", "~", STREAM_LENGTH, "*", unpack(entry))) then
     redis.call("DEL", stream)
     redis.call("XADD", stream, "*", unpack(entry))
   end
@@ -46,8 +48,8 @@ end
 -- Takes the next revision. A new epoch marks data that starts again, for instance after a flush.
 function changes.bump(meta, now)
   local epoch = string.format("%.0f", now)
-  local damaged = is_error(redis.pcall("HSETNX", meta, "epoch", epoch))
-  if damaged or is_error(redis.pcall("HINCRBY", meta, "revision", 1)) then
+  local damaged = is_error(damage.pcall("HSETNX", meta, "epoch", epoch))
+  if damaged or is_error(damage.pcall("HINCRBY", meta, "revision", 1)) then
     redis.call("DEL", meta)
     redis.call("HSET", meta, "epoch", epoch, "revision", 1)
   end

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from tests.servers.single import Server
 
 PAGE: Final = "docs/how-to/redis-in-production.md"
+STORE: Final = ROOT / "ciris_registry" / "store"
+ROUTING: Final = STORE / "connection" / "routing"
 PASSWORD: Final = "secret"
-LUXURIES: Final = frozenset({"client|setname", "info"})
+LUXURIES: Final = frozenset({"client|setname", "info", "ping"})
 """Commands that the page names, and without which everything works."""
 
 _NAMES_OF_ERRORS: Final = "error_replies.py"
 """The file that has names of errors, of which READONLY is a command too."""
 
-_WITH_SUBCOMMANDS: Final = {"client", "cluster"}
+_WITH_SUBCOMMANDS: Final = {"client", "cluster", "sentinel"}
 _CLIENTS: Final = {"redis", "pipeline"}
 """What the store calls a client of redis-py, whose methods have the names of commands."""
 
@@ -51,12 +53,18 @@ def used_commands(server: Server) -> set[str]:
     """The commands in the Lua files and in the store's Python code, as an ACL names them."""
     known = {str(one[0]) for one in server.ask("COMMAND")}
     lua = (ROOT / "lua").rglob("*.lua")
-    store = (ROOT / "ciris_registry" / "store").rglob("*.py")
-    python = [one for one in store if one.name != _NAMES_OF_ERRORS]
+    python = [one for one in STORE.rglob("*.py") if one.name != _NAMES_OF_ERRORS]
+    python = [one for one in python if one.parent != ROUTING]
     return {
         *(one for file in lua for one in _in_lua(file) if one in known),
         *(one for file in python for one in _in_python(file) if one.partition("|")[0] in known),
     }
+
+
+def routing_commands() -> set[str]:
+    """The commands with which a process finds its master, as an ACL names them."""
+    sent = {one for file in ROUTING.glob("*.py") for one in _in_python(file) if one}
+    return {one for one in sent if "|" in one or one == "role"} | {"asking"}
 
 
 def _in_lua(file: Path) -> set[str]:

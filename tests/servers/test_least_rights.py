@@ -6,13 +6,21 @@ None of them is too many.
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.documentation import text_of
 from tests.servers import Server
 from tests.servers.every_operation import EveryOperation
-from tests.servers.rights import add_user, documented_commands, used_commands
+from tests.servers.rights import (
+    PAGE,
+    add_user,
+    documented_commands,
+    routing_commands,
+    used_commands,
+)
 from tests.unit.cli_run import ciris
 
 if TYPE_CHECKING:
@@ -34,8 +42,12 @@ def server() -> Iterator[Server]:
 
 
 def test_the_documented_line_names_each_command_that_is_used_and_no_other(server: Server) -> None:
-    # redis-py itself sends CLIENT SETNAME while it connects.
-    assert documented_commands() == used_commands(server) | {"client|setname"}
+    assert documented_commands() == used_commands(server)
+
+
+def test_the_page_names_the_rights_that_sentinels_and_a_cluster_need() -> None:
+    named = set(re.findall(r"`\+(\S+)`", text_of(PAGE)))
+    assert routing_commands() - named == set()
 
 
 @pytest.mark.parametrize("mode", ["cached", "exact"])

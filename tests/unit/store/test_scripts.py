@@ -101,6 +101,17 @@ def test_a_required_file_stands_in_the_text_as_a_local_function(sample: Script) 
     assert 'require("' not in sample.text
 
 
+def test_a_file_that_required_files_require_stands_before_them_once(folder: Folder) -> None:
+    for name in ("one", "two"):
+        folder.write(f"lib/{name}.lua", 'local clock = require("lib.clock")\nreturn clock.now')
+    requires = 'local one = require("lib.one")\nlocal two = require("lib.two")'
+    folder.write("both.lua", f"-- both: p\n{requires}\nreturn one()\n")
+    lines = folder.script("both").text.splitlines()
+    starts = [line for line in lines if line.endswith("(function()")]
+    assert starts == [f"local {name} = (function()" for name in ("clock", "one", "two")]
+    assert not [line for line in lines if "require" in line]
+
+
 def test_the_sha_is_that_of_the_expanded_text(sample: Script, folder: Folder) -> None:
     assert sample.sha == hashlib.sha1(sample.text.encode()).hexdigest()  # noqa: S324 # as EVALSHA
     folder.write("lib/clock.lua", CLOCK.replace("42", "43"))
@@ -167,13 +178,14 @@ def test_a_wrong_parameter_is_an_error_that_names_it(
         ('-- bad: p\nlocal x = require("lib.none")', "no lib/none.lua"),
         ('-- bad: p\nlocal x = require("clock")', "not `local name = require"),
         ('-- bad: p\nif x then\n  local c = require("lib.clock")\nend', "not `local name"),
-        ('-- bad: p\nlocal x = require("lib.nested")', "cannot require another"),
+        ('-- bad: p\nlocal x = require("lib.deep")', "cannot require one itself"),
     ],
 )
 def test_a_file_that_breaks_the_format_is_an_error_that_says_why(
     folder: Folder, text: str, reason: str
 ) -> None:
     folder.write("lib/nested.lua", 'local clock = require("lib.clock")\nreturn { clock = clock }')
+    folder.write("lib/deep.lua", 'local nested = require("lib.nested")\nreturn nested')
     folder.write("bad.lua", text)
     with pytest.raises(ScriptSourceError, match=reason) as caught:
         read_scripts(folder.path)
