@@ -22,40 +22,35 @@ local remembered = require("lib.remembered")
 local changes = require("lib.changes")
 
 local key, now, first = KEYS[1], clock.now(), 5 + tonumber(ARGV[4])
-local b = breaker.load(key)
-local configures = not b
-if configures and first == 5 then
-  return { "missing" }
-elseif configures then
+
+local function configure()
   if type(redis.pcall("HLEN", key)) ~= "number" then
     redis.call("DEL", key)
   end
   redis.call("HSET", key, unpack(ARGV, 5, first - 1))
-  b = breaker.load(key)
-  if not b then
-    return redis.error_reply("INVALID the settings of a breaker must be positive numbers")
+  local b = breaker.load(key)
+  if b then
+    state_machine.clear_window(b)
   end
-  state_machine.clear_window(b)
+  return b
+end
+
+local b = breaker.load(key)
+local configures = not b
+if configures and first == 5 then
+  return { "missing" }
+end
+b = b or configure()
+if not b then
+  return redis.error_reply("INVALID the settings of a breaker must be positive numbers")
 end
 
 local seen, state, moved = remembered.read(b, ARGV, first, now, tonumber(ARGV[3]))
 local lost = b.born == 0 and b.generation == 0 and b.changed_at == 0
 local another_life = not lost and b.born ~= state.born
 local newer = lost or remembered.is_newer(b, state, now, moved)
-local followed = not newer and remembered.follow_clock(b, seen, state, moved)
--- What is closed in a later generation was reset, or its probes succeeded.
-local ended = not another_life and b.generation > state.generation and b.state == "closed"
-local cools_down = state.cooldown_until > math.max(b.cooldown_until, now)
-  and not (ended and b.cooldown_until == 0)
 
--- Outcomes of calls that another life of the breaker has admitted must not count in this one.
-local renumbered = another_life and not newer and state.generation >= math.max(b.generation, 1)
-local misplaced = not newer and b.state == "open" and b.opened_at > now
-if not (configures or newer or followed or renumbered or cools_down or misplaced) then
-  return breaker.reply("unchanged", b, now)
-end
-
-if newer then
+local function replace()
   local generation = lost and state.generation or math.max(b.generation, state.generation) + 1
   for field, value in pairs(state) do
     if field ~= "cooldown_until" and (field ~= "born" or value > 0) then
@@ -64,17 +59,51 @@ if newer then
   end
   b.generation = generation
   redis.call("DEL", KEYS[2])
-elseif renumbered then
-  b.generation = state.generation + 1
+  return true
 end
-if cools_down then
-  b.cooldown_until = state.cooldown_until
+
+-- Outcomes of calls that another life of the breaker has admitted must not count in this one.
+local function count_on()
+  local repeats = another_life and state.generation >= math.max(b.generation, 1)
+  if repeats then
+    b.generation = state.generation + 1
+  end
+  return repeats
 end
+
+local function cool_down()
+  -- What is closed in a later generation was reset, or its probes succeeded.
+  local later = not another_life and b.generation > state.generation and b.state == "closed"
+  local ended = not newer and later and b.cooldown_until == 0
+  local lasts = not ended and state.cooldown_until > math.max(b.cooldown_until, now)
+  if lasts then
+    b.cooldown_until = state.cooldown_until
+  end
+  return lasts
+end
+
 -- A deadline never lies further ahead than its own length.
-if b.state == "open" and b.opened_at > now then
-  b.retry_at = now + math.max(0, b.retry_at - b.opened_at)
-  b.opened_at = now
+local function cut()
+  local ahead = b.state == "open" and b.opened_at > now
+  if ahead then
+    b.retry_at = now + math.max(0, b.retry_at - b.opened_at)
+    b.opened_at = now
+  end
+  return ahead
 end
+
+local cools_down = cool_down()
+local changed
+if newer then
+  changed = replace()
+else
+  local followed = remembered.follow_clock(b, seen, state, moved)
+  changed = count_on() or followed
+end
+if not (cut() or changed or cools_down or configures) then
+  return breaker.reply("unchanged", b, now)
+end
+
 b.born = b.born > 0 and b.born or now
 changes.publish(KEYS[3], KEYS[4], now, b.retention_ms, {
   kind = "breaker_restored",

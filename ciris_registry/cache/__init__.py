@@ -16,6 +16,7 @@ from ciris_registry.cache.replica import (
     Replicas,
     Snapshot,
 )
+from ciris_registry.cache.restoration import is_decided, restore_breakers
 from ciris_registry.cache.single_flight import SingleFlights
 from ciris_registry.cache.subscription import READ_INTERVAL, Subscription
 from ciris_registry.cache.watcher import Watcher, block_of
@@ -36,4 +37,6 @@ __all__ = [
     "Subscription",
     "Watcher",
     "block_of",
+    "is_decided",
+    "restore_breakers",
 ]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ciris_registry.circuit_breaker import ReplyCode
 from ciris_registry.errors import StoreError, StoreUnavailableError
-from ciris_registry.store import host_name, remembered
+from ciris_registry.store import host_name
 from ciris_registry.version import __version__
 
 if TYPE_CHECKING:
@@ -163,30 +163,13 @@ class DesiredState:
             except StoreError as error:
                 _log.warning("what %s holds ends with its lease: %s", store.process, error)
 
-    async def recover(self, store: Store, before: Snapshot, now: int) -> None:
-        """Redis has lost a service type: register anew, restore the breakers.
-
-        ``now`` is the time of the server that had it, as far as this process can tell.
-        """
-        service_type = before.service_type
+    def forget_announcements(self) -> None:
+        """Redis has lost who this process is: the next write says so again."""
         self._announced.clear()
-        _log.warning(
-            "Redis has lost service type %s; this process registers again",
-            service_type,
-            extra={"service_type": service_type},
-        )
-        own = self.registrations(service_type)
-        names = {one.name for one in list(own.values())}
-        for name, breaker in before.breakers.items():
-            decided = breaker.changed_at or breaker.cooldown_until
-            if decided:
-                await store.breakers.restore(
-                    service_type, name, breaker.config, remembered(breaker), now
-                )
-            # The default is what a breaker reads as whose settings are unknown.
-            elif name in names and breaker.config is not self._default:
-                await store.breakers.configure(service_type, name, breaker.config, explicit=False)
-        await self.rewrite(store, before, list(own))
+
+    def knows_settings(self, config: CircuitBreakerConfig) -> bool:
+        """Whether a breaker has settings of its own: those that cannot be read are the default."""
+        return config is not self._default
 
     def warn_of_changes(self, snapshot: Snapshot) -> None:
         """Warn, once, of registrations of this process that another one has changed."""

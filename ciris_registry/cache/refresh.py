@@ -10,7 +10,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.cache.replica import FullState, Snapshot
+from ciris_registry.cache.restoration import overtaken, restore, restore_all, restore_times
 from ciris_registry.registration import name_of
+from ciris_registry.store import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +27,7 @@ _FIRST_PAUSE: Final = 0.001
 _LONGEST_PAUSE: Final = 0.05
 """Seconds between two attempts to read a service type that keeps changing."""
 
+_LOST: Final = "Redis has lost data"
 
 Refreshed = tuple[int, "Mapping[str, int]"]
 """The server's time at which the replica was true, and the first position by cursor."""
@@ -45,6 +48,8 @@ class Refresh:
         self._connectivity = connectivity
         self._desired = desired
         self._default = default
+        self._seen: Version = NOTHING
+        self._put_back: set[str] = set()
 
     async def run(self, store: Store, steps: Mapping[str, int]) -> Refreshed:
         """Bring the replica up to date, and take so many steps of each cursor in the same call.
@@ -54,43 +59,71 @@ class Refresh:
             CorruptStateError: One of the keys has a value of another type.
         """
         began, replica = time.monotonic(), self._replica
-        synced = await store.snapshots.sync(self._kind, replica.snapshot.version, steps)
+        self._put_back.clear()
+        synced = await self._compare(store, steps)
         positions = dict(zip(steps, synced.positions, strict=True)) if steps else {}
-        if replica.note_clock(synced.now):
-            synced = await self._compare(store)
+        clock_before = replica.take_clock_before()
+        if clock_before is not None:
+            known = replica.authoritative_snapshot()
+            await restore_times(store, self._desired, known, clock_before.now())
+            synced = await self._compare(store, {})
         if synced.expired and self._desired.may_expire_others():
             await store.registrations.expire(
                 self._kind, [one.id for one in replica.snapshot.registrations]
             )
-            synced = await self._compare(store)
+            synced = await self._compare(store, {})
         pause = _FIRST_PAUSE
         while synced.changed is not None and not await self._load(store, *synced.changed):
             # While many registrations arrive, the data changes before it can be read.
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-            synced = await self._compare(store)
+            synced = await self._compare(store, {})
         replica.synchronized(began, synced.now, trusted=self._connectivity.state == "connected")
         return synced.now, positions
 
-    async def _compare(self, store: Store) -> Synced:
-        synced = await store.snapshots.sync(self._kind, self._replica.snapshot.version, {})
-        self._replica.note_clock(synced.now)
+    async def _compare(self, store: Store, steps: Mapping[str, int]) -> Synced:
+        replica, asked = self._replica, time.monotonic()
+        self._seen = replica.seen_version
+        synced = await store.snapshots.sync(self._kind, replica.snapshot.version, steps)
+        replica.note_clock(synced.now, asked)
         return synced
 
     async def _load(self, store: Store, version: Version, orders: dict[str, float]) -> bool:
-        """Read and apply the whole state; False if it has changed in between."""
+        """Read and apply the whole state; False if it has changed in between.
+
+        If Redis has lost data, restore what this process knows first. Only what it had seen before
+        it asked shows a loss: an event may overtake the reply.
+        """
         replica, kind = self._replica, self._kind
-        known = replica.snapshot
-        if known.version[0] not in {"", version[0]}:
-            # Redis lost everything: what this process knows is restored first.
-            await self._desired.recover(store, replica.authoritative_snapshot(), replica.now())
+        snapshot, known = replica.snapshot, replica.authoritative_snapshot()
+        if snapshot.version[0] not in {"", version[0]}:
+            await restore_all(store, self._desired, known, replica.now(), _LOST)
             replica.lose()
+            return False
+        if is_earlier(version, self._seen):
+            # A replica that had lagged was promoted. The script is the second question.
+            await store.snapshots.begin_epoch(kind, self._seen)
             return False
         names = list(dict.fromkeys([*map(name_of, orders), *replica.names_to_load()]))
         loaded = await store.snapshots.load(kind, version, list(orders), names)
         if loaded is None:
             return False
-        read = Snapshot.from_loaded(kind, version, orders, loaded, self._default, known.damaged)
+        read = Snapshot.from_loaded(kind, version, orders, loaded, self._default, snapshot.damaged)
+        lost = overtaken(known.breakers, read.breakers, loaded.now)
+        if not self._put_back.issuperset(lost):
+            self._put_back.update(lost)
+            await restore(store, self._desired, known, [], lost, replica.now(), _LOST)
+            return False
         self._desired.warn_of_changes(read)
         replica.apply(FullState(read.with_own(self._desired.registrations(kind)), loaded.now))
         return True
+
+
+def is_earlier(version: Version, seen: Version) -> bool:
+    """Whether a version is an earlier one of the same epoch."""
+    if version[0] != seen[0]:
+        return False
+    try:
+        return int(version[1]) < int(seen[1])
+    except ValueError:
+        return False

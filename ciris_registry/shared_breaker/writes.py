@@ -11,10 +11,10 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from ciris_registry.cache import BreakerReport
+from ciris_registry.cache import BreakerReport, is_decided, restore_breakers
 from ciris_registry.circuit_breaker import Admission, CircuitState, Refusal, ReplyCode
 from ciris_registry.errors import RegistryError, StoreUnavailableError
-from ciris_registry.store import BatchedSuccesses, OfflineMerge, remembered
+from ciris_registry.store import BatchedSuccesses, OfflineMerge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -99,14 +99,14 @@ class BreakerWrites:
             asked = time.monotonic()
             admission, reply = await store.breakers.acquire(service_type, name, permit)
         if admission.code is not ReplyCode.PERMIT:
-            self._apply(breaker, reply)
+            self._apply(breaker, reply, asked)
             return admission
         late = math.ceil((time.monotonic() - asked) * 1000)
         if late >= min(admission.deadline - reply.now, self._lease):
-            self._apply(breaker, reply)
+            self._apply(breaker, reply, asked)
             self.release(breaker, permit)
             return Admission(ReplyCode.REFUSED, Refusal("half_open", 0))
-        self._apply(breaker, reply, (permit, admission.deadline))
+        self._apply(breaker, reply, asked, (permit, admission.deadline))
         return admission._replace(deadline=admission.deadline - late)
 
     async def settle(
@@ -177,15 +177,14 @@ class BreakerWrites:
 
     async def restore(self, breaker: SharedBreaker, store: Store) -> None:
         """Redis has lost the breaker: put back its settings, and the state that is known of it."""
-        service_type, name = breaker.key
-        known = breaker.replica.authoritative(name)
-        if known is None or not (known.changed_at or known.cooldown_until):
-            await self._desired.configure(store, service_type, name)
-        if known is not None and (known.changed_at or known.cooldown_until):
-            seen_at = breaker.replica.now()
-            await store.breakers.restore(
-                service_type, name, known.config, remembered(known), seen_at
+        replica, (kind, name) = breaker.replica, breaker.key
+        known = replica.authoritative(name)
+        if known is not None and is_decided(known):
+            await restore_breakers(
+                store, self._desired, replica.authoritative_snapshot(), [name], replica.now()
             )
+        else:
+            await self._desired.configure(store, kind, name)
 
     async def _do(
         self,
@@ -195,11 +194,13 @@ class BreakerWrites:
         settled: str = "",
     ) -> None:
         breaker.ensure_state()
+        asked = time.monotonic()
         reply = await call()
         if reply.code is ReplyCode.MISSING:
             await self.restore(breaker, store)
+            asked = time.monotonic()
             reply = await call()
-        self._apply(breaker, reply, settled=settled)
+        self._apply(breaker, reply, asked, settled=settled)
         local = breaker.known.local
         if breaker.name in breaker.replica.reported_trips or (local is not None and local.until):
             self.local_trips.report(breaker)
@@ -216,10 +217,11 @@ class BreakerWrites:
         self,
         breaker: SharedBreaker,
         reply: BreakerReply,
+        asked: float,
         permit: tuple[str, int] | None = None,
         settled: str = "",
     ) -> None:
         replica, name = breaker.replica, breaker.name
         if reply.code is not ReplyCode.MISSING and name in replica.snapshot.breakers:
-            replica.note_clock(reply.now)
+            replica.note_clock(reply.now, asked)
             replica.apply(BreakerReport(name, reply.now, reply.fields, permit, settled))

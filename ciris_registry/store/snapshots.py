@@ -78,3 +78,27 @@ class SnapshotStore:
             "cursor_take", service_type, cursor=cursor, steps=steps, retention_ms=calls.retention
         )
         return int(reply[1])
+
+    async def begin_epoch(self, service_type: str, seen: Version) -> bool:
+        """Begin a new epoch if the data are older than the version ``seen``; whether they are."""
+        reply = await self._calls.run(
+            "epoch_begin",
+            service_type,
+            process=self._calls.process,
+            epoch=seen[0],
+            revision=seen[1],
+        )
+        return bool(reply[0] == "begun")
+
+    async def announce_restored(
+        self, service_type: str, reason: str, breakers: str, registrations: int
+    ) -> None:
+        """Write the event that says what this process has put back."""
+        await self._calls.run(
+            "restoration_announce",
+            service_type,
+            process=self._calls.process,
+            reason=reason,
+            breakers=breakers,
+            registrations=registrations,
+        )

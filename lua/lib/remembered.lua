@@ -14,8 +14,9 @@ local TIMES = {
 -- A request may arrive this late, with an estimate of the time that is as old.
 local LATE_MS = 5000
 
--- The state from `items`, field, value, … from index `first` on: `seen` as the process has it, `state` with the times of this server's clock,
--- and by how many milliseconds they differ. They do if the clock was set or is another server's.
+-- Reads `items`, field, value, … from index `first` on. Returns the state as the process has `seen`
+-- it, the same with times of this server's clock, and by how many milliseconds that clock moved: it
+-- was set, or is another server's.
 function remembered.read(b, items, first, now, seen_at)
   local seen = { born = 0, generation = 0, changed_at = 0, cooldown_until = 0, override = "" }
   for i = first, #items, 2 do

@@ -370,10 +370,10 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_RESTORE, "lost and state.generation or math", "math"),
     ),
     "another life of a breaker repeats generations": (
-        (_RESTORE, "  b.generation = state.generation + 1\n", "  b.generation = b.generation\n"),
+        (_RESTORE, "b.generation = state.generation + 1\n", "b.generation = b.generation\n"),
     ),
     "a cooldown comes back after a reset": (
-        (_RESTORE, "not (ended and b.cooldown_until == 0)", "true"),
+        (_RESTORE, "local lasts = not ended and state", "local lasts = state"),
     ),
     "a restored breaker begins another life": (
         (_RESTORE, '(field ~= "born" or value > 0)', 'field ~= "born"'),

@@ -3,6 +3,7 @@
 ``Replica.apply`` decides what a change means. Talks to no server, and does not wait.
 """
 
+from ciris_registry.cache.replica.authoritative import is_older, refuses_calls
 from ciris_registry.cache.replica.change import (
     BreakerRead,
     BreakerReport,
@@ -25,4 +26,6 @@ __all__ = [
     "Replica",
     "Replicas",
     "Snapshot",
+    "is_older",
+    "refuses_calls",
 ]

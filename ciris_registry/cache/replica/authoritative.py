@@ -44,6 +44,9 @@ class AuthoritativeBreakers:
             # A generation orders reports also where the server's clock has stepped back.
             if breaker.generation <= authoritative.generation:
                 return known if admit_alike(breaker, authoritative) else None
+        before = self.breakers.get(name)
+        if before is not None and is_older(breaker, before, now):
+            return None  # Redis has lost what this process knows; a refresh restores it
         if known.permits and breaker.generation == known.generation:
             breaker.permits = known.permits.copy()
             breaker.permits.pop(report.settled, None)
@@ -105,6 +108,25 @@ def admit_alike(one: BreakerState, other: BreakerState) -> bool:
         and one.override_until == other.override_until
         and (one.local is other.local or _open_locally(one) == _open_locally(other))
     )
+
+
+def is_older(one: BreakerState, known: BreakerState, now: int) -> bool:
+    """Whether Redis has lost the ``known`` state of a breaker, if it has this one after it.
+
+    Within one life of the breaker the generation says so. Another life is older only if the known
+    one refuses calls: a breaker that is not used for long expires.
+    """
+    if one.born == known.born:
+        if one.generation == known.generation:
+            return known.born > 0 and known.cooldown_until > max(now, one.cooldown_until)
+        return one.generation < known.generation
+    refuses = refuses_calls(known) or known.cooldown_until > now
+    return refuses and one.changed_at < known.changed_at
+
+
+def refuses_calls(breaker: BreakerState) -> bool:
+    """Whether a breaker is not simply closed, or was forced into a state."""
+    return breaker.state is not breaker.state.CLOSED or bool(breaker.override)
 
 
 def _open_locally(breaker: BreakerState) -> tuple[int, int]:

@@ -75,6 +75,8 @@ class Replica:
         self._authoritative = AuthoritativeBreakers()
         self._unknown_providers = UnknownProviders()
         self._room = _ROOM
+        self._expired_version: Version = NOTHING
+        self._clock_before: ServerClock | None = None
 
     # Changes
 
@@ -197,26 +199,40 @@ class Replica:
 
     def expire(self) -> None:
         """The next refresh reads everything: a write may have changed more than it reported."""
+        self._expired_version = self.seen_version
         self.snapshot = replace(self.snapshot, version=(self.snapshot.version[0], ""))
         self.distrust()
 
     def lose(self) -> None:
         """Redis has lost the service type; its data begins a new life."""
         self.snapshot = replace(self.snapshot, version=NOTHING)
+        self._expired_version = NOTHING
         self.place = ""  # the new server's clock may be behind
 
-    def note_clock(self, now: int) -> bool:
-        """Set the server's clock; whether it has stepped back.
+    def note_clock(self, now: int, asked: float) -> None:
+        """Set the server's clock by a reply to a command sent at ``asked``, a monotonic time.
 
-        Then none of its earlier times says what is older than what.
+        If that clock was set, none of its earlier times says what is older than what, and the next
+        refresh reads everything.
         """
-        stepped = self.clock.set(now) and self.loaded
-        if stepped:
+        before = self.clock.copy()
+        if self.clock.set(now, asked) and self.loaded:
+            self._clock_before = self._clock_before or before
             self._authoritative.forget_times()
             self.expire()
-        return stepped
+
+    def take_clock_before(self) -> ServerClock | None:
+        """The clock by which this process knew its times, if it was set since the last call."""
+        before, self._clock_before = self._clock_before, None
+        return before
 
     # Questions
+
+    @property
+    def seen_version(self) -> Version:
+        """The newest version of the data that this process has seen."""
+        version = self.snapshot.version
+        return version if version[1] else self._expired_version
 
     def breaker(self, name: str) -> BreakerState | None:
         """A breaker as this process knows it."""
@@ -227,8 +243,8 @@ class Replica:
         return self._authoritative.breakers.get(name)
 
     def authoritative_snapshot(self) -> Snapshot:
-        """The snapshot without what this process expects."""
-        return replace(self.snapshot, breakers=self._authoritative.breakers)
+        """The snapshot without what this process expects, as it is now."""
+        return replace(self.snapshot, breakers=dict(self._authoritative.breakers))
 
     def names_to_load(self) -> list[str]:
         """Breakers that matter to this process though they may have no registration."""
