@@ -66,6 +66,7 @@ class Refresh:
         if clock_before is not None:
             known = replica.authoritative_snapshot()
             await restore_times(store, self._desired, known, clock_before.now())
+            self._put_back.update(known.breakers)  # their times are others now
             synced = await self._compare(store, {})
         if synced.expired and self._desired.may_expire_others():
             await store.registrations.expire(
@@ -114,6 +115,8 @@ class Refresh:
             self._put_back.update(lost)
             await restore(store, self._desired, known, [], lost, replica.now(), _LOST)
             return False
+        if is_earlier(version, replica.seen_version):
+            return False  # an event has overtaken the reply
         self._desired.warn_of_changes(read)
         replica.apply(FullState(read.with_own(self._desired.registrations(kind)), loaded.now))
         return True
