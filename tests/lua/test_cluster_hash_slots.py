@@ -93,6 +93,8 @@ async def use_everything(store: Store, service_type: str, name: str, scope: str)
     await store.breakers.restore(
         service_type, name, config, {"state": "open", "changed_at": "1"}, 1
     )
+    await store.snapshots.begin_epoch(service_type, ("1", "2"))
+    await store.snapshots.announce_restored(service_type, "reason", name, 1)
     await store.slots.take(registration, f"{store.process}|1")
     await store.slots.renew(service_type, {name: [f"{store.process}|1"], "other": ["p|1"]})
     await store.slots.release(service_type, name, [f"{store.process}|1"])
