@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ciris_registry.cache import (
     DesiredState,
+    EvictionWarning,
     Reconciler,
     RefreshSchedule,
     Replicas,
@@ -208,18 +209,21 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
         for kind in list(replicas.by_type):
             await schedule.reload(store, kind)
 
+    eviction = EvictionWarning(url.redacted)
+
     async def first_contact(store: Store) -> None:
         if offline:  # of an event loop that ended while Redis was away
             await store.ping(_PING)
             await replay_offline(store)
         await heartbeat.start(store, unwritten=write_queue.pending)
+        session.spawn(eviction.check(store))
 
     reconciler = Reconciler(
         session,
         connectivity,
         fails_over=url.fails_over,
         first_contact=first_contact,
-        steps=(replay_offline, deliver, heartbeat.after_outage, refresh_all),
+        steps=(replay_offline, deliver, heartbeat.after_outage, refresh_all, eviction.check),
         last=replay_offline,
     )
 

@@ -5,6 +5,7 @@ Does not choose providers, and does not decide what an outcome means.
 """
 
 from ciris_registry.cache.desired_state import DesiredState
+from ciris_registry.cache.eviction import EvictionWarning
 from ciris_registry.cache.reconcile import Reconciler
 from ciris_registry.cache.refresh_schedule import RefreshSchedule
 from ciris_registry.cache.replica import (
@@ -26,6 +27,7 @@ __all__ = [
     "BreakerRead",
     "BreakerReport",
     "DesiredState",
+    "EvictionWarning",
     "ExpectedBreaker",
     "LocalEdit",
     "Reconciler",

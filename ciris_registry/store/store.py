@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _TLS_FILES: Final = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
 
+_EVICTION: Final = re.compile(r"^maxmemory_policy:(\S+)", re.MULTILINE)
 _UPTIME: Final = re.compile(r"^uptime_in_seconds:(\d+)", re.MULTILINE)
 
 
@@ -77,6 +78,16 @@ class Store:
         (said,) = await self._transport.ask_each([("INFO", "server")])
         found = _UPTIME.search(said) if isinstance(said, str) else None
         return int(found[1]) if found is not None else None
+
+    async def eviction_policy(self) -> str | None:
+        """Which keys the server removes when its memory is full; None if it does not report that.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        (said,) = await self._transport.ask_each([("INFO", "memory")])
+        found = _EVICTION.search(said) if isinstance(said, str) else None
+        return found[1] if found is not None else None
 
     async def ping(self, limit: float) -> None:
         """Have Redis answer within ``limit`` seconds.
