@@ -104,7 +104,7 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
     write_queue = WriteQueue(session, connectivity)
 
     desired, replicas = DesiredState(settings), Replicas(settings)
-    single_flights = SingleFlights(replicas, session, connectivity, desired, settings.breaker)
+    single_flights = SingleFlights(replicas, session, connectivity, desired, settings)
     block = block_of(settings.max_staleness)
     schedule = RefreshSchedule(connectivity, single_flights, block)
 
@@ -257,6 +257,7 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
 
     def connectivity_changed() -> None:
         replicas.distrust()
+        replicas.agree(agreed=connectivity.connected)
         if not connectivity.connected:
             # In the order of the outcomes: a failure must not wait behind batched successes.
             write_queue.rescue()

@@ -129,5 +129,5 @@ def _in_words(breakers: Sequence[str], registrations: int) -> str:
     if len(breakers) > _SHOWN:
         parts.append(f"{len(breakers) - _SHOWN} more breakers")
     if registrations:
-        parts.append(f"{registrations} registrations of its own")
+        parts.append(f"{registrations} registration{'s' * (registrations > 1)} of its own")
     return ", ".join(parts) or "nothing, it was there again"

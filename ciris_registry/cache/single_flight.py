@@ -12,15 +12,14 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.cache.refresh import Refresh
+from ciris_registry.cache.standstill import Standstill
 from ciris_registry.errors import RegistryError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from ciris_registry.cache.desired_state import DesiredState
     from ciris_registry.cache.refresh import Refreshed
     from ciris_registry.cache.replica import Replica, Replicas
-    from ciris_registry.circuit_breaker import CircuitBreakerConfig
+    from ciris_registry.settings import RegistrySettings
     from ciris_registry.store import Session, Store
     from ciris_registry.store.connection import Connectivity
 
@@ -32,6 +31,9 @@ _ONE_TRY: Final = 0.5
 
 _SHORTEST_TRY: Final = 0.05
 """Seconds that it may take once Redis is connected again, however long it was suspended."""
+
+_ONCE_MORE: Final = 0.25
+"""Seconds for which a process that has stood still waits again, before it goes by old data."""
 
 Taken = tuple[int, int]
 """The server's time at which the replica was true, and a position that was taken."""
@@ -46,28 +48,45 @@ class SingleFlight:
         session: Session,
         connectivity: Connectivity,
         desired: DesiredState,
-        default: CircuitBreakerConfig,
+        settings: RegistrySettings,
+        standstill: Standstill,
     ) -> None:
         self._replica = replica
         self._session = session
         self._connectivity = connectivity
-        self._refresh = Refresh(replica, connectivity, desired, default)
+        self._refresh = Refresh(replica, connectivity, desired, settings.breaker)
+        self._max_staleness = settings.max_staleness
+        self._standstill = standstill
         self._forming: _Batch | None = None
         self._running: _Batch | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def promptly(self, store: Store, cursor: str = "") -> Awaitable[Taken]:
+    async def promptly(self, store: Store, cursor: str = "") -> Taken:
         """As ``run``, but it waits no longer than a resolve may.
 
         If nothing is loaded yet it waits longer: without any data, every provider would be called.
+        So does a process that has just stood still, if its data are as old as that.
 
         Raises:
             StoreUnavailableError: Redis is away.
         """
         if not self._replica.loaded:
-            return self._first_load(store, cursor)
-        self._connectivity.require()
-        return self.run(store, cursor, self._connectivity.timeout)
+            return await self._first_load(store, cursor)
+        watched = self._standstill
+        watched.used_at = time.monotonic()
+        if watched.loop is not asyncio.get_running_loop():
+            watched.watch()
+        try:
+            self._connectivity.require()
+            return await self.run(store, cursor, self._connectivity.timeout)
+        except StoreUnavailableError:
+            now = time.monotonic()
+            left = min(_ONCE_MORE, watched.ended_at + 2 * _ONCE_MORE - now)
+            if left <= 0 or now - self._replica.heard_at <= self._max_staleness:
+                raise
+            if not await self._connectivity.wait_connected(left):
+                raise
+            return await self.run(store, cursor, max(_SHORTEST_TRY, now + left - time.monotonic()))
 
     async def run(self, store: Store, cursor: str = "", limit: float | None = None) -> Taken:
         """Refresh the replica; the server's time, and the position taken of ``cursor``.
@@ -148,13 +167,14 @@ class SingleFlights:
         session: Session,
         connectivity: Connectivity,
         desired: DesiredState,
-        default: CircuitBreakerConfig,
+        settings: RegistrySettings,
     ) -> None:
         self._replicas = replicas
         self._session = session
         self._connectivity = connectivity
         self._desired = desired
-        self._default = default
+        self._settings = settings
+        self._standstill = Standstill()
         self._by_type: dict[str, SingleFlight] = {}
 
     def of(self, service_type: str) -> SingleFlight:
@@ -166,7 +186,8 @@ class SingleFlights:
                 self._session,
                 self._connectivity,
                 self._desired,
-                self._default,
+                self._settings,
+                self._standstill,
             )
         return flight
 

@@ -20,6 +20,7 @@ from ciris_registry.cache.replica.change import (
     LocalEdit,
     MemberChange,
 )
+from ciris_registry.cache.replica.own_probes import OwnProbes
 from ciris_registry.cache.replica.server_clock import ServerClock
 from ciris_registry.cache.replica.snapshot import Snapshot
 from ciris_registry.cache.replica.unknown_providers import UnknownProviders
@@ -56,7 +57,14 @@ class Replica:
     streak of failures counts as running.
     """
 
-    def __init__(self, service_type: str, settings: RegistrySettings, held: Iterable[str]) -> None:
+    def __init__(
+        self,
+        service_type: str,
+        settings: RegistrySettings,
+        held: Iterable[str],
+        *,
+        agreed: bool = True,
+    ) -> None:
         self.service_type = service_type
         self.snapshot = Snapshot(service_type)
         self.shape = 0
@@ -73,6 +81,7 @@ class Replica:
         self._max_staleness = settings.max_staleness
         self._held = held
         self._authoritative = AuthoritativeBreakers()
+        self._own_probes = OwnProbes(agreed=agreed)
         self._unknown_providers = UnknownProviders()
         self._room = _ROOM
         self._expired_version: Version = NOTHING
@@ -126,7 +135,9 @@ class Replica:
         self._room = 2 * len(read.breakers) + _ROOM
         self.place = self.place or _place(at)
         self.asked = {name: of for name, of in self.asked.items() if name in read.breakers}
-        self.snapshot = read
+        self.snapshot = replace(
+            read, breakers=self._own_probes.over(known, read.breakers, self.now())
+        )
         self.shape += 1
         for name, before in known.items():
             after = read.breakers.get(name)
@@ -140,6 +151,8 @@ class Replica:
         breaker: BreakerState,
         version: Version | None = None,
     ) -> None:
+        if known is not None and not self._own_probes.agreed:
+            breaker = self._own_probes.keep(name, known, breaker, self.now())
         self._put(name, breaker, version)
         if known is not None and known.local is not None and breaker.local is None:
             self.on_local_end(name)
@@ -196,6 +209,15 @@ class Replica:
     def distrust(self) -> None:
         """The next resolve has to ask Redis."""
         self.fresh_until = 0.0
+
+    def agree(self, *, agreed: bool) -> None:
+        """Whether this process and Redis agree; if so, the shared state leads again."""
+        if agreed and not self._own_probes.agreed:
+            breakers = self.snapshot.breakers
+            shared = self._own_probes.agree(breakers, self._authoritative.breakers)
+            self.snapshot = replace(self.snapshot, breakers={**breakers, **shared})
+            self.shape += 1
+        self._own_probes.agreed = agreed
 
     def expire(self) -> None:
         """The next refresh reads everything: a write may have changed more than it reported."""

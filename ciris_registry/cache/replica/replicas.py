@@ -27,6 +27,7 @@ class Replicas:
         self.on_new: Callable[[], None] = lambda: None
         self.on_local_end: Callable[[str, str], None] = lambda _service_type, _name: None
         self._settings = settings
+        self._agreed = True
 
     def of(self, service_type: str) -> Replica:
         """The replica of a service type."""
@@ -38,9 +39,15 @@ class Replicas:
         for replica in list(self.by_type.values()):
             replica.distrust()
 
+    def agree(self, *, agreed: bool) -> None:
+        """Whether this process and Redis agree; each replica keeps what that means for it."""
+        self._agreed = agreed
+        for replica in list(self.by_type.values()):
+            replica.agree(agreed=agreed)
+
     def _begin(self, service_type: str) -> Replica:
         held = self.held[service_type] = WeakValueDictionary()
-        replica = Replica(service_type, self._settings, held)
+        replica = Replica(service_type, self._settings, held, agreed=self._agreed)
         replica.on_local_end = lambda name: self.on_local_end(service_type, name)
         self.by_type[service_type] = replica  # last: other threads find ``held`` by it
         self.on_new()
