@@ -20,9 +20,7 @@
 -- Events   breaker_half_opened
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
-local state_machine = require("lib.state_machine")
-local leases = require("lib.leases")
-local changes = require("lib.changes")
+local override = require("lib.override")
 
 local now = clock.now()
 local b = breaker.load(KEYS[1])
@@ -42,16 +40,21 @@ local function refused(reason, retry_at)
   return reply("refused", reason, string.format("%.0f", retry_at))
 end
 
-local override = breaker.override(b, now)
-if override == "open" then
+local forced = override.in_force(b, now)
+if forced == "open" then
   return refused("forced_open", b.override_until)
 elseif b.cooldown_until > now then
   return refused("cooling_down", b.cooldown_until)
-elseif override == "closed" or b.state == "closed" then
+elseif forced == "closed" or b.state == "closed" then
   return reply("admitted")
 elseif b.state == "open" and now < b.retry_at then
   return refused("open", b.retry_at)
 end
+
+-- Most calls end above, and need not load what follows.
+local state_machine = require("lib.state_machine")
+local leases = require("lib.leases")
+local changes = require("lib.changes")
 
 local deadline = leases.held(KEYS[2], KEYS[3], ARGV[3], now)
 if deadline then

@@ -15,7 +15,6 @@
 -- Events     breaker_settings_changed
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
-local state_machine = require("lib.state_machine")
 local callers = require("lib.callers")
 local changes = require("lib.changes")
 
@@ -32,7 +31,7 @@ if not breaker.load(key) then
     return redis.error_reply("INVALID the settings of a breaker must be positive numbers")
   end
   b.born = b.born > 0 and b.born or now
-  state_machine.clear_window(b)
+  b.window, b.window_past = "", ""
   callers.clear_window(KEYS[5], b)
   breaker.save(key, b, now, true)
   changes.bump(KEYS[4], now)
@@ -56,7 +55,7 @@ end
 local b = breaker.load(key)
 if #changed > 0 then
   b.generation = b.generation + 1
-  state_machine.clear_window(b)
+  b.window, b.window_past = "", ""
   callers.clear_window(KEYS[5], b)
   changes.publish(KEYS[3], KEYS[4], now, b.retention_ms, {
     kind = "breaker_settings_changed",

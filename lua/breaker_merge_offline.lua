@@ -23,9 +23,11 @@
 -- Events    breaker_opened, breaker_cooldown_started
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
+local override = require("lib.override")
 local state_machine = require("lib.state_machine")
 local streak = require("lib.streak")
 local callers = require("lib.callers")
+local trip_conditions = require("lib.trip_conditions")
 local changes = require("lib.changes")
 
 local process = ARGV[2]
@@ -55,8 +57,7 @@ local function reopen()
 end
 
 local function merge()
-  local current = tonumber(ARGV[3]) == b.generation
-  if not current or breaker.override(b, now) ~= "" then
+  if not override.lets_count(b, now, ARGV[3]) then
     return "unchanged"
   end
   if b.state ~= "closed" then
@@ -68,10 +69,10 @@ local function merge()
   end
   if failures > 0 then
     streak.merged(b, now, running)
-    local quorum = callers.quorum(KEYS[5], b, now, process, true)
-    local opens = running > 0 and state_machine.streak_trips(b, quorum)
-    opens = opens or (ARGV[7] == "open" and quorum("window"))
     callers.record(KEYS[5], b, now, process, true)
+    local quorum = callers.quorum(KEYS[5], b, now)
+    local opens = running > 0 and trip_conditions.streak(b, quorum)
+    opens = opens or (ARGV[7] == "open" and quorum("window"))
     if opens then
       state_machine.open(b, now)
       return "opened"

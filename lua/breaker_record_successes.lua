@@ -15,48 +15,66 @@
 -- Events     breaker_opened
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
-local state_machine = require("lib.state_machine")
+local override = require("lib.override")
 local streak = require("lib.streak")
 local callers = require("lib.callers")
-local changes = require("lib.changes")
+local window = require("lib.window")
+local trip_conditions = require("lib.trip_conditions")
 
 local COLUMNS = 4
 
 local process = ARGV[1]
 local now = clock.now()
 
-local function record(key, callers_key, provider, successes, age, generation)
-  local b = breaker.load(key)
+-- The breaker, what becomes of the successes, and why it must open, if it must.
+local function record(key, callers_key, successes, age, generation)
+  local b = breaker.load(key, true)
   if not b then
-    return "missing"
+    return nil, "missing"
   end
-  local current = generation == "" or tonumber(generation) == b.generation
-  local counts = current and breaker.override(b, now) == "" and b.state == "closed"
-  local kind, reason
   b.total_successes = b.total_successes + successes
-  if counts then
-    streak.succeeded(b, now - age)
-    local quorum = callers.quorum(callers_key, b, now, process, false)
-    kind, reason = state_machine.record_calls(b, now, successes, 0, quorum)
-    callers.record(callers_key, b, now, process, false)
+  if not override.lets_call_count(b, now, generation) then
+    return b, "stale"
   end
-  if kind then
-    changes.publish(KEYS[1], KEYS[2], now, b.retention_ms, {
-      kind = kind,
-      provider = provider,
-      actor = process,
-      reason = reason,
-      details = { "breaker", breaker.as_json(b) },
-    })
+  streak.succeeded(b, now - age)
+  callers.record(callers_key, b, now, process, false)
+  local quorum = callers.quorum(callers_key, b, now)
+  local reason = trip_conditions.reason(b, quorum, false, window.add(b, now, successes, false))
+  if reason and not breaker.load_rest(key, b) then
+    return nil, "missing"
   end
-  breaker.save(key, b, now)
-  return kind and "opened" or (counts and "counted" or "stale")
+  return b, reason and "opened" or "counted", reason
 end
 
-local reply = { "recorded", string.format("%.0f", now) }
+local reply, opened = { "recorded", string.format("%.0f", now) }, {}
 for i = 3, #KEYS, 2 do
   local at = 2 + (i - 3) / 2 * COLUMNS
   local successes, age = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  reply[#reply + 1] = record(KEYS[i], KEYS[i + 1], ARGV[at], successes, age, ARGV[at + 3])
+  local b, code, reason = record(KEYS[i], KEYS[i + 1], successes, age, ARGV[at + 3])
+  reply[#reply + 1] = code
+  if reason then
+    opened[#opened + 1] = { b = b, key = KEYS[i], provider = ARGV[at], reason = reason }
+  elseif b then
+    breaker.save(KEYS[i], b, now)
+  end
+end
+if #opened == 0 then
+  return reply
+end
+
+-- Most calls end above, and need not load what follows.
+local state_machine = require("lib.state_machine")
+local changes = require("lib.changes")
+
+for _, one in ipairs(opened) do
+  state_machine.open(one.b, now)
+  changes.publish(KEYS[1], KEYS[2], now, one.b.retention_ms, {
+    kind = "breaker_opened",
+    provider = one.provider,
+    actor = process,
+    reason = one.reason,
+    details = { "breaker", breaker.as_json(one.b) },
+  })
+  breaker.save(one.key, one.b, now)
 end
 return reply

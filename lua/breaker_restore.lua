@@ -17,7 +17,6 @@
 -- Events     breaker_restored
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
-local state_machine = require("lib.state_machine")
 local remembered = require("lib.remembered")
 local changes = require("lib.changes")
 
@@ -30,7 +29,7 @@ local function configure()
   redis.call("HSET", key, unpack(ARGV, 5, first - 1))
   local b = breaker.load(key)
   if b then
-    state_machine.clear_window(b)
+    b.window, b.window_past = "", ""
   end
   return b
 end

@@ -15,6 +15,7 @@
 --          other processes do not act on them
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
+local override = require("lib.override")
 local callers = require("lib.callers")
 local changes = require("lib.changes")
 
@@ -25,7 +26,7 @@ if not b then
   return { "missing" }
 end
 local opens = duration > 0
-if opens and (b.state ~= "closed" or breaker.override(b, now) ~= "") then
+if opens and (b.state ~= "closed" or override.in_force(b, now) ~= "") then
   return breaker.reply("unchanged", b, now)
 end
 

@@ -22,7 +22,7 @@ class Callers:
 
     @classmethod
     def parse(cls, members: Mapping[str, int]) -> Callers:
-        """Read the members of a breaker's sorted set."""
+        """Read the members of a breaker's sorted set, where times of failures are negative."""
         return cls(_times_of(members, "called"), _times_of(members, "failed"))
 
     def copy(self) -> Callers:
@@ -56,4 +56,4 @@ class Callers:
 def _times_of(members: Mapping[str, int], what: str) -> dict[str, int]:
     """The times of one kind, ``called`` or ``failed``, by process."""
     pairs = ((member.partition("|"), at) for member, at in members.items())
-    return {parts[2]: at for parts, at in pairs if parts[0] == what}
+    return {parts[2]: abs(at) for parts, at in pairs if parts[0] == what}

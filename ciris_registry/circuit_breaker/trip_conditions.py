@@ -1,6 +1,6 @@
 """When a closed breaker opens: by a streak of failures, or by the rate of failures in the window.
 
-Pure functions of the counters and the failing processes, as in ``lua/lib/state_machine.lua`` and
+Pure functions of the counters and the failing processes, as in ``lua/lib/trip_conditions.lua`` and
 ``lua/lib/callers.lua``. A streak alone misses a provider that fails half of the time. A rate alone
 admits thousands of calls to a dead provider. So there are both.
 """

@@ -1,6 +1,6 @@
 """A breaker's window: the calls and failures of its last seconds, in a fixed number of buckets.
 
-The same as in ``lua/lib/state_machine.lua``. Each function takes the time and the length of the
+The same as in ``lua/lib/window.lua``. Each function takes the time and the length of the
 window, in milliseconds. Which share of failures opens a breaker, ``trip_conditions`` decides.
 """
 

@@ -9,6 +9,7 @@ from ciris_registry.store.decoding import (
     parse_breaker,
     remembered,
     update_breaker,
+    with_counters,
 )
 from ciris_registry.store.event import Event
 from ciris_registry.store.events import EventReader
@@ -52,4 +53,5 @@ __all__ = [
     "parse_breaker",
     "remembered",
     "update_breaker",
+    "with_counters",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from operator import itemgetter
+import dataclasses
+import re
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ciris_registry.circuit_breaker import (
@@ -37,16 +38,17 @@ COUNTERS: Final = (
 )
 
 _counters_of = itemgetter(*COUNTERS)
+_parts_of = attrgetter(*(part.name for part in dataclasses.fields(BreakerState)))
 
 _STATES: Final = {state.value: state for state in CircuitState}
 
-_BUCKET_PARTS: Final = 3
+_BUCKET: Final = re.compile(r"(?<!\S)(\d{1,16}):(\d{1,16}):(\d{1,16})(?!\S)", re.ASCII)
+"""The number of a bucket since the epoch, its calls and its failures; anything else is damaged."""
 
 _MOST: Final = 2**53
 """Lua cannot count beyond it, so no breaker script has written more."""
 
 _LONGEST_SHOWN: Final = 40
-_LONGEST_NUMBER: Final = 16
 
 
 def paired(flat: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
@@ -82,8 +84,12 @@ def parse_breaker(
         callers=Callers.parse(callers),
     )
     damaged += update_breaker(breaker, fields)
-    for position in range(BUCKETS):
-        breaker.buckets[position] = _bucket(fields.get(f"bucket_{position}", "0:0:0"))
+    for number, calls, failures in _BUCKET.findall(
+        f"{fields.get('window', '')} {fields.get('window_past', '')}"
+    ):
+        if int(number):
+            bucket = int(number), int(calls), int(failures)
+            breaker.buckets[bucket[0] % BUCKETS] = bucket
     return breaker, damaged
 
 
@@ -130,6 +136,18 @@ def update_breaker(breaker: BreakerState, fields: Mapping[str, str]) -> list[str
     return damaged
 
 
+def with_counters(breaker: BreakerState, counters: Mapping[str, str]) -> BreakerState:
+    """A state with other counters of the same generation, as a script replied them.
+
+    It has no permits and no local streak, and shares window and callers with the state before.
+    """
+    counted = BreakerState(*_parts_of(breaker))
+    counted.permits, counted.local = {}, None
+    for name, text in counters.items():
+        setattr(counted, name, int(text))
+    return counted
+
+
 def remembered(breaker: BreakerState) -> dict[str, str]:
     """The state to restore on a server that has lost it: OPEN, if it was HALF_OPEN."""
     state = breaker.state
@@ -166,15 +184,3 @@ def _finite(score: object) -> bool:
     text = str(score)
     digits = text.replace(".", "", 1).lstrip("-")
     return digits.isdecimal() and abs(float(text)) <= _MOST
-
-
-def _counts(text: str) -> bool:
-    return text.isdecimal() and len(text) <= _LONGEST_NUMBER
-
-
-@lru_cache(maxsize=1024)
-def _bucket(text: str) -> tuple[int, int, int]:
-    parts = text.split(":")
-    if len(parts) == _BUCKET_PARTS and all(map(_counts, parts)):
-        return int(parts[0]), int(parts[1]), int(parts[2])
-    return 0, 0, 0

@@ -98,7 +98,10 @@ class OfflineMerge(NamedTuple):
 
 
 class BreakerReply(NamedTuple):
-    """The reply of a breaker script: its code, and the breaker's state after it."""
+    """The reply of a breaker script: its code, and the breaker's state after it.
+
+    Without a ``state``, the fields are the generation and what changes within one.
+    """
 
     code: ReplyCode
     now: int

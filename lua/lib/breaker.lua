@@ -1,120 +1,120 @@
 -- A breaker's hash: its fields, and how a script loads, saves and replies with them.
 local breaker = {}
 
-local function split(line)
-  local names = {}
-  for name in string.gmatch(line, "%S+") do
-    names[#names + 1] = name
-  end
-  return names
-end
+-- What a call needs, and the rest. Each has settings first, which have no defaults: a hash without
+-- them must be configured. Then numbers, of which some change within a generation; then texts; and
+-- last what no reply contains. To split a text of all names would take time in each call.
+-- stylua: ignore
+local CALL = {
+  "failure_threshold", "retention_ms", "window_ms", "minimum_calls", "min_failing_processes",
+  "generation", "consecutive_failures", "total_successes", "total_failures", "last_failure_at",
+  "streak_started_at", "warned_at", "cooldown_until", "override_until", "retry_at",
+  "state", "override", "window", "window_past", "failure_rate_threshold",
+  settings = 5, within_generation = 13, numbers = 15, shown = 17,
+}
+-- stylua: ignore
+local REST = {
+  "recovery_timeout_ms", "success_threshold", "timeout_duration_ms", "half_open_max_calls",
+  "backoff_multiplier", "max_recovery_timeout_ms",
+  "probe_successes", "consecutive_openings", "opened_at", "changed_at", "born",
+  "override_reason", "override_actor", settings = 6, numbers = 11, shown = 13,
+}
 
--- Settings have no defaults: a hash without them must be configured first.
-local SETTINGS = split(
-  "failure_threshold recovery_timeout_ms success_threshold timeout_duration_ms retention_ms "
-    .. "half_open_max_calls window_ms minimum_calls backoff_multiplier max_recovery_timeout_ms "
-    .. "min_failing_processes"
-)
-
-local NUMERIC = "generation consecutive_failures probe_successes consecutive_openings opened_at "
-  .. "retry_at changed_at last_failure_at streak_started_at warned_at cooldown_until "
-  .. "override_until total_successes total_failures born"
-local NUMBERS = split(NUMERIC)
-local TEXTS = split("state override override_reason override_actor")
-local STATE_FIELDS = split(table.concat(TEXTS, " ") .. " " .. NUMERIC)
-
-local STATES = { closed = true, open = true, half_open = true }
-local OVERRIDES = { open = true, closed = true }
-
--- The value as a number, or nil if it is not finite or too large to be exact.
-local function finite(value)
-  local number = tonumber(value)
-  return number and number == number and math.abs(number) <= 2 ^ 53 and number or nil
-end
+local MOST = 2 ^ 53 -- Lua counts exactly up to here.
 
 local function as_text(value)
   return type(value) == "number" and string.format("%.0f", value) or value
 end
 
--- A table that records which of its fields were assigned, so that only those are written.
-local function tracked(values)
-  local meta = { __index = values, changed = {} }
-  function meta.__newindex(_, field, value)
-    values[field], meta.changed[field] = value, true
+-- Reads fields into `values`; false if a setting cannot be read. Any other missing or damaged field
+-- gets the value that it has in a new breaker.
+local function read(key, fields, values)
+  local found = redis.pcall("HMGET", key, unpack(fields))
+  for i = 1, fields.settings do
+    local number = tonumber(found[i])
+    if not (number and number > 0 and number <= MOST) then
+      return false
+    end
+    values[fields[i]] = number
   end
-  return setmetatable({}, meta)
+  for i = fields.settings + 1, fields.numbers do
+    local number = tonumber(found[i])
+    values[fields[i]] = number and number >= -MOST and number <= MOST and number or 0
+  end
+  for i = fields.numbers + 1, #fields do
+    values[fields[i]] = found[i] or ""
+  end
+  return true
 end
 
--- The breaker, or nil if the key has none or its settings cannot be read. Any other missing or
--- damaged field gets the value that it has in a new breaker.
-function breaker.load(key)
-  local flat = redis.pcall("HGETALL", key)
-  if flat.err then
+-- The breaker, or nil if the key has none or its settings cannot be read; `for_call`: only what a
+-- call needs. It records which of its fields are assigned, so that only those are written.
+function breaker.load(key, for_call)
+  local values, changed = {}, {}
+  if not (read(key, CALL, values) and (for_call or read(key, REST, values))) then
     return nil
   end
-  local values = {}
-  for i = 1, #flat, 2 do
-    values[flat[i]] = flat[i + 1]
+  local state, override = values.state, values.override
+  values.state = (state == "open" or state == "half_open") and state or "closed"
+  values.override = (override == "open" or override == "closed") and override or ""
+  local function assign(_, field, value)
+    values[field], changed[field] = value, true
   end
-  for _, field in ipairs(SETTINGS) do
-    values[field] = finite(values[field])
-    if not values[field] or values[field] <= 0 then
-      return nil
-    end
-  end
-  for _, field in ipairs(NUMBERS) do
-    values[field] = finite(values[field]) or 0
-  end
-  for _, field in ipairs(TEXTS) do
-    values[field] = values[field] or ""
-  end
-  values.failure_rate_threshold = finite(values.failure_rate_threshold)
-  values.state = STATES[values.state] and values.state or "closed"
-  values.override = OVERRIDES[values.override] and values.override or ""
-  return tracked(values)
+  return setmetatable({}, { __index = values, __newindex = assign, changed = changed })
 end
 
-local function state_of(b)
-  local flat = {}
-  for _, field in ipairs(STATE_FIELDS) do
-    flat[#flat + 1] = field
-    flat[#flat + 1] = as_text(b[field])
+-- Loads the rest of a breaker; false if one of the other settings cannot be read.
+function breaker.load_rest(key, b)
+  return read(key, REST, getmetatable(b).__index)
+end
+
+local function add(flat, b, fields, last)
+  local n = #flat
+  for i = fields.settings + 1, last do
+    flat[n + 1], flat[n + 2] = fields[i], as_text(b[fields[i]])
+    n = n + 2
   end
   return flat
 end
 
--- Writes the assigned fields, or with `whole` the whole state, and renews the expiry.
-function breaker.save(key, b, now, whole)
-  local flat = whole and state_of(b) or {}
-  for field in pairs(getmetatable(b).changed) do
-    flat[#flat + 1] = field
-    flat[#flat + 1] = as_text(b[field])
-  end
-  if #flat > 0 then
-    redis.call("HSET", key, unpack(flat))
-  end
-  if b.override ~= "" and b.override_until == 0 then
-    redis.call("PERSIST", key)
-  else
-    local last = math.max(b.retry_at, b.cooldown_until, b.override_until, now)
-    redis.call("PEXPIRE", key, as_text(last - now + b.retention_ms))
-  end
+local function state_of(b, flat)
+  return add(add(flat, b, CALL, CALL.shown), b, REST, REST.shown)
 end
 
--- "open" or "closed" while an operator's override is in force, else "".
-function breaker.override(b, now)
-  local in_force = b.override_until == 0 or now < b.override_until
-  return in_force and b.override or ""
+-- Writes the assigned fields, or with `whole` the whole state, and renews the expiry: when it is
+-- short by a tenth of the retention, a second at most.
+function breaker.save(key, b, now, whole)
+  local flat = whole and state_of(b, {}) or {}
+  local n = #flat
+  for field in pairs(getmetatable(b).changed) do
+    flat[n + 1], flat[n + 2] = field, as_text(b[field])
+    n = n + 2
+  end
+  if n > 0 then
+    redis.call("HSET", key, unpack(flat))
+  end
+  local latest = math.max(b.retry_at, b.cooldown_until, b.override_until, now)
+  local wanted, left = latest - now + b.retention_ms, redis.call("PTTL", key)
+  if b.override ~= "" and b.override_until == 0 then
+    redis.call("PERSIST", key)
+  elseif left > wanted or left <= wanted - math.min(b.retention_ms / 10, 1000) then
+    redis.call("PEXPIRE", key, as_text(wanted))
+  end
 end
 
 -- The reply of a breaker script: a code, the server's time, and the state as field, value, ….
 function breaker.reply(code, b, now)
-  return { code, as_text(now), unpack(state_of(b)) }
+  return state_of(b, { code, as_text(now) })
+end
+
+-- The same with the generation and what can have changed in it.
+function breaker.reply_to_call(code, b, now)
+  return add({ code, as_text(now) }, b, CALL, CALL.within_generation)
 end
 
 -- The state as JSON for an event, so that followers need not read the hash.
 function breaker.as_json(b)
-  return cjson.encode(state_of(b))
+  return cjson.encode(state_of(b, {}))
 end
 
 return breaker

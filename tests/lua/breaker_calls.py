@@ -192,9 +192,13 @@ def local_trips(server: LuaServer) -> dict[str, int]:
 
 
 def callers(server: LuaServer) -> dict[str, int]:
-    """The processes that called and that failed, with the time of the latest call."""
+    """The processes that called and that failed, with the time of the latest call.
+
+    The time of a failure is stored as a negative number.
+    """
     found: dict[str, int] = server.dump().get(KEYS.callers("openai"), ({}, 0))[0]
-    return found
+    assert all((at < 0) == member.startswith("failed|") for member, at in found.items())
+    return {member: abs(at) for member, at in found.items()}
 
 
 def opened(server: LuaServer) -> None:

@@ -129,6 +129,10 @@ class Prediction:
         first = now * BUCKETS // length - BUCKETS + 1
         return [bad for at, bad in self.calls if at * BUCKETS // length >= first]
 
+    def bucket(self, at: int) -> int:
+        """The number of a time's bucket."""
+        return at * BUCKETS // round(self.config.window * 1000)
+
     def window_from(self, now: int) -> float:
         """The time when the window begins."""
         length = round(self.config.window * 1000)
@@ -320,10 +324,12 @@ class Prediction:
 
     def _called(self, now: int, actor: str, calls: int, *, failed: bool) -> Answer:
         self.calls += [(now, failed)] * calls
+        if (self.bucket(now), actor) not in {(self.bucket(at), one) for at, one in self.calling}:
+            # A process removes what is old once in a bucket.
+            self.kept_from = min(now - round(self.config.window * 1000), *self.streak[:1], now)
         self.calling.append((now, actor))
         if failed:
             self.failing.append((now, actor))
-        self.kept_from = min(now - round(self.config.window * 1000), *self.streak[:1], now)
         recent = self.recent(now)
         rate = self.config.failure_rate_threshold
         exceeded = (

@@ -122,7 +122,8 @@ class LuaSide:
         )
 
     def report(self, actor: str, report: Report) -> Reply:
-        return self._call(
+        before = self._dump[_BREAKER][0]
+        reply = self._call(
             "breaker_record",
             process=actor,
             outcome=report.outcome,
@@ -132,6 +133,9 @@ class LuaSide:
             age_ms=report.batch[1],
             batch_generation="" if report.batch[2] is None else report.batch[2],
         )
+        # Of a breaker that stays closed, a reply has only what changes within a generation.
+        fields = {**before, **reply.fields} if "state" not in reply.fields else reply.fields
+        return Reply(reply.answer, {name: fields[name] for name in _SHOWN})
 
     def record_successes(
         self, actor: str, successes: int, age: int, generation: int | None
@@ -219,11 +223,13 @@ class LuaSide:
 
     def _check_callers(self, dump: Dump, expected: Prediction) -> None:
         """The needed callers are stored, and no others for long."""
-        found = dump.get(_CALLERS, ({}, 0))[0]
-        now, shown = self._server.clock.now, expected.callers()
-        first = min(expected.window_from(now), *expected.streak[:1], now)
-        agree("callers", _since(found, first), _since(shown, first))
-        agree("kept for too long", _since(found, expected.kept_from), found)
+        stored, now = dump.get(_CALLERS, ({}, 0))[0], self._server.clock.now
+        found = {member: abs(at) for member, at in stored.items()}
+        agree(
+            "callers", counting(found, expected, now), counting(expected.callers(), expected, now)
+        )
+        late = {member: at for member, at in found.items() if at < expected.kept_from}
+        agree("kept for too long", late, {})
 
     def _check_events(self, dump: Dump, expected: Prediction, actor: str) -> None:
         known = {stamp for stamp, _ in self._dump.get(KEYS.events, ([], 0))[0]}
@@ -343,10 +349,11 @@ class MemorySide:
         out = {one: end for one, end in self._state.permits.items() if end > self._clock.now}
         agree("permits out", out, expected.out(self._clock.now))
         now, callers = self._clock.now, self._state.callers
-        first = min(expected.window_from(now), *expected.streak[:1], now)
         known = {f"called|{one}": at for one, at in callers.called.items()}
         known |= {f"failed|{one}": at for one, at in callers.failed.items()}
-        agree("callers", _since(known, first), _since(expected.callers(), first))
+        agree(
+            "callers", counting(known, expected, now), counting(expected.callers(), expected, now)
+        )
 
     def window(self) -> list[tuple[int, int, int]]:
         return self._state.buckets
@@ -374,5 +381,15 @@ def shown(breaker: BreakerState) -> dict[str, str]:
     }
 
 
-def _since(times: dict[str, int], first: float) -> dict[str, int]:
-    return {process: at for process, at in times.items() if at >= first}
+def counting(
+    callers: dict[str, int], expected: Prediction, now: int
+) -> tuple[set[str], dict[str, int]]:
+    """The processes that call in the window, and when those failed that count as failing.
+
+    The window counts in buckets, so the stored time of a call may be an earlier one of its bucket.
+    """
+    window = expected.window_from(now)
+    first = min(window, *expected.streak[:1], now)
+    calling = {one for one, at in callers.items() if one[:6] == "called" and at >= window}
+    failing = {one: at for one, at in callers.items() if one[:6] == "failed" and at >= first}
+    return calling, failing

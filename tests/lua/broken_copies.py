@@ -17,10 +17,13 @@ _RECORD = "breaker_record.lua"
 _RESET = "breaker_reset.lua"
 _RESTORE = "breaker_restore.lua"
 _SUCCESSES = "breaker_record_successes.lua"
+_CONDITIONS = "lib/trip_conditions.lua"
 _LEASES = "lib/leases.lua"
+_OVERRIDES = "lib/override.lua"
 _CALLERS = "lib/callers.lua"
 _RULES = "lib/state_machine.lua"
 _STREAK = "lib/streak.lua"
+_WINDOW = "lib/window.lua"
 _REMEMBERED = "lib/remembered.lua"
 
 BROKEN: Final[dict[str, Replacements]] = {
@@ -57,7 +60,7 @@ BROKEN: Final[dict[str, Replacements]] = {
     ),
     "a call is admitted during a cooldown": ((_ACQUIRE, "b.cooldown_until > now", "false"),),
     "a call is admitted while the breaker is forced open": (
-        (_ACQUIRE, 'override == "open"', "false"),
+        (_ACQUIRE, 'forced == "open"', "false"),
     ),
     "no event announces HALF_OPEN": (
         (_ACQUIRE, "changes.publish(KEYS[4], KEYS[5], now", "changes.keep(KEYS[4], 1, now"),
@@ -65,19 +68,35 @@ BROKEN: Final[dict[str, Replacements]] = {
     # Outcomes
     "the threshold is off by one": (
         (
-            _RULES,
+            _CONDITIONS,
             "b.consecutive_failures >= b.failure_threshold",
             "b.consecutive_failures > b.failure_threshold",
         ),
     ),
     "a success opens by a streak that a lower threshold has made long enough": (
-        (_RULES, "if new_failures > 0 and state", "if state"),
+        (_CONDITIONS, "if fails and trip", "if trip"),
     ),
-    "the rate needs no minimum of calls": ((_RULES, "and calls >= b.minimum_calls and", "and"),),
-    "the rate must be exceeded": ((_RULES, "failures / calls >= rate", "failures / calls > rate"),),
-    "the window never ends": ((_RULES, "at > current - BUCKETS and", ""),),
+    "the rate needs no minimum of calls": ((_CONDITIONS, "and calls >= b.minimum_calls\n", "\n"),),
+    "the rate must be exceeded": (
+        (_CONDITIONS, "failures / calls >= rate", "failures / calls > rate"),
+    ),
+    "the window never ends": ((_WINDOW, " and at > current - BUCKETS then", " then"),),
     "the window is a bucket too short": (
-        (_RULES, "at > current - BUCKETS and", "at > current - BUCKETS + 1 and"),
+        (_WINDOW, "at > current - BUCKETS then", "at > current - BUCKETS + 1 then"),
+    ),
+    "earlier buckets of the window are forgotten": (
+        (
+            _WINDOW,
+            "return calls + earlier_calls, failures + earlier_failures",
+            "return calls, failures",
+        ),
+    ),
+    "a new bucket of the window loses the one before it": (
+        (
+            _WINDOW,
+            'local stored = b.window .. " " .. b.window_past',
+            "local stored = b.window_past",
+        ),
     ),
     "a success does not end the streak": (
         (
@@ -113,23 +132,25 @@ BROKEN: Final[dict[str, Replacements]] = {
     "batched successes before an outcome are not counted": (
         (
             _RECORD,
-            'local batch_counts = successes > 0 and b.state == "closed" and is_current(ARGV[8])',
-            "local batch_counts",
+            "    and record_calls(successes, now - tonumber(ARGV[7]), false)",
+            "    and nil",
         ),
     ),
     "batched successes before an outcome count in its generation": (
-        (_RECORD, "is_current(ARGV[8])", "is_current(ARGV[5])"),
+        (_RECORD, "b, now, ARGV[8])", "b, now, ARGV[5])"),
     ),
     "an empty batch before an outcome ends the streak": (
         (
             _RECORD,
-            'batch_counts = successes > 0 and b.state == "closed"',
-            'batch_counts = b.state == "closed"',
+            "if successes > 0 then\n",
+            "if true then\n",
         ),
     ),
-    "batched successes before an outcome are as recent as it": ((_RECORD, "now - age", "now"),),
+    "batched successes before an outcome are as recent as it": (
+        (_RECORD, "now - tonumber(ARGV[7])", "now"),
+    ),
     "batched successes before an outcome count as one": (
-        (_RECORD, "record_calls(successes, now - age, false)", "record_calls(1, now - age, false)"),
+        (_RECORD, "record_calls(successes, ", "record_calls(1, "),
     ),
     "batched successes before a released permit are lost": (
         (_RECORD, "if successes > 0 or total then", "if total then"),
@@ -138,31 +159,31 @@ BROKEN: Final[dict[str, Replacements]] = {
     "batched successes count as one": (
         (
             _SUCCESSES,
-            "state_machine.record_calls(b, now, successes, 0, quorum)",
-            "state_machine.record_calls(b, now, 1, 0, quorum)",
+            "window.add(b, now, successes, false)",
+            "window.add(b, now, 1, false)",
         ),
     ),
     "batched successes count in any generation": (
-        (_SUCCESSES, "tonumber(generation) == b.generation", "true"),
+        (_SUCCESSES, "lets_call_count(b, now, generation)", 'lets_call_count(b, now, "")'),
     ),
     "batched successes count during an override": (
-        (_SUCCESSES, 'breaker.override(b, now) == ""', "true"),
+        (_OVERRIDES, 'current and override.in_force(b, now) == ""', "current"),
     ),
     "batched successes count while the breaker is open": (
-        (_SUCCESSES, ' and b.state == "closed"', ""),
+        (_OVERRIDES, 'b.state == "closed" and ', ""),
     ),
     "batched successes are not in the totals": (
         (_SUCCESSES, "b.total_successes + successes", "b.total_successes"),
     ),
     "no event announces an opening by batched successes": (
-        (_SUCCESSES, "  if kind then\n", "  if false then\n"),
+        (_SUCCESSES, "  changes.publish(KEYS[1]", "  changes.keep(KEYS[1], 1"),
     ),
     "a late failure moves the recovery timer": (
         (
             _RECORD,
             "if kind then\n",
             (
-                'if outcome == "failure" and not counts and not probe and b.state == "open" then '
+                'if failed and not counts and not probe and b.state == "open" then '
                 "b.retry_at = now + b.recovery_timeout_ms end\nif kind then\n"
             ),
         ),
@@ -175,7 +196,7 @@ BROKEN: Final[dict[str, Replacements]] = {
         ),
     ),
     "the generation is not checked": (
-        (_RECORD, '(generation == "" or tonumber(generation) == b.generation)', "true"),
+        (_OVERRIDES, 'generation == "" or tonumber(generation) == b.generation', "true"),
     ),
     "totals are not counted": ((_RECORD, "b[total] = b[total] + 1", "b[total] = b[total]"),),
     "a permit can be settled twice": (
@@ -187,13 +208,12 @@ BROKEN: Final[dict[str, Replacements]] = {
     "a cancelled call is a failure": (
         (
             _RECORD,
-            "local total = TOTALS[outcome]\n",
-            'local total = TOTALS[outcome] or "total_failures"\n',
+            'outcome == "failure", TOTALS[outcome]\n',
+            'outcome ~= "success", TOTALS[outcome] or "total_failures"\n',
         ),
-        (_RECORD, 'outcome == "failure"\n', 'outcome ~= "success"\n'),
     ),
     "any outcome without a permit may be a probe's": (
-        (_RECORD, 'elseif permit == "untracked" and b', "elseif b"),
+        (_RECORD, 'local allowed = permit == "untracked" and b', "local allowed = b"),
     ),
     "probes without a permit are not limited": (
         (_RECORD, "leases.out(KEYS[2], KEYS[3], now) < b.half_open_max_calls", "true"),
@@ -201,7 +221,9 @@ BROKEN: Final[dict[str, Replacements]] = {
     "an untracked probe counts before the recovery timeout has passed": (
         (_RECORD, '(b.state == "open" and now >= b.retry_at)', 'b.state == "open"'),
     ),
-    "outcomes count during an override": ((_RECORD, 'breaker.override(b, now) ~= ""', "false"),),
+    "outcomes count during an override": (
+        (_OVERRIDES, "return lasts and b.override or", "return false and b.override or"),
+    ),
     "permits of an older generation stay": ((_RECORD, '  redis.call("DEL", KEYS[2])\n', ""),),
     "a second opening lasts no longer than the first": (
         (_RULES, "^ b.consecutive_openings", "^ 0"),
@@ -223,8 +245,8 @@ BROKEN: Final[dict[str, Replacements]] = {
     "a call that did not open the breaker is answered that it did": (
         (
             _RECORD,
-            "return breaker.reply(CODES[kind] or",
-            'return breaker.reply(b.state == "open" and "opened" or CODES[kind] or',
+            "return breaker.reply(code, b, now)",
+            'return breaker.reply(b.state == "open" and "opened" or code, b, now)',
         ),
     ),
     "every failure is a streak warning": ((_STREAK, "math.ceil(b.failure_threshold / 2)", "1"),),
@@ -239,10 +261,11 @@ BROKEN: Final[dict[str, Replacements]] = {
         ),
     ),
     "an opening comes with a streak warning": (
-        (_RECORD, "local warning = fails and not kind and", "local warning = fails and"),
+        (_RECORD, "return opens, fails and not opens and", "return opens, fails and"),
+        (_RECORD, "elseif warning then\n", "end\nif warning then\n"),
     ),
     "a streak warning changes the version": (
-        (_RECORD, "  if warning then\n", "  if warning then\n    changes.bump(KEYS[5], now)\n"),
+        (_RECORD, "elseif warning then\n", "elseif warning then\n  changes.bump(KEYS[5], now)\n"),
     ),
     # Callers
     "one failing process is enough for any streak": (
@@ -255,18 +278,21 @@ BROKEN: Final[dict[str, Replacements]] = {
     "one process too many must have failed": (
         (
             _CALLERS,
-            "return least <= 1 or count(key, FAILED, since, failed) >= least",
-            "return least <= 1 or count(key, FAILED, since, failed) > least",
+            'redis.call("ZCOUNT", key, "-inf", latest) >= least',
+            'redis.call("ZCOUNT", key, "-inf", latest) > least',
         ),
     ),
-    "the first failure of a process does not count it as failing": (
-        (_CALLERS, "local failed = failing and process or nil", "local failed = nil"),
-    ),
     "a process that succeeds counts as failing": (
-        (_CALLERS, "local failed = failing and process or nil", "local failed = process"),
+        (_CALLERS, "  if failed then\n", "  if true then\n"),
     ),
     "a process counts once for each kind of its calls": (
-        (_CALLERS, "if other and string.sub(member, 1, #prefix) == prefix then", "if other then"),
+        (_CALLERS, 'redis.call("ZCOUNT", key, "-inf", latest)', 'redis.call("ZCARD", key)'),
+    ),
+    "a failure is recorded once in a bucket": (
+        (_CALLERS, "  if failed then\n", "  if failed and not recorded then\n"),
+    ),
+    "a call is recorded once in a window": (
+        (_CALLERS, "at >= beginning(b, now, 0)", "at >= beginning(b, now, BUCKETS - 1)"),
     ),
     "a process that failed before the streak counts in it": (
         (
@@ -282,37 +308,52 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_CALLERS, "> 1 and 2 or 1", "> 0 and 2 or 1"),
     ),
     "a process that failed before the window counts in it": (
-        (_CALLERS, "since = first * b.window_ms / BUCKETS", "since = 0"),
+        (_CALLERS, "since = beginning(b, now, BUCKETS - 1)", "since = 0"),
     ),
     "the window of callers is a bucket too short": (
         (
             _CALLERS,
-            "(b.window_ms / BUCKETS)) - BUCKETS + 1",
-            "(b.window_ms / BUCKETS)) - BUCKETS + 2",
+            "since = beginning(b, now, BUCKETS - 1)",
+            "since = beginning(b, now, BUCKETS - 2)",
         ),
     ),
     "a process that fails is not recorded as calling": (
         (
             _CALLERS,
-            'write(key, b.retention_ms, at, "called|" .. process, at, FAILED .. process)',
-            "write(key, b.retention_ms, at, FAILED .. process)",
+            'write(key, b.retention_ms, at, called, "-" .. at, "failed|" .. process)',
+            'write(key, b.retention_ms, "-" .. at, "failed|" .. process)',
         ),
     ),
     "a failure is recorded as a call only": (
-        (_RECORD, "process, counts and failed)", "process, false)"),
+        (
+            _RECORD,
+            "callers.record(KEYS[6], b, now, process, fails)",
+            "callers.record(KEYS[6], b, now, process, false)",
+        ),
     ),
     "a late failure counts in the streak": (
-        (_RECORD, "elseif batch_counts or counts then", "elseif total then"),
-        (_RECORD, "process, counts and failed)", "process, failed)"),
+        (
+            _RECORD,
+            "local probe, kind = is_probe(), nil\n",
+            (
+                "local probe, kind = is_probe(), nil\n"
+                'if failed and not counts and b.state == "closed" then '
+                "callers.record(KEYS[6], b, now, process, true) end\n"
+            ),
+        ),
     ),
     "batched successes do not record their process as calling": (
-        (_SUCCESSES, "    callers.record(callers_key, b, now, process, false)\n", ""),
+        (_SUCCESSES, "  callers.record(callers_key, b, now, process, false)\n", ""),
     ),
     "batched successes before an outcome do not record their process as calling": (
-        (_RECORD, "elseif batch_counts or counts then", "elseif counts then"),
+        (
+            _RECORD,
+            "  callers.record(KEYS[6], b, now, process, fails)\n",
+            "  if at == now then callers.record(KEYS[6], b, now, process, fails) end\n",
+        ),
     ),
     "callers are never removed": (
-        (_CALLERS, '"-inf", string.format("(%.0f", since)', '"-inf", string.format("(%.0f", 0)'),
+        (_CALLERS, 'remove(key, string.format("(%.0f", since)', 'remove(key, "(0"'),
     ),
     "callers of a current streak go with the window": (
         (_CALLERS, "if b.consecutive_failures > 0 then\n    since", "if false then\n    since"),
@@ -323,7 +364,7 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_CONFIGURE, "  callers.clear_window(KEYS[5], b)\n  changes", "  changes"),
     ),
     "new settings remove the callers of the streak": (
-        (_CALLERS, "local needed = failed\n", "local needed = false and failed\n"),
+        (_CALLERS, 'remove(key, "+inf", streak or "-inf")', 'remove(key, "+inf", "-inf")'),
     ),
     # Overrides, resets and cooldowns
     "an override keeps the generation": ((_OVERRIDE, "b.generation = b.generation + 1\n", ""),),
@@ -339,9 +380,7 @@ BROKEN: Final[dict[str, Replacements]] = {
             ),
         ),
     ),
-    "a reset keeps the window": (
-        (_RULES, "  b.retry_at = 0\n  state_machine.clear_window(b)\n", "  b.retry_at = 0\n"),
-    ),
+    "a reset keeps the window": ((_RULES, '  b.window, b.window_past = "", ""\n', ""),),
     "a reset keeps the cooldown": ((_RESET, "b.cooldown_until = 0\n", ""),),
     "of two cooldowns the earlier deadline stays": (
         (_COOL_DOWN, "deadline <= b.cooldown_until", "deadline >= b.cooldown_until"),

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 
 def test_a_breaker_is_read_with_its_permits_and_callers(server: LuaServer) -> None:
-    server.client.hset(KEYS.breaker("openai"), mapping={"state": "half_open", "bucket_0": "1:2:1"})
+    server.client.hset(
+        KEYS.breaker("openai"), mapping={"state": "half_open", "window": "9:2:1 0:0"}
+    )
     server.client.zadd(KEYS.permits("openai"), {"A|1": START + 7, "B|1": START + 9})
 
     server.client.zadd(KEYS.callers("openai"), {"called|A": START - 5})
@@ -17,7 +19,7 @@ def test_a_breaker_is_read_with_its_permits_and_callers(server: LuaServer) -> No
     word, now, breaker, permits, callers = server.call("breaker_read", "openai", writes=False)
 
     assert (word, now) == ("read", str(START))
-    assert fields(breaker) == {"state": "half_open", "bucket_0": "1:2:1"}
+    assert fields(breaker) == {"state": "half_open", "window": "9:2:1 0:0"}
     assert fields(permits) == {"A|1": str(START + 7), "B|1": str(START + 9)}
     assert fields(callers) == {"called|A": str(START - 5)}
 

@@ -298,8 +298,8 @@ BEYOND_COUNTING = {
     "a time of many digits": ("retry_at", "9" * 400),
     "a time that Lua cannot count": ("retry_at", str(2**60)),
     "a counter that is unreadable": ("consecutive_failures", "9" * 5000),
-    "a part of the window that is unreadable": ("bucket_1", f"1:1:{'9' * 5000}"),
-    "a part of the window that is no number": ("bucket_1", "1:1:²"),
+    "a part of the window that is unreadable": ("window_past", f"1:1:{'9' * 5000}"),
+    "a part of the window that is no number": ("window", "1:1:² 0:0"),
 }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ciris_registry.cache.replica.server_clock import STEP
 from ciris_registry.circuit_breaker import BreakerState
-from ciris_registry.store import update_breaker
+from ciris_registry.store import update_breaker, with_counters
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -35,10 +35,17 @@ class AuthoritativeBreakers:
         unknown.
         """
         name, at = report.name, report.at
-        # A report has neither, and sharing them is safe: no state in a snapshot is modified.
-        breaker = BreakerState(known.config, buckets=known.buckets, callers=known.callers)
-        if update_breaker(breaker, report.fields):
-            return None
+        if "state" in report.fields:
+            # A report has neither, and sharing them is safe: no state in a snapshot is modified.
+            breaker = BreakerState(known.config, buckets=known.buckets, callers=known.callers)
+            if update_breaker(breaker, report.fields):
+                return None
+        else:
+            before = self.breakers.get(name)
+            if before is None or str(before.generation) != report.fields["generation"]:
+                return known  # the rest of that generation is not known here
+            breaker = with_counters(before, report.fields)
+            breaker.config = known.config
         if at < self._reported_at.get(name, 0):
             authoritative = self.breakers.get(name, known)
             # A generation orders reports also where the server's clock has stepped back.

@@ -25,9 +25,10 @@ class FullState(NamedTuple):
 class BreakerReport(NamedTuple):
     """The state of one breaker as a script or an event reported it, at the server's time ``at``.
 
-    ``permit`` is one that this process has just been granted, with its deadline; ``settled`` is one
-    that it has just settled. ``version`` is the one that the change made, where no other change
-    lies between it and the replica's.
+    Without a ``state``, the fields are the generation and what changes within one. ``permit`` is
+    one that this process has just been granted, with its deadline; ``settled`` is one that it has
+    just settled. ``version`` is the one that the change made, where no other change lies between it
+    and the replica's.
     """
 
     name: str
