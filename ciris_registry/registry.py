@@ -30,7 +30,7 @@ from ciris_registry.selection import (
 )
 from ciris_registry.settings import RegistrySettings, environment_namespace, environment_url
 from ciris_registry.store import new_process_id
-from ciris_registry.store.connection import StoreURL
+from ciris_registry.store.connection import Password, StoreURL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -60,6 +60,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         consistency: Resolves and calls use the replica (``cached``) or ask Redis (``exact``).
         classify: The policy for outcomes that no policy of the call or registration classifies.
         always_use_last_provider: Call the only provider of a service type during its cooldown too.
+        password: The password, or a function or provider that is asked at each connection.
 
     Raises:
         InvalidURLError: The URL is invalid.
@@ -80,6 +81,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         consistency: Consistency = "cached",
         classify: Classify | None = None,
         always_use_last_provider: bool = False,
+        password: Password | None = None,
     ) -> None:
         check_arguments(url, naming, settings)
         checked_policy(classify)
@@ -95,7 +97,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         if not url:
             _log.info("no URL was given, so the state of this registry is private to this process")
         made = assemble(
-            StoreURL.parse(url or "memory://"),
+            StoreURL.parse(url or "memory://", password),
             self.namespace,
             self.process_id,
             self.settings,
@@ -104,10 +106,8 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
             exact=exact,
             always_use_last_provider=always_use_last_provider,
         )
-        self._parts = made
-        self._session = made.session
-        self._registrar = made.registrar
-        self._bindings = made.registrar.bindings
+        self._parts, self._session = made, made.session
+        self._registrar, self._bindings = made.registrar, made.registrar.bindings
         self._lifecycle = made.lifecycle
         self._readiness = made.readiness
         self._pickers = made.pickers

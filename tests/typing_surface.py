@@ -43,6 +43,7 @@ from ciris_registry import (
 from ciris_registry.errors import (
     AccessDeniedError,
     ClosedError,
+    CommandRefusedError,
     CorruptStateError,
     EmbeddedServerError,
     ForkedError,
@@ -159,6 +160,7 @@ def making() -> None:
         mock_services={"llm": Client()},
         settings=settings(),
         consistency="exact",
+        password=lambda: "sesame",
     )
     assert_type(everything.process_id, str)
     assert_type(everything.namespace, str)
@@ -460,7 +462,7 @@ def failing(error: RegistryError) -> None:
         case AccessDeniedError() | IndeterminateWriteError():
             away: StoreUnavailableError = error
             assert_type(away.url, str)
-        case StoreUnavailableError() | CorruptStateError():
+        case StoreUnavailableError() | CommandRefusedError() | CorruptStateError():
             store_error: StoreError = error
             assert_type(store_error.url, str)
             assert_type(store_error.problem, str)

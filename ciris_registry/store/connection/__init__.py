@@ -10,13 +10,14 @@ from ciris_registry.store.connection.pipelined import WaitInterruptedError
 from ciris_registry.store.connection.refusals import Refusals
 from ciris_registry.store.connection.retry import backoff
 from ciris_registry.store.connection.transport import Transport
-from ciris_registry.store.connection.url import StoreURL
+from ciris_registry.store.connection.url import Password, StoreURL
 
 __all__ = [
     "Clients",
     "Connectivity",
     "ConnectivityState",
     "EmbeddedServer",
+    "Password",
     "Refusals",
     "StoreURL",
     "Transport",

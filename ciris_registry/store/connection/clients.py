@@ -10,18 +10,27 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.asyncio import Connection, Redis, SSLConnection
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from ciris_registry.store.connection.client_internals import drop_dead_waiters
 from ciris_registry.store.connection.embedded import EmbeddedServer
-from ciris_registry.store.connection.routing import Cluster, DirectRoute, Sentinels
+from ciris_registry.store.connection.routing import (
+    Address,
+    Cluster,
+    DirectRoute,
+    NamedConnection,
+    NamedSSLConnection,
+    Names,
+    Sentinels,
+)
+from ciris_registry.store.connection.url import login_of
 
 if TYPE_CHECKING:
     from fakeredis import FakeServer
 
-    from ciris_registry.store.connection.routing import Address, Route
+    from ciris_registry.store.connection.routing import Route
     from ciris_registry.store.connection.url import StoreURL
 
 CONNECT_TIMEOUT: Final = 1.0
@@ -49,6 +58,7 @@ class Clients:
         self._embedded: EmbeddedServer | None = None
         self._cluster: Cluster | None = None
         self._sentinels: Sentinels | None = None
+        self._names = Names()
         if url.scheme == "embedded":
             self._embedded = EmbeddedServer(url.path)
         elif url.master:
@@ -67,6 +77,9 @@ class Clients:
             return self._cluster.route(key)
         if self._sentinels is not None:
             return self._sentinels
+        if self.url.host:
+            server = Address(self.url.host, self.url.port)
+            return DirectRoute(lambda: self._connection_to(server))
         pool: Any = self._client().connection_pool
         return DirectRoute(pool.make_connection)
 
@@ -104,18 +117,17 @@ class Clients:
 
     def _connection_to(self, address: Address) -> Any:  # redis-py's connection
         url = self.url
-        login = {"username": url.username, "password": url.password, "db": url.db}
-        return self._connection(address, login)
+        return self._connection(address, {**login_of(url.username, url.password), "db": url.db})
 
     def _connection_to_sentinel(self, address: Address) -> Any:
         url = self.url
-        login = {"username": url.sentinel_username, "password": url.sentinel_password}
-        return self._connection(address, login)
+        return self._connection(address, login_of(url.sentinel_username, url.sentinel_password))
 
     def _connection(self, address: Address, login: dict[str, Any]) -> Any:
         options: dict[str, Any] = {**address._asdict(), **login, **_tls(self.url), **_options()}
         del options["max_connections"]  # a pool's
-        return (SSLConnection if self.url.secure else Connection)(**options)
+        kind = NamedSSLConnection if self.url.secure else NamedConnection
+        return kind(names=self._names, **options)
 
     def _client(self) -> Redis:
         if self.url.scheme == "memory":
@@ -164,7 +176,7 @@ def _options() -> dict[str, Any]:
 def _address(url: StoreURL, embedded: EmbeddedServer | None) -> dict[str, Any]:
     if embedded is not None:
         return {"unix_socket_path": str(embedded.socket_path)}
-    login = {"username": url.username, "password": url.password, "db": url.db}
+    login = {**login_of(url.username, url.password), "db": url.db}
     if url.scheme == "unix":
         return {"unix_socket_path": str(url.path), **login}
     tls = {"ssl": True, **_tls(url)} if url.secure else {}

@@ -26,8 +26,7 @@ from typing import Final
 
 from ciris_registry.errors import EmbeddedServerError
 from ciris_registry.store.connection import embedded_supervisor as supervisor
-from ciris_registry.store.connection.url import EMBEDDED_SOCKET
-from ciris_registry.store.connection.url_parts import check_socket_path
+from ciris_registry.store.connection.url import EMBEDDED_SOCKET, check_socket_path
 
 _START_TIMEOUT: Final = 15.0
 """Seconds for finding or starting the server; longer than a supervisor tries."""

@@ -1,1 +1,1 @@
-"""Tests of ``ciris_registry.store.connection``."""
+"""Tests of ``ciris_registry.store.connection.routing``."""

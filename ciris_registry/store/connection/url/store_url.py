@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote, urlencode
 
 from ciris_registry.errors import InvalidURLError
 from ciris_registry.store.connection.routing import Address
-from ciris_registry.store.connection.url_parts import (
+from ciris_registry.store.connection.url.credentials import check_password
+from ciris_registry.store.connection.url.parts import (
     COMMON,
     ENCODE,
     TLS,
@@ -39,6 +40,8 @@ from ciris_registry.store.connection.url_parts import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from ciris_registry.store.connection.url.credentials import Password
 
 _Server = Literal["redis", "rediss"]
 _Sentinel = Literal["redis+sentinel", "rediss+sentinel"]
@@ -77,7 +80,7 @@ class StoreURL:
     port: int = DEFAULT_PORT
     db: int = 0
     username: str | None = None
-    password: str | None = None
+    password: Password | None = None
     tls: tuple[tuple[str, str], ...] = ()
     nodes: tuple[Address, ...] = ()
     master: str = ""
@@ -85,11 +88,14 @@ class StoreURL:
     sentinel_password: str | None = None
 
     @classmethod
-    def parse(cls, url: str) -> StoreURL:
+    def parse(cls, url: str, password: Password | None = None) -> StoreURL:
         """Read ``url``; the error for an unknown scheme lists the forms.
+
+        ``password`` is one that is not in the URL; ``memory://`` and ``embedded://`` need none.
 
         Raises:
             InvalidURLError: the URL has none of these forms. The message contains no part of it.
+            RegistrationError: the password is invalid, or the URL has one, too.
         """
         scheme, separator, rest = url.strip().partition("://")
         scheme = scheme.lower()
@@ -99,7 +105,11 @@ class StoreURL:
         read = _READERS.get(scheme)
         if read is None:
             raise InvalidURLError(f"the scheme of the URL is not known; it is one of {_SCHEMES}")
-        return read(rest)
+        found = read(rest)
+        if password is None:
+            return found
+        check_password(password, found.username, has_own=found.password is not None)
+        return replace(found, password=password)
 
     @property
     def secure(self) -> bool:
