@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.lua.lua_server import KEYS, START
-from tests.lua.registering import LEASE, RETENTION, heartbeat, leases, leave, sweep
+from tests.lua.registering import LEASE, RETENTION, expire, renew
+from tests.lua.test_process_leave import leave
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -130,7 +131,7 @@ def test_a_slot_ends_with_the_lease_of_its_process(server: LuaServer) -> None:
     take(server, "A|1")
     take(server, "B|1")
 
-    assert leave(server, "A") == ["left"]
+    assert leave(server, "A") == ["left", 1]
 
     assert take(server, "C|1") == ["taken", NOW, "2"]
     assert taken(server) == {"B|1", "C|1"}
@@ -143,7 +144,7 @@ def test_the_reply_says_when_the_slot_of_a_silent_process_is_free(
     take(server, "A|1")
     take(server, "B|1")
     server.clock.now += LEASE // 2 + 1
-    heartbeat(server, "B")
+    renew(server, [], "B")
     renew_slots(server, ["B|1"])
 
     reply = take(server, "C|1", writes=False)
@@ -153,15 +154,15 @@ def test_the_reply_says_when_the_slot_of_a_silent_process_is_free(
 
 def test_a_process_that_takes_a_slot_is_present_for_a_lease(server: LuaServer) -> None:
     limit(server, 2)
-    heartbeat(server, "A")
+    renew(server, [], "A")
     server.clock.now += 1_000
 
     take(server, "A|1")
 
-    assert leases(server) == {"A": server.clock.now + LEASE}
+    assert server.dump()[KEYS.members][0] == {"|A": server.clock.now + LEASE}
     server.clock.now += LEASE
-    assert sweep(server) == ["expired", "ended"]
-    assert leases(server) == {}
+    expire(server, [])
+    assert KEYS.members not in server.dump()
 
 
 def test_keys_expire_after_the_longest_lease(server: LuaServer) -> None:
@@ -172,7 +173,7 @@ def test_keys_expire_after_the_longest_lease(server: LuaServer) -> None:
     expiries = server.expiries()
 
     assert abs(expiries[SLOTS] - (START + 2 * LEASE)) < 1_000
-    assert abs(expiries[KEYS.leases] - (START + 2 * LEASE + RETENTION)) < 1_000
+    assert abs(expiries[KEYS.members] - (START + 2 * LEASE + RETENTION)) < 1_000
 
 
 def test_a_released_slot_can_be_taken(server: LuaServer) -> None:
@@ -200,7 +201,7 @@ def test_a_heartbeat_renews_the_slots_of_its_process(server: LuaServer) -> None:
 
 def test_a_heartbeat_takes_slots_again_that_redis_has_lost(server: LuaServer) -> None:
     limit(server, 1)
-    heartbeat(server, "A")
+    renew(server, [], "A")
 
     assert renew_slots(server, ["A|1", "A|2"]) == ["renewed", 2]
 

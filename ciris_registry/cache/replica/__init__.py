@@ -10,8 +10,7 @@ from ciris_registry.cache.replica.change import (
     ExpectedBreaker,
     FullState,
     LocalEdit,
-    RegistrationGone,
-    RegistrationReport,
+    MemberChange,
 )
 from ciris_registry.cache.replica.replica import Replica
 from ciris_registry.cache.replica.replicas import Replicas
@@ -23,8 +22,7 @@ __all__ = [
     "ExpectedBreaker",
     "FullState",
     "LocalEdit",
-    "RegistrationGone",
-    "RegistrationReport",
+    "MemberChange",
     "Replica",
     "Replicas",
     "Snapshot",

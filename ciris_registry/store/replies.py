@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ class Synced(NamedTuple):
     """Whether a replica is still true at the server's time ``now``, and the positions taken."""
 
     now: int
+    expired: int
     positions: list[int]
     changed: tuple[Version, dict[str, float]] | None = None
 
@@ -29,6 +29,7 @@ class Loaded(NamedTuple):
     """One service type as Redis has it: records by registration id, breakers by name."""
 
     now: int
+    members: dict[str, int]
     records: dict[str, dict[str, str]]
     breakers: dict[str, dict[str, str]]
     permits: dict[str, dict[str, int]]
@@ -36,50 +37,21 @@ class Loaded(NamedTuple):
 
 
 class Registered(NamedTuple):
-    """The code ``registered``, ``joined`` or ``changed``, and what was changed.
-
-    ``configure``: the breaker has other settings. ``versions`` are those of the service type before
-    and after the call, ``processes`` is the number of processes in the partition.
-    """
+    """The code ``registered``, ``joined`` or ``changed``, and what was changed."""
 
     code: str
-    order: float
-    configure: bool
-    before: str
-    before_actor: str
-    fields: str
-    versions: tuple[Version, Version]
-    processes: int
+    before: str = ""
+    before_actor: str = ""
+    fields: tuple[str, ...] = ()
 
 
-class Beat(NamedTuple):
-    """What a heartbeat found.
+class Renewed(NamedTuple):
+    """What a heartbeat found: the version, the number of expired leases, and the lost ids."""
 
-    ``rejoin``: Redis has lost registrations of this process. ``expired`` is the number of leases of
-    others that are over, ``processes`` that of all leases, ``losses`` how
-    often Redis has lost who holds a registration. ``checks`` are the service types in
-    which this process has to look for lost data.
-    """
-
-    rejoin: bool
     now: int
+    version: Version
     expired: int
-    processes: int
-    losses: str
-    versions: dict[str, Version]
-    checks: list[str]
-
-
-class Checked(NamedTuple):
-    """What a look for lost data found.
-
-    ``lost`` are ids and names; ``orphans`` has, by holder without a lease, what it holds.
-    ``moved``: the version was another one, and nothing was looked at.
-    """
-
-    lost: tuple[str, ...] = ()
-    orphans: Mapping[str, list[str]] = MappingProxyType({})
-    moved: bool = False
+    lost: tuple[str, ...]
 
 
 class SlotReply(NamedTuple):

@@ -1,1 +1,0 @@
-"""Tests of ``ciris_registry.store.records``."""
