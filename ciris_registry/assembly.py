@@ -241,6 +241,7 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
         follows=not exact,
         on_connected=resume,
         flush_now=batches.flush_now,
+        peers=lambda: desired.peers,
     )
 
     async def start(store: Store) -> None:

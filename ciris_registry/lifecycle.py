@@ -98,7 +98,7 @@ class Lifecycle:
                 store = await session.store()
                 await self._connectivity.within_timeout(store.ping(_LAST_ANSWER), _LAST_ANSWER)
                 await self.flush()
-                await self._desired.leave(store, list(self._replicas.by_type))
+                await self._desired.leave(store)
         except StoreUnavailableError as error:
             _log.warning("closed without leaving the fleet; the leases expire: %s", error)
 

@@ -24,6 +24,9 @@ MOST_METADATA: Final = 64 * 1024
 MOST_WEIGHT: Final = 1000
 MOST_IN_FLIGHT: Final = 1_000_000
 
+UNWRITTEN: Final = 2.0**52
+"""The order of registrations that are not in Redis yet: after all others."""
+
 _GROUPS: Final = 2**31
 _E = TypeVar("_E", bound=Enum)
 

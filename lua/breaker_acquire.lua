@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  breaker   the breaker's hash
 -- KEYS[2]  permits   permit -> deadline
--- KEYS[3]  members   registration|process -> lease deadline
+-- KEYS[3]  leases    process -> deadline of its lease
 -- KEYS[4]  events    the service type's stream
 -- KEYS[5]  meta      the service type's revision
 -- ARGV[1]  provider  the provider's name
@@ -54,6 +54,7 @@ end
 -- Most calls end above, and need not load what follows.
 local state_machine = require("lib.state_machine")
 local leases = require("lib.leases")
+local processes = require("lib.processes")
 local changes = require("lib.changes")
 
 local deadline = leases.held(KEYS[2], KEYS[3], ARGV[3], now)
@@ -66,11 +67,7 @@ if count >= b.half_open_max_calls then
 end
 
 deadline = now + b.timeout_duration_ms
-local presence = "|" .. ARGV[2]
-local lease = tonumber(redis.call("ZSCORE", KEYS[3], presence) or 0)
-if lease < now + tonumber(ARGV[4]) then
-  redis.call("ZADD", KEYS[3], string.format("%.0f", now + tonumber(ARGV[4])), presence)
-end
+processes.renew(KEYS[3], ARGV[2], now + tonumber(ARGV[4]))
 leases.grant(KEYS[2], ARGV[3], deadline, expired, b.timeout_duration_ms + b.retention_ms)
 if b.state == "open" then
   state_machine.half_open(b, now)

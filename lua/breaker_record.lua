@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  breaker     the breaker's hash
 -- KEYS[2]  permits     permit -> deadline
--- KEYS[3]  members     registration|process -> lease deadline
+-- KEYS[3]  leases      process -> deadline of its lease
 -- KEYS[4]  events      the service type's stream
 -- KEYS[5]  meta        the service type's revision
 -- KEYS[6]  callers     called|process, failed|process -> time

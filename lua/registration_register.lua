@@ -1,114 +1,120 @@
--- registration_register: writes one registration and makes a process its member.
+-- registration_register: writes registrations of one service type, and makes a process hold them.
 --
 -- KEYS[1]    registrations  registration id -> order of registration
--- KEYS[2]    registration   the registration record
--- KEYS[3]    members        registration|process -> lease deadline
--- KEYS[4]    events         the service type's stream
--- KEYS[5]    meta           the service type's revision
--- ARGV[1]    id             the registration id
--- ARGV[2]    name           the provider's name
--- ARGV[3]    process        the registering process
--- ARGV[4]    lease_ms       how long the membership lasts without being renewed
--- ARGV[5]    retention_ms   how long the data outlives the last lease
--- ARGV[6]    mode           "register": the newest settings win; "rejoin": a process joins again
---                           after an outage and leaves an existing record as it is
--- ARGV[7..]  record         field, value, …: the settings
--- Returns    {"registered", deadline}  a new registration
---            {"joined", deadline}      one more member of an existing registration
---            {"changed", deadline, before, registered_by, field, …}
---                                      the record differed; before: its old values as JSON; then
---                                      the process that wrote them, and the changed fields
--- Events     provider_registered, provider_changed, member_joined
+-- KEYS[2]    events         the service type's stream
+-- KEYS[3]    meta           the service type's revision
+-- KEYS[4]    leases         process -> deadline of its lease
+-- KEYS[5]    lease          the registrations that hang on the process's lease
+-- KEYS[6]    process        the process's hash
+-- KEYS[7]    processes      the stream of who joined and left
+-- KEYS[8]    types          service types in use
+-- KEYS[9..]  hashes         for each: registration:<id>, holders:<id>, breaker:<name>
+-- ARGV[1]    service_type   the service type
+-- ARGV[2]    holder         the registering process
+-- ARGV[3]    lease_ms       how long its lease lasts without being renewed
+-- ARGV[4]    retention_ms   how long the data outlives the last lease
+-- ARGV[5]    mode           "register": the newest settings win; "rejoin": a process joins again
+--                           after an outage and leaves existing records as they are
+-- ARGV[6]    host           the process's host
+-- ARGV[7]    pid            its process id there
+-- ARGV[8]    version        its version of ciris_registry
+-- ARGV[9..]  records        for each registration: its id; the provider's name; "1" if a program
+--                           chose the settings of the breaker, else "0"; how many texts follow,
+--                           and field, value, … of the record; the same of the breaker's settings
+-- Returns    {"registered", now, epoch, revision before, revision after, processes, code, order,
+--             configure, before, before_actor, fields, …}
+--             code: "registered" (a new one), "joined" (one more holder) or "changed" (the record
+--             differed); configure: "1" if the breaker has other settings; before: the old values
+--             as JSON, before_actor: the process that wrote them, fields: which ones changed
+-- Events     provider_registered, provider_changed; process_joined in `processes`
 local clock = require("lib.clock")
 local changes = require("lib.changes")
-local members = require("lib.members")
+local processes = require("lib.processes")
+local registrations = require("lib.registrations")
+local holders = require("lib.holders")
+local breaker = require("lib.breaker")
 
-local id, name, process = ARGV[1], ARGV[2], ARGV[3]
-local lease, retention = tonumber(ARGV[4]), tonumber(ARGV[5])
-local overwrites = ARGV[6] == "register"
-local now = clock.now()
+local service_type, process = ARGV[1], ARGV[2]
+local lease, overwrites = tonumber(ARGV[3]), ARGV[5] == "register"
+local now, keep, lost_breakers = clock.now(), lease + tonumber(ARGV[4]), false
 
--- The existing record, or nil if there is none or it cannot be read.
-local function read()
-  local flat = redis.pcall("HGETALL", KEYS[2])
-  if flat.err then
-    redis.call("DEL", KEYS[2])
-    return nil
+-- Makes the breaker if there is none. Returns "1" if it has other settings, and whether it is new.
+local function settle(key, settings, chosen)
+  local left = redis.call("PTTL", key)
+  if left == -2 then
+    redis.call("HSET", key, unpack(settings))
+    local b = breaker.load(key)
+    b.born = now
+    breaker.save(key, b, now, true)
+    return "0", true
   end
-  local record = {}
-  for i = 1, #flat, 2 do
-    record[flat[i]] = flat[i + 1]
-  end
-  return #flat > 0 and record or nil
-end
-
-local function differences(record)
-  local changed, before = {}, {}
-  for i = 7, #ARGV, 2 do
-    if record[ARGV[i]] ~= ARGV[i + 1] then
-      changed[#changed + 1] = ARGV[i]
-      before[ARGV[i]] = record[ARGV[i]] or ""
+  changes.keep(key, left == -1 and left or keep) -- an override without an end keeps it for good
+  local found = registrations.fields(key, settings)
+  for i = 1, chosen and #found or 0, 2 do
+    if found[i + 1] ~= settings[i + 1] then
+      return "1"
     end
   end
-  return changed, before
+  return #found > 0 and "0" or "1"
 end
 
-local function write()
-  redis.call("HSET", KEYS[2], unpack(ARGV, 7))
-  local at = string.format("%.0f", now)
-  redis.call("HSET", KEYS[2], "registered_by", process, "registered_at", at)
+local function publish(kind, reason, one, details)
+  local b = breaker.load(one.breaker)
+  local event = { kind = kind, provider = one.name, actor = process, reason = reason }
+  event.details = registrations.details(one, b and breaker.as_json(b) or "", details)
+  changes.publish(KEYS[2], KEYS[3], now, keep, event)
 end
 
-local function publish(kind, reason, details)
-  changes.publish(KEYS[4], KEYS[5], now, lease + retention, {
-    kind = kind,
-    provider = name,
-    actor = process,
-    reason = reason,
-    details = { "id", id, unpack(details) },
-  })
-end
-
-members.repair(KEYS[1])
-members.repair(KEYS[3])
-changes.repair(KEYS[5])
-local listed = redis.call("ZSCORE", KEYS[1], id)
-local absent = not redis.call("ZSCORE", KEYS[3], "|" .. process)
-local joins = not redis.call("ZSCORE", KEYS[3], id .. "|" .. process)
-local record = read()
-local deadline = string.format("%.0f", now + lease)
-local reply = { "joined", deadline }
-
-if not listed then
-  redis.call("ZADD", KEYS[1], members.next_order(KEYS[1], KEYS[5]), id)
-end
-if not record or (overwrites and not listed) then
-  write()
-end
-if not listed or not record then
-  publish("provider_registered", "", {})
-  reply[1] = "registered"
-else
-  local changed, before = differences(record)
-  local by = record.registered_by or ""
-  if overwrites and #changed > 0 then
-    write()
-    local old = cjson.encode(before)
-    local details = { "fields", table.concat(changed, " "), "before", old, "before_actor", by }
-    publish("provider_changed", "registered with other settings", details)
-    reply = { "changed", deadline, old, by, unpack(changed) }
-  elseif joins then
-    changes.append(KEYS[4], "member_joined", name, process, "", { "id", id })
+-- Writes one registration; its columns of the reply.
+local function register(one)
+  local record = registrations.read(one.record)
+  local order, listed = registrations.place(KEYS[1], KEYS[3], one.id)
+  one.order = order
+  if not record or (overwrites and not listed) then
+    registrations.write(one.record, one.fields, process, now)
   end
+  local configure, is_new = settle(one.breaker, one.settings, one.chosen)
+  local code, old, by, changed = "joined", "", "", {}
+  if not listed or not record then
+    code = "registered"
+    publish("provider_registered", "", one, {})
+  elseif overwrites then
+    changed, old = registrations.differences(record, one.fields)
+    if #changed > 0 then
+      code, by = "changed", record.registered_by or ""
+      registrations.write(one.record, one.fields, process, now)
+      local details = { "fields", table.concat(changed, " "), "before", old, "before_actor", by }
+      publish("provider_changed", "registered with other settings", one, details)
+    end
+  end
+  lost_breakers = lost_breakers or (is_new and code == "joined")
+  holders.hold(one.holders, KEYS[5], process, holders.name(service_type, one.id))
+  return { code, one.order, configure, old, by, table.concat(changed, " ") }
 end
-if changes.version(KEYS[5])[1] == "" then
-  changes.bump(KEYS[5], now)
+
+processes.repair(KEYS[1], "zset")
+processes.repair(KEYS[4], "zset")
+changes.repair(KEYS[3])
+local before, columns = changes.version(KEYS[3]), {}
+local at = 9
+for i = 9, #KEYS, 3 do
+  local one = registrations.parse(ARGV, at)
+  one.record, one.holders, one.breaker, at = KEYS[i], KEYS[i + 1], KEYS[i + 2], one.after
+  registrations.append(columns, register(one))
+  changes.keep(one.record, keep)
+  changes.keep(one.holders, keep)
 end
-redis.call("ZADD", KEYS[3], deadline, id .. "|" .. process, deadline, "|" .. process)
-if absent then
-  members.adopt_orphans(KEYS[1], KEYS[3], deadline)
+-- Processes that remember more of a lost breaker look at it again.
+if changes.version(KEYS[3])[1] == "" or lost_breakers then
+  changes.bump(KEYS[3], now)
 end
-for _, key in ipairs(KEYS) do
-  changes.keep(key, lease + retention)
+processes.renew(KEYS[4], process, now + lease)
+processes.introduce(KEYS[6], KEYS[7], process, now, lease, { ARGV[6], ARGV[7], ARGV[8] })
+processes.use(KEYS[8], service_type)
+for _, i in ipairs({ 1, 3, 4, 5, 8 }) do
+  changes.keep(KEYS[i], keep)
 end
-return reply
+local after = changes.version(KEYS[3])
+local number = string.format("%d", redis.call("ZCARD", KEYS[4]))
+local head = { "registered", string.format("%.0f", now), after[1], before[2], after[2], number }
+return registrations.append(head, columns)

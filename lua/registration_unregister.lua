@@ -1,41 +1,47 @@
--- registration_unregister: ends one membership, and removes the registration with its last member.
+-- registration_unregister: ends the hold of a process on registrations of one service type, and
+-- removes those that have no other holder.
 --
--- KEYS[1]  registrations  registration id -> order of registration
--- KEYS[2]  registration   the registration record
--- KEYS[3]  members        registration|process -> lease deadline
--- KEYS[4]  events         the service type's stream
--- KEYS[5]  meta           the service type's revision
--- ARGV[1]  id             the registration id
--- ARGV[2]  name           the provider's name
--- ARGV[3]  process        the leaving process
--- Returns  {"removed"}    the registration is gone
---          {"left"}       other members remain
---          {"absent"}     the process was not a member
--- Events   provider_unregistered, member_left
+-- KEYS[1]    registrations  registration id -> order of registration
+-- KEYS[2]    events         the service type's stream
+-- KEYS[3]    meta           the service type's revision
+-- KEYS[4]    lease          the registrations that hang on the process's lease
+-- KEYS[5..]  hashes         for each registration: registration:<id>, holders:<id>
+-- ARGV[1]    service_type   the service type
+-- ARGV[2]    holder         the leaving process
+-- ARGV[3..]  ids            for each registration: its id, the provider's name
+-- Returns    {"unregistered", code, …}  for each registration: "removed" (it is gone), "left"
+--                                       (others hold it) or "absent" (the process did not)
+-- Events     provider_unregistered
 local clock = require("lib.clock")
 local changes = require("lib.changes")
-local members = require("lib.members")
+local holders = require("lib.holders")
 
-local id, name, process = ARGV[1], ARGV[2], ARGV[3]
-local orphan = members.orphan(id)
-if redis.call("ZREM", KEYS[3], id .. "|" .. process) == 0 then
-  return { "absent" }
-end
-local prefix = id .. "|"
-for _, member in ipairs(redis.call("ZRANGE", KEYS[3], 0, -1)) do
-  if string.sub(member, 1, #prefix) == prefix and member ~= orphan then
-    changes.append(KEYS[4], "member_left", name, process, "", { "id", id })
-    return { "left" }
+local HEAD, COLUMNS = 2, 2
+local service_type, process = ARGV[1], ARGV[2]
+local now = clock.now()
+
+local function unregister(record, holders_key, id, name)
+  local held = holders.name(service_type, id)
+  local was_holder, others = holders.release(holders_key, KEYS[4], process, held)
+  if not was_holder then
+    return "absent"
+  elseif others > 0 then
+    return "left"
   end
+  holders.remove(holders_key, KEYS[1], record, id)
+  changes.publish(KEYS[2], KEYS[3], now, 0, {
+    kind = "provider_unregistered",
+    provider = name,
+    actor = process,
+    reason = "",
+    details = { "id", id },
+  })
+  return "removed"
 end
-redis.call("ZREM", KEYS[3], orphan)
-redis.call("ZREM", KEYS[1], id)
-redis.call("DEL", KEYS[2])
-changes.publish(KEYS[4], KEYS[5], clock.now(), 0, {
-  kind = "provider_unregistered",
-  provider = name,
-  actor = process,
-  reason = "",
-  details = { "id", id },
-})
-return { "removed" }
+
+local reply = { "unregistered" }
+for i = 5, #KEYS, COLUMNS do
+  local at = HEAD + 1 + (i - 5)
+  reply[#reply + 1] = unregister(KEYS[i], KEYS[i + 1], ARGV[at], ARGV[at + 1])
+end
+return reply

@@ -2,13 +2,13 @@
 --
 -- KEYS[1]  slots         process|token -> deadline
 -- KEYS[2]  registration  the registration record, which has the limit
--- KEYS[3]  members       registration|process -> lease deadline
+-- KEYS[3]  leases        process -> deadline of its lease
 -- ARGV[1]  process       the calling process
 -- ARGV[2]  slot          process|token, chosen by the caller; a call with a slot that is taken
 --                        returns the same slot
 -- ARGV[3]  limit         the limit that the caller knows; used if Redis has lost the record
 -- ARGV[4]  lease_ms      how long the slot is held without being renewed
--- ARGV[5]  retention_ms  how long members outlive the last lease
+-- ARGV[5]  retention_ms  how long leases outlive the last one of them
 -- Returns  {"taken", now, n}           n: how many slots are taken, with this one; slots of
 --                                      processes that have left may count until they expire
 --          {"full", now, n, retry_at}  retry_at: when a slot is free whose process has missed its
@@ -16,7 +16,7 @@
 --          {"unlimited", now}          the registration has no limit any more
 local clock = require("lib.clock")
 local changes = require("lib.changes")
-local members = require("lib.members")
+local processes = require("lib.processes")
 local leases = require("lib.leases")
 
 local process, slot, lease = ARGV[1], ARGV[2], tonumber(ARGV[4])
@@ -59,7 +59,7 @@ if taken >= limit then
 end
 redis.call("ZREMRANGEBYSCORE", KEYS[1], "-inf", string.format("%.0f", now))
 
-members.mark_present(KEYS[3], process, now + lease)
+processes.renew(KEYS[3], process, now + lease)
 leases.grant(KEYS[1], slot, now + lease, expired, lease)
 changes.keep(KEYS[3], lease + tonumber(ARGV[5]))
 return reply("taken", taken + 1)

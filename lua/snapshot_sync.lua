@@ -2,16 +2,15 @@
 --
 -- KEYS[1]    meta           the service type's revision
 -- KEYS[2]    registrations  registration id -> order of registration
--- KEYS[3]    members        registration|process -> lease deadline
--- KEYS[4]    cursors        round-robin positions
+-- KEYS[3]    cursors        round-robin positions
 -- ARGV[1]    epoch          the epoch of the caller's snapshot; "": it has none
 -- ARGV[2]    revision       the revision of the caller's snapshot
 -- ARGV[3]    retention_ms   how long a cursor outlives its last use
 -- ARGV[4..]  steps          cursor, number of steps, …
--- Returns    {"same", now, expired, position, …}
---                             the snapshot is up to date; expired: how many leases have expired;
---                             then the first position taken from each cursor
---            {"changed", now, expired, epoch, revision, n, position, …, id, order, …}
+-- Returns    {"same", now, position, …}
+--                             the snapshot is up to date; then the first position taken from
+--                             each cursor
+--            {"changed", now, epoch, revision, n, position, …, id, order, …}
 --                             the current version, n positions and the list of registrations
 local clock = require("lib.clock")
 local cursor = require("lib.cursor")
@@ -19,7 +18,6 @@ local changes = require("lib.changes")
 
 local now = string.format("%.0f", clock.now())
 local version = changes.version(KEYS[1])
-local expired = string.format("%.0f", redis.call("ZCOUNT", KEYS[3], "-inf", now))
 
 -- One by one: there may be more items than Lua can unpack.
 local function append(reply, items)
@@ -31,15 +29,15 @@ end
 
 local positions = {}
 for i = 4, #ARGV, 2 do
-  positions[#positions + 1] = cursor.take(KEYS[4], ARGV[i], ARGV[i + 1])
+  positions[#positions + 1] = cursor.take(KEYS[3], ARGV[i], ARGV[i + 1])
 end
 if #positions > 0 then
-  changes.keep(KEYS[4], tonumber(ARGV[3]))
+  changes.keep(KEYS[3], tonumber(ARGV[3]))
 end
 
 if version[1] == ARGV[1] and version[2] == ARGV[2] then
-  return append({ "same", now, expired }, positions)
+  return append({ "same", now }, positions)
 end
 local count = string.format("%d", #positions)
-local reply = append({ "changed", now, expired, version[1], version[2], count }, positions)
+local reply = append({ "changed", now, version[1], version[2], count }, positions)
 return append(reply, redis.call("ZRANGE", KEYS[2], 0, -1, "WITHSCORES"))

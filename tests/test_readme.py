@@ -57,5 +57,7 @@ def test_the_table_of_events_has_what_the_scripts_announce() -> None:
         assert header is not None
         events = re.search(r"^-- Events(.*(?:\n--  .*)*)", header[0], re.MULTILINE)
         if events:
-            announced |= set(re.findall(r"\b(?:breaker|provider|members?|expiry)_\w+", events[1]))
+            announced |= set(
+                re.findall(r"\b(?:breaker|provider|process|state|expiry)_\w+", events[1])
+            )
     assert listed == announced

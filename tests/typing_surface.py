@@ -249,6 +249,9 @@ def read_event(event: Event) -> None:
     assert_type(event.details, Mapping[str, str])
     assert_type(event.version, tuple[str, str] | None)
     assert_type(event.breaker, str)
+    assert_type(event.order, str)
+    assert_type(event.record, str)
+    assert_type(event.settings, str)
     assert_type(event.at, int)
 
 

@@ -7,9 +7,14 @@ work, filling a gap a refresh's.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
-from ciris_registry.cache.replica import BreakerReport, MemberChange
+from ciris_registry.cache.replica import (
+    BreakerReport,
+    RegistrationGone,
+    RegistrationReport,
+)
+from ciris_registry.registration import parse_registration
 from ciris_registry.store import COUNTERS, paired
 
 if TYPE_CHECKING:
@@ -20,6 +25,11 @@ if TYPE_CHECKING:
 
 _STATE: Final = frozenset({"state", *COUNTERS})
 """What an event must contain of a breaker."""
+
+_OF_REGISTRATIONS: Final = frozenset(
+    {"provider_registered", "provider_unregistered", "provider_expired"}
+)
+"""The events that contain all that they change of a registration."""
 
 
 def apply_events(replica: Replica, events: Iterable[Event], flush_now: Callable[[], None]) -> bool:
@@ -39,34 +49,44 @@ def _apply(replica: Replica, event: Event, flush_now: Callable[[], None]) -> boo
         if replica.alert(event.provider):
             flush_now()
         return True
-    made = event.version
+    made, version = event.version, replica.snapshot.version
     if made is None:
-        _apply_membership(replica, event)
         return True  # it changes nothing that a resolve looks at
-    version = replica.snapshot.version
+    ahead = _ahead(made, version)
     if made[0] != version[0]:
         return False
-    ahead = _ahead(made, version)
     if ahead is not None and ahead <= 0:
         return True  # known already
+    if event.kind in _OF_REGISTRATIONS:
+        return ahead == 1 and _apply_registration(replica, event, made)
+    return _apply_breaker(replica, event, made if ahead == 1 else None)
+
+
+def _apply_breaker(replica: Replica, event: Event, version: Version | None) -> bool:
+    """Apply a breaker's state; False if changes are missing before it, so that ``version`` is None.
+
+    The provider is refused also before these are read.
+    """
     fields = _breaker_fields(event.breaker)
     if not fields:
         return False
-    # Also where changes are missing between: the provider is refused until they are read.
-    is_next = ahead == 1
-    applied = replica.apply(
-        BreakerReport(event.provider, event.at, fields, version=made if is_next else None)
-    )
-    return applied and is_next
+    applied = replica.apply(BreakerReport(event.provider, event.at, fields, version=version))
+    return applied and version is not None
 
 
-def _apply_membership(replica: Replica, event: Event) -> None:
+def _apply_registration(replica: Replica, event: Event, version: Version) -> bool:
+    """Apply what an event says of a registration; False if it cannot be read."""
     registration_id = event.details.get("id", "")
-    if event.kind == "member_joined":
-        replica.apply(MemberChange(registration_id, event.actor, event.at))
-    elif event.kind in {"member_left", "member_expired"}:
-        process = event.details.get("process", event.actor)
-        replica.apply(MemberChange(registration_id, process, None))
+    if event.kind != "provider_registered":
+        return replica.apply(RegistrationGone(registration_id, version))
+    try:
+        registration = parse_registration(
+            event.service_type, registration_id, float(event.order), _pairs(event.record)
+        )
+        breaker = {**_pairs(event.settings), **_pairs(event.breaker)}
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return replica.apply(RegistrationReport(registration, breaker, version))
 
 
 def _ahead(made: Version, known: Version) -> int | None:
@@ -80,7 +100,19 @@ def _ahead(made: Version, known: Version) -> int | None:
 def _breaker_fields(text: str) -> dict[str, str]:
     """A breaker's state as an event contains it; empty if it is missing or incomplete."""
     try:
-        fields = dict(paired(json.loads(text) if text else []))
-    except (ValueError, TypeError, KeyError, RecursionError):
+        fields = _pairs(text)
+    except (ValueError, TypeError, RecursionError):
         return {}
     return fields if fields.keys() >= _STATE else {}
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """A flat JSON list of fields and values.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    flat = json.loads(text)
+    if not isinstance(flat, list):
+        raise ValueError("not a list")  # noqa: TRY004 # as json.loads does
+    return dict(paired(cast("list[str]", flat)))

@@ -8,14 +8,11 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciris_registry.circuit_breaker import ReplyCode
-from ciris_registry.errors import StoreError, StoreUnavailableError
-from ciris_registry.store import host_name
-from ciris_registry.version import __version__
+from ciris_registry.store import WantedRegistration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
     from ciris_registry.circuit_breaker import CircuitBreakerConfig
     from ciris_registry.registration import Registration
     from ciris_registry.settings import RegistrySettings
-    from ciris_registry.store import BreakerReply, Store
+    from ciris_registry.store import Beat, BreakerReply, Loaded, Registered, Store
 
 _log = logging.getLogger(__name__)
 
@@ -41,11 +38,16 @@ class DesiredState:
 
     def __init__(self, settings: RegistrySettings) -> None:
         self.left = False
+        self.peers = 1
+        self._losses = ""
+        self.retention = settings.retention
         self._default = settings.breaker
         self._half_lease = settings.lease / 2
+        self._interval = settings.heartbeat_every
         self._renewed_at = -math.inf
         self._desired: dict[str, dict[str, DesiredRegistration]] = {}
         self._own: dict[str, dict[str, Registration]] = {}
+        self._written: set[tuple[str, str]] = set()
         self._announced: set[str] = set()
         self._warned: set[tuple[str, str]] = set()
 
@@ -93,30 +95,58 @@ class DesiredState:
                 return config, True
         return self._default, False
 
-    async def write(self, store: Store, registration: Registration) -> None:
-        """Write one registration; warn if that changed what another process has set."""
-        wanted = self._desired.get(registration.service_type, {}).get(registration.id)
-        if wanted is None:
-            return
-        await self.announce(store, [registration.service_type])
-        answer = await store.registrations.register(registration)
+    async def write(
+        self, store: Store, service_type: str, registrations: Iterable[Registration]
+    ) -> list[tuple[Registration, Registered]]:
+        """Write registrations of one service type; warn if that changed what others have set."""
+        desired = self._desired.get(service_type, {})
+        # One that this process has left by now is not written.
+        mine = [desired[one.id] for one in registrations if one.id in desired]
+        replies = await self._register(store, service_type, mine, rejoin=False)
+        for (registration, config), reply in replies:
+            changed = (
+                reply.configure
+                and (
+                    await store.breakers.configure(
+                        service_type, registration.name, config or self._default, explicit=True
+                    )
+                ).code
+                is ReplyCode.CHANGED
+            )
+            if reply.code == "changed" and reply.before_actor != store.process:
+                before = _listed(reply.before)
+                self._warn(registration, f"changed {before}, set by {reply.before_actor}")
+            elif changed:
+                self._warn(registration, "changed the settings of its breaker")
+        return [(one.registration, reply) for one, reply in replies]
+
+    async def _register(
+        self,
+        store: Store,
+        service_type: str,
+        mine: Sequence[DesiredRegistration],
+        *,
+        rejoin: bool,
+    ) -> list[tuple[DesiredRegistration, Registered]]:
+        wanted: list[WantedRegistration] = []
+        for registration, config in mine:
+            known, _ = self.config_for(service_type, registration.name)
+            # A process that rejoins does not overwrite settings that may be newer.
+            chosen = config is not None and not rejoin
+            wanted.append(WantedRegistration(registration, config or known, chosen))
+        replies = await store.registrations.register(service_type, wanted, rejoin=rejoin)
+        self.peers = replies[-1].processes if replies else self.peers
+        self._written.update((service_type, one.registration.id) for one in mine)
+        self._announced.add(service_type)
         if self._renewed_at == -math.inf:
             self.note_renewal()
-        config, explicit = self.config_for(registration.service_type, registration.name)
-        if explicit and wanted.config is None:
-            explicit = False
-        settled = await store.breakers.configure(
-            registration.service_type,
-            registration.name,
-            wanted.config or config,
-            explicit=explicit,
-        )
-        if answer.code == "changed" and answer.before_actor != store.process:
-            self._warn(
-                registration, f"changed {_listed(answer.before)}, set by {answer.before_actor}"
-            )
-        elif settled.code is ReplyCode.CHANGED:
-            self._warn(registration, "changed the settings of its breaker")
+        return list(zip(mine, replies, strict=True))
+
+    async def unregister(self, store: Store, service_type: str, ids: Sequence[str]) -> list[str]:
+        """End this process's hold of registrations; a code for each."""
+        codes = await store.registrations.unregister(service_type, ids)
+        self._written.difference_update((service_type, one) for one in ids)
+        return codes
 
     async def configure(self, store: Store, service_type: str, name: str) -> BreakerReply:
         """Give a breaker that Redis does not have the settings that this process knows."""
@@ -125,13 +155,20 @@ class DesiredState:
         # If another process was faster, these settings are not the newest ones.
         return await store.breakers.configure(service_type, name, config, explicit=False)
 
-    async def announce(
-        self, store: Store, service_types: Sequence[str], *, again: bool = False
-    ) -> None:
-        """Write who this process is and what it uses, if that is new, or ``again``."""
-        if again or not self._announced.issuperset(service_types):
-            self._announced.update(service_types)
-            await store.processes.heartbeat(host_name(), os.getpid(), __version__, service_types)
+    async def announce(self, store: Store, service_types: Sequence[str]) -> None:
+        """Write who this process is and what it uses, if that is new."""
+        if not self._announced.issuperset(service_types):
+            await self.beat(store, service_types, outage=False)
+
+    async def beat(self, store: Store, service_types: Sequence[str], *, outage: bool) -> Beat:
+        """Renew this process's lease."""
+        self._announced.update(service_types)
+        held = len(self._written)
+        beat = await store.processes.heartbeat(
+            service_types, held, self._losses, self._interval, outage=outage
+        )
+        self.peers, self._losses = beat.processes, beat.losses
+        return beat
 
     async def rewrite(self, store: Store, known: Snapshot, ids: Iterable[str]) -> None:
         """Register again what Redis has lost, as it was last ``known``.
@@ -141,27 +178,29 @@ class DesiredState:
         """
         service_type = known.service_type
         shared = {one.id: one for one in known.registrations}
-        for registration_id in ids:
-            mine = self.registrations(service_type).get(registration_id)
-            if mine is not None:
-                await self.announce(store, [service_type])
-                await store.registrations.register(
-                    _writable(shared.get(mine.id), mine), rejoin=True
-                )
-                await self.configure(store, service_type, mine.name)
+        desired = self._desired.get(service_type, {})
+        mine = [desired[one] for one in ids if one in desired]
+        last_known = [
+            one._replace(registration=_writable(shared.get(one.registration.id), one.registration))
+            for one in mine
+        ]
+        if last_known:
+            await self._register(store, service_type, last_known, rejoin=True)
 
-    async def leave(self, store: Store, service_types: Iterable[str]) -> None:
+    def lost(self, service_type: str, loaded: Loaded) -> list[str]:
+        """The ids of this process's registrations that Redis should have, but has not."""
+        return [
+            one.id
+            for one in list(self.registrations(service_type).values())
+            if (service_type, one.id) in self._written
+            and not (loaded.records.get(one.id) and loaded.breakers.get(one.name))
+        ]
+
+    async def leave(self, store: Store) -> None:
         """Leave the fleet: what this process holds is free now, not when its lease ends."""
         self.left = True
-        if self.was_cut_off():
-            return  # Redis is away, and the lease is over before it is back
-        for service_type in service_types:
-            try:
-                await store.processes.leave(service_type)
-            except StoreUnavailableError:
-                raise
-            except StoreError as error:
-                _log.warning("what %s holds ends with its lease: %s", store.process, error)
+        if not self.was_cut_off():  # else the lease is over before Redis is back
+            await store.processes.leave()
 
     def forget_announcements(self) -> None:
         """Redis has lost who this process is: the next write says so again."""

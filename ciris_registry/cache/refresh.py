@@ -1,6 +1,6 @@
 """Reading a service type anew: one script call compares versions, a load follows if they differ.
 
-A refresh also expires ended leases and restores what Redis has lost.
+A refresh also restores what Redis has lost.
 """
 
 from __future__ import annotations
@@ -68,11 +68,6 @@ class Refresh:
             await restore_times(store, self._desired, known, clock_before.now())
             self._put_back.update(known.breakers)  # their times are others now
             synced = await self._compare(store, {})
-        if synced.expired and self._desired.may_expire_others():
-            await store.registrations.expire(
-                self._kind, [one.id for one in replica.snapshot.registrations]
-            )
-            synced = await self._compare(store, {})
         pause = _FIRST_PAUSE
         while synced.changed is not None and not await self._load(store, *synced.changed):
             # While many registrations arrive, the data changes before it can be read.
@@ -110,10 +105,11 @@ class Refresh:
         if loaded is None:
             return False
         read = Snapshot.from_loaded(kind, version, orders, loaded, self._default, snapshot.damaged)
-        lost = overtaken(known.breakers, read.breakers, loaded.now)
-        if not self._put_back.issuperset(lost):
-            self._put_back.update(lost)
-            await restore(store, self._desired, known, [], lost, replica.now(), _LOST)
+        ids = self._desired.lost(kind, loaded)
+        breakers = overtaken(known.breakers, read.breakers, loaded.now)
+        if not self._put_back.issuperset([*ids, *breakers]):
+            self._put_back.update(ids, breakers)
+            await restore(store, self._desired, known, ids, breakers, replica.now(), _LOST)
             return False
         if is_earlier(version, replica.seen_version):
             return False  # an event has overtaken the reply

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ciris_registry.errors import StoreUnavailableError
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from ciris_registry.store import Event, Session, Store, WriteQueue
     from ciris_registry.store.connection import Connectivity
+
+PROCESSES: Final = ""
+"""Stands for a service type: the stream of the processes that join and leave."""
 
 READ_INTERVAL: int = 1000
 """Milliseconds for which one read waits; then service types that are new are looked for."""
@@ -61,7 +64,9 @@ class Subscription:
         self._placed = True
 
     async def _types(self, store: Store) -> list[str]:
-        return [self._only] if self._only is not None else await store.processes.service_types()
+        if self._only is not None:
+            return [self._only]
+        return [PROCESSES, *await store.processes.service_types()]
 
     async def _look(self, store: Store) -> None:
         for service_type in await self._types(store):

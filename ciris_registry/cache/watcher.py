@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import time
 from itertools import groupby
 from operator import attrgetter
@@ -56,7 +57,8 @@ class Watcher:
     """Follows the streams of every service type that this process looks at.
 
     ``on_connected`` is called whenever it begins to read: writes that wait may go out.
-    ``flush_now`` is called on a streak warning.
+    ``flush_now`` is called on a streak warning. ``peers`` is the number of processes in the fleet:
+    they share the looks for versions that no event has reported.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Watcher:
         follows: bool,
         on_connected: Callable[[], None],
         flush_now: Callable[[], None],
+        peers: Callable[[], int],
     ) -> None:
         self._session = session
         self._connectivity = connectivity
@@ -88,6 +91,7 @@ class Watcher:
         self._reader: EventReader | None = None
         self._unread = 0
         self._waits = backoff(_FIRST_WAIT, _LONGEST_WAIT)
+        self._peers = peers
         self._checked = 0
         self._checked_at = 0.0
         connectivity.on_change(self._look_up)
@@ -180,8 +184,12 @@ class Watcher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._wait() if schedule.any_aside else None):
                     await self._news.wait()
-        elif silent or time.monotonic() - self._checked_at > self._block:
+        elif (silent or time.monotonic() - self._checked_at > self._block) and self._is_our_turn():
             await self._check(store, list(replicas.values()), silent=silent)
+
+    def _is_our_turn(self) -> bool:
+        """Whether this process looks at a version now: one of the fleet does, however many read."""
+        return random.random() * self._peers() < 1  # noqa: S311 # no secret
 
     def _wait(self) -> float:
         """Seconds until the next service type is due, at most what one read waits."""

@@ -1,4 +1,4 @@
-"""The heartbeat: renews the leases of this process, restores lost records, expires old leases."""
+"""The heartbeat: renews the lease of this process, restores lost records, expires old leases."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ import random
 from typing import TYPE_CHECKING
 
 from ciris_registry.errors import RegistryError, StoreUnavailableError
+from ciris_registry.membership.expiry import remove_expired
+from ciris_registry.membership.lost_data import find_lost
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ciris_registry.cache import DesiredState, Replica, Replicas, SingleFlights
     from ciris_registry.settings import RegistrySettings
-    from ciris_registry.store import Store
+    from ciris_registry.store import Beat, Store
     from ciris_registry.store.connection import Connectivity
 
 _log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Renews the leases of this process at each interval, for every service type that it uses.
+    """Renews the lease of this process at each interval, whatever it has registered.
 
     ``leave_dead`` unregisters providers whose weakly held instances have died. ``renew_slots``
     renews the slots of running calls.
@@ -88,37 +90,39 @@ class Heartbeat:
             await self.beat(store)
 
     async def beat(self, store: Store) -> None:
-        """Renew all leases, write lost records again, expire ended leases of other processes.
+        """Renew the lease, write lost records again, expire ended leases of other processes.
 
-        A failure in one service type does not stop the renewal of the others.
+        A failure in one service type does not stop the care of the others.
         """
+        replicas = dict(self._replicas.by_type)
+        if self._desired.left or not replicas:
+            return
+        beat = await self._desired.beat(store, list(replicas), outage=self._outage)
+        if not self._outage and self._desired.was_cut_off():
+            # The call itself may have taken that long: note the outage before any lease expires.
+            self._outage = True
+            beat = await self._desired.beat(store, list(replicas), outage=True)
+        self._desired.note_renewal()
         failures: list[RegistryError] = []
-        replicas = self._replicas.by_type
-        for service_type, replica in list(replicas.items()):
+        for replica in replicas.values():
             try:
-                await self._renew(store, service_type, replica)
+                await self._look_after(store, replica, beat)
             except RegistryError as error:
                 failures.append(error)
-        if replicas:
-            await self._desired.announce(store, list(replicas), again=True)
+        if beat.expired and self._desired.may_expire_others():
+            await remove_expired(store)
         if failures:
             raise failures[0]
         self._outage = False
 
-    async def _renew(self, store: Store, service_type: str, replica: Replica) -> None:
-        if self._desired.left:
-            return
-        ids = list(self._desired.registrations(service_type))
-        names = replica.snapshot.names()
-        renewed = await store.registrations.renew(service_type, ids, names, outage=self._outage)
-        if not self._outage and self._desired.was_cut_off():
-            # The call itself may have taken that long: note the outage before any lease expires.
-            self._outage = True
-            renewed = await store.registrations.renew(service_type, ids, names, outage=True)
-        self._desired.note_renewal()
+    async def _look_after(self, store: Store, replica: Replica, beat: Beat) -> None:
+        service_type = replica.service_type
         await self._renew_slots(store, service_type)
-        known = replica.snapshot.version[0]
-        if renewed.lost and known in {"", renewed.version[0]}:
-            await self._desired.rewrite(store, replica.snapshot, renewed.lost)
-        if renewed.expired or renewed.version != replica.snapshot.version or renewed.lost:
+        version, known = beat.versions[service_type], replica.snapshot.version
+        if beat.rejoin and known[0] in {"", version[0]}:
+            ids = list(self._desired.registrations(service_type))
+            await self._desired.rewrite(store, replica.snapshot, ids)
+        if service_type in beat.checks:
+            await find_lost(store, replica, self._desired.retention)
+        if beat.rejoin or version != known:
             await self._single_flights.of(service_type).run(store)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ciris_registry.cache import LocalEdit
 from ciris_registry.membership.naming import Namer, Naming
+from ciris_registry.membership.write_batches import WriteBatches
+from ciris_registry.registration import UNWRITTEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
     from ciris_registry.store import Session, Store, WriteQueue
 
 _log = logging.getLogger(__name__)
-
-_UNWRITTEN: Final = 2.0**52
-"""The order of registrations that are not in Redis yet: after all others."""
 
 
 class Registrar:
@@ -41,7 +40,7 @@ class Registrar:
         self.bindings = bindings
         self.on_change: Callable[[], None] = lambda: None
         self._namer = Namer(naming)
-        self._write_queue = write_queue
+        self._writes = WriteBatches(write_queue)
         self._desired = desired
         self._replicas = replicas
         self._session = session
@@ -63,21 +62,14 @@ class Registrar:
         if warning:
             _log.warning(warning)
         self._registered += 1
-        registration = replace(draft, name=name, order=_UNWRITTEN + self._registered)
+        registration = replace(draft, name=name, order=UNWRITTEN + self._registered)
         binding.on_death = partial(self.bindings.note_death, service_type, registration.id)
         self.bindings.bind(registration, binding)
         self._desired.add(registration, config)
         replica = self._replicas.of(service_type)
-        replica.apply(LocalEdit(replica.snapshot.with_registration(registration)))
+        replica.apply(LocalEdit(replica.snapshot.joined_by(registration)))
         self._compare_strategy(registration)
-
-        async def write(store: Store) -> None:
-            await self._desired.write(store, registration)
-            replica.expire()
-
-        self._write_queue.put(
-            f"the registration of {service_type} {registration.id}", write, must_flush=True
-        )
+        self._writes.add("the registration of", registration, self._write)
         self.on_change()
         return name
 
@@ -136,11 +128,17 @@ class Registrar:
         if not any(one.name == registration.name for one in others):
             self._namer.release(service_type, registration.name)
         replica = self._replicas.of(service_type)
-        process = self._session.process
-        replica.apply(LocalEdit(replica.snapshot.left_by(process, registration.id)))
+        replica.apply(LocalEdit(replica.snapshot.without(registration.id)))
+        self._writes.add("leaving", registration, self._unwrite)
 
-        async def write(store: Store) -> None:
-            await store.registrations.unregister(registration)
-            replica.expire()
+    async def _write(self, store: Store, service_type: str, batch: list[Registration]) -> None:
+        replica = self._replicas.of(service_type)
+        known = replica.snapshot.version
+        for _, reply in await self._desired.write(store, service_type, batch):
+            if reply.code != "joined" or reply.configure or reply.versions[0] != known:
+                replica.expire()
 
-        self._write_queue.put(f"leaving {service_type} {registration.id}", write, must_flush=True)
+    async def _unwrite(self, store: Store, service_type: str, batch: list[Registration]) -> None:
+        ids = [one.id for one in batch]
+        if set(await self._desired.unregister(store, service_type, ids)) != {"removed"}:
+            self._replicas.of(service_type).expire()  # others may hold them

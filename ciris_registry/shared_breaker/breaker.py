@@ -185,7 +185,7 @@ class SharedBreaker:
         """A success while a streak runs, or may run: the fleet has to know at once."""
         if known.consecutive_failures:
             self.apply_optimistically(_without_streak)
-        elif not self.replica.drop_old_alert(self.name):
+        elif not self.replica.alerts.drop_old(self.name):
             return
         self._batches.flush_now()
 

@@ -3,27 +3,29 @@
 The scripts hold the rules. Callers decide what to write.
 """
 
-from ciris_registry.store.decoding import (
+from ciris_registry.store.keys import TypeKeys
+from ciris_registry.store.records import (
     COUNTERS,
+    NOTHING,
+    BatchedSuccesses,
+    Beat,
+    BreakerReply,
+    Event,
+    EventReader,
+    Loaded,
+    OfflineMerge,
+    Registered,
+    SlotReply,
+    Synced,
+    Version,
+    WantedRegistration,
+    host_name,
+    new_process_id,
     paired,
     parse_breaker,
     remembered,
     update_breaker,
     with_counters,
-)
-from ciris_registry.store.event import Event
-from ciris_registry.store.events import EventReader
-from ciris_registry.store.keys import TypeKeys
-from ciris_registry.store.processes import host_name, new_process_id
-from ciris_registry.store.replies import (
-    NOTHING,
-    BatchedSuccesses,
-    BreakerReply,
-    Loaded,
-    OfflineMerge,
-    SlotReply,
-    Synced,
-    Version,
 )
 from ciris_registry.store.scripts import load_scripts
 from ciris_registry.store.session import Session
@@ -34,17 +36,20 @@ __all__ = [
     "COUNTERS",
     "NOTHING",
     "BatchedSuccesses",
+    "Beat",
     "BreakerReply",
     "Event",
     "EventReader",
     "Loaded",
     "OfflineMerge",
+    "Registered",
     "Session",
     "SlotReply",
     "Store",
     "Synced",
     "TypeKeys",
     "Version",
+    "WantedRegistration",
     "WriteQueue",
     "host_name",
     "load_scripts",

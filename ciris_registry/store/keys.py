@@ -6,7 +6,6 @@ Redis Cluster: those of one script call, and the streams that one process reads 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,11 +16,6 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "ciris:v2"
 """The beginning of every key; the number is the version of the layout."""
-
-
-def partition_root(namespace: str, partition: int = 0) -> str:
-    """The beginning of the keys of one partition of a namespace."""
-    return f"{PREFIX}:{{{namespace}/{partition}}}"
 
 
 class KeySubject(IntEnum):
@@ -45,37 +39,33 @@ class KeyTemplate(NamedTuple):
         return self.prefix + (subject if self.subject is KeySubject.ID else name_of(subject))
 
 
-@dataclass(frozen=True, slots=True)
-class TypeKeys:
-    """The keys of one service type of one namespace."""
+class PartitionKeys:
+    """The keys of one partition of a namespace that belong to no service type."""
 
-    registrations: str
-    members: str
-    cursors: str
-    events: str
-    meta: str
-    _root: str
+    def __init__(self, namespace: str, partition: int = 0) -> None:
+        root = f"{PREFIX}:{{{namespace}/{partition}}}"
+        self.leases: Final = f"{root}:leases"
+        self.types: Final = f"{root}:types"
+        self.processes: Final = f"{root}:processes"
+        self.expiry: Final = f"{root}:expiry"
+        self.root: Final = root
 
-    @classmethod
-    def of(cls, namespace: str, service_type: str) -> TypeKeys:
-        """The keys of this service type; both names must have been checked."""
-        root = f"{partition_root(namespace)}:{service_type}"
-        return cls(
-            registrations=f"{root}:registrations",
-            members=f"{root}:members",
-            cursors=f"{root}:cursors",
-            events=f"{root}:events",
-            meta=f"{root}:meta",
-            _root=root,
-        )
+    def lease(self, process: str) -> str:
+        """The set of registrations that hang on the lease of a process."""
+        return f"{self.root}:lease:{process}"
+
+    def process(self, process: str) -> str:
+        """The hash of one process."""
+        return f"{self.root}:process:{process}"
 
     def for_parameters(
         self, parameters: Iterable[str], subject: str = ""
     ) -> dict[str, str | Sequence[str]]:
         """The keys by the parameters of a script, which are called as they are here.
 
-        ``subject`` is the registration id for ``registration``, the provider's name for the keys of
-        a breaker, and either of them for ``slots``.
+        ``subject`` is the process for ``lease`` and ``process``, the registration id for
+        ``registration`` and ``holders``, the provider's name for the keys of a breaker, and either
+        of them for ``slots``.
         """
         return {one: self.template(one).about(subject) for one in parameters}
 
@@ -87,9 +77,31 @@ class TypeKeys:
         subject = KeySubject.NAME if parameter == "slots" else KeySubject.ID
         return KeyTemplate(key(""), subject)
 
+
+class TypeKeys(PartitionKeys):
+    """The keys of one service type, and those of its partition."""
+
+    def __init__(self, namespace: str, service_type: str) -> None:
+        super().__init__(namespace)
+        root = f"{self.root}:{service_type}"
+        self.registrations: Final = f"{root}:registrations"
+        self.cursors: Final = f"{root}:cursors"
+        self.events: Final = f"{root}:events"
+        self.meta: Final = f"{root}:meta"
+        self._root: Final = root
+
+    @classmethod
+    def of(cls, namespace: str, service_type: str) -> TypeKeys:
+        """The keys of this service type; both names must have been checked."""
+        return cls(namespace, service_type)
+
     def registration(self, registration_id: str) -> str:
         """The hash of one registration."""
         return f"{self._root}:registration:{registration_id}"
+
+    def holders(self, registration_id: str) -> str:
+        """The set of processes that hold one registration."""
+        return f"{self._root}:holders:{registration_id}"
 
     def breaker(self, name: str) -> str:
         """The hash of one provider's breaker."""
@@ -110,13 +122,3 @@ class TypeKeys:
     def slots(self, subject: str) -> str:
         """The sorted set of slots of one provider, by its name or the id of a registration."""
         return f"{self._root}:slots:{name_of(subject)}"
-
-
-def types_key(namespace: str) -> str:
-    """The set of service types in use."""
-    return f"{partition_root(namespace)}:types"
-
-
-def process_key(namespace: str, process: str) -> str:
-    """The hash of one process."""
-    return f"{partition_root(namespace)}:process:{process}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ciris_registry.store.keys import KeySubject, TypeKeys
+from ciris_registry.store.keys import KeySubject, PartitionKeys, TypeKeys
 from ciris_registry.store.scripts import load_scripts
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class ScriptRunner:
         self, transport: Transport, namespace: str, process: str, lease: int, retention: int
     ) -> None:
         self.namespace = namespace
+        self.partition = PartitionKeys(namespace)
         self.process = process
         self.lease = lease
         self.retention = retention
@@ -95,15 +96,22 @@ class ScriptRunner:
             script.sha, script.text, numkeys, values, repeatable=repeatable
         )
 
-    async def run_with(
+    async def run_in_partition(
         self,
         name: str,
-        keys: Mapping[str, str | Sequence[str]],
+        process: str = "",
         /,
+        *,
+        more_keys: Sequence[str] | None = None,
         **args: str | int | Sequence[str | int],
     ) -> list[Any]:
-        """Call a script with keys that do not belong to a service type."""
-        return await self._send(self._scripts[name], keys, args)
+        """Call a script whose keys are the partition's and those of a process."""
+        script = self._scripts[name]
+        parameters = script.keys[:-1] if script.keys_variadic else script.keys
+        keys = self.partition.for_parameters(parameters, process)
+        if more_keys is not None:
+            keys[script.keys[-1]] = more_keys
+        return await self._send(script, keys, args)
 
     def _send(
         self,

@@ -8,15 +8,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.store.breakers import BreakerStore
 from ciris_registry.store.connection import Transport
-from ciris_registry.store.events import EventStore
-from ciris_registry.store.keys import partition_root
-from ciris_registry.store.processes import ProcessStore
-from ciris_registry.store.registrations import RegistrationStore
+from ciris_registry.store.keys import PartitionKeys
+from ciris_registry.store.records import (
+    BreakerStore,
+    EventStore,
+    ProcessStore,
+    RegistrationStore,
+    SlotStore,
+    SnapshotStore,
+)
 from ciris_registry.store.script_runner import ScriptRunner
-from ciris_registry.store.slots import SlotStore
-from ciris_registry.store.snapshots import SnapshotStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +52,7 @@ class Store:
         self.process = process
         self.namespace = namespace
         self._transport = Transport(
-            clients.route(partition_root(namespace)),
+            clients.route(PartitionKeys(namespace).root),
             clients.url.redacted,
             write_timeout,
             clients.revive,
@@ -62,12 +64,12 @@ class Store:
         )
         lease, retention = round(settings.lease * 1000), round(settings.retention * 1000)
         self._calls = calls = ScriptRunner(self._transport, namespace, process, lease, retention)
-        self.registrations = RegistrationStore(calls, settings.mass_expiry_share)
-        self.processes = ProcessStore(calls, self._transport)
+        self.registrations = RegistrationStore(calls, self._transport)
+        self.processes = ProcessStore(calls, self._transport, settings.mass_expiry_share)
         self.snapshots = SnapshotStore(calls)
         self.breakers = BreakerStore(calls)
         self.slots = SlotStore(calls)
-        self.events = EventStore(self._transport, calls.keys)
+        self.events = EventStore(self._transport, calls.keys, calls.partition.processes)
 
     def keys(self, service_type: str) -> TypeKeys:
         """The keys of one service type."""

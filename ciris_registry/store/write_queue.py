@@ -53,6 +53,11 @@ class WriteQueue:
         self._put = self._must_reach = 0
         self._progress: list[asyncio.Future[None]] = []
 
+    @property
+    def last(self) -> int:
+        """The number of the write that was added last."""
+        return self._put
+
     def __len__(self) -> int:
         return len(self._writes)
 
@@ -64,15 +69,15 @@ class WriteQueue:
         repeatable: bool = True,
         must_flush: bool = False,
         away: Callable[[], object] | None = None,
-    ) -> None:
-        """Add a write; ``what`` names it in the log.
+    ) -> int:
+        """Add a write, and return its number; ``what`` names it in the log.
 
         A write that is not ``repeatable`` is dropped if the event loop ends while it is in flight.
         A write with ``away`` does not wait while Redis is away: ``away`` is called instead.
         """
         if away is not None and not self._connectivity.connected:
             away()
-            return
+            return self._put
         if len(self._writes) >= MOST_PENDING:
             self._drop()
         self._put += 1
@@ -81,6 +86,7 @@ class WriteQueue:
             self._must_reach = self._put
         self._note()
         self.resume()
+        return self._put
 
     def resume(self) -> None:
         """Send the pending writes in the background, if Redis is connected."""

@@ -51,14 +51,16 @@ class SharedState:
         return list(self._scores(self.keys.registrations))
 
     def members(self, registration_id: str) -> dict[str, int]:
-        """Processes and the deadlines of their leases; of ``""``, all that are present."""
-        leases = self._scores(self.keys.members).items()
-        pairs = ((member.rpartition("|"), deadline) for member, deadline in leases)
-        return {parts[2]: deadline for parts, deadline in pairs if parts[0] == registration_id}
+        """The holders and the deadlines of their leases; of ``""``, all processes."""
+        leases = self._scores(self.keys.leases)
+        if not registration_id:
+            return leases
+        holders = self.client.smembers(self.keys.holders(registration_id))
+        return {process: leases.get(process, 0) for process in holders}
 
     def events(self, *kinds: str) -> list[dict[str, str]]:
         """The events of these kinds, oldest first; ``at`` is the server's time of each."""
-        entries = self.client.xrange(self.keys.events)
+        entries = self.client.xrange(self.keys.events) + self.client.xrange(self.keys.processes)
         found = [{**fields, "at": entry_id.partition("-")[0]} for entry_id, fields in entries]
         return [event for event in found if not kinds or event["kind"] in kinds]
 

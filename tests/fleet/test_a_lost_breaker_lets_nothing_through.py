@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from tests.fleet.server import Server
 
 PER_SECOND = 20.0
+SHORT = 5
 SIZES = [
-    pytest.param(4, 5, id="short"),
+    pytest.param(4, SHORT, id="short"),
     pytest.param(12, 100, marks=[pytest.mark.long_run, pytest.mark.timeout(600)], id="long"),
 ]
 
@@ -60,7 +61,7 @@ def test_flushed_while_a_breaker_is_open(
 def test_restarted_empty_while_a_breaker_is_open(
     server: Server, borrow: Callable[..., Team], mode: str, size: int, losses: int
 ) -> None:
-    losses = max(1, losses // 4)
+    losses = losses if losses > SHORT else 1
     team = calling_team(borrow, server.url, mode, size)
     for _ in range(losses):
         server.kill()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ciris_registry.store.keys import partition_root
+from ciris_registry.store.keys import PartitionKeys
 from tests.fleet.agent import Fleet
 from tests.fleet.work import load
 from tests.servers import Cluster, Sentinels
@@ -24,7 +24,7 @@ def all_connected(fleet: Fleet) -> bool:
 @pytest.mark.parametrize("mode", ["cached", "exact"])
 def test_a_killed_master_of_a_cluster_opens_and_closes_no_breaker(mode: str) -> None:
     with Cluster(replicas=1, node_timeout=1_000) as cluster:
-        slot = cluster.slot_of(partition_root("default"))
+        slot = cluster.slot_of(PartitionKeys("default").root)
         master = cluster.master_of(slot)
         survive(cluster.url, mode, master.kill, lambda: cluster.wait_for_promotion(slot, master))
 

@@ -6,6 +6,7 @@ master's, as the address of a managed server moves.
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ import redis
 
 from tests.fleet.modes import BOTH_MODES
 from tests.fleet.shared_state import SharedState
-from tests.fleet.work import after_an_outage, lost_redis, providers, registries
+from tests.fleet.work import after_an_outage, dead_provider, lost_redis, providers, registries
 from tests.servers import Server
 from tests.waiting import wait_until
 
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
 
     from tests.fleet.agent import Agent
     from tests.fleet.pool import Team
+    from tests.fleet.server import Server as LocalServer
 
 FAST: Final = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
 HEARTBEAT: Final = 0.3
+WATCHED: Final = 60.0
+"""Seconds without a loss."""
 KNOWN: Final = {"shared": "open", "forced": "forced_open", "cooling": "cooling_down"}
 
 
@@ -96,3 +100,27 @@ def test_what_only_the_dead_master_had_is_back_in_every_process_and_in_a_new_one
 
 def knows_all(agent: Agent) -> bool:
     return {(name, reason) for name, reason in agent.run(registries.explain)} >= KNOWN.items()
+
+
+@pytest.mark.long_run
+@pytest.mark.timeout(900)
+def test_without_a_loss_there_is_no_alarm(server: LocalServer, borrow: Callable[..., Team]) -> None:
+    """Watchers overtake replies all the time: a breaker changes many times a second."""
+    teams = [
+        borrow(3, server.url, mode, lease=3.0, heartbeat_interval=HEARTBEAT)
+        for mode in ("cached", "exact")
+    ]
+    for team in teams:
+        team.all(dead_provider.register, 0.05, 5.0)
+        team.all(dead_provider.begin, 50.0, 0.01)
+    with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
+        shared = SharedState(client)
+        ends = time.monotonic() + WATCHED
+        while time.monotonic() < ends:
+            time.sleep(1.0)
+            assert not shared.events("state_lost", "state_restored", "breaker_restored")
+        revisions = int(shared.client.hget(shared.keys.meta, "revision") or 0)
+    for team in teams:
+        team.all(dead_provider.end)
+    print(f"{revisions} revisions in {WATCHED:g} s, no alarm")  # noqa: T201 # what was measured
+    assert revisions > WATCHED

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ciris_registry.store.keys import partition_root
+from ciris_registry.store.keys import PartitionKeys
 from tests.fleet.agent import Fleet
 from tests.fleet.work import load
 from tests.servers import Cluster
@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 @pytest.mark.parametrize("mode", ["cached", pytest.param("exact", marks=pytest.mark.long_run)])
 def test_calls_of_two_processes_survive_a_slot_that_moves_there_and_back(mode: str) -> None:
     with Cluster(masters=2) as cluster, Fleet(cluster.url, 2, consistency=mode) as fleet:
-        slot = cluster.slot_of(partition_root("default"))
+        slot = cluster.slot_of(PartitionKeys("default").root)
         home = cluster.master_of(slot)
         away = next(one for one in cluster.nodes if one is not home)
         fleet.all(load.register)

@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from ciris_registry import RegistrySettings, ServiceRegistry
+from ciris_registry.store.records.snapshots import SnapshotStore
 from ciris_registry.store.script_runner import ScriptRunner
-from ciris_registry.store.snapshots import SnapshotStore
 from tests.fleet.work import registries, rotation
 
 if TYPE_CHECKING:

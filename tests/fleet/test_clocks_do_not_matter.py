@@ -64,4 +64,4 @@ def test_opening_recovery_cooldown_override_and_lease_go_by_the_servers_clock(
     began = shared.now()
     wait_until(lambda: shared.now() >= began + 1500)
     assert len(shared.members("shared")) == 3
-    assert not shared.events("member_expired")
+    assert not shared.events("process_expired")

@@ -10,7 +10,7 @@ import os
 import random
 import signal
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from ciris_registry.registration import parse_registration
 from tests.fleet.work import breakers, providers, registries
@@ -66,27 +66,26 @@ class Nursery:
         self._born.discard(pid)
 
 
+NAMES: Final = ("own-0@thinker", "own-1@thinker", "own-2@thinker", "shared")
+
+
 def assert_nothing_is_half_done(shared: SharedState) -> None:
-    """Registrations, their records and their members are consistent at any moment."""
+    """Registrations, their records and their holders are consistent at any moment."""
     keys = shared.keys
     with shared.client.pipeline() as pipe:
         pipe.zrange(keys.registrations, 0, -1)
-        for name in ("own-0@thinker", "own-1@thinker", "own-2@thinker", "shared"):
+        for name in NAMES:
             pipe.hgetall(keys.registration(name))
-        pipe.zrange(keys.members, 0, -1)
-        listed, *hashes, members = pipe.execute()
-    records = {
-        one: fields
-        for one, fields in zip(
-            ("own-0@thinker", "own-1@thinker", "own-2@thinker", "shared"), hashes, strict=True
-        )
-        if fields
-    }
+        for name in NAMES:
+            pipe.smembers(keys.holders(name))
+        listed, *found = pipe.execute()
+    hashes, holders = found[: len(NAMES)], dict(zip(NAMES, found[len(NAMES) :], strict=True))
+    records = {one: fields for one, fields in zip(NAMES, hashes, strict=True) if fields}
     assert set(records) == set(listed), "a registration without a record, or a record without"
     for one, fields in records.items():
         parse_registration("llm", one, 1.0, fields)
-    offered = {member.rpartition("|")[0] for member in members} - {""}
-    assert offered == set(listed), "a registration without a member, or a member of nothing"
+    offered = {one for one, processes in holders.items() if processes}
+    assert offered == set(listed), "a registration without a holder, or a holder of nothing"
 
 
 def test_sixty_kills_at_any_moment_leave_nothing_half_done_and_nothing_taken(

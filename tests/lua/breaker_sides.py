@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
 from ciris_registry.circuit_breaker.state_machine import BreakerState
-from ciris_registry.store.decoding import (
+from ciris_registry.store.records.decoding import (
     COUNTERS,
     paired,
     parse_breaker,
@@ -168,8 +168,8 @@ class LuaSide:
         return self._call("breaker_configure", process="A", mode=mode, settings=flat)
 
     def lease(self, process: str, until: int) -> None:
-        self._server.client.zadd(KEYS.members, {f"|{process}": until})
-        self._server.client.pexpire(KEYS.members, RETENTION)
+        self._server.client.zadd(KEYS.leases, {process: until})
+        self._server.client.pexpire(KEYS.leases, RETENTION)
         self._dump = self._server.dump()
 
     def lose(self, config: CircuitBreakerConfig, *, configured: bool) -> None:
@@ -199,14 +199,14 @@ class LuaSide:
         dump, now = self._server.dump(), self._server.clock.now
         stored = dump[_BREAKER][0]
         permits = dump.get(_PERMITS, ({}, 0))[0]
-        members = dump[KEYS.members][0] if KEYS.members in dump else {}
+        leases = dump.get(KEYS.leases, ({}, 0))[0]
         agree("stored", {name: stored[name] for name in expected.shown()}, expected.shown())
         settings = {name: stored[name] for name in expected.config.fields()}
         agree("settings", settings, expected.config.fields())
         out = {
             permit: end
             for permit, deadline in permits.items()
-            if (end := min(deadline, members.get(f"|{holder_of(permit)}", 0))) > now
+            if (end := min(deadline, leases.get(holder_of(permit), 0))) > now
         }
         agree("permits out", out, expected.out(now))
         self._check_callers(dump, expected)

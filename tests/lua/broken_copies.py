@@ -39,7 +39,7 @@ BROKEN: Final[dict[str, Replacements]] = {
         (_ACQUIRE, "if deadline then", "if false then"),
     ),
     "a permit does not mark its process as present": (
-        (_ACQUIRE, "if lease < now + tonumber(ARGV[4]) then", "if lease < 0 then"),
+        (_ACQUIRE, "processes.renew(KEYS[3], ARGV[2], now + tonumber(ARGV[4]))\n", ""),
     ),
     "a refused call extends the permits": (
         (

@@ -14,8 +14,8 @@ import redis
 from fakeredis import FakeRedis, FakeServer
 from redis.exceptions import NoScriptError
 
-from ciris_registry.store.decoding import paired
 from ciris_registry.store.keys import TypeKeys
+from ciris_registry.store.records.decoding import paired
 from ciris_registry.store.scripts import load_scripts, read_scripts
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ return clock
 """
 
 LATEST: Final = 4
-"""How many events a dump has, newest first; no call writes as many."""
+"""How many events a dump has, newest first; no call of a breaker writes as many."""
 
 Dump = dict[str, tuple[Any, int]]
 """Content and expiry of every key; the expiry is a time, -1 for never."""
@@ -116,17 +116,18 @@ class LuaServer:
         subject: str = "",
         /,
         *,
+        of: TypeKeys = KEYS,
         tail: Sequence[str] = (),
         writes: bool = True,
         **args: str | int | Sequence[str | int],
     ) -> list[Any]:
         """Call a script; fail if it writes to other keys, or at all without ``writes``.
 
-        ``tail`` are the keys of a variadic parameter; the others are those of the service type.
+        ``tail`` are the keys of a variadic parameter; the others are those ``of`` the service type.
         """
         script = self.scripts[name]
         parameters = script.keys[:-1] if script.keys_variadic else script.keys
-        keys = KEYS.for_parameters(parameters, subject)
+        keys = of.for_parameters(parameters, subject)
         if script.keys_variadic:
             keys[script.keys[-1]] = tail
         return self.checked(name, keys, args, writes=writes)
@@ -169,7 +170,7 @@ class LuaServer:
 
     def events(self) -> list[dict[str, str]]:
         """The events of the service type, oldest first, without the fields for followers."""
-        for_followers = {"epoch", "revision", "breaker"}
+        for_followers = {"epoch", "revision", "breaker", "order", "record", "settings"}
         return [
             {name: text for name, text in fields.items() if name not in for_followers}
             for fields in self.entries()
@@ -178,6 +179,11 @@ class LuaServer:
     def entries(self) -> list[dict[str, str]]:
         """The events of the service type in full, oldest first."""
         return [fields for _, fields in self.client.xrange(KEYS.events)]  # type: ignore[misc,union-attr] # redis-py types both of its clients at once
+
+    def comings_and_goings(self) -> list[tuple[str, str]]:
+        """The kind and the process of each entry of the stream of processes, oldest first."""
+        entries: Any = self.client.xrange(KEYS.processes)
+        return [(fields["kind"], fields["process"]) for _, fields in entries]
 
     def kinds(self) -> list[str]:
         """The kinds of all events, oldest first."""

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from ciris_registry.circuit_breaker.config import CircuitBreakerConfig
-from ciris_registry.store.decoding import paired
+from ciris_registry.store.records.decoding import paired
 from tests.lua.breaker_calls import configure, record, state
 from tests.lua.lua_server import KEYS
 

@@ -13,7 +13,8 @@ from ciris_registry.registration import Registration
 from ciris_registry.store.connection.clients import Clients
 from ciris_registry.store.connection.url import StoreURL
 from ciris_registry.store.keys import TypeKeys
-from ciris_registry.store.replies import BatchedSuccesses, OfflineMerge
+from ciris_registry.store.records.registrations import WantedRegistration
+from ciris_registry.store.records.replies import BatchedSuccesses, OfflineMerge
 from ciris_registry.store.scripts import load_scripts
 from ciris_registry.store.store import Store
 
@@ -65,16 +66,23 @@ async def use_everything(store: Store, service_type: str, name: str, scope: str)
     """Call every method of the store that runs a script."""
     registration = Registration(service_type, name, scope)
     config = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=0.0)
-    await store.registrations.register(registration)
-    await store.registrations.register(registration, rejoin=True)
+    wanted = [
+        WantedRegistration(registration, config, chosen=True),
+        WantedRegistration(Registration(service_type, "other", scope), config, chosen=False),
+    ]
+    await store.registrations.register(service_type, wanted)
+    await store.registrations.register(service_type, wanted, rejoin=True)
     await store.breakers.configure(service_type, name, config, explicit=True)
-    await store.registrations.renew(service_type, [registration.id], [name], outage=False)
-    await store.registrations.expire(service_type, [registration.id])
-    await store.processes.heartbeat("host", 1, "1.0", [service_type, "other"])
+    await store.processes.heartbeat([service_type, "other"], 2, "", 5.0, outage=False)
+    await store.processes.expired()
+    await store.registrations.expire(service_type, "host-2-y", [registration.id])
+    await store.processes.adopt("host-3-z", service_type, [registration.id])
+    await store.processes.end("host-2-y")
     synced = await store.snapshots.sync(service_type, ("", "0"), {f"{scope}|0|NORMAL": 1})
     assert synced.changed is not None
     version, ids = synced.changed
-    await store.snapshots.load(service_type, version, list(ids), [name])
+    await store.snapshots.load(service_type, version, list(ids), [name, "other"])
+    await store.registrations.check(service_type, version, list(ids), [name, "other"])
     await store.snapshots.take_positions(service_type, f"{scope}|0|NORMAL", 1)
     await store.breakers.record(service_type, name, "failure")
     await store.breakers.acquire(service_type, name, f"{store.process}|1")
@@ -98,8 +106,8 @@ async def use_everything(store: Store, service_type: str, name: str, scope: str)
     await store.slots.take(registration, f"{store.process}|1")
     await store.slots.renew(service_type, {name: [f"{store.process}|1"], "other": ["p|1"]})
     await store.slots.release(service_type, name, [f"{store.process}|1"])
-    await store.registrations.unregister(registration)
-    await store.processes.leave(service_type)
+    await store.registrations.unregister(service_type, [one.registration.id for one in wanted])
+    await store.processes.leave()
 
 
 def keys_of(calls: list[tuple[str, list[str]]]) -> Iterator[tuple[str, set[int]]]:

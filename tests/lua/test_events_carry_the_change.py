@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ciris_registry.store.decoding import paired
+from ciris_registry.store.records.decoding import paired
 from tests.lua.breaker_calls import (
     acquire,
     configure,

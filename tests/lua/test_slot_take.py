@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.lua.lua_server import KEYS, START
-from tests.lua.registering import LEASE, RETENTION, expire, renew
-from tests.lua.test_process_leave import leave
+from tests.lua.registering import LEASE, RETENTION, heartbeat, leases, leave, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,7 +130,7 @@ def test_a_slot_ends_with_the_lease_of_its_process(server: LuaServer) -> None:
     take(server, "A|1")
     take(server, "B|1")
 
-    assert leave(server, "A") == ["left", 1]
+    assert leave(server, "A") == ["left"]
 
     assert take(server, "C|1") == ["taken", NOW, "2"]
     assert taken(server) == {"B|1", "C|1"}
@@ -144,7 +143,7 @@ def test_the_reply_says_when_the_slot_of_a_silent_process_is_free(
     take(server, "A|1")
     take(server, "B|1")
     server.clock.now += LEASE // 2 + 1
-    renew(server, [], "B")
+    heartbeat(server, "B")
     renew_slots(server, ["B|1"])
 
     reply = take(server, "C|1", writes=False)
@@ -154,15 +153,15 @@ def test_the_reply_says_when_the_slot_of_a_silent_process_is_free(
 
 def test_a_process_that_takes_a_slot_is_present_for_a_lease(server: LuaServer) -> None:
     limit(server, 2)
-    renew(server, [], "A")
+    heartbeat(server, "A")
     server.clock.now += 1_000
 
     take(server, "A|1")
 
-    assert server.dump()[KEYS.members][0] == {"|A": server.clock.now + LEASE}
+    assert leases(server) == {"A": server.clock.now + LEASE}
     server.clock.now += LEASE
-    expire(server, [])
-    assert KEYS.members not in server.dump()
+    assert sweep(server) == ["expired", "ended"]
+    assert leases(server) == {}
 
 
 def test_keys_expire_after_the_longest_lease(server: LuaServer) -> None:
@@ -173,7 +172,7 @@ def test_keys_expire_after_the_longest_lease(server: LuaServer) -> None:
     expiries = server.expiries()
 
     assert abs(expiries[SLOTS] - (START + 2 * LEASE)) < 1_000
-    assert abs(expiries[KEYS.members] - (START + 2 * LEASE + RETENTION)) < 1_000
+    assert abs(expiries[KEYS.leases] - (START + 2 * LEASE + RETENTION)) < 1_000
 
 
 def test_a_released_slot_can_be_taken(server: LuaServer) -> None:
@@ -201,7 +200,7 @@ def test_a_heartbeat_renews_the_slots_of_its_process(server: LuaServer) -> None:
 
 def test_a_heartbeat_takes_slots_again_that_redis_has_lost(server: LuaServer) -> None:
     limit(server, 1)
-    renew(server, [], "A")
+    heartbeat(server, "A")
 
     assert renew_slots(server, ["A|1", "A|2"]) == ["renewed", 2]
 

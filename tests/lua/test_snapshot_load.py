@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.lua.lua_server import KEYS, START, fields
-from tests.lua.registering import LEASE, register
+from tests.lua.registering import LEASE, heartbeat, leave, register
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from tests.lua.lua_server import LuaServer
 
 NOW = str(START)
+CALLERS = 64
+"""So many callers of a breaker are read at most."""
 
 
 def load(
@@ -38,14 +42,13 @@ def test_the_reply_is_in_the_order_of_the_keys(server: LuaServer) -> None:
     server.client.zadd(KEYS.permits("openai"), {"A|1": START + 7})
     server.client.zadd(KEYS.callers("openai"), {"failed|A": START + 9})
 
-    word, now, members, record, other, breaker, permits, callers, *more = load(
+    word, now, record, other, breaker, permits, callers, *more = load(
         server, ["openai@chat", "unknown"], ["openai", "unknown"]
     )
 
     assert (word, now) == ("loaded", NOW)
-    assert fields(members) == {"openai@chat|A": str(START + LEASE), "|A": str(START + LEASE)}
     assert fields(record)["name"] == "openai"
-    assert fields(breaker) == {"state": "half_open"}
+    assert fields(breaker)["state"] == "half_open"
     assert permits == ["A|1", str(START + 7)]
     assert callers == ["failed|A", str(START + 9)]
     assert other == []
@@ -61,7 +64,47 @@ def test_an_old_version_is_refused(server: LuaServer) -> None:
 
 
 def test_an_empty_server_can_be_loaded(server: LuaServer) -> None:
-    assert load(server, [], [], ("", "0")) == ["loaded", NOW, []]
+    assert load(server, [], [], ("", "0")) == ["loaded", NOW]
+
+
+def test_a_permit_ends_with_the_lease_of_its_process(server: LuaServer) -> None:
+    register(server)
+    heartbeat(server, "C")
+    leave(server, "C")
+    permits = {"A|1": START + 2 * LEASE, "A|2": START + 7, "C|1": START + 8, "D": START + 9}
+    server.client.zadd(KEYS.permits("openai"), permits)
+
+    found = load(server, [], ["openai"])[3]
+
+    assert fields(found) == {
+        "A|1": str(START + LEASE),
+        "A|2": str(START + 7),
+        "C|1": "0",
+        "D": "0",
+    }
+
+
+@pytest.mark.parametrize("damage", ["deleted", "another type"])
+def test_permits_without_leases_have_ended(server: LuaServer, damage: str) -> None:
+    register(server)
+    server.client.zadd(KEYS.permits("openai"), {"A|1": START + 7})
+    server.client.delete(KEYS.leases)
+    if damage == "another type":
+        server.client.set(KEYS.leases, "not ours", ex=60)
+
+    assert load(server, [], ["openai"])[3] == ["A|1", "0"]
+
+
+def test_of_many_callers_the_newest_are_read(server: LuaServer) -> None:
+    register(server)
+    callers = {f"called|p{n}": START + n for n in range(CALLERS + 10)}
+    server.client.zadd(KEYS.callers("openai"), callers)
+
+    found = load(server, [], ["openai"])[4]
+
+    newest = [f"called|p{n}" for n in reversed(range(10, CALLERS + 10))]
+    assert found[::2] == newest
+    assert found[1::2] == [str(callers[one]) for one in newest]
 
 
 def test_a_key_of_another_type_is_marked_as_damaged_and_affects_no_other(server: LuaServer) -> None:

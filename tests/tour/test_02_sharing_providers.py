@@ -223,7 +223,12 @@ async def test_events_report_each_change_once_with_its_actor(new_registry: New) 
     await breaker.aforce_close("tested by hand")
     await breaker.aclear_override()
     await one.aunregister("a")
-    kinds = [(await anext(subscription)).kind for _ in range(6)]
+    kinds: list[str] = []
+    async for event in subscription:
+        if event.service_type:  # else it is about a process
+            kinds.append(event.kind)
+        if event.kind == "provider_unregistered":
+            break
     assert kinds == [
         "provider_registered",
         "breaker_streak_warning",

@@ -17,8 +17,8 @@ from ciris_registry import (
     SelectionStrategy,
     ServiceRegistry,
 )
-from ciris_registry.store.breakers import BreakerStore
-from ciris_registry.store.snapshots import SnapshotStore
+from ciris_registry.store.records.breakers import BreakerStore
+from ciris_registry.store.records.snapshots import SnapshotStore
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:

@@ -332,14 +332,14 @@ async def test_a_damaged_index_is_named_by_refresh_and_hinders_no_resolve(
     registry.register("h", "llm", Client(), name="a")
     await registry.flush()
     with redis.Redis.from_url(real_url) as raw:
-        raw.delete("ciris:v2:{default/0}:llm:members")
-        raw.set("ciris:v2:{default/0}:llm:members", "x", ex=60)
+        raw.delete("ciris:v2:{default/0}:llm:meta")
+        raw.set("ciris:v2:{default/0}:llm:meta", "x", ex=60)
         with pytest.raises(StoreError, match="delete it with redis-cli"):
             await registry.refresh("llm")
         for _ in range(3):
             assert await registry.get_service("h", "llm") is not None
         assert len([line for line in caplog.messages if "is resolved as last seen" in line]) == 1
-        raw.delete("ciris:v2:{default/0}:llm:members")
+        raw.delete("ciris:v2:{default/0}:llm:meta")
     assert await registry.get_service("h", "llm") is not None
 
 

@@ -10,7 +10,8 @@ from ciris_registry.cache.replica.change import (
     ExpectedBreaker,
     FullState,
     LocalEdit,
-    MemberChange,
+    RegistrationGone,
+    RegistrationReport,
 )
 from ciris_registry.cache.replica.replica import Replica
 from ciris_registry.cache.replica.replicas import Replicas
@@ -22,7 +23,8 @@ __all__ = [
     "ExpectedBreaker",
     "FullState",
     "LocalEdit",
-    "MemberChange",
+    "RegistrationGone",
+    "RegistrationReport",
     "Replica",
     "Replicas",
     "Snapshot",

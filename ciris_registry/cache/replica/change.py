@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ciris_registry.cache.replica.snapshot import Snapshot
     from ciris_registry.circuit_breaker import BreakerState
+    from ciris_registry.registration import Registration
     from ciris_registry.store import Version
 
 
@@ -61,14 +62,30 @@ class LocalEdit(NamedTuple):
     snapshot: Snapshot
 
 
-class MemberChange(NamedTuple):
-    """A process joined a registration at the server's time ``joined``; None: it left."""
+class RegistrationReport(NamedTuple):
+    """A registration as Redis has it, with its breaker's fields if the fleet has just got it.
+
+    ``version`` is the one that the change made; no other change lies between it and the replica's.
+    """
+
+    registration: Registration
+    breaker: Mapping[str, str]
+    version: Version
+
+
+class RegistrationGone(NamedTuple):
+    """A registration was removed; ``version`` as above."""
 
     registration_id: str
-    process: str
-    joined: int | None
+    version: Version
 
 
 Change: TypeAlias = (
-    BreakerReport | ExpectedBreaker | FullState | BreakerRead | LocalEdit | MemberChange
+    BreakerReport
+    | ExpectedBreaker
+    | FullState
+    | BreakerRead
+    | LocalEdit
+    | RegistrationReport
+    | RegistrationGone
 )

@@ -6,7 +6,6 @@ not talk to Redis, and does not wait.
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -18,18 +17,21 @@ from ciris_registry.cache.replica.change import (
     ExpectedBreaker,
     FullState,
     LocalEdit,
-    MemberChange,
+    RegistrationGone,
+    RegistrationReport,
 )
 from ciris_registry.cache.replica.own_probes import OwnProbes
 from ciris_registry.cache.replica.server_clock import ServerClock
 from ciris_registry.cache.replica.snapshot import Snapshot
+from ciris_registry.cache.replica.streak_alerts import StreakAlerts
 from ciris_registry.cache.replica.unknown_providers import UnknownProviders
 from ciris_registry.store import NOTHING, parse_breaker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from ciris_registry.circuit_breaker import BreakerState
+    from ciris_registry.registration import Registration
     from ciris_registry.settings import RegistrySettings
     from ciris_registry.store import Version
 
@@ -38,10 +40,6 @@ _OVERLAP: Final = 1000
 
 _ROOM: Final = 1000
 """Breakers without a registration that a replica keeps between two loads."""
-
-_ALERT: Final = 2.0
-"""Seconds for which successes are reported at once after a streak warning; while the streak goes
-on, the next warning comes within one second."""
 
 
 class Replica:
@@ -53,8 +51,7 @@ class Replica:
     the service type has to be read anew first. ``held`` are the names of breakers with a handle.
 
     By breaker, ``asked`` is the opening that a caller saw to be over, ``reported_trips`` until when
-    Redis was informed that the breaker is open in this process alone, and ``alerts`` until when a
-    streak of failures counts as running.
+    Redis was informed that the breaker is open in this process alone.
     """
 
     def __init__(
@@ -75,7 +72,7 @@ class Replica:
         self.now = self.clock.now  # every outcome asks for it
         self.asked: dict[str, tuple[int, int]] = {}
         self.reported_trips: dict[str, int] = {}
-        self.alerts: dict[str, float] = {}
+        self.alerts = StreakAlerts()
         self.on_local_end: Callable[[str], None] = lambda _name: None
         self._default = settings.breaker
         self._max_staleness = settings.max_staleness
@@ -111,8 +108,12 @@ class Replica:
             case LocalEdit(snapshot):
                 self.snapshot = snapshot
                 self.shape += 1
-            case MemberChange():
-                self.snapshot = self.snapshot.with_member(*change)
+            case RegistrationReport(registration, fields, version):
+                self._register(registration, fields)
+                self.snapshot = replace(self.snapshot, version=version)
+            case RegistrationGone(registration_id, version):
+                self.snapshot = replace(self.snapshot.without(registration_id), version=version)
+                self.shape += 1
         return True
 
     def _apply_report(self, change: BreakerReport) -> bool:
@@ -128,6 +129,15 @@ class Replica:
         elif version is not None:
             self.snapshot = replace(self.snapshot, version=version)
         return True
+
+    def _register(self, registration: Registration, fields: Mapping[str, str]) -> None:
+        name = registration.name
+        self.snapshot = self.snapshot.with_registration(registration)
+        self.shape += 1
+        if name not in self.snapshot.breakers:
+            breaker, _ = parse_breaker(fields, {}, self._default, {})
+            self._authoritative.take(name, None, breaker, self.now())
+            self._put(name, breaker)
 
     def _replace_all(self, read: Snapshot, at: int) -> None:
         known = self.snapshot.breakers
@@ -170,7 +180,6 @@ class Replica:
             version or snapshot.version,
             snapshot.registrations,
             {**snapshot.breakers, name: breaker},
-            snapshot.members,
             snapshot.damaged,
         )
 
@@ -182,7 +191,8 @@ class Replica:
             self.snapshot, breakers={name: one for name, one in breakers.items() if name in kept}
         )
         self._authoritative.keep(kept)
-        for known in (self.asked, self.alerts, self.reported_trips):
+        self.alerts.keep(kept)
+        for known in (self.asked, self.reported_trips):
             for name in [name for name in known if name not in kept]:
                 del known[name]
         self._room = 2 * len(kept) + _ROOM
@@ -241,6 +251,7 @@ class Replica:
         if self.clock.set(now, asked) and self.loaded:
             self._clock_before = self._clock_before or before
             self._authoritative.forget_times()
+            self.place = ""  # the ids of the stream are times, too
             self.expire()
 
     def take_clock_before(self) -> ServerClock | None:
@@ -272,21 +283,12 @@ class Replica:
         """Breakers that matter to this process though they may have no registration."""
         return [*self.snapshot.not_closed(self.now()), *self._held]
 
-    # Streak warnings, and names without a provider
-
     def alert(self, name: str) -> bool:
         """A streak of a breaker's failures is running; whether the breaker is known here."""
         if name not in self.snapshot.breakers:
             return False
-        self.alerts[name] = time.monotonic() + _ALERT
+        self.alerts.add(name)
         return True
-
-    def drop_old_alert(self, name: str) -> bool:
-        """Drop a breaker's alert if its time is over; whether one still stands."""
-        until = self.alerts.get(name, 0.0)
-        if until and time.monotonic() > until:
-            del self.alerts[name]
-        return name in self.alerts
 
     def warn_if_unknown(self, name: str) -> None:
         """Warn once if outcomes are recorded for a name that no provider has."""

@@ -28,15 +28,13 @@ class Snapshot:
     """What a process knows of one service type.
 
     ``registrations`` stand in the order in which they are considered within one scope: by group,
-    priority and order of registration. ``members`` are processes with their lease's deadline, by
-    registration id; ``""`` lists the processes that are present at all.
+    priority and order of registration. Who holds them is no business of a resolve.
     """
 
     service_type: str
     version: Version = NOTHING
     registrations: tuple[Registration, ...] = ()
     breakers: Mapping[str, BreakerState] = field(default_factory=dict[str, "BreakerState"])
-    members: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, "Mapping[str, int]"])
     damaged: frozenset[str] = frozenset()
 
     @classmethod
@@ -60,18 +58,11 @@ class Snapshot:
                 )
             except ValueError as error:
                 damaged[f"registration {registration_id}"] = str(error)
-        members: dict[str, dict[str, int]] = {}
-        for member, deadline in loaded.members.items():
-            registration_id, _, process = member.rpartition("|")
-            members.setdefault(registration_id, {})[process] = deadline
-        alive = members.get("", {})
         breakers: dict[str, BreakerState] = {}
         for name, fields in loaded.breakers.items():
-            permits = {
-                permit: min(deadline, alive.get(permit.rpartition("|")[0], 0))
-                for permit, deadline in loaded.permits[name].items()
-            }
-            breakers[name], problems = parse_breaker(fields, permits, default, loaded.callers[name])
+            breakers[name], problems = parse_breaker(
+                fields, loaded.permits[name], default, loaded.callers[name]
+            )
             if problems:
                 damaged[f"breaker {name}"] = "; ".join(problems)
         for what, problem in damaged.items():
@@ -88,7 +79,6 @@ class Snapshot:
             version,
             _sorted(registrations),
             breakers,
-            members,
             frozenset(damaged),
         )
 
@@ -101,34 +91,23 @@ class Snapshot:
         return replace(self, registrations=_sorted([*self.registrations, *missing]))
 
     def with_registration(self, registration: Registration) -> Snapshot:
-        """The same, with this registration added, or in the place of its predecessor."""
+        """The same, with this registration added, or instead of the one with its id."""
         registration_id = registration.id
         others = [one for one in self.registrations if one.id != registration_id]
-        if len(others) < len(self.registrations):
-            [known] = [one for one in self.registrations if one.id == registration_id]
-            # Joining takes the place that the registration has in the fleet.
-            registration = replace(registration, order=known.order)
         insort(others, registration, key=_rank)
         return replace(self, registrations=tuple(others))
+
+    def joined_by(self, registration: Registration) -> Snapshot:
+        """As ``with_registration``, in the place that the registration has in the fleet."""
+        for known in self.registrations:
+            if known.id == registration.id:
+                return self.with_registration(replace(registration, order=known.order))
+        return self.with_registration(registration)
 
     def without(self, registration_id: str) -> Snapshot:
         """The same, without this registration."""
         others = tuple(one for one in self.registrations if one.id != registration_id)
         return replace(self, registrations=others)
-
-    def left_by(self, process: str, registration_id: str) -> Snapshot:
-        """The same after this process has left a registration: that goes, unless others stay."""
-        others = set(self.members.get(registration_id, {})) - {process}
-        return self if others else self.without(registration_id)
-
-    def with_member(self, registration_id: str, process: str, joined: int | None) -> Snapshot:
-        """The same, with a process a member since ``joined``, the server's time; None: it left."""
-        members = dict(self.members.get(registration_id, {}))
-        if joined is None:
-            members.pop(process, None)
-        else:
-            members[process] = joined
-        return replace(self, members={**self.members, registration_id: members})
 
     def names(self) -> list[str]:
         """The names of the providers, each once."""

@@ -45,6 +45,8 @@ def as_json(event: Event) -> str:
 def as_line(event: Event) -> str:
     """Time, kind, provider, reason, details and actor; the kind is coloured."""
     words = [f"{event.service_type}/{event.provider}" if event.provider else event.service_type]
+    if not event.service_type:
+        words = [event.details.get("process", "")]
     if event.reason:
         words.append(f" {event.reason}")
     words += [f" {name}={_detail(name, text)}" for name, text in _details(event)]
@@ -57,7 +59,7 @@ def as_line(event: Event) -> str:
 
 def _details(event: Event) -> list[tuple[str, str]]:
     """The details that the rest of the line does not contain."""
-    repeated = {("id", event.provider), ("until", "0")}
+    repeated = {("id", event.provider), ("until", "0"), ("process", event.actor)}
     return [detail for detail in event.details.items() if detail not in repeated]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ciris_registry.cache import READ_INTERVAL
+from ciris_registry.cache import PROCESSES, READ_INTERVAL
 from ciris_registry.errors import CorruptStateError, InvalidNameError
 from ciris_registry.names import service_type_name
 
@@ -57,10 +57,12 @@ class EventReader:
                 yield event
 
     async def _types(self) -> list[str]:
-        names = (
-            [self._only] if self._only is not None else await self._store.processes.service_types()
-        )
-        return [one for one in names if one not in self.damaged and _is_type(one)]
+        if self._only is not None:
+            names = [self._only]
+        else:
+            names = [one for one in await self._store.processes.service_types() if _is_type(one)]
+            names.append(PROCESSES)
+        return [one for one in names if one not in self.damaged]
 
 
 def _is_type(name: str) -> bool:

@@ -128,7 +128,7 @@ async def read_type(store: Store, service_type: str, also: Iterable[str] = ()) -
     try:
         orders, loaded = await _load(store, service_type, extra)
     except CorruptStateError as error:
-        damaged.append(Damage("one of the keys registrations, members and meta", error.problem))
+        damaged.append(Damage("one of the keys registrations and meta", error.problem))
         return TypeStatus(service_type, 0, (), (), tuple(damaged))
     registrations = _registrations(service_type, orders, loaded, damaged)
     open_locally = await _open_locally(store, service_type, loaded)
@@ -136,7 +136,7 @@ async def read_type(store: Store, service_type: str, also: Iterable[str] = ()) -
     for one in breakers:
         if one.state != "closed" and not one.permits_out:
             await _check_permits(store, service_type, one.name, damaged)
-    members = await _members(store, loaded)
+    members = await _members(store, service_type, [one.id for one in registrations], loaded.now)
     return TypeStatus(
         service_type,
         loaded.now,
@@ -192,21 +192,12 @@ def _breakers(
     registered: set[str],
     damaged: list[Damage],
 ) -> Iterable[BreakerStatus]:
-    alive = {
-        member.rpartition("|")[2]: deadline
-        for member, deadline in loaded.members.items()
-        if member.startswith("|")
-    }
     for name, fields in loaded.breakers.items():
         if set(fields) == {"damaged"}:
             damaged.append(Damage(f"breaker {name}", fields["damaged"]))
             continue
-        permits = {
-            permit: min(deadline, alive.get(permit.rpartition("|")[0], 0))
-            for permit, deadline in loaded.permits[name].items()
-        }
         breaker, problems = parse_breaker(
-            fields, permits, CircuitBreakerConfig(), loaded.callers[name]
+            fields, loaded.permits[name], CircuitBreakerConfig(), loaded.callers[name]
         )
         if problems:
             damaged.append(Damage(f"breaker {name}", "; ".join(problems)))
@@ -237,23 +228,30 @@ async def _check_permits(store: Store, service_type: str, name: str, damaged: li
         damaged.append(Damage(f"permits {name}", error.problem))
 
 
-async def _members(store: Store, loaded: Loaded) -> dict[str, list[Member]]:
-    """The live members of each registration, ordered by host and pid."""
-    live: dict[str, list[str]] = {}
-    for member, deadline in loaded.members.items():
-        registration_id, _, process = member.rpartition("|")
-        if registration_id and deadline > loaded.now:
-            live.setdefault(process, []).append(registration_id)
-    members: dict[str, list[Member]] = {}
-    for process, info in zip(live, await store.processes.infos(list(live)), strict=True):
-        host, pid = info.get("host", ""), info.get("pid", "")
-        for registration_id in live[process]:
-            left = (loaded.members[f"{registration_id}|{process}"] - loaded.now) / 1000
-            one = Member(process, host, int(pid) if pid.isdecimal() else None, left)
-            members.setdefault(registration_id, []).append(one)
-    for listed in members.values():
-        listed.sort(key=lambda one: (one.host, one.pid or 0, one.process))
-    return members
+async def _members(
+    store: Store, service_type: str, ids: Sequence[str], now: int
+) -> dict[str, list[Member]]:
+    """The live holders of each registration, ordered by host and pid."""
+    holders = await store.registrations.holders(service_type, ids)
+    leases = await store.processes.leases() if ids else {}
+    processes = sorted({one for held in holders.values() for one in held})
+    infos = dict(zip(processes, await store.processes.infos(processes), strict=True))
+    return {
+        registration_id: sorted(
+            (
+                _member(one, infos[one], (leases[one] - now) / 1000)
+                for one in held
+                if leases.get(one, 0) > now
+            ),
+            key=lambda one: (one.host, one.pid or 0, one.process),
+        )
+        for registration_id, held in holders.items()
+    }
+
+
+def _member(process: str, info: Mapping[str, str], lease_left: float) -> Member:
+    pid = info.get("pid", "")
+    return Member(process, info.get("host", ""), int(pid) if pid.isdecimal() else None, lease_left)
 
 
 def _status_of(registration: Registration, members: Sequence[Member]) -> RegistrationStatus:

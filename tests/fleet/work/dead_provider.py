@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 
 class Calling:
-    """Calls until it is ended; each call that reached the provider, with its begin and its end."""
+    """Calls until it is ended. ``reached`` are the calls that reached the provider.
+
+    Each is its begin and its end, which is 0 while it runs.
+    """
 
     def __init__(self, agent: AgentState, per_second: float, seconds: float) -> None:
-        self.reached: list[tuple[float, float]] = []
+        self.reached: list[list[float]] = []
         self.refused = 0
         self._agent = agent
         self._seconds = seconds
@@ -35,10 +38,10 @@ class Calling:
             await asyncio.sleep(pause)
 
     async def _reach(self, _client: object) -> NoReturn:
-        began = time.time()
-        self.reached.append((began, began))
+        call = [time.time(), 0.0]
+        self.reached.append(call)
         await asyncio.sleep(self._seconds)
-        self.reached[-1] = (began, time.time())
+        call[1] = time.time()
         raise ConnectionError("the provider is dead")
 
 
@@ -56,7 +59,7 @@ async def begin(agent: AgentState, per_second: float, seconds: float) -> None:
     agent.keep(Calling(agent, per_second, seconds))
 
 
-async def reached(agent: AgentState) -> list[tuple[float, float]]:
+async def reached(agent: AgentState) -> list[list[float]]:
     """The calls that have reached the provider since the last time that this was asked."""
     calling = agent.kept(Calling)
     found, calling.reached = calling.reached, []

@@ -11,8 +11,8 @@ import pytest
 from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
 from ciris_registry.cache.apply_event import apply_events
 from ciris_registry.cache.replica.change import BreakerReport
-from ciris_registry.store.decoding import COUNTERS, remembered
-from ciris_registry.store.event import Event
+from ciris_registry.store.records.decoding import COUNTERS, remembered
+from ciris_registry.store.records.event import Event
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def registry(new_registry: New) -> ServiceRegistry:
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The service types that were loaded."""
-    from ciris_registry.store.snapshots import SnapshotStore
+    from ciris_registry.store.records.snapshots import SnapshotStore
 
     loaded: list[str] = []
     load = SnapshotStore.load
@@ -275,15 +275,22 @@ async def test_an_entry_without_an_epoch_does_not_stop_the_watcher(
     assert not other.health().failures
 
 
-async def test_members_that_join_and_leave_are_applied_without_a_load(
-    registry: ServiceRegistry, loads: list[str]
+async def test_a_registration_that_comes_and_goes_is_applied_without_a_load(
+    new_registry: New, loads: list[str]
 ) -> None:
-    replica = replica_of(registry)
-    at = replica.now()
-    joined = {"kind": "member_joined", "provider": "shared", "actor": "another", "id": "shared@h"}
-    assert applied(registry, Event.parse("llm", f"{at}-0", joined))
-    assert "another" in replica.snapshot.members["shared@h"]
+    one, other = new_registry(consistency="exact"), new_registry(consistency="cached")
+    one.register_global("llm", Client(), name="first")
+    await one.flush()
+    other.bind("llm", Client())
+    assert await other.get_service("h", "llm") is not None
+    replica = replica_of(other)
+    loads.clear()
 
-    assert applied(registry, Event.parse("llm", f"{at + 1}-0", {**joined, "kind": "member_left"}))
-    assert "another" not in replica.snapshot.members["shared@h"]
+    one.register_global("llm", Client(), name="second")
+    await one.flush()
+    await async_wait_until(lambda: replica.snapshot.names() == ["first", "second"])
+    assert replica.snapshot.breakers["second"].state is CircuitState.CLOSED
+
+    await one.aunregister("second")
+    await async_wait_until(lambda: replica.snapshot.names() == ["first"])
     assert not loads

@@ -12,7 +12,7 @@ import pytest
 from ciris_registry import CircuitState, ServiceRegistry
 from ciris_registry.cache.refresh import is_earlier
 from ciris_registry.cache.replica.change import LocalEdit
-from ciris_registry.store.snapshots import SnapshotStore
+from ciris_registry.store.records.snapshots import SnapshotStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from ciris_registry import CircuitState, RegistrySettings, ServiceRegistry
 from ciris_registry.cache.watcher import Watcher
 from ciris_registry.errors import CorruptStateError, StoreError, StoreUnavailableError
 from ciris_registry.settings import REPLY_TIMEOUT
-from ciris_registry.store.events import EventReader
+from ciris_registry.store.records.events import EventReader
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:

@@ -86,7 +86,7 @@ async def test_a_call_went_on_after_its_deadline_if_its_value_was_a_failure(
         return FAILURE if value == "bad" else None
 
     try:
-        value = await registry.call("h", "llm", answer, deadline=0.05, classify=blame)
+        value = await registry.call("h", "llm", answer, deadline=0.5, classify=blame)
     except DeadlineExceededError:
         value = "bad"
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 KEYS = "ciris:v2:{default/0}:llm"
+LEASES = "ciris:v2:{default/0}:leases"
 
 
 @pytest.fixture
@@ -264,7 +265,8 @@ async def test_nothing_is_changed_by_looking(registry: ServiceRegistry, real_url
     registry.register_global("llm", object(), name="one")
     await registry.flush()
     async with redis.asyncio.Redis.from_url(real_url) as client:
-        await client.zadd(f"{KEYS}:members", {"one|gone-1-abc": 1, "|gone-1-abc": 1})
+        await client.zadd(LEASES, {"gone-1-abc": 1})
+        await client.sadd(f"{KEYS}:holders:one", "gone-1-abc")
         before = {key: await client.dump(key) for key in await client.keys()}
         (found,) = (await llm(real_url))["registrations"]
         assert [one["process"] for one in found["members"]] == [registry.process_id]
@@ -292,8 +294,7 @@ async def test_a_registration_whose_processes_are_all_gone_says_so(
 ) -> None:
     registry.register_global("llm", object(), name="one")
     await registry.flush()
-    for member in await client.zrange(f"{KEYS}:members", 0, -1):
-        await client.zadd(f"{KEYS}:members", {str(member): 1})
+    await client.zadd(LEASES, {registry.process_id: 1})
     assert (await llm(real_url))["registrations"][0]["members"] == []
     assert "none alive" in (await ciris("status", url=real_url)).stdout
 
@@ -335,9 +336,8 @@ async def test_a_process_without_a_readable_record_is_shown_by_its_id(
         ("breaker:bad", None, "breaker bad: WRONGTYPE"),
         ("permits:bad", None, "permits bad: "),
         ("events", None, "the key events: a key is damaged (WRONGTYPE"),
-        ("members", None, "one of the keys registrations, members and meta: a key is"),
-        ("registrations", None, "one of the keys registrations, members and meta: a key is"),
-        ("meta", None, "one of the keys registrations, members and meta: a key is"),
+        ("registrations", None, "one of the keys registrations and meta: a key is"),
+        ("meta", None, "one of the keys registrations and meta: a key is"),
     ],
 )
 async def test_a_damaged_record_is_a_line_and_the_rest_is_shown(
@@ -369,7 +369,7 @@ async def test_a_damaged_record_is_a_line_and_the_rest_is_shown(
     assert f"damaged: {shown}" in result.stdout
     assert not result.stderr
     assert "elsewhere" in result.stdout
-    assert ("good" in result.stdout) is (key not in {"members", "registrations", "meta"})
+    assert ("good" in result.stdout) is (key not in {"registrations", "meta"})
     assert any(damage["record"] in shown for damage in found["service_types"][0]["damaged"])
 
 

@@ -15,8 +15,8 @@ from ciris_registry import (
     ServiceRegistry,
 )
 from ciris_registry.errors import IndeterminateWriteError
+from ciris_registry.store.records.slots import SlotStore
 from ciris_registry.store.script_runner import ScriptRunner
-from ciris_registry.store.slots import SlotStore
 from tests.running import QUIETLY, run
 from tests.waiting import async_wait_until
 

@@ -11,7 +11,7 @@ import pytest
 from ciris_registry import RegistrySettings, SelectionStrategy, ServiceRegistry
 from ciris_registry.selection.round_robin import LARGEST_BLOCK, RoundRobin, RoundRobins
 from ciris_registry.store.connection.connectivity import Connectivity
-from ciris_registry.store.snapshots import SnapshotStore
+from ciris_registry.store.records.snapshots import SnapshotStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from tests.waiting import async_wait_until
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
 
-    from ciris_registry.store.replies import BatchedSuccesses
+    from ciris_registry.store.records.replies import BatchedSuccesses
 
 KEY = ("llm", "shared")
 SETTINGS = RegistrySettings()

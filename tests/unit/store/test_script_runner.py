@@ -72,20 +72,13 @@ async def test_a_wrong_parameter_is_an_error_before_anything_is_sent(
     assert transport.sent == []
 
 
-async def test_a_script_without_a_service_type_takes_its_keys_by_name(
+async def test_a_script_of_the_partition_has_the_keys_of_its_process(
     calls: ScriptRunner, transport: FakeTransport
 ) -> None:
-    about: dict[str, Any] = {
-        "lease_ms": 1,
-        "retention_ms": 2,
-        "host": "h",
-        "pid": 3,
-        "version": "v",
-        "used": ["t"],
-    }
+    await calls.run_in_partition("lease_end", "p2", holder="p2", sweeper="p1")
+    with pytest.raises(ScriptParameterError, match="missing sweeper"):
+        await calls.run_in_partition("lease_end", "p2", holder="p2")
 
-    await calls.run_with("process_heartbeat", {"types": "k2", "process": "k1"}, **about)
-    with pytest.raises(ScriptParameterError, match="missing types"):
-        await calls.run_with("process_heartbeat", {"process": "k1"}, **about)
-
-    assert transport.sent == [("process_heartbeat", ["k1", "k2", 1, 2, "h", 3, "v", "t"])]
+    keys = calls.partition
+    of_process = [keys.leases, keys.lease("p2"), keys.process("p2"), keys.processes]
+    assert transport.sent == [("lease_end", [*of_process, "p2", "p1"])]

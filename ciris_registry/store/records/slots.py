@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciris_registry.store.replies import SlotReply
+from ciris_registry.store.records.replies import SlotReply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,17 +5,20 @@ Owns one typed method for each script that compares versions and reads. Holds no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from ciris_registry.store.decoding import counters, paired
-from ciris_registry.store.replies import Loaded, Synced
+from ciris_registry.store.records.chunks import chunks
+from ciris_registry.store.records.decoding import counters, paired
+from ciris_registry.store.records.replies import Loaded, Synced
 from ciris_registry.store.script_runner import flat
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from ciris_registry.store.replies import Version
+    from ciris_registry.store.records.replies import Version
     from ciris_registry.store.script_runner import ScriptRunner
+
+_KEYS_OF_A_BREAKER: Final = 3
 
 
 class SnapshotStore:
@@ -34,23 +37,43 @@ class SnapshotStore:
             retention_ms=self._calls.retention,
             steps=flat(steps) if steps else (),
         )
-        now, expired = int(reply[1]), int(reply[2])
+        now = int(reply[1])
         if reply[0] == "same":
-            return Synced(now, expired, [int(one) for one in reply[3:]])
-        listed = 6 + int(reply[5])
+            return Synced(now, [int(one) for one in reply[2:]])
+        listed = 5 + int(reply[4])
         orders = {one: float(order) for one, order in paired(reply[listed:])}
-        positions = [int(one) for one in reply[6:listed]]
-        return Synced(now, expired, positions, ((reply[3], reply[4]), orders))
+        positions = [int(one) for one in reply[5:listed]]
+        return Synced(now, positions, ((reply[2], reply[3]), orders))
 
     async def load(
         self, service_type: str, version: Version, ids: Sequence[str], names: Sequence[str]
     ) -> Loaded | None:
         """Read a service type whole at ``version``; None if it has changed since."""
+        wanted = [*((one, True) for one in ids), *((one, False) for one in names)]
+        loaded = Loaded(0, {}, {}, {}, {})
+        # One call at least: it has the server's time.
+        for chunk in list(chunks(wanted, lambda _: _KEYS_OF_A_BREAKER)) or [[]]:
+            now = await self._load_into(loaded, service_type, version, chunk)
+            if now is None:
+                return None
+            loaded = loaded._replace(now=now)
+        return loaded
+
+    async def _load_into(
+        self,
+        loaded: Loaded,
+        service_type: str,
+        version: Version,
+        wanted: Sequence[tuple[str, bool]],
+    ) -> int | None:
+        """Read registrations (True) and breakers; the server's time, None if it has changed."""
         keys = self._calls.keys(service_type)
+        ids = [one for one, is_registration in wanted if is_registration]
+        names = [one for one, is_registration in wanted if not is_registration]
         hashes = [keys.registration(one) for one in ids]
         for name in names:
             hashes += (keys.breaker(name), keys.permits(name), keys.callers(name))
-        reply = await self._calls.run(
+        code, now, *found = await self._calls.run(
             "snapshot_load",
             service_type,
             more_keys=hashes,
@@ -58,18 +81,15 @@ class SnapshotStore:
             revision=version[1],
             ids=len(ids),
         )
-        if reply[0] == "moved":
+        if code == "moved":
             return None
-        now, members, *rest = reply[1:]
-        found = rest[len(ids) :]
-        return Loaded(
-            now=int(now),
-            members=counters(members),
-            records={one: dict(paired(fields)) for one, fields in zip(ids, rest, strict=False)},
-            breakers={name: dict(paired(found[3 * i])) for i, name in enumerate(names)},
-            permits={name: counters(found[3 * i + 1]) for i, name in enumerate(names)},
-            callers={name: counters(found[3 * i + 2]) for i, name in enumerate(names)},
-        )
+        for one, fields in zip(ids, found, strict=False):
+            loaded.records[one] = dict(paired(fields))
+        for name, (fields, permits, callers) in zip(names, _threes(found[len(ids) :]), strict=True):
+            loaded.breakers[name] = dict(paired(fields))
+            loaded.permits[name] = counters(permits)
+            loaded.callers[name] = counters(callers)
+        return int(now)
 
     async def take_positions(self, service_type: str, cursor: str, steps: int) -> int:
         """Take the next positions of a round robin; the first of them. 0 steps take none."""
@@ -102,3 +122,7 @@ class SnapshotStore:
             breakers=breakers,
             registrations=registrations,
         )
+
+
+def _threes(found: Sequence[Any]) -> Iterator[tuple[Any, Any, Any]]:
+    return zip(found[::3], found[1::3], found[2::3], strict=True)

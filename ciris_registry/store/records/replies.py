@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ class Synced(NamedTuple):
     """Whether a replica is still true at the server's time ``now``, and the positions taken."""
 
     now: int
-    expired: int
     positions: list[int]
     changed: tuple[Version, dict[str, float]] | None = None
 
@@ -29,7 +29,6 @@ class Loaded(NamedTuple):
     """One service type as Redis has it: records by registration id, breakers by name."""
 
     now: int
-    members: dict[str, int]
     records: dict[str, dict[str, str]]
     breakers: dict[str, dict[str, str]]
     permits: dict[str, dict[str, int]]
@@ -37,21 +36,50 @@ class Loaded(NamedTuple):
 
 
 class Registered(NamedTuple):
-    """The code ``registered``, ``joined`` or ``changed``, and what was changed."""
+    """The code ``registered``, ``joined`` or ``changed``, and what was changed.
+
+    ``configure``: the breaker has other settings. ``versions`` are those of the service type before
+    and after the call, ``processes`` is the number of processes in the partition.
+    """
 
     code: str
-    before: str = ""
-    before_actor: str = ""
-    fields: tuple[str, ...] = ()
+    order: float
+    configure: bool
+    before: str
+    before_actor: str
+    fields: str
+    versions: tuple[Version, Version]
+    processes: int
 
 
-class Renewed(NamedTuple):
-    """What a heartbeat found: the version, the number of expired leases, and the lost ids."""
+class Beat(NamedTuple):
+    """What a heartbeat found.
 
+    ``rejoin``: Redis has lost registrations of this process. ``expired`` is the number of leases of
+    others that are over, ``processes`` that of all leases, ``losses`` how
+    often Redis has lost who holds a registration. ``checks`` are the service types in
+    which this process has to look for lost data.
+    """
+
+    rejoin: bool
     now: int
-    version: Version
     expired: int
-    lost: tuple[str, ...]
+    processes: int
+    losses: str
+    versions: dict[str, Version]
+    checks: list[str]
+
+
+class Checked(NamedTuple):
+    """What a look for lost data found.
+
+    ``lost`` are ids and names; ``orphans`` has, by holder without a lease, what it holds.
+    ``moved``: the version was another one, and nothing was looked at.
+    """
+
+    lost: tuple[str, ...] = ()
+    orphans: Mapping[str, list[str]] = MappingProxyType({})
+    moved: bool = False
 
 
 class SlotReply(NamedTuple):

@@ -9,8 +9,8 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Self
 
 from ciris_registry.store.connection import WaitInterruptedError
-from ciris_registry.store.decoding import paired
-from ciris_registry.store.event import Event
+from ciris_registry.store.records.decoding import paired
+from ciris_registry.store.records.event import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,24 +85,30 @@ class EventReader:
 
 
 class EventStore:
-    """The streams of one namespace."""
+    """The streams of one namespace: one for each service type, and ``""`` for its processes."""
 
-    def __init__(self, transport: Transport, keys: Callable[[str], TypeKeys]) -> None:
+    def __init__(
+        self, transport: Transport, keys: Callable[[str], TypeKeys], processes: str
+    ) -> None:
         self._transport = transport
         self._keys = keys
+        self._processes = processes
         self._idle: list[EventReader] = []
 
     async def last(self, service_type: str) -> str:
         """The id of the newest event, ``0-0`` if there is none."""
-        key = self._keys(service_type).events
+        key = self._stream(service_type)
         entries = await self._transport.ask("XREVRANGE", key, "+", "-", "COUNT", 1)
         return str(entries[0][0]) if entries else "0-0"
 
     async def latest(self, service_type: str, count: int) -> list[Event]:
         """The newest ``count`` events, the oldest of them first."""
-        key = self._keys(service_type).events
+        key = self._stream(service_type)
         entries = await self._transport.ask("XREVRANGE", key, "+", "-", "COUNT", count)
-        return [Event.parse(service_type, one, dict(paired(got))) for one, got in reversed(entries)]
+        return [
+            Event.parse(service_type, one, dict(paired(fields)))
+            for one, fields in reversed(entries)
+        ]
 
     async def after(self, places: Mapping[str, str], block: int) -> list[Event]:
         """Read once, with a reader that is kept for the next call.
@@ -120,4 +126,7 @@ class EventStore:
 
     def reader(self) -> EventReader:
         """A reader of the streams, with a connection of its own."""
-        return EventReader(self._transport, lambda one: self._keys(one).events)
+        return EventReader(self._transport, self._stream)
+
+    def _stream(self, service_type: str) -> str:
+        return self._keys(service_type).events if service_type else self._processes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ciris_registry import CircuitBreakerConfig
 from ciris_registry.circuit_breaker.state_machine import BreakerState
-from ciris_registry.store.decoding import COUNTERS, update_breaker
+from ciris_registry.store.records.decoding import COUNTERS, update_breaker
 
 
 def test_each_counter_is_read_into_the_attribute_of_its_name() -> None:

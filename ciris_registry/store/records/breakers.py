@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ciris_registry.circuit_breaker import Admission, Outcome, Refusal, ReplyCode
-from ciris_registry.store.decoding import counters, paired
-from ciris_registry.store.replies import BreakerReply
+from ciris_registry.store.records.decoding import counters, paired
+from ciris_registry.store.records.replies import BreakerReply
 from ciris_registry.store.script_runner import flat
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
 
     from ciris_registry.circuit_breaker import CircuitBreakerConfig
-    from ciris_registry.store.replies import BatchedSuccesses, OfflineMerge
+    from ciris_registry.store.records.replies import BatchedSuccesses, OfflineMerge
     from ciris_registry.store.script_runner import ScriptRunner
 
 

@@ -1,0 +1,1 @@
+"""Tests of ``ciris_registry.store.records``."""
