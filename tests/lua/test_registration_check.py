@@ -112,6 +112,34 @@ def test_the_whole_fleet_is_notified_of_what_is_lost(server: LuaServer) -> None:
     assert server.dump()[KEYS.meta][0]["revision"] == "3"
 
 
+@pytest.mark.parametrize(
+    ("lost", "losses"),
+    [
+        ([KEYS.holders("openai")], "1"),
+        ([KEYS.holders("openai"), KEYS.holders("claude")], "2"),
+        ([KEYS.registration("openai"), KEYS.breaker("openai"), KEYS.registrations], None),
+    ],
+)
+def test_losses_of_holders_are_counted_and_no_others(
+    server: LuaServer, lost: list[str], losses: str | None
+) -> None:
+    register_all(server, [Wanted("openai"), Wanted("claude")])
+    server.client.delete(*lost)
+
+    check(server, ["openai", "claude"], ["openai", "claude"])
+
+    assert server.client.hget(KEYS.expiry, "losses") == losses
+
+
+def test_the_number_of_losses_outlives_the_look_by_the_retention(server: LuaServer) -> None:
+    register(server)
+    server.client.delete(KEYS.holders("openai"))
+
+    check(server)
+
+    assert abs(server.expiries()[KEYS.expiry] - KEPT) < 1_000
+
+
 def test_what_is_lost_is_announced_once(server: LuaServer) -> None:
     register_all(server, [Wanted("openai"), Wanted("claude")])
     server.client.delete(KEYS.registration("openai"))

@@ -68,6 +68,7 @@ def heartbeat(server: LuaServer) -> list[Any]:
         "retention_ms": RETENTION,
         "interval_ms": INTERVAL,
         "held": len(IDS),
+        "losses": "",
         "outage": 0,
         "share": "0.5",
         "host": "here",
@@ -122,7 +123,7 @@ def test_a_look_for_lost_data_names_them_all_when_they_are_lost(full: LuaServer)
     full.client.delete(KEYS.registrations)
     assert look(1) == ["checked", str(len(IDS)), *IDS]
     assert full.kinds() == ["state_lost"]
-    assert full.client.exists(*hashes()) == 0
+    assert full.client.exists(*map(KEYS.registration, IDS)) == 0
 
 
 def test_they_expire_when_their_process_has_died(full: LuaServer) -> None:
