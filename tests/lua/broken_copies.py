@@ -73,9 +73,6 @@ BROKEN: Final[dict[str, Replacements]] = {
             "b.consecutive_failures > b.failure_threshold",
         ),
     ),
-    "a success opens by a streak that a lower threshold has made long enough": (
-        (_CONDITIONS, "if fails and trip", "if trip"),
-    ),
     "the rate needs no minimum of calls": ((_CONDITIONS, "and calls >= b.minimum_calls\n", "\n"),),
     "the rate must be exceeded": (
         (_CONDITIONS, "failures / calls >= rate", "failures / calls > rate"),
@@ -407,9 +404,6 @@ BROKEN: Final[dict[str, Replacements]] = {
     ),
     "a lost generation is counted twice": (
         (_RESTORE, "lost and state.generation or math", "math"),
-    ),
-    "another life of a breaker repeats generations": (
-        (_RESTORE, "b.generation = state.generation + 1\n", "b.generation = b.generation\n"),
     ),
     "a cooldown comes back after a reset": (
         (_RESTORE, "local lasts = not ended and state", "local lasts = state"),
