@@ -32,6 +32,7 @@ from ciris_registry.selection import (
     Resolver,
     RoundRobins,
 )
+from ciris_registry.settings import REPLY_TIMEOUT
 from ciris_registry.shared_breaker import (
     BreakerAdmission,
     BreakerHandle,
@@ -55,9 +56,6 @@ if TYPE_CHECKING:
     from ciris_registry.shared_breaker import OfflineCounts, SuccessBatch
     from ciris_registry.store import Store
     from ciris_registry.store.connection import StoreURL
-
-_PING = 1.0
-"""Seconds for the first reply in an event loop, if offline outcomes must be replayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
     session = Session(Clients(url), namespace, process, settings, connectivity)
     write_queue = WriteQueue(session, connectivity)
 
-    desired, replicas = DesiredState(settings), Replicas(settings)
+    desired, replicas = DesiredState(settings), Replicas(settings, connectivity.round_trip)
     single_flights = SingleFlights(replicas, session, connectivity, desired, settings)
     block = block_of(settings.max_staleness)
     schedule = RefreshSchedule(connectivity, single_flights, block)
@@ -213,7 +211,7 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
 
     async def first_contact(store: Store) -> None:
         if offline:  # of an event loop that ended while Redis was away
-            await store.ping(_PING)
+            await store.ping(REPLY_TIMEOUT)
             await replay_offline(store)
         await heartbeat.start(store, unwritten=write_queue.pending)
         session.spawn(eviction.check(store))
@@ -264,6 +262,7 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
             write_queue.rescue()
         batches.connectivity_changed()
 
+    write_queue.rejected.check = heartbeat.beat
     session.on_start, session.on_end = start, lifecycle.end_of_loop
     connectivity.on_change(connectivity_changed)
     batches.on_away, batches.on_missing = to_offline, restore_missing

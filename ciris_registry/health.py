@@ -25,10 +25,14 @@ class RegistryHealth:
     - ``error``: why Redis is not connected, or which command it has refused and not carried out
       since.
     - ``outages``: how many times the connection was lost.
+    - ``round_trip``: the seconds that Redis takes to answer, the median of the last replies; 0 if
+      none was measured.
     - ``heard``: for each service type, the seconds since its replica last matched Redis; None if it
       never did.
     - ``pending_writes``, ``pending_successes``: not yet in Redis.
     - ``dropped_writes``: discarded, and never in Redis.
+    - ``rejected_writes``: the error of each write that Redis went on refusing while it took others;
+      never in Redis. The newest hundred, by what was to be written.
     - ``failures``: the last error of each background task that was restarted.
     """
 
@@ -36,10 +40,12 @@ class RegistryHealth:
     since: float
     error: str
     outages: int
+    round_trip: float
     heard: Mapping[str, float | None]
     pending_writes: int
     pending_successes: int
     dropped_writes: int
+    rejected_writes: Mapping[str, str]
     failures: Mapping[str, str]
 
     @property
@@ -62,6 +68,7 @@ def health_of(
         since=connectivity.since,
         error=connectivity.error,
         outages=connectivity.outages,
+        round_trip=connectivity.round_trip.seconds,
         heard={
             kind: now - replica.heard_at if replica.heard_at else None
             for kind, replica in list(replicas.by_type.items())
@@ -69,5 +76,6 @@ def health_of(
         pending_writes=len(write_queue),
         pending_successes=batches.total,
         dropped_writes=write_queue.dropped,
+        rejected_writes=dict(write_queue.rejected.by_name),
         failures=dict(session.failures),
     )

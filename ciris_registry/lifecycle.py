@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _LAST_ANSWER: Final = 0.25
-"""Seconds that ``aclose`` waits for a first reply of Redis."""
+"""Seconds that ``aclose`` waits for a first reply of Redis, or a call's wait if that is longer."""
 
 _AT_THE_END: Final = 0.2
-"""Seconds, at most, for each kind of pending write when a program ends without ``aclose``."""
+"""Seconds, at most, for each kind of pending write when a program ends without ``aclose``; or two
+round trips, if these take longer."""
 
 
 class Lifecycle:
@@ -63,15 +64,15 @@ class Lifecycle:
         self._leave_dead = leave_dead
 
     async def flush(self) -> None:
-        """Write everything that is pending now to Redis.
+        """Write everything that is pending now to Redis, as long as Redis answers.
 
         Raises:
             StoreUnavailableError: Redis is unreachable; pending writes stay pending.
         """
         self._connectivity.require()
-        await self._batches.flush()
-        await self._write_queue.flush()
-        await self._session.landed()
+        await self._connectivity.while_answering(
+            self._session.spawn(self._write_all(), watched=True)
+        )
 
     async def flush_retrying(self) -> None:
         """``flush``, and retry when Redis is back, for ``settings.write_timeout`` seconds."""
@@ -96,7 +97,7 @@ class Lifecycle:
             unsent = self._write_queue.pending or bool(session.sending) or self._batches.pending
             if unsent or session.running():
                 store = await session.store()
-                await self._connectivity.within_timeout(store.ping(_LAST_ANSWER), _LAST_ANSWER)
+                await self._answered(store)
                 await self.flush()
                 await self._desired.leave(store)
         except StoreUnavailableError as error:
@@ -107,9 +108,33 @@ class Lifecycle:
         if not self._connectivity.connected:
             return
         with contextlib.suppress(TimeoutError, RegistryError):
-            async with asyncio.timeout(_AT_THE_END):
+            async with asyncio.timeout(self._at_the_end):
                 await self._batches.flush()
-        await self._write_queue.finish(_AT_THE_END)
+        await self._write_queue.finish(self._at_the_end)
+
+    @property
+    def _at_the_end(self) -> float:
+        return max(_AT_THE_END, 2 * self._connectivity.round_trip.seconds)
+
+    async def _write_all(self) -> None:
+        await self._batches.flush()
+        await self._write_queue.flush()
+        await self._session.landed()
+
+    async def _answered(self, store: Store) -> None:
+        """Have Redis answer, on a new connection if the present one is dead.
+
+        Raises:
+            StoreUnavailableError: It does not.
+        """
+        self._connectivity.require()
+        wait = max(_LAST_ANSWER, self._connectivity.timeout)
+        try:
+            await self._connectivity.within_timeout(store.ping(wait))
+        except StoreUnavailableError:
+            # The reconciler tries another connection at once.
+            if not await self._connectivity.wait_connected(wait):
+                raise
 
     async def _refresh(self, store: Store, service_type: str | Enum | None) -> None:
         self._leave_dead()

@@ -46,6 +46,10 @@ class RegistrySettings(BaseModel):
     """How long a resolve waits for Redis. The first resolve of an outage waits for this long, later
     ones not at all. At most 5 s."""
 
+    max_store_timeout: float = Field(default=2.0, gt=0, le=REPLY_TIMEOUT)
+    """How long a resolve waits for a Redis that is far away, at most: it waits for four round trips
+    if these take longer than ``store_timeout``. At most 5 s."""
+
     write_timeout: float = Field(default=5.0, ge=0, le=3600)
     """How long ``flush`` and ``refresh`` wait for Redis to come back. 0 to 3600 s."""
 

@@ -26,6 +26,7 @@ class RedisProxy:
         self.refuses: Callable[[Words], str | None] = lambda _words: None
         self.delay = 0.0
         self.commands = 0
+        self.hung: set[asyncio.Task[None] | None] = set()
         self._socket = str(socket)
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
@@ -40,6 +41,10 @@ class RedisProxy:
         """Answer every command with this error."""
         self.refuses = lambda _words: line
 
+    def hang(self) -> None:
+        """Forward nothing any more on the connections that are open; new ones work."""
+        self.hung.update(self._open)
+
     def accept_all(self) -> None:
         """Forward every command."""
         self.refuses = lambda _words: None
@@ -51,22 +56,26 @@ class RedisProxy:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        for task in list(self._open):
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
+        for _turn in range(5):  # one may be on its way in; sockets close in the turns after
+            for task in list(self._open):
+                task.cancel()
+            await asyncio.gather(*self._open, return_exceptions=True)
+            await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
         task.add_done_callback(self._open.discard)
-        server, back = await asyncio.open_unix_connection(self._socket)
+        ends = [writer]
         try:
             # A task that ends cancelled would be an error in asyncio's own callback.
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError, OSError):
+                server, back = await asyncio.open_unix_connection(self._socket)
+                ends.append(back)
                 await _Connection(self, reader, writer, server, back).forward()
         finally:
-            for end in (writer, back):
+            for end in ends:
                 end.transport.abort()
 
 
@@ -84,6 +93,7 @@ class _Connection:
         self._proxy = proxy
         self._client, self._to_client = client, to_client
         self._server, self._to_server = server, to_server
+        self._task = asyncio.current_task()
         self._unanswered = 0
         self._all_answered = asyncio.Event()
 
@@ -126,6 +136,8 @@ class _Connection:
                 self._all_answered.set()
 
     def _later(self, where: asyncio.StreamWriter, data: bytes) -> None:
+        if self._task in self._proxy.hung:
+            return
         if self._proxy.delay:
             asyncio.get_running_loop().call_later(self._proxy.delay, where.write, data)
         else:

@@ -8,9 +8,11 @@ probes of its own. Afterwards the watcher takes over.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.errors import RegistryError, StoreUnavailableError
+from ciris_registry.settings import REPLY_TIMEOUT
 from ciris_registry.store.connection import backoff
 
 if TYPE_CHECKING:
@@ -20,10 +22,14 @@ if TYPE_CHECKING:
     from ciris_registry.store.connection import Connectivity
 
 _FIRST_CONTACT: Final = 2.0
-"""Seconds that a registry waits for Redis when it starts, before it goes on without."""
+"""Seconds that a registry waits for a first reply of Redis when it starts, before it goes on
+without."""
 
-PING: Final = 1.0
-"""Seconds after which a Redis that was suspended counts as lost."""
+_WHOLE_CONTACT: Final = 10.0
+"""Seconds for all of it, of a Redis that is far away."""
+
+_PING: Final = 1.0
+"""Seconds after which a Redis that was suspended counts as lost; it may still answer."""
 
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 2.0
@@ -61,8 +67,7 @@ class Reconciler:
     async def begin(self, store: Store) -> None:
         """Try to reach Redis once, in a new event loop; the connectivity says how that went."""
         try:
-            async with asyncio.timeout(_FIRST_CONTACT):
-                await self._first_contact(store)
+            await self._contact(store)
             self._connectivity.mark_connected()
         except TimeoutError:
             self._connectivity.mark_lost(f"no answer within {_FIRST_CONTACT:g} s")
@@ -81,8 +86,10 @@ class Reconciler:
             try:
                 await self._session.revive()
                 store.renew_connection()
-                await store.ping(PING)
+                await self._answered(store)
                 self._connectivity.mark_answering()
+                # A write on a dead connection would hold up all others.
+                await store.end_silent_connections(self._connectivity.timeout)
                 for step in self._steps:
                     await step(store)
                 self._connectivity.mark_connected()
@@ -92,3 +99,41 @@ class Reconciler:
             else:
                 return
             await asyncio.sleep(wait)
+
+    async def _contact(self, store: Store) -> None:
+        """Do what a start has to do, as long as Redis goes on answering.
+
+        Raises:
+            TimeoutError: It did not.
+        """
+        task = self._session.spawn(self._start(store), watched=True)
+        heard_at, opened = time.monotonic(), False
+        end = heard_at + _WHOLE_CONTACT
+        try:
+            while not task.done():
+                if store.is_open and not opened:
+                    heard_at, opened = time.monotonic(), True
+                heard_at = max(heard_at, self._connectivity.replied_at)
+                left = min(end, heard_at + _FIRST_CONTACT) - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                await asyncio.wait({task}, timeout=left)
+            await task
+        finally:
+            task.cancel()
+
+    async def _start(self, store: Store) -> None:
+        await self._first_contact(store)
+        if not self._connectivity.round_trip.seconds:
+            await store.ping(REPLY_TIMEOUT)  # the wait of the first call goes by it
+
+    async def _answered(self, store: Store) -> None:
+        """Have Redis answer; if that takes long, Redis counts as lost, but may be far away."""
+        ping = self._session.spawn(store.ping(REPLY_TIMEOUT), watched=True)
+        try:
+            wait = max(_PING, 2 * self._connectivity.timeout)
+            if not (await asyncio.wait({ping}, timeout=wait))[0]:
+                self._connectivity.mark_lost(f"no answer within {wait:g} s")
+            await ping
+        finally:
+            ping.cancel()

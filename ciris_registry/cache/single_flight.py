@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from ciris_registry.store.connection import Connectivity
 
 _FIRST_LOAD: Final = 2.0
-"""Seconds that the first load of a service type may take: this process has no data of it yet."""
+"""Seconds that the first load of a service type may take: this process has no data of it yet. It
+may take twice as long as a call waits if Redis is far away: a load is two round trips and more."""
 
 _ONE_TRY: Final = 0.5
-"""Seconds after which the first load is retried."""
+"""Seconds after which the first load is retried, or a call's wait if that is longer."""
 
 _SHORTEST_TRY: Final = 0.05
 """Seconds that it may take once Redis is connected again, however long it was suspended."""
@@ -124,11 +125,12 @@ class SingleFlight:
         await self.run(store)
 
     async def _first_load(self, store: Store, cursor: str) -> Taken:
-        end = time.monotonic() + _FIRST_LOAD
+        wait = self._connectivity.timeout
+        end = time.monotonic() + max(_FIRST_LOAD, 2 * wait)
         while not self._replica.loaded:
             try:
                 self._connectivity.require()
-                left = min(_ONE_TRY, end - time.monotonic())
+                left = min(max(_ONE_TRY, 2 * wait), end - time.monotonic())
                 return await self.run(store, cursor, max(_SHORTEST_TRY, left))
             except StoreUnavailableError:
                 if not await self._connectivity.wait_settled(end - time.monotonic()):

@@ -205,7 +205,7 @@ class Session:
                     self._connectivity.suspect,
                     self._connectivity.note_reply,
                     self._connectivity.refusals,
-                    lambda: self._connectivity.timeout,
+                    self._connectivity.round_trip,
                 )
                 closing = self.spawn(self._close_at_end(store))
                 try:

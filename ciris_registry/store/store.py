@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ciris_registry.settings import RegistrySettings
-    from ciris_registry.store.connection import Clients, Refusals, StoreURL
+    from ciris_registry.store.connection import Clients, Refusals, RoundTrip, StoreURL
     from ciris_registry.store.keys import TypeKeys
 
 _TLS_FILES: Final = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
@@ -45,7 +45,7 @@ class Store:
         on_failure: Callable[[object], None] | None = None,
         on_reply: Callable[[], None] = lambda: None,
         refusals: Refusals | None = None,
-        wait: Callable[[], float] | None = None,
+        round_trip: RoundTrip | None = None,
     ) -> None:
         # A caller that hears of failures repeats its call after an outage, so nothing is retried.
         write_timeout = settings.write_timeout if on_failure is None else 0.0
@@ -59,7 +59,7 @@ class Store:
             on_failure or (lambda _: None),
             on_reply,
             refusals,
-            wait,
+            round_trip,
             _files_of(clients.url),
         )
         lease, retention = round(settings.lease * 1000), round(settings.retention * 1000)
@@ -99,9 +99,18 @@ class Store:
         """
         await self._transport.ping(limit)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection is open: the server has answered its handshake."""
+        return self._transport.is_open
+
     def renew_connection(self) -> None:
         """Open a new connection: the current one, or the server behind it, may be dead."""
         self._transport.renew()
+
+    async def end_silent_connections(self, seconds: float) -> None:
+        """Close connections in use before, whose last replies stay away for so many seconds."""
+        await self._transport.end_silent(seconds)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -45,7 +45,7 @@ def test_a_server_that_hung_has_counted_every_outcome_once(
     three = borrow(3, server.url, mode, store_timeout=STORE_TIMEOUT, success_report_interval=0.1)
     three.all(outages.register)
     three.all(reporting.report)
-    for hang in (0.2, 2.5):  # the second longer than CONNECT_TIMEOUT
+    for hang in (0.2, 2.5):  # the second until Redis is lost
         three.all(registries.sleep, 0.3)
         server.freeze()
         three.all(registries.sleep, hang)

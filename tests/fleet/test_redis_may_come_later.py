@@ -132,11 +132,15 @@ async def test_another_server_in_the_place_of_redis_counts_as_away(
     answer: bytes, mode: Literal["cached", "exact"]
 ) -> None:
     """The error of a load balancer without a server behind it was raised by every resolve."""
+    served: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.add(writer)
         while await reader.read(4096):
             writer.write(answer)
         writer.close()
+        await writer.wait_closed()
+        served.remove(writer)
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as standing:
         port = standing.sockets[0].getsockname()[1]
@@ -148,6 +152,7 @@ async def test_another_server_in_the_place_of_redis_counts_as_away(
             assert await registry.get_service("h", "llm") is provider
             assert await registry.call("h", "llm", _itself) is provider
             assert registry.health().redis != "connected"
+        await async_wait_until(lambda: not served)
 
 
 async def _itself(provider: object) -> object:

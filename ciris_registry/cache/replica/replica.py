@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ciris_registry.registration import Registration
     from ciris_registry.settings import RegistrySettings
     from ciris_registry.store import Version
+    from ciris_registry.store.connection import RoundTrip
 
 _OVERLAP: Final = 1000
 """Milliseconds before a load from which the stream is read; known entries change nothing."""
@@ -59,13 +60,13 @@ class Replica:
         service_type: str,
         settings: RegistrySettings,
         held: Iterable[str],
+        round_trip: RoundTrip,
         *,
         agreed: bool = True,
     ) -> None:
         self.service_type = service_type
         self.snapshot = Snapshot(service_type)
-        self.shape = 0
-        self.loaded = False
+        self.shape, self.loaded = 0, False
         self.fresh_until = self.heard_at = 0.0
         self.place = ""
         self.clock = ServerClock()
@@ -74,9 +75,8 @@ class Replica:
         self.reported_trips: dict[str, int] = {}
         self.alerts = StreakAlerts()
         self.on_local_end: Callable[[str], None] = lambda _name: None
-        self._default = settings.breaker
-        self._max_staleness = settings.max_staleness
-        self._held = held
+        self._default, self._max_staleness = settings.breaker, settings.max_staleness
+        self._round_trip, self._held = round_trip, held
         self._authoritative = AuthoritativeBreakers()
         self._own_probes = OwnProbes(agreed=agreed)
         self._unknown_providers = UnknownProviders()
@@ -203,7 +203,8 @@ class Replica:
         """The stream had reported everything at this monotonic time."""
         if self.snapshot.version[1]:
             self.heard_at = max(self.heard_at, at)
-            self.fresh_until = max(self.fresh_until, at + self._max_staleness)
+            until = at + self._round_trip.seconds + self._max_staleness
+            self.fresh_until = max(self.fresh_until, until)
 
     def synchronized(self, at: float, now: int, *, trusted: bool) -> None:
         """A refresh that began at this monotonic time has ended, at the server's ``now``.
@@ -214,7 +215,7 @@ class Replica:
         self.place = self.place or _place(now)
         if trusted and self.snapshot.version[1]:
             self.heard_at = at
-            self.fresh_until = at + self._max_staleness
+            self.fresh_until = at + self._round_trip.seconds + self._max_staleness
 
     def distrust(self) -> None:
         """The next resolve has to ask Redis."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ciris_registry.settings import RegistrySettings
+    from ciris_registry.store.connection import RoundTrip
 
 
 class Replicas:
@@ -21,13 +22,14 @@ class Replicas:
     ``on_local_end`` is called when a shared state has ended a breaker's local streak.
     """
 
-    def __init__(self, settings: RegistrySettings) -> None:
+    def __init__(self, settings: RegistrySettings, round_trip: RoundTrip) -> None:
         self.by_type: dict[str, Replica] = {}
         self.held: dict[str, WeakValueDictionary[str, object]] = {}
         self.on_new: Callable[[], None] = lambda: None
         self.on_local_end: Callable[[str, str], None] = lambda _service_type, _name: None
         self._settings = settings
         self._agreed = True
+        self._round_trip = round_trip
 
     def of(self, service_type: str) -> Replica:
         """The replica of a service type."""
@@ -47,7 +49,7 @@ class Replicas:
 
     def _begin(self, service_type: str) -> Replica:
         held = self.held[service_type] = WeakValueDictionary()
-        replica = Replica(service_type, self._settings, held, agreed=self._agreed)
+        replica = Replica(service_type, self._settings, held, self._round_trip, agreed=self._agreed)
         replica.on_local_end = lambda name: self.on_local_end(service_type, name)
         self.by_type[service_type] = replica  # last: other threads find ``held`` by it
         self.on_new()

@@ -4,10 +4,14 @@ Sends commands, and reports whether Redis answers. What a script means is known 
 """
 
 from ciris_registry.store.connection.clients import Clients
-from ciris_registry.store.connection.connectivity import Connectivity, ConnectivityState
+from ciris_registry.store.connection.connectivity import (
+    Connectivity,
+    ConnectivityState,
+    Refusals,
+    RoundTrip,
+)
 from ciris_registry.store.connection.embedded import EmbeddedServer
 from ciris_registry.store.connection.pipelined import WaitInterruptedError
-from ciris_registry.store.connection.refusals import Refusals
 from ciris_registry.store.connection.retry import backoff
 from ciris_registry.store.connection.transport import Transport
 from ciris_registry.store.connection.url import Password, StoreURL
@@ -19,6 +23,7 @@ __all__ = [
     "EmbeddedServer",
     "Password",
     "Refusals",
+    "RoundTrip",
     "StoreURL",
     "Transport",
     "WaitInterruptedError",

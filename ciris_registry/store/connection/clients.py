@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from ciris_registry.store.connection.routing import Route
     from ciris_registry.store.connection.url import StoreURL
 
-CONNECT_TIMEOUT: Final = 1.0
-"""Seconds to open a connection. TLS across a continent takes about 0.3; redis-py would wait ten
-times as long for a host that drops packets."""
+CONNECT_TIMEOUT: Final = 3.0
+"""Seconds to open a connection, in the background. TLS takes three round trips; redis-py would wait
+three times as long for a host that drops packets."""
 
 MOST_CONNECTIONS: Final = 2**31
 """The pool has no limit of its own."""

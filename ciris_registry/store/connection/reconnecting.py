@@ -7,7 +7,7 @@ not retry, and does not decide what a failure means.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ciris_registry.store.connection.routing import Route
 
     _Connection = PipelinedConnection | FakeConnection
+
+
+_LOOKS: Final = 10
+"""How often it is looked whether the last replies of a connection have come."""
 
 
 class ReconnectingConnection:
@@ -36,6 +40,7 @@ class ReconnectingConnection:
         self._failure: Exception | None = None
         self._closed = False
         self._interruptions = 0
+        self._waiting: set[asyncio.Future[_Connection]] = set()
 
     async def ask(self, packed: bytes) -> Any:  # any reply
         """Send one command; its reply.
@@ -46,10 +51,7 @@ class ReconnectingConnection:
         """
         connection = self.open
         if connection is None or connection.broken:
-            interruptions = self._interruptions
-            connection = await self._opened()
-            if self._interruptions != interruptions:
-                raise WaitInterruptedError
+            connection = await self._opened_unless_interrupted()
         return await connection.ask(packed)
 
     def renew(self) -> None:
@@ -58,9 +60,23 @@ class ReconnectingConnection:
             self._retire(self.open)
             self.open = None
 
+    async def end_silent(self, seconds: float) -> None:
+        """Close the connections that are not used any more, and whose replies stay away so long.
+
+        The connection in use works: a command on a dead one would wait for ``REPLY_TIMEOUT``.
+        """
+        for _ in range(_LOOKS):
+            if all(one.broken for one in self._retired):
+                break
+            await asyncio.sleep(seconds / _LOOKS)
+        while self._retired:
+            await self._retired.pop().aclose()
+
     def interrupt(self) -> None:
         """End the wait of all calls."""
         self._interruptions += 1
+        for waiting in self._waiting:
+            waiting.cancel()
         if self._redirects is not None:
             self._redirects.interrupt()
         if self.open is not None:
@@ -97,6 +113,24 @@ class ReconnectingConnection:
         if known is not None:
             self._retire(known)
         self._asides[at] = connection
+        return connection
+
+    async def _opened_unless_interrupted(self) -> _Connection:
+        """As ``_opened``; a server that does not answer must not outlast ``interrupt``."""
+        interruptions = self._interruptions
+        opening = asyncio.ensure_future(self._opened())
+        self._waiting.add(opening)
+        try:
+            connection = await opening
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._interruptions == interruptions or (task is not None and task.cancelling()):
+                raise
+            raise WaitInterruptedError from None
+        finally:
+            self._waiting.discard(opening)
+        if self._interruptions != interruptions:
+            raise WaitInterruptedError
         return connection
 
     async def _opened(self, at: Address | None = None) -> _Connection:

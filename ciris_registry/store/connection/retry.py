@@ -1,12 +1,13 @@
-"""How often, and how long, a command to Redis is retried.
+"""How long a command to Redis may take, and how often it is retried.
 
 redis-py's own retries are off: it cannot know which commands may be sent twice.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -75,3 +76,21 @@ async def persistently(
         reraise=True,
     )
     return await retrying(call)
+
+
+async def limited(work: Awaitable[_R], seconds: float) -> _R:
+    """Wait for a command for so many seconds, and lose no cancellation.
+
+    Under Python 3.11, redis-py's ``asyncio.wait_for`` drops a cancellation that comes together with
+    the end of sending. The command then goes on, and may fail when its connection is closed.
+    """
+    task = cast("asyncio.Task[object]", asyncio.current_task())
+    before = task.cancelling()
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError:
+        raise RedisTimeoutError(f"no answer within {seconds:g} s") from None
+    finally:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError

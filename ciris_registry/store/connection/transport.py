@@ -9,30 +9,34 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import hiredis
 from redis.exceptions import InvalidResponse, NoScriptError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ciris_registry.errors import (
     CommandRefusedError,
+    CorruptStateError,
     IndeterminateWriteError,
     StoreError,
     StoreUnavailableError,
 )
+from ciris_registry.store.connection.connectivity import Refusals, RoundTrip
 from ciris_registry.store.connection.error_replies import is_denied_ping, is_momentary, understood
 from ciris_registry.store.connection.reconnecting import ReconnectingConnection
-from ciris_registry.store.connection.refusals import Refusals
-from ciris_registry.store.connection.retry import UNREACHABLE, backoff, never_sent, persistently
+from ciris_registry.store.connection.retry import (
+    UNREACHABLE,
+    backoff,
+    limited,
+    never_sent,
+    persistently,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from ciris_registry.store.connection.routing import Route
 
-
-_R = TypeVar("_R")
 
 # hiredis' own type says a tuple of one.
 _pack: Callable[[tuple[str | int, ...]], bytes] = cast("Any", hiredis).pack_command
@@ -50,8 +54,8 @@ class Transport:
     A call that finds Redis away is retried for ``write_timeout`` seconds. ``on_failure`` is called
     with the error of a call that failed in the end, ``on_reply`` after each reply. A script that
     the server has forgotten is sent again in full. A script that a cluster cannot run for a moment
-    is sent again for most of ``wait()`` seconds, which is how long a resolve waits. The ``files``
-    are those that a connection needs; an error names one that does not exist.
+    is sent again for most of the time that a resolve waits, which goes by the ``round_trip``. A
+    connection needs ``files``, of which an error names one that is absent.
     """
 
     def __init__(
@@ -63,7 +67,7 @@ class Transport:
         on_failure: Callable[[object], None] = lambda _: None,
         on_reply: Callable[[], None] = lambda: None,
         refusals: Refusals | None = None,
-        wait: Callable[[], float] | None = None,
+        round_trip: RoundTrip | None = None,
         files: Sequence[str] = (),
     ) -> None:
         self._route = route
@@ -76,7 +80,7 @@ class Transport:
         self._on_reply = on_reply
         self._refusals = refusals or Refusals()
         self._refused = self._refusals.by_command
-        self._wait = wait or (lambda: write_timeout)
+        self._round_trip = round_trip
         self._files = files
         self._closed = False
 
@@ -97,7 +101,7 @@ class Transport:
             packed = _pack(("EVALSHA", sha, numkeys, *values))
         except UnicodeEncodeError:
             # A reason or a host name that came from a file system: see os.fsdecode.
-            values = [one if isinstance(one, int) else _clean(one) for one in values]
+            values = [one if isinstance(one, int) else _encodable(one) for one in values]
             packed = _pack(("EVALSHA", sha, numkeys, *values))
 
         reply: list[Any]
@@ -136,16 +140,25 @@ class Transport:
 
         async def ask() -> None:
             try:
-                await _limited(self._connection.ask(packed), limit)
+                await limited(self._connection.ask(packed), limit)
             except RedisError as error:
                 if not is_denied_ping(error):
                     raise
 
         await self.attempt(ask, command="PING")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection of the scripts is open."""
+        return self._connection.open is not None
+
     def renew(self) -> None:
         """Open a new connection: the current one, or the server behind it, may be dead."""
         self._connection.renew()
+
+    async def end_silent(self, seconds: float) -> None:
+        """Close earlier connections whose last replies stay away for so many seconds."""
+        await self._connection.end_silent(seconds)
 
     async def ask(self, *command: str | int) -> Any:  # any reply
         """Send one plain command, on the connection of the scripts."""
@@ -179,11 +192,13 @@ class Transport:
         repeatable: bool = True,
         note_reply: bool = True,
     ) -> Any:  # any reply
-        """Make one call; only if it fails, what a retry needs is set up.
+        """Make one call, which ``command`` names, or ``script`` is the text of what it runs.
 
-        ``command`` names it, or ``script`` is the text of the script that it runs.
+        Only if it fails, what a retry needs is set up.
         """
         self._check_open()
+        measured = self._round_trip if note_reply and self.is_open else None
+        sample = measured.begin() if measured is not None else None
         try:
             reply = await call()
         except NoScriptError:
@@ -195,6 +210,8 @@ class Transport:
             reply = await self._ask_again(call, error, command, script)
         if note_reply:
             self._on_reply()
+        if sample is not None:
+            sample.end()
         if self._refused:
             self._refusals.passed(command or _name_of(script))
         return reply
@@ -203,7 +220,8 @@ class Transport:
         self, call: Callable[[], Awaitable[Any]], error: Exception, command: str, script: str
     ) -> Any:
         """Repeat a call that a cluster could not serve for a moment; raise any other error."""
-        end = time.monotonic() + _SHARE_OF_WAIT * self._wait()
+        wait = self._write_timeout if self._round_trip is None else self._round_trip.wait
+        end = time.monotonic() + _SHARE_OF_WAIT * wait
         pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while is_momentary(error) and time.monotonic() < end:
             await asyncio.sleep(next(pauses))
@@ -216,8 +234,8 @@ class Transport:
         found = self._explained(error, command or _name_of(script), script)
         if isinstance(found, StoreUnavailableError):
             self._refusals.note(found)
-            if not isinstance(found, CommandRefusedError):  # the caller may know better
-                self._on_failure(found)
+        if not isinstance(found, CommandRefusedError | CorruptStateError):  # may be one write only
+            self._on_failure(found)
         raise found from None
 
     async def _persist(
@@ -237,8 +255,7 @@ class Transport:
         except (RedisError, OSError) as error:
             explained = self._explained(error)
             self._on_failure(explained)
-            lost = isinstance(error, UNREACHABLE) and not repeatable and not never_sent(error)
-            if lost:
+            if isinstance(error, UNREACHABLE) and not repeatable and not never_sent(error):
                 raise IndeterminateWriteError(self._url, explained.problem) from None
             raise explained from None
 
@@ -267,24 +284,5 @@ def _name_of(script: str) -> str:
     return script.partition(":")[0].removeprefix("-- ")
 
 
-def _clean(text: str) -> str:
-    """A text with ``?`` for each character that UTF-8 cannot encode."""
+def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
-
-
-async def _limited(work: Awaitable[_R], seconds: float) -> _R:
-    """Wait for a command for so many seconds, and lose no cancellation.
-
-    Under Python 3.11, redis-py's ``asyncio.wait_for`` drops a cancellation that comes together with
-    the end of sending. The command then goes on, and may fail when its connection is closed.
-    """
-    task = cast("asyncio.Task[object]", asyncio.current_task())
-    before = task.cancelling()
-    try:
-        async with asyncio.timeout(seconds):
-            return await work
-    except TimeoutError:
-        raise RedisTimeoutError(f"no answer within {seconds:g} s") from None
-    finally:
-        if task.cancelling() > before:
-            raise asyncio.CancelledError

@@ -301,7 +301,7 @@ async def test_events_that_cannot_be_read_are_read_at_growing_intervals(
     assert len(said) == 2, "one line for each registry"
     await other.breaker("llm", "shared").aforce_open("a test", 60)
     await asyncio.sleep(1.0)
-    assert one.health().redis == "connected"
+    await async_wait_until(lambda: one.health().redis == "connected")
     assert await one.get_service("h", "llm") is None, "the resolve asked Redis"
 
     monkeypatch.setattr(EventReader, "after", read)

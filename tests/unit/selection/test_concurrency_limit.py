@@ -189,7 +189,7 @@ async def test_a_slot_that_is_granted_after_the_timeout_is_released(
         return answer
 
     monkeypatch.setattr(SlotStore, "take", slow)
-    monkeypatch.setattr(registry._parts.connectivity, "timeout", 0.02)
+    monkeypatch.setattr(registry._parts.connectivity.round_trip, "wait", 0.02)
     task = await start_call(registry)
     with pytest.raises(NoProviderError, match="full"):
         await work(registry)

@@ -15,6 +15,7 @@ from ciris_registry.settings import RegistrySettings
 from ciris_registry.shared_breaker.breaker import SharedBreaker
 from ciris_registry.shared_breaker.offline_outcomes import OfflineOutcomes
 from ciris_registry.shared_breaker.success_batches import MOST_PER_REPORT, SuccessBatches
+from ciris_registry.store.connection import RoundTrip
 from ciris_registry.store.connection.connectivity import Connectivity
 from tests.waiting import async_wait_until
 
@@ -93,7 +94,7 @@ def made(session: FakeSession, every: float = 60.0) -> SuccessBatches:
 def count(batches: SuccessBatches, key: tuple[str, str], generation: int) -> None:
     """Count a success of a breaker that is closed, and was admitted in this generation."""
     kind, name = key
-    replica = Replicas(SETTINGS).of(kind)
+    replica = Replicas(SETTINGS, RoundTrip("", SETTINGS)).of(kind)
     closed = BreakerState(CircuitBreakerConfig(), generation=generation)
     replica.apply(ExpectedBreaker(name, closed))
     breaker = SharedBreaker(name, replica, DesiredState(SETTINGS), OfflineOutcomes(), batches)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 import redis
 
 from ciris_registry import RegistrySettings
-from ciris_registry.store import WriteQueue, write_queue
+from ciris_registry.store import WriteQueue
 from ciris_registry.store.connection import Connectivity
+from ciris_registry.store.write_queue import write_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -12,14 +12,17 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from ciris_registry import RegistrySettings
 from ciris_registry.errors import (
     AccessDeniedError,
     CommandRefusedError,
     StoreError,
     StoreUnavailableError,
 )
+from ciris_registry.store.connection.connectivity import RoundTrip
+from ciris_registry.store.connection.retry import limited
 from ciris_registry.store.connection.routing import DirectRoute
-from ciris_registry.store.connection.transport import Transport, _limited
+from ciris_registry.store.connection.transport import Transport
 from tests.running import QUIETLY, run
 
 
@@ -43,7 +46,7 @@ async def test_a_cancellation_that_comes_together_with_the_reply_is_not_lost() -
             return "a reply"
         return ""
 
-    task = asyncio.create_task(transport().attempt(lambda: _limited(swallowing(), 5.0)))
+    task = asyncio.create_task(transport().attempt(lambda: limited(swallowing(), 5.0)))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -58,7 +61,7 @@ async def test_a_cancellation_that_was_dropped_before_the_call_failed_is_not_los
             raise RedisConnectionError("the client is closed") from None
         return ""
 
-    task = asyncio.create_task(transport().attempt(lambda: _limited(swallowing(), 5.0)))
+    task = asyncio.create_task(transport().attempt(lambda: limited(swallowing(), 5.0)))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -124,9 +127,8 @@ async def answered_with(line: str, times: int = 1000) -> tuple[Any, int]:
     socket = Path(tempfile.gettempdir()) / f"ciris-{secrets.token_hex(6)}"
     async with await asyncio.start_unix_server(serve, socket):
         async with Redis(unix_socket_path=str(socket), protocol=2) as client:
-            transport = Transport(
-                route_of(client), "unix://example", 0.0, nothing, wait=lambda: 0.1
-            )
+            near = RoundTrip("", RegistrySettings(store_timeout=0.1))
+            transport = Transport(route_of(client), "unix://example", 0.0, nothing, round_trip=near)
             found: Any
             try:
                 found = await transport.ask("GET", "key")

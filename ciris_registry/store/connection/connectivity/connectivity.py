@@ -19,7 +19,8 @@ from ciris_registry.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from ciris_registry.store.connection.refusals import FORGOTTEN, Refusals
+from ciris_registry.store.connection.connectivity.refusals import FORGOTTEN, Refusals
+from ciris_registry.store.connection.connectivity.round_trip import RoundTrip
 from ciris_registry.timeouts import TimeLimits
 
 if TYPE_CHECKING:
@@ -64,15 +65,20 @@ class Connectivity:
         self.since = time.time()
         self.outages = 0
         self._url = url
-        self.timeout = settings.store_timeout
         self._write_timeout = settings.write_timeout
         self._on_change: list[Callable[[], None]] = []
         self._waiting: set[asyncio.Future[None]] = set()
         self._limits = TimeLimits(_LAST_TURNS)
-        self._replied_at = self._lost_at = 0.0
+        self.replied_at = self._lost_at = 0.0  # monotonic times
         self._denied = False
         self._extra = {"url": url}
         self.refusals = Refusals(self._nothing_refused)
+        self.round_trip = RoundTrip(url, settings)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a call waits for Redis: ``store_timeout``, longer if Redis is far away."""
+        return self.round_trip.wait
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` after each change of the state."""
@@ -85,7 +91,7 @@ class Connectivity:
 
     def note_reply(self) -> None:
         """Redis has answered a command."""
-        self._replied_at = time.monotonic()
+        self.replied_at = time.monotonic()
 
     def suspect(self, error: object) -> None:
         """A call found Redis away, or got no answer in time: suspended, if it was connected."""
@@ -154,9 +160,10 @@ class Connectivity:
     async def within_timeout(
         self, work: Coroutine[object, object, _R], limit: float | None = None
     ) -> _R:
-        """Wait for ``work`` for at most ``limit`` seconds, by default ``store_timeout``.
+        """Wait for ``work`` for at most ``limit`` seconds, by default ``timeout``.
 
-        The wait ends at once when another call finds Redis away.
+        The wait ends at once when another call finds Redis away. If Redis has answered a command in
+        that time, it is not away, though this call is late.
 
         Raises:
             StoreUnavailableError: Redis is away.
@@ -165,14 +172,15 @@ class Connectivity:
         if not self.connected:
             work.close()
             self.require()
-        seconds = self.timeout if limit is None else limit
+        seconds, began = self.timeout if limit is None else limit, time.monotonic()
         try:
             with self._limits.limit(seconds):
                 return await work
         except TimeoutError:
             problem = f"no answer within {seconds:g} s" if self.connected else self.error
             error = IndeterminateWriteError(self._url, problem)
-            self.suspect(error)
+            if self.replied_at < began:
+                self.suspect(error)
             raise error from None
         except StoreUnavailableError as error:
             self.suspect(error)
@@ -186,18 +194,19 @@ class Connectivity:
 
         Raises:
             StoreUnavailableError: Redis is away.
-            IndeterminateWriteError: It has answered no command for ``store_timeout`` seconds.
+            IndeterminateWriteError: It has answered no command for ``timeout`` seconds.
         """
         began, turns = time.monotonic(), _LAST_TURNS
         while not task.done():
             self.require()
-            left = max(began, self._replied_at) + self.timeout - time.monotonic()
+            seconds = self.timeout
+            left = max(began, self.replied_at) + seconds - time.monotonic()
             turns = turns - 1 if left <= 0 else _LAST_TURNS
             if left <= 0 and turns:
                 await asyncio.sleep(0)
                 continue
             if left <= 0:
-                error = IndeterminateWriteError(self._url, f"no answer for {self.timeout:g} s")
+                error = IndeterminateWriteError(self._url, f"no answer for {seconds:g} s")
                 self.suspect(error)
                 raise error
             changed = asyncio.get_running_loop().create_future()

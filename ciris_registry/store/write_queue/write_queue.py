@@ -1,7 +1,8 @@
 """The write-behind queue: writes of synchronous methods, sent in their order.
 
 A method that must not wait puts its write here. It reaches Redis in the background, and with
-``must_flush`` before the next awaited call of the registry returns.
+``must_flush`` before the next awaited call of the registry returns. A write that is sent again
+keeps its place; one that Redis goes on refusing is set aside.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ciris_registry.errors import IndeterminateWriteError, RegistryError, StoreUnavailableError
+from ciris_registry.store.write_queue.rejected_writes import RejectedWrites
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,6 +47,7 @@ class WriteQueue:
     def __init__(self, session: Session, connectivity: Connectivity) -> None:
         self.pending = self.must_flush = False
         self.dropped = 0
+        self.rejected = RejectedWrites(connectivity)
         self._session = session
         self._connectivity = connectivity
         self._writes: deque[_Write] = deque()
@@ -125,7 +128,12 @@ class WriteQueue:
             StoreUnavailableError: Redis is away; the writes stay pending.
         """
         while self._writes:
-            await asyncio.shield(self._drained())
+            earlier, draining = self._draining, self._drained()
+            try:
+                await asyncio.shield(draining)
+            except StoreUnavailableError:
+                if draining is not earlier:  # that one may have used a dead connection
+                    raise
 
     async def finish(self, seconds: float) -> None:
         """Send the pending writes within so many seconds; the rest stays pending."""
@@ -157,7 +165,7 @@ class WriteQueue:
         while self._writes:
             write = self._running = self._writes[0]  # pending until it has succeeded
             try:
-                await write.run(store)
+                await self.rejected.send(store, write.what, write.run)
             except StoreUnavailableError as error:
                 self._connectivity.suspect(error)
                 if isinstance(error, IndeterminateWriteError) and not write.repeatable:
