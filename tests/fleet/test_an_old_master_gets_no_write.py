@@ -59,7 +59,7 @@ async def test_an_old_master_that_comes_back_empty_gets_no_write(mode: str) -> N
                     # A process that joins now asks for the master for the first time.
                     async with ServiceRegistry(url=url, settings=settings) as newcomer:
                         newcomer.register_global("llm", object(), name="other")
-                        await newcomer.flush()
+                        await newcomer.refresh("llm")
                         assert newcomer.breaker("llm", "shared").state == "open"
                     # And one that is there asks again.
                     (await registry._session.store()).renew_connection()
