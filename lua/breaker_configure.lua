@@ -17,12 +17,13 @@ local clock = require("lib.clock")
 local breaker = require("lib.breaker")
 local callers = require("lib.callers")
 local changes = require("lib.changes")
+local damage = require("lib.damage")
 
 local key = KEYS[1]
 local now = clock.now()
 
 if not breaker.load(key) then
-  if type(redis.pcall("HLEN", key)) ~= "number" then
+  if type(damage.pcall("HLEN", key)) ~= "number" then
     redis.call("DEL", key)
   end
   redis.call("HSET", key, unpack(ARGV, 4))

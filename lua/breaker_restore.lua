@@ -17,13 +17,14 @@
 -- Events     breaker_restored
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
+local damage = require("lib.damage")
 local remembered = require("lib.remembered")
 local changes = require("lib.changes")
 
 local key, now, first = KEYS[1], clock.now(), 5 + tonumber(ARGV[4])
 
 local function configure()
-  if type(redis.pcall("HLEN", key)) ~= "number" then
+  if type(damage.pcall("HLEN", key)) ~= "number" then
     redis.call("DEL", key)
   end
   redis.call("HSET", key, unpack(ARGV, 5, first - 1))

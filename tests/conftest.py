@@ -99,9 +99,9 @@ def real_url(real_server: str) -> Iterator[str]:
     assert not immortal, f"these keys never expire: {immortal}"
 
 
-@pytest.fixture(params=["memory", "real"])
+@pytest.fixture(params=["real"] if server_under_test.is_named() else ["memory", "real"])
 def url(request: pytest.FixtureRequest) -> str:
-    """Where the state lives; a test that uses it runs on both."""
+    """Where the state lives; a test that uses it runs on both, or on the server that is named."""
     if request.param == "real":
         return str(request.getfixturevalue("real_url"))
     return f"memory://test-{secrets.token_hex(6)}"

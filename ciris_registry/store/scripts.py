@@ -256,6 +256,9 @@ def _expand(file: str, source: str, library: Traversable) -> str:
         if require is None:
             expanded.append(line)
             continue
+        if require[1] == require[2] and require[2] in inlined:
+            continue
+        inlined.add(require[2])
         lib = _read_lib(file, library, require[2])
         for shared in (_required(f"lib/{require[2]}.lua", one) for one in lib):
             # A lib file that other lib files require stands before them, once.

@@ -1,4 +1,6 @@
 -- A breaker's hash: its fields, and how a script loads, saves and replies with them.
+local damage = require("lib.damage")
+local MOST = 2 ^ 53 -- Lua counts exactly up to here.
 local breaker = {}
 
 -- What a call needs, and the rest. Each has settings first, which have no defaults: a hash without
@@ -20,8 +22,6 @@ local REST = {
   "override_reason", "override_actor", settings = 6, numbers = 11, shown = 13,
 }
 
-local MOST = 2 ^ 53 -- Lua counts exactly up to here.
-
 local function as_text(value)
   return type(value) == "number" and string.format("%.0f", value) or value
 end
@@ -29,7 +29,7 @@ end
 -- Reads fields into `values`; false if a setting cannot be read. Any other missing or damaged field
 -- gets the value that it has in a new breaker.
 local function read(key, fields, values)
-  local found = redis.pcall("HMGET", key, unpack(fields))
+  local found = damage.pcall("HMGET", key, unpack(fields))
   for i = 1, fields.settings do
     local number = tonumber(found[i])
     if not (number and number > 0 and number <= MOST) then

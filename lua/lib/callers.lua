@@ -1,6 +1,8 @@
 -- Which processes call a provider and which of them fail: called|process -> the time of the latest
 -- call, failed|process -> minus the time of the latest failure, so that each kind can be counted
 -- without reading it. Also local trips: process -> the time until which it refuses alone.
+local damage = require("lib.damage")
+
 local callers = {}
 
 local BUCKETS = 10
@@ -55,7 +57,7 @@ end
 -- Whether a call of the process is recorded in the current bucket. Recording another one there, and
 -- removing old ones once more, would change nothing.
 local function is_recorded(key, b, now, called)
-  local at = tonumber(redis.pcall("ZSCORE", key, called))
+  local at = tonumber(damage.pcall("ZSCORE", key, called))
   return at and at >= beginning(b, now, 0) and at <= now and now - at < b.retention_ms / 2
 end
 
@@ -91,7 +93,7 @@ function callers.trip_local(key, b, now, process, duration)
   if duration > 0 then
     write(key, duration + b.retention_ms, string.format("%.0f", now + duration), process)
   else
-    redis.pcall("ZREM", key, process)
+    damage.pcall("ZREM", key, process)
   end
 end
 

@@ -27,6 +27,7 @@ SETTINGS: Final = RegistrySettings(
     write_timeout=5.0,
     breaker=CircuitBreakerConfig(failure_threshold=2, recovery_timeout=0.05, success_threshold=1),
 )
+SHORT_LEASE: Final = SETTINGS.model_copy(update={"lease": 0.3, "write_timeout": 0.2})
 RATE: Final = CircuitBreakerConfig(failure_threshold=100, minimum_calls=4)
 """Opens by its rate alone."""
 
@@ -65,6 +66,7 @@ class EveryOperation:
     """All public operations on the state at ``url``, in the given mode."""
 
     def __init__(self, url: str, namespace: str, mode: str, **settings: Any) -> None:
+        self._url, self._namespace = url, namespace
         changed = SETTINGS.model_copy(update=settings)
         options: dict[str, Any] = {"consistency": mode, "settings": changed}
         self.first = ServiceRegistry(url=url, namespace=namespace, **options)
@@ -187,8 +189,13 @@ class EveryOperation:
         await self.first.flush()
 
     async def leaving(self) -> None:
-        """Unregister some, then all."""
-        await asyncio.sleep(0.15)  # a few heartbeats
+        """Unregister some, then all, after a process that dies and whose lease is over."""
+        dying = ServiceRegistry(url=self._url, namespace=self._namespace, settings=SHORT_LEASE)
+        dying.register("chat", "llm", Provider(), name="dying")
+        with contextlib.suppress(StoreUnavailableError):
+            await dying.flush()
+        dying._session.abandon()
+        await asyncio.sleep(0.6)  # its lease, and heartbeats that look for it
         await self.first.aunregister("left")
         await self.first.aclear_all()
         await self.first.flush()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
 from tests.documentation import ROOT
+from tests.server_under_test import TOPOLOGY
 from tests.servers.binaries import VERSIONS, NoProgramError, version_of
 from tests.servers.single import BINARY
 
@@ -32,6 +33,22 @@ ALL: Final = {
     "rights": ("tests/servers/test_least_rights.py",),
 }
 """Columns of the table, and the tests of each."""
+
+TOPOLOGIES: Final = ("cluster", "sentinel")
+SHARED: Final = {
+    "tour": ("tests/tour",),
+    "fleet": (
+        "tests/fleet/test_a_killed_process_disappears_from_status.py",
+        "tests/fleet/test_a_new_process_lets_nothing_through.py",
+        "tests/fleet/test_a_quiet_fleet_puts_back_what_redis_lost.py",
+        "tests/fleet/test_an_override_reaches_running_processes.py",
+        "tests/fleet/test_batches_keep_the_streak.py",
+        "tests/fleet/test_clocks_do_not_matter.py",
+        "tests/fleet/test_the_fifth_failure_anywhere_opens_everywhere.py",
+    ),
+}
+"""Columns where the state is on several servers. What happens when one of them dies, or a slot
+moves, has tests of its own."""
 
 OF_ITS_OWN: Final = (
     "tests/fleet/test_embedded_server_lives_as_long_as_its_users.py",
@@ -93,15 +110,23 @@ class Row:
                 self.failed.setdefault(column, []).append(f"{place}.py::{case.get('name')}")
 
 
-def rows() -> Iterator[Row]:
-    """The whole table."""
+def rows(asked: Sequence[str]) -> Iterator[Row]:
+    """The rows whose names begin as asked, or all of them; their programs are there afterwards."""
+
+    def wanted(name: str) -> bool:
+        return not asked or any(name.lower().startswith(one.lower()) for one in asked)
+
     for version in VERSIONS:
+        if not wanted(version.name):
+            continue
         try:
             program = str(version.program(PROGRAMS))
         except NoProgramError as error:
             yield Row(version.name, {}, ALL, problem=str(error))
         else:
             yield Row(version_of(program), {BINARY: program}, ALL)
+    for topology in filter(wanted, TOPOLOGIES):
+        yield Row(topology, {TOPOLOGY: topology}, SHARED)
 
 
 def table(of: Sequence[Row]) -> str:
@@ -109,7 +134,10 @@ def table(of: Sequence[Row]) -> str:
     lines = [f"{'':<22}" + "".join(f"{name:>22}" for name in ALL) + f"{'seconds':>10}"]
     for row in of:
         cells = [
-            f"{row.passed[name]} passed, {len(row.failed.get(name, ()))} failed" for name in ALL
+            f"{row.passed[name]} passed, {len(row.failed.get(name, ()))} failed"
+            if name in row.columns
+            else "-"
+            for name in ALL
         ]
         shown = row.problem or "".join(f"{cell:>22}" for cell in cells) + f"{row.seconds:>10.0f}"
         lines.append(f"{row.name:<22}{shown}")
@@ -128,11 +156,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="rows, by the beginning of their names")
     parser.add_argument("--jobs", type=int, default=3)
     asked = parser.parse_args()
-    run = [
-        one
-        for one in rows()
-        if not asked.names or any(one.name.lower().startswith(n.lower()) for n in asked.names)
-    ]
+    run = list(rows(asked.names))
     for row in run:
         sys.stdout.write(f"\n{row.name}\n")
         sys.stdout.flush()

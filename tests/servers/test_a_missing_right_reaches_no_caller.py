@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 4
 """Users that work at one time; each has two registries."""
 
-TAKEN_FOR_DAMAGE: Final = {"hgetall", "zrangebyscore"}
-"""Commands whose refusal scripts do not tell from a damaged key yet; no caller sees that either."""
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
@@ -53,5 +50,4 @@ async def test_a_missing_right_reaches_no_caller_and_health_names_it(
     needed = sorted(documented_commands() - LUXURIES - {"eval"})
     found = await asyncio.gather(*(work_without(one) for one in needed))
     problems |= dict(zip(needed, found, strict=True))
-    left = {one: problem for one, problem in problems.items() if problem}
-    assert not [one for one in left.items() if one[0] not in TAKEN_FOR_DAMAGE or "raised" in one[1]]
+    assert {one: problem for one, problem in problems.items() if problem} == {}
