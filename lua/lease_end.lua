@@ -10,6 +10,7 @@
 --          {"alive"}  the process has renewed its lease: nothing is changed
 --          {"held"}   registrations still hang on it: call registration_expire first
 -- Events   process_expired in `processes`
+local damage = require("lib.damage")
 local clock = require("lib.clock")
 local processes = require("lib.processes")
 
@@ -17,7 +18,7 @@ local process = ARGV[1]
 if not processes.is_over(KEYS[1], process, clock.now()) then
   return { "alive" }
 end
-local held = redis.pcall("SCARD", KEYS[2])
+local held = damage.pcall("SCARD", KEYS[2])
 if type(held) == "number" and held > 0 then
   return { "held" }
 end

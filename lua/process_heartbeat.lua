@@ -26,6 +26,7 @@
 --            losses: how many times Redis has lost who holds a registration. Then for each
 --            service type its version, and "1" if this process has to look for lost data now
 -- Events     process_joined in `processes`
+local damage = require("lib.damage")
 local clock = require("lib.clock")
 local changes = require("lib.changes")
 local processes = require("lib.processes")
@@ -37,7 +38,7 @@ local deadline = string.format("%.0f", now + lease)
 
 -- The version of a service type's data, and whether the process has to look for lost data.
 local function look(meta)
-  local found = redis.pcall("HMGET", meta, "epoch", "revision", "checked_at")
+  local found = damage.pcall("HMGET", meta, "epoch", "revision", "checked_at")
   if found.err or not found[1] then
     processes.repair(meta, "hash")
     if held == 0 then

@@ -21,6 +21,7 @@
 --                           lease, each with its registration
 --            {"moved"}      the version is another one: nothing is looked at
 -- Events     state_lost
+local damage = require("lib.damage")
 local clock = require("lib.clock")
 local changes = require("lib.changes")
 local processes = require("lib.processes")
@@ -38,8 +39,8 @@ local lost, orphans = {}, {}
 -- Whether one of a registration's keys is gone. It is unlisted: one of its holders writes it anew.
 -- If the holders are gone, all processes register again at their next heartbeat.
 local function is_lost(record, held_by, id)
-  local count = redis.pcall("SCARD", held_by)
-  local fields = redis.pcall("HLEN", record)
+  local count = damage.pcall("SCARD", held_by)
+  local fields = damage.pcall("HLEN", record)
   local held = type(count) == "number" and count > 0
   if held and type(fields) == "number" and fields > 0 and redis.call("ZSCORE", KEYS[1], id) then
     return false

@@ -14,6 +14,7 @@
 --          {"full", now, n, retry_at}  retry_at: when a slot is free whose process has missed its
 --                                      heartbeats; 0: unknown, all processes are alive
 --          {"unlimited", now}          the registration has no limit any more
+local damage = require("lib.damage")
 local clock = require("lib.clock")
 local changes = require("lib.changes")
 local processes = require("lib.processes")
@@ -24,7 +25,7 @@ local now = clock.now()
 
 -- The limit of the record, or nil if it has none. A record that cannot be read counts as lost.
 local function stored_limit()
-  local record = redis.pcall("HMGET", KEYS[2], "name", "max_in_flight")
+  local record = damage.pcall("HMGET", KEYS[2], "name", "max_in_flight")
   local lost = record.err or not record[1]
   local text = not lost and (record[2] or "") or ARGV[3]
   if text == "" then

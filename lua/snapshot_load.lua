@@ -12,6 +12,7 @@
 --                             inner list of a key of another type; a permit ends with the lease
 --                             of its process at the latest
 --            {"moved", now}   the version is another one: call snapshot_sync again
+local damage = require("lib.damage")
 local clock = require("lib.clock")
 local changes = require("lib.changes")
 
@@ -25,7 +26,7 @@ if version[1] ~= ARGV[1] or version[2] ~= ARGV[2] then
 end
 
 local function read(...)
-  local flat = redis.pcall(...)
+  local flat = damage.pcall(...)
   return flat.err and { "damaged", flat.err } or flat
 end
 
@@ -34,7 +35,7 @@ local function read_permits(key)
   local flat = read("ZRANGE", key, 0, -1, "WITHSCORES")
   for i = 1, flat[1] ~= "damaged" and #flat or 0, 2 do
     local process = string.match(flat[i], "^(.*)|") or ""
-    local lease = redis.pcall("ZSCORE", KEYS[2], process)
+    local lease = damage.pcall("ZSCORE", KEYS[2], process)
     local deadline =
       math.min(tonumber(flat[i + 1]), type(lease) == "string" and tonumber(lease) or 0)
     flat[i + 1] = string.format("%.0f", deadline)

@@ -1,5 +1,6 @@
 -- The processes of a partition: the lease of each one, and the stream of who joined and left.
 -- Registrations, permits and slots hang on the lease.
+local damage = require("lib.damage")
 local processes = {}
 
 local STREAM_LENGTH = "1000"
@@ -7,13 +8,13 @@ local DAY_MS = "86400000"
 
 local COUNT = {
   zset = function(key)
-    return redis.pcall("ZCARD", key)
+    return damage.pcall("ZCARD", key)
   end,
   set = function(key)
-    return redis.pcall("SCARD", key)
+    return damage.pcall("SCARD", key)
   end,
   hash = function(key)
-    return redis.pcall("HLEN", key)
+    return damage.pcall("HLEN", key)
   end,
 }
 
@@ -49,7 +50,7 @@ end
 
 -- Adds to the set of service types in use.
 function processes.use(types, service_type)
-  if type(redis.pcall("SADD", types, service_type)) ~= "number" then
+  if type(damage.pcall("SADD", types, service_type)) ~= "number" then
     redis.call("DEL", types)
     redis.call("SADD", types, service_type)
   end
@@ -58,7 +59,7 @@ end
 -- Appends to the stream of processes, which only those read who ask for it.
 function processes.announce(stream, kind, process, actor, reason)
   local entry = { "kind", kind, "actor", actor, "reason", reason, "process", process }
-  local reply = redis.pcall("XADD", stream, "MAXLEN", "~", STREAM_LENGTH, "*", unpack(entry))
+  local reply = damage.pcall("XADD", stream, "MAXLEN", "~", STREAM_LENGTH, "*", unpack(entry))
   if type(reply) == "table" and reply.err then
     redis.call("DEL", stream)
     redis.call("XADD", stream, "*", unpack(entry))

@@ -1,11 +1,12 @@
 -- Registrations: their order, their records, and what an event says of them.
+local damage = require("lib.damage")
 local registrations = {}
 
 -- The order of a new registration: after all others, even if the counter was lost.
 function registrations.next_order(key, meta)
   local last = redis.call("ZREVRANGE", key, 0, 0, "WITHSCORES")
   local highest = tonumber(last[2] or 0)
-  local order = redis.pcall("HINCRBY", meta, "registered", 1)
+  local order = damage.pcall("HINCRBY", meta, "registered", 1)
   if type(order) ~= "number" or order <= highest then
     order = math.floor(highest) + 1
     redis.call("HSET", meta, "registered", string.format("%.0f", order))
@@ -15,7 +16,7 @@ end
 
 -- The record, or nil if there is none or it cannot be read.
 function registrations.read(key)
-  local flat = redis.pcall("HGETALL", key)
+  local flat = damage.pcall("HGETALL", key)
   if flat.err then
     redis.call("DEL", key)
     return nil
@@ -92,7 +93,7 @@ function registrations.fields(key, wanted)
   for i = 1, #wanted, 2 do
     names[#names + 1] = wanted[i]
   end
-  local values, flat = redis.pcall("HMGET", key, unpack(names)), {}
+  local values, flat = damage.pcall("HMGET", key, unpack(names)), {}
   for i, name in ipairs(names) do
     if values.err or not values[i] then
       return {}
