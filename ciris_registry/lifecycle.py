@@ -130,7 +130,7 @@ class Lifecycle:
         self._connectivity.require()
         wait = max(_LAST_ANSWER, self._connectivity.timeout)
         try:
-            await self._connectivity.within_timeout(store.ping(wait))
+            await self._connectivity.within_timeout(store.ping(wait), wait)
         except StoreUnavailableError:
             # The reconciler tries another connection at once.
             if not await self._connectivity.wait_connected(wait):
