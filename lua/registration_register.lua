@@ -48,7 +48,7 @@ local function settle(key, settings, chosen)
     breaker.save(key, b, now, true)
     return "0", true
   end
-  changes.keep(key, left == -1 and left or keep) -- an override without an end keeps it for good
+  changes.keep(key, left == -1 and -1 or keep) -- an override without an end keeps it for good
   local found = registrations.fields(key, settings)
   for i = 1, chosen and #found or 0, 2 do
     if found[i + 1] ~= settings[i + 1] then

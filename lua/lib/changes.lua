@@ -10,10 +10,12 @@ local function is_error(reply)
   return type(reply) == "table" and reply.err
 end
 
--- Keeps a key for at least this long; never shortens its life.
+-- Keeps a key for about this long, if that is more than 0; never shortens its life. It is renewed
+-- when a tenth is over, ten seconds at most: most calls then write nothing.
 function changes.keep(key, milliseconds)
   local left = redis.call("PTTL", key)
-  if left ~= -2 and left < milliseconds then
+  local least = milliseconds - math.min(milliseconds / 10, 10000)
+  if milliseconds > 0 and left ~= -2 and left < least then
     redis.call("PEXPIRE", key, string.format("%.0f", milliseconds))
   end
 end

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from ciris_registry.store.connection.client_internals import drop_dead_waiters
+from ciris_registry.store.connection.client_internals import drop_dead_waiters, without_driver_info
 from ciris_registry.store.connection.embedded import EmbeddedServer
 from ciris_registry.store.connection.routing import (
     Address,
@@ -81,7 +81,7 @@ class Clients:
             server = Address(self.url.host, self.url.port)
             return DirectRoute(lambda: self._connection_to(server))
         pool: Any = self._client().connection_pool
-        return DirectRoute(pool.make_connection)
+        return DirectRoute(lambda: without_driver_info(pool.make_connection()))
 
     async def client(self) -> Redis:
         """A new client of redis-py for the running event loop; the caller closes it.
@@ -127,7 +127,7 @@ class Clients:
         options: dict[str, Any] = {**address._asdict(), **login, **_tls(self.url), **_options()}
         del options["max_connections"]  # a pool's
         kind = NamedSSLConnection if self.url.secure else NamedConnection
-        return kind(names=self._names, **options)
+        return without_driver_info(kind(names=self._names, **options))
 
     def _client(self) -> Redis:
         if self.url.scheme == "memory":
