@@ -12,28 +12,24 @@ _SECONDS: Final = 2.0
 """How long a warning counts; while the streak goes on, the next one comes within one second."""
 
 
-class StreakAlerts:
-    """The breakers of one service type whose streak counts as running, by name."""
+class StreakAlerts(dict[str, float]):
+    """Until when the streak of a breaker counts as running, by name.
 
-    __slots__ = ("_until",)
-
-    def __init__(self) -> None:
-        self._until: dict[str, float] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._until)
+    It is a dict because every call asks whether there is any.
+    """
 
     def add(self, name: str) -> None:
         """A streak of a breaker's failures is running."""
-        self._until[name] = time.monotonic() + _SECONDS
+        self[name] = time.monotonic() + _SECONDS
 
     def drop_old(self, name: str) -> bool:
         """Drop a breaker's alert if its time is over; whether one still stands."""
-        until = self._until.get(name, 0.0)
+        until = self.get(name, 0.0)
         if until and time.monotonic() > until:
-            del self._until[name]
-        return name in self._until
+            del self[name]
+        return name in self
 
     def keep(self, names: Container[str]) -> None:
         """Drop all other alerts."""
-        self._until = {name: at for name, at in self._until.items() if name in names}
+        for name in [name for name in self if name not in names]:
+            del self[name]
