@@ -119,7 +119,6 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
         BreakerHandle,
         session=session,
         connectivity=connectivity,
-        batches=batches,
         writes=writes,
         reporting=reporting,
         admission=breaker_admission,

@@ -19,7 +19,7 @@ from ciris_registry.timeouts import TimeLimit, TimeLimits
 if TYPE_CHECKING:
     from ciris_registry.circuit_breaker.outcomes import Classification, Classifier, Classify
     from ciris_registry.selection import ConcurrencyLimit, Pick
-    from ciris_registry.shared_breaker import BreakerAdmission, Cooldowns, Reporting
+    from ciris_registry.shared_breaker import BreakerAdmission, Cooldowns, Reporting, SharedBreaker
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class AttemptContext:
         generation = None if permit else pick.generation
         try:
             if outcome.kind == "success":
-                if permit or not breaker.count_success(generation):
+                if permit or not self.counts(breaker, generation):
                     await self._reporting.report(breaker, "success", permit, generation)
             elif outcome.kind == "failure":
                 await self._reporting.report(breaker, "failure", permit, generation)
@@ -76,6 +76,12 @@ class AttemptContext:
             # After the report: its permit may end soon.
             if pick.slot is not None:
                 self._concurrency_limit.release(pick.slot)
+
+    def counts(self, breaker: SharedBreaker, generation: int | None) -> bool:
+        """Count a success, in a batch or sent at once; False if its report must be awaited."""
+        return breaker.count_success(generation) or self._reporting.send_success(
+            breaker, generation
+        )
 
     def _warn(self, key: tuple[str, str], error: RegistryError) -> None:
         if key not in self._warned:
@@ -167,7 +173,7 @@ class Attempt(TimeLimit):
             or self._classify is not None
             or pick.classify is not None
             or context.classifier.classifies_values
-            or not pick.breaker.count_success(pick.generation)
+            or not context.counts(pick.breaker, pick.generation)
         ):
             return False
         self._end()
@@ -202,7 +208,7 @@ class Attempt(TimeLimit):
         """End with a success that has no value to classify."""
         pick = self._pick
         if not self._answered and (
-            pick.permit is not None or not pick.breaker.count_success(pick.generation)
+            pick.permit is not None or not self._context.counts(pick.breaker, pick.generation)
         ):
             await self._settle(SUCCESS)
             return

@@ -32,7 +32,8 @@ class SharedBreaker:
 
     ``in_flight`` counts the calls of this process that are running; ``elsewhere`` those of other
     processes as the last slot reply reported them, valid until ``elsewhere_until``, a monotonic
-    time. ``last_error`` is the last failure of a guarded call of this process, in words.
+    time. ``last_error`` is the last failure of a guarded call of this process, in words. ``sent``
+    counts successes that were sent and not answered yet.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class SharedBreaker:
         self.in_flight = 0
         self.last_error = ""
         self.elsewhere, self.elsewhere_until = 0, 0.0
+        self.sent = 0
 
     # Questions
 
@@ -177,6 +179,22 @@ class SharedBreaker:
         if known.consecutive_failures or self.replica.alerts:
             self._end_streak(known)
         return True
+
+    def needs_no_answer(self, generation: int | None) -> bool:
+        """Whether nothing depends on how Redis counts a success that this generation admitted."""
+        known = self.replica.snapshot.breakers.get(self.name)
+        return (
+            known is not None
+            and known.state is CircuitState.CLOSED
+            and known.local is None
+            and not known.consecutive_failures
+            and generation in {None, known.generation}
+            and self.key not in self._batches.waiting
+        )
+
+    def unreported(self) -> int:
+        """How many successes are counted here that Redis has not answered."""
+        return self.sent + self._batches.number(self.key)
 
     def _fresh(self) -> BreakerState:
         return BreakerState(self._desired.config_for(self.service_type, self.name)[0])

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ciris_registry.shared_breaker.cooldown import Cooldowns
     from ciris_registry.shared_breaker.override import Overrides
     from ciris_registry.shared_breaker.reporting import Reporting
-    from ciris_registry.shared_breaker.success_batches import SuccessBatches
     from ciris_registry.shared_breaker.writes import BreakerWrites
     from ciris_registry.store import Session, Store
     from ciris_registry.store.connection import Connectivity
@@ -39,7 +38,6 @@ class BreakerHandle:
         *,
         session: Session,
         connectivity: Connectivity,
-        batches: SuccessBatches,
         writes: BreakerWrites,
         reporting: Reporting,
         admission: BreakerAdmission,
@@ -51,7 +49,6 @@ class BreakerHandle:
         self._breaker = breaker
         self._session = session
         self._connectivity = connectivity
-        self._batches = batches
         self._writes = writes
         self._reporting = reporting
         self._admission = admission
@@ -105,7 +102,7 @@ class BreakerHandle:
     def get_stats(self) -> dict[str, Any]:
         """Name, state and counters as last seen; ``last_failure_time`` in seconds of the epoch."""
         stats = stats_of(self.name, self._breaker.known, self._breaker.replica.now())
-        stats["total_successes"] += self._batches.number(self._breaker.key)
+        stats["total_successes"] += self._breaker.unreported()
         return stats
 
     async def aget_stats(self) -> dict[str, Any]:

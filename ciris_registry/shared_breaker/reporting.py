@@ -1,7 +1,8 @@
 """Reporting outcomes of calls to their breakers.
 
-Decides which way an outcome goes: batched with other successes, written in order, or counted
-offline while Redis is away. The classifier decides what an outcome means.
+Decides which way an outcome goes: batched with other successes, sent at once and waited for or not,
+written in order, or counted offline while Redis is away. The classifier decides what an outcome
+means.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from ciris_registry.circuit_breaker import UNTRACKED, Outcome
-from ciris_registry.errors import IndeterminateWriteError, StoreError, StoreUnavailableError
+from ciris_registry.errors import (
+    IndeterminateWriteError,
+    RegistryError,
+    StoreError,
+    StoreUnavailableError,
+)
+from ciris_registry.shared_breaker.eager import begun
 
 if TYPE_CHECKING:
     from ciris_registry.shared_breaker.breaker import SharedBreaker
@@ -125,6 +132,35 @@ class Reporting:
         finally:
             if not arrived:
                 self._expect(breaker, outcome, settled, generation)
+
+    def send_success(self, breaker: SharedBreaker, generation: int | None) -> bool:
+        """Send the success of a call at once, without waiting for the reply.
+
+        False, if a reply is needed or it cannot be sent now: ``report`` must be awaited then.
+        ``flush`` and ``aclose`` wait for the reply.
+        """
+        store = self._session.ready_store()
+        if (
+            store is None
+            or not self._connectivity.connected
+            or self._write_queue.pending
+            or not breaker.needs_no_answer(generation)
+        ):
+            return False
+        self._session.send(begun(self._answered(breaker, store, generation)))
+        return True
+
+    async def _answered(self, breaker: SharedBreaker, store: Store, generation: int | None) -> None:
+        arrived = False
+        breaker.sent += 1
+        try:
+            arrived = await self._arrive(breaker, store, "success", "", generation)
+        except RegistryError as error:
+            _log.warning("one success of %s is not counted: %s", breaker.name, error)
+        finally:
+            breaker.sent -= 1
+            if not arrived:
+                self._expect(breaker, "success", "", generation)
 
     async def _arrive(
         self,

@@ -142,6 +142,13 @@ class Session:
         task.add_done_callback(self.sending.discard)
         return task
 
+    def ready_store(self) -> Store | None:
+        """The store of the running loop, if what it is given now is sent at once."""
+        store = self._store
+        if store is None or self._loop is not asyncio.get_running_loop() or not store.ready:
+            return None
+        return store
+
     async def landed(self) -> None:
         """Wait for the calls that ``send`` has started."""
         loop = asyncio.get_running_loop()

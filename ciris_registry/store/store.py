@@ -71,6 +71,11 @@ class Store:
         self.slots = SlotStore(calls)
         self.events = EventStore(self._transport, calls.keys, calls.partition.processes)
 
+    @property
+    def ready(self) -> bool:
+        """Whether a call is sent as soon as it is made: the connection is open."""
+        return self._transport.ready
+
     def keys(self, service_type: str) -> TypeKeys:
         """The keys of one service type."""
         return self._calls.keys(service_type)

@@ -1,4 +1,4 @@
-"""An exact resolve, compared with the bare round trip that it needs."""
+"""An exact resolve and an exact call, compared with the bare round trip that each needs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from ciris_registry.bench.measurements.bare_evalsha import BARE_EVALSHA, bare_evalsha
 from ciris_registry.bench.measurements.comparison import Contender, compare
-from ciris_registry.bench.providers import HANDLER, REQUIRED, register_ranked
+from ciris_registry.bench.providers import HANDLER, REQUIRED, Client, register_ranked
 from ciris_registry.bench.report import Measurement
 
 if TYPE_CHECKING:
+    from ciris_registry.bench.measurements.comparison import Call
     from ciris_registry.bench.plan import Plan, Progress
     from ciris_registry.bench.server import Server
+    from ciris_registry.registry import ServiceRegistry
 
 _SERVICE: Final = "exact"
 _AT_ONCE: Final = 64
@@ -21,14 +23,19 @@ _AT_ONCE: Final = 64
 async def measure_exact_resolve(
     server: Server, plan: Plan, progress: Progress
 ) -> list[Measurement]:
-    """One at a time, and 64 tasks that each resolve over and over."""
+    """Resolves one at a time, and by 64 tasks over and over; calls one at a time."""
     bare = await bare_evalsha(server)
     async with server.registry("exact") as registry:
         register_ranked(registry, _SERVICE, 5)
         await registry.flush()
         resolve = partial(registry.get_service, HANDLER, _SERVICE, list(REQUIRED))
         one = await compare(
-            [Contender("bare", bare), Contender("exact", resolve)],
+            [
+                Contender("bare", bare),
+                Contender("exact", resolve),
+                Contender("ping", server.client.ping),
+                Contender("call", _call(registry), settle=registry.flush),
+            ],
             plan,
             lambda share: progress(share / 2),
         )
@@ -53,6 +60,14 @@ async def measure_exact_resolve(
             against="bare EVALSHA",
             target=1.25,
         ),
+        one.compared(
+            "call",
+            "ping",
+            name="exact_call",
+            what="exact call that succeeds",
+            against="redis-py PING",
+            target=2.0,
+        ),
         Measurement(
             name="exact_resolve_64",
             what=f"exact resolve, {_AT_ONCE} at once",
@@ -65,3 +80,12 @@ async def measure_exact_resolve(
             at_least=True,
         ),
     ]
+
+
+def _call(registry: ServiceRegistry) -> Call:
+    required = list(REQUIRED)
+    return lambda: registry.call(HANDLER, _SERVICE, _work, required_capabilities=required)
+
+
+async def _work(_client: Client) -> None:
+    """The trivial function that is called."""

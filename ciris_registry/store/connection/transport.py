@@ -23,6 +23,7 @@ from ciris_registry.errors import (
 )
 from ciris_registry.store.connection.connectivity import Refusals, RoundTrip
 from ciris_registry.store.connection.error_replies import is_denied_ping, is_momentary, understood
+from ciris_registry.store.connection.pipelined import PipelinedConnection
 from ciris_registry.store.connection.reconnecting import ReconnectingConnection
 from ciris_registry.store.connection.retry import (
     UNREACHABLE,
@@ -117,6 +118,12 @@ class Transport:
         if type(reply) is not list:
             raise self._explained(InvalidResponse(f"{reply!r:.80} is no script's reply"))
         return reply
+
+    @property
+    def ready(self) -> bool:
+        """Whether a command is sent as soon as it is given."""
+        connection = self._connection.open
+        return isinstance(connection, PipelinedConnection) and not connection.broken
 
     def _ask(self, packed: bytes) -> Awaitable[Any]:
         connection = self._connection.open
