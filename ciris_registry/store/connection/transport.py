@@ -204,8 +204,9 @@ class Transport:
         Only if it fails, what a retry needs is set up.
         """
         self._check_open()
-        measured = self._round_trip if note_reply and self.is_open else None
-        sample = measured.begin() if measured is not None else None
+        measured, sample = self._round_trip, None
+        if measured is not None and time.monotonic() >= measured.next_at:
+            sample = measured.begin() if note_reply and self.is_open else None
         try:
             reply = await call()
         except NoScriptError:

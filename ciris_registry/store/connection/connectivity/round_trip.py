@@ -80,15 +80,13 @@ class RoundTrip:
         self._longest = max(settings.store_timeout, settings.max_store_timeout)
         self._url = url
         self._samples: deque[float] = deque(maxlen=_SAMPLES)
-        self._next_at = 0.0
+        self.next_at = 0.0
         self._logged = False
 
-    def begin(self) -> Sample | None:
-        """A command is sent; None if its reply need not be measured."""
+    def begin(self) -> Sample:
+        """A command is sent whose reply is measured: not before ``next_at``, a monotonic time."""
         now = time.monotonic()
-        if now < self._next_at:
-            return None
-        self._next_at = now + (_PAUSE if len(self._samples) == _SAMPLES else _FIRST_PAUSE)
+        self.next_at = now + (_PAUSE if len(self._samples) == _SAMPLES else _FIRST_PAUSE)
         return Sample(self._note, now)
 
     def _note(self, took: float, late: float) -> None:
