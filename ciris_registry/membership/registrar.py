@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ciris_registry.cache import LocalEdit
+from ciris_registry.cache import LocalEdit, is_decided, restore_breakers
 from ciris_registry.membership.naming import Namer, Naming
 from ciris_registry.membership.write_batches import WriteBatches
 from ciris_registry.registration import UNWRITTEN
@@ -15,7 +15,7 @@ from ciris_registry.registration import UNWRITTEN
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ciris_registry.cache import DesiredState, Replicas
+    from ciris_registry.cache import DesiredState, Replica, Replicas
     from ciris_registry.circuit_breaker import CircuitBreakerConfig
     from ciris_registry.membership.bindings import Bindings
     from ciris_registry.membership.registration_request import ProviderSource
@@ -133,10 +133,20 @@ class Registrar:
 
     async def _write(self, store: Store, service_type: str, batch: list[Registration]) -> None:
         replica = self._replicas.of(service_type)
+        await self._restore_decided(store, replica, {one.name for one in batch})
         known = replica.snapshot.version
         for _, reply in await self._desired.write(store, service_type, batch):
             if reply.code != "joined" or reply.configure or reply.versions[0] != known:
                 replica.expire()
+
+    async def _restore_decided(self, store: Store, replica: Replica, names: set[str]) -> None:
+        """Put back what Redis may have lost: a registration would make the breakers anew, closed."""
+        known = replica.authoritative_snapshot()
+        decided = [
+            name for name in names if name in known.breakers and is_decided(known.breakers[name])
+        ]
+        if decided:
+            await restore_breakers(store, self._desired, known, decided, replica.now())
 
     async def _unwrite(self, store: Store, service_type: str, batch: list[Registration]) -> None:
         ids = [one.id for one in batch]
