@@ -140,7 +140,7 @@ class Registrar:
                 replica.expire()
 
     async def _restore_decided(self, store: Store, replica: Replica, names: set[str]) -> None:
-        """Put back what Redis may have lost: a registration would make the breakers anew, closed."""
+        """Put back what Redis may have lost: registering would make the breakers anew, closed."""
         known = replica.authoritative_snapshot()
         decided = [
             name for name in names if name in known.breakers and is_decided(known.breakers[name])
