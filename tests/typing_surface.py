@@ -120,6 +120,7 @@ def settings() -> RegistrySettings:
     assert_type(knobs.heartbeat_interval, float | None)
     assert_type(knobs.heartbeat_every, float)
     assert_type(knobs.store_timeout, float)
+    assert_type(knobs.max_store_timeout, float)
     assert_type(knobs.write_timeout, float)
     assert_type(knobs.max_staleness, float)
     assert_type(knobs.success_report_interval, float)
@@ -277,6 +278,8 @@ def felt(health: RegistryHealth) -> None:
     assert_type(health.pending_writes, int)
     assert_type(health.pending_successes, int)
     assert_type(health.dropped_writes, int)
+    assert_type(health.rejected_writes, Mapping[str, str])
+    assert_type(health.round_trip, float)
     assert_type(health.failures, Mapping[str, str])
 
 

@@ -40,7 +40,7 @@ class ReconnectingConnection:
         self._failure: Exception | None = None
         self._closed = False
         self._interruptions = 0
-        self._waiting: set[asyncio.Future[_Connection]] = set()
+        self._waiting: set[asyncio.Timeout] = set()
 
     async def ask(self, packed: bytes) -> Any:  # any reply
         """Send one command; its reply.
@@ -76,7 +76,8 @@ class ReconnectingConnection:
         """End the wait of all calls."""
         self._interruptions += 1
         for waiting in self._waiting:
-            waiting.cancel()
+            if not waiting.expired():
+                waiting.reschedule(0)
         if self._redirects is not None:
             self._redirects.interrupt()
         if self.open is not None:
@@ -118,17 +119,17 @@ class ReconnectingConnection:
     async def _opened_unless_interrupted(self) -> _Connection:
         """As ``_opened``; a server that does not answer must not outlast ``interrupt``."""
         interruptions = self._interruptions
-        opening = asyncio.ensure_future(self._opened())
-        self._waiting.add(opening)
+        waiting = asyncio.timeout(None)
+        self._waiting.add(waiting)
         try:
-            connection = await opening
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._interruptions == interruptions or (task is not None and task.cancelling()):
+            async with waiting:
+                connection = await self._opened()
+        except TimeoutError:
+            if not waiting.expired():
                 raise
             raise WaitInterruptedError from None
         finally:
-            self._waiting.discard(opening)
+            self._waiting.discard(waiting)
         if self._interruptions != interruptions:
             raise WaitInterruptedError
         return connection

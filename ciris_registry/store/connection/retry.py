@@ -88,9 +88,17 @@ async def limited(work: Awaitable[_R], seconds: float) -> _R:
     before = task.cancelling()
     try:
         async with asyncio.timeout(seconds):
-            return await work
+            reply = await work
     except TimeoutError:
-        raise RedisTimeoutError(f"no answer within {seconds:g} s") from None
-    finally:
         if task.cancelling() > before:
-            raise asyncio.CancelledError
+            raise asyncio.CancelledError from None
+        raise RedisTimeoutError(f"no answer within {seconds:g} s") from None
+    except GeneratorExit:  # its event loop has ended
+        raise
+    except BaseException:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError from None
+        raise
+    if task.cancelling() > before:
+        raise asyncio.CancelledError
+    return reply
