@@ -16,7 +16,7 @@ LOWEST := .venv-lowest
 STYLUA ?= $(or $(wildcard .tools/node_modules/.bin/stylua),stylua)
 LUACHECK ?= luacheck
 
-.PHONY: ci venv demo bench soak test test-long test-servers test-topologies lint lint-python lint-lua format docs wheel-test bounds-test clean
+.PHONY: ci venv demo bench soak test test-long test-outages test-servers test-topologies lint lint-python lint-lua format docs wheel-test bounds-test clean
 
 venv: $(DEVELOPED)
 
@@ -51,7 +51,7 @@ soak: $(INSTALLED)
 	$(BIN)/ciris-registry dev soak $(ARGS)
 
 test: $(DEVELOPED)
-	$(BIN)/python -m pytest -n $(JOBS) -m "not long_run" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not long_run and not outage_run" $(ARGS)
 
 # What takes minutes: all walks of the model, all its broken copies, the demo in full, the soak.
 test-long: $(DEVELOPED)
@@ -65,6 +65,10 @@ test-servers: $(DEVELOPED)
 # The rows that fit into the time of every change: both ways of failing over, on one version.
 test-topologies: $(DEVELOPED)
 	$(BIN)/python -m tests.servers.matrix --jobs $(JOBS) cluster sentinel
+
+# What a failover, a loss, a slow network and each missing right do, many times over: ten minutes.
+test-outages: $(DEVELOPED)
+	$(BIN)/python -m pytest -n $(JOBS) -m outage_run $(ARGS)
 
 # All that a change must pass, as the server of the repository runs it.
 ci:

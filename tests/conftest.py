@@ -23,7 +23,7 @@ from tests.xdist_scheduler import Scheduling
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-LONG = ("long", "long_run")
+LONG = ("long", "long_run", "outage_run")
 NEVER = -1
 """What TTL says of a key that does not expire; -2 of one that has gone meanwhile."""
 

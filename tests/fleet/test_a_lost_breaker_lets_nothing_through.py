@@ -26,7 +26,7 @@ PER_SECOND = 20.0
 SHORT = 5
 SIZES = [
     pytest.param(4, SHORT, id="short"),
-    pytest.param(12, 100, marks=[pytest.mark.long_run, pytest.mark.timeout(600)], id="long"),
+    pytest.param(12, 100, marks=[pytest.mark.outage_run, pytest.mark.timeout(600)], id="long"),
 ]
 
 

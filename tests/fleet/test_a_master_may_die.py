@@ -20,7 +20,7 @@ def all_connected(fleet: Fleet) -> bool:
     return all(one["connected"] for one in fleet.all(load.seen))
 
 
-@pytest.mark.long_run
+@pytest.mark.outage_run
 @pytest.mark.parametrize("mode", ["cached", "exact"])
 def test_a_killed_master_of_a_cluster_opens_and_closes_no_breaker(mode: str) -> None:
     with Cluster(replicas=1, node_timeout=1_000) as cluster:
@@ -29,7 +29,7 @@ def test_a_killed_master_of_a_cluster_opens_and_closes_no_breaker(mode: str) -> 
         survive(cluster.url, mode, master.kill, lambda: cluster.wait_for_promotion(slot, master))
 
 
-@pytest.mark.long_run
+@pytest.mark.outage_run
 @pytest.mark.parametrize("mode", ["cached", "exact"])
 def test_a_killed_master_behind_sentinels_opens_and_closes_no_breaker(mode: str) -> None:
     with Sentinels() as group:

@@ -28,7 +28,7 @@ STOP: Final = 1.2
     "stops",
     [
         pytest.param(2, id="short"),
-        pytest.param(30, marks=[pytest.mark.long_run, pytest.mark.timeout(600)], id="long"),
+        pytest.param(30, marks=[pytest.mark.outage_run, pytest.mark.timeout(600)], id="long"),
     ],
 )
 def test_stopped_while_a_breaker_opens(

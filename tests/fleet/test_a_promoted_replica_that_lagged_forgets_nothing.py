@@ -102,7 +102,7 @@ def knows_all(agent: Agent) -> bool:
     return {(name, reason) for name, reason in agent.run(registries.explain)} >= KNOWN.items()
 
 
-@pytest.mark.long_run
+@pytest.mark.outage_run
 @pytest.mark.timeout(900)
 def test_without_a_loss_there_is_no_alarm(server: LocalServer, borrow: Callable[..., Team]) -> None:
     """Watchers overtake replies all the time: a breaker changes many times a second."""

@@ -15,7 +15,7 @@ from tests.servers import Cluster
 from tests.waiting import wait_until
 
 
-@pytest.mark.parametrize("mode", ["cached", pytest.param("exact", marks=pytest.mark.long_run)])
+@pytest.mark.parametrize("mode", ["cached", pytest.param("exact", marks=pytest.mark.outage_run)])
 def test_calls_of_two_processes_survive_a_slot_that_moves_there_and_back(mode: str) -> None:
     with Cluster(masters=2) as cluster, Fleet(cluster.url, 2, consistency=mode) as fleet:
         slot = cluster.slot_of(PartitionKeys("default").root)

@@ -32,7 +32,7 @@ async def connected(registry: ServiceRegistry) -> None:
     await async_wait_until(lambda: registry.health().redis == "connected")
 
 
-@pytest.mark.long_run
+@pytest.mark.outage_run
 @pytest.mark.parametrize("mode", ["cached", "exact"])
 async def test_an_old_master_that_comes_back_empty_gets_no_write(mode: str) -> None:
     group = await asyncio.to_thread(Sentinels().__enter__)

@@ -68,7 +68,7 @@ async def test_a_running_registry_survives_a_new_password(form: str) -> None:
             await survives_rotation(registry, vault, server)
 
 
-@pytest.mark.long_run
+@pytest.mark.outage_run
 async def test_a_running_registry_on_a_cluster_survives_a_new_password() -> None:
     with Cluster() as cluster:
         for node in cluster.nodes:

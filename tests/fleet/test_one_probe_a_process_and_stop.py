@@ -30,7 +30,7 @@ PROBE: Final = 0.6
     ("size", "stops"),
     [
         pytest.param(3, 1, id="short"),
-        pytest.param(6, 30, marks=[pytest.mark.long_run, pytest.mark.timeout(900)], id="long"),
+        pytest.param(6, 30, marks=[pytest.mark.outage_run, pytest.mark.timeout(900)], id="long"),
     ],
 )
 def test_stopped_and_continued_while_a_probe_is_due(

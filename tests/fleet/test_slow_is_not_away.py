@@ -38,7 +38,7 @@ class Client:
     "seconds",
     [
         0.08,
-        *(pytest.param(one, marks=pytest.mark.long_run) for one in (0.02, 0.06, 0.2, 0.8)),
+        *(pytest.param(one, marks=pytest.mark.outage_run) for one in (0.02, 0.06, 0.2, 0.8)),
     ],
 )
 async def test_a_provider_that_is_well_again_is_called_again(

@@ -81,7 +81,8 @@ class Row:
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.xml"
             places = [place for one in self.columns.values() for place in one]
-            options = ["-q", "-n", str(jobs), "-m", "not long_run", f"--junitxml={report}"]
+            chosen = "not long_run and not outage_run"
+            options = ["-q", "-n", str(jobs), "-m", chosen, f"--junitxml={report}"]
             options += [f"--ignore={one}" for one in OF_ITS_OWN]
             subprocess.run(
                 [sys.executable, "-m", "pytest", *options, *places],

@@ -31,7 +31,7 @@ async def test_without_the_luxuries_everything_works(server: Server, mode: str) 
     await EveryOperation(url, f"plain-{mode}", mode).run()
 
 
-@pytest.mark.long_run
+@pytest.mark.outage_run
 @pytest.mark.parametrize("mode", ["cached", "exact"])
 async def test_a_missing_right_reaches_no_caller_and_health_names_it(
     server: Server, mode: str

@@ -34,7 +34,7 @@ def test_a_server_that_does_not_start_fails_the_test_with_its_log() -> None:
         pass
 
 
-@pytest.mark.long_run
+@pytest.mark.outage_run
 def test_a_cluster_moves_a_slot_with_its_keys_and_back() -> None:
     with Cluster() as cluster:
         slot = cluster.slot_of("{fleet/0}")
@@ -52,7 +52,7 @@ def test_a_cluster_moves_a_slot_with_its_keys_and_back() -> None:
         assert {home.ask("GET", key) for key in keys} == {"value"}
 
 
-@pytest.mark.long_run
+@pytest.mark.outage_run
 def test_a_cluster_promotes_the_replica_of_a_killed_master_and_takes_a_new_node() -> None:
     with Cluster(replicas=1, node_timeout=1_000) as cluster:
         slot = SLOTS - 1
@@ -69,7 +69,7 @@ def test_a_cluster_promotes_the_replica_of_a_killed_master_and_takes_a_new_node(
         cluster.wait_until_well()
 
 
-@pytest.mark.long_run
+@pytest.mark.outage_run
 def test_sentinels_promote_the_replica_and_demote_the_old_master_that_comes_back_empty() -> None:
     with Sentinels() as group:
         master, replica = group.servers
