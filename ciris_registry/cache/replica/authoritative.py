@@ -127,6 +127,8 @@ def is_older(one: BreakerState, known: BreakerState, now: int) -> bool:
         if one.generation == known.generation:
             return known.born > 0 and known.cooldown_until > max(now, one.cooldown_until)
         return one.generation < known.generation
+    if one.changed_at == known.changed_at:
+        return known.cooldown_until > max(now, one.cooldown_until)
     refuses = refuses_calls(known) or known.cooldown_until > now
     return refuses and one.changed_at < known.changed_at
 
