@@ -37,7 +37,7 @@ class BreakerStore:
             name,
             process=self._calls.process,
             mode="explicit" if explicit else "default",
-            settings=flat({**config.fields(), "retention_ms": str(self._calls.retention)}),
+            settings=settings_of(config, self._calls.retention),
         )
 
     async def read(
@@ -183,7 +183,7 @@ class BreakerStore:
         Settings that Redis has stay. ``seen_at`` is the time of the server that had the breaker, as
         far as this process can tell.
         """
-        settings = flat({**config.fields(), "retention_ms": str(self._calls.retention)})
+        settings = settings_of(config, self._calls.retention)
         return self._change(
             "breaker_restore",
             service_type,
@@ -227,6 +227,11 @@ class BreakerStore:
             script, service_type, name, more_keys=None, repeatable=repeatable, provider=name, **args
         )
         return _reply_of(reply)
+
+
+def settings_of(config: CircuitBreakerConfig, retention: int) -> list[str | int]:
+    """The settings of a breaker as ``field, value, …`` of its hash; ``retention`` in ms."""
+    return flat({**config.fields(), "retention_ms": retention})
 
 
 def _text(generation: int | None) -> int | str:

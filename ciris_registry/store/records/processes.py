@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ciris_registry.store.records.decoding import counters, paired
 from ciris_registry.store.records.identity import host_name
-from ciris_registry.store.records.registrations import held_by
+from ciris_registry.store.records.registrations import held_by, held_name
 from ciris_registry.store.records.replies import Beat
 from ciris_registry.version import __version__
 
@@ -116,7 +116,7 @@ class ProcessStore:
             process,
             holder=process,
             lease_ms=self._runner.lease,
-            held=[f"{service_type}|{one}" for one in ids],
+            held=[held_name(service_type, one) for one in ids],
         )
 
     async def leases(self) -> dict[str, int]:

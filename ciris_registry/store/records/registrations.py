@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciris_registry.registration import name_of
+from ciris_registry.store.records.breakers import settings_of
 from ciris_registry.store.records.chunks import chunks
 from ciris_registry.store.records.identity import host_name
 from ciris_registry.store.records.replies import Checked, Registered
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from ciris_registry.store.keys import TypeKeys
     from ciris_registry.store.records.replies import Version
     from ciris_registry.store.script_runner import ScriptRunner
+
+_KEYS = 3
+"""A registration's keys: its record, its holders and its breaker."""
 
 _COLUMNS = 6
 """What the reply to a registering call says of each registration."""
@@ -59,23 +63,32 @@ class RegistrationStore:
         To ``rejoin`` is to hold them again: an existing record is not changed.
         """
         replies: list[Registered] = []
-        for chunk in chunks(wanted, lambda one: len(_arguments(one, 0)) + 3):
+        retention = self._calls.retention
+        written = [(one.registration, _arguments(one, retention)) for one in wanted]
+        for chunk in chunks(written, lambda one: len(one[1]) + _KEYS):
             replies += await self._register(service_type, chunk, rejoin=rejoin)
         return replies
 
     async def _register(
-        self, service_type: str, wanted: Sequence[WantedRegistration], *, rejoin: bool
+        self,
+        service_type: str,
+        written: Sequence[tuple[Registration, list[str | int]]],
+        *,
+        rejoin: bool,
     ) -> Iterator[Registered]:
         calls, keys = self._calls, self._calls.keys(service_type)
-        ids = [(one.registration.id, one.registration.name) for one in wanted]
         _, _, epoch, before, after, processes, *columns = await calls.run(
             "registration_register",
             service_type,
             calls.process,
             more_keys=[
                 key
-                for id_, name in ids
-                for key in (keys.registration(id_), keys.holders(id_), keys.breaker(name))
+                for one, _ in written
+                for key in (
+                    keys.registration(one.id),
+                    keys.holders(one.id),
+                    keys.breaker(one.name),
+                )
             ],
             service_type=service_type,
             holder=calls.process,
@@ -85,7 +98,7 @@ class RegistrationStore:
             host=host_name(),
             pid=os.getpid(),
             version=__version__,
-            records=[part for one in wanted for part in _arguments(one, calls.retention)],
+            records=[part for _, arguments in written for part in arguments],
         )
         rows = [columns[i : i + _COLUMNS] for i in range(0, len(columns), _COLUMNS)]
         versions = ((epoch, before), (epoch, after))
@@ -187,16 +200,16 @@ def _hashes(keys: TypeKeys, ids: Iterable[str]) -> list[str]:
     return [key for one in ids for key in (keys.registration(one), keys.holders(one))]
 
 
-def settings_of(config: CircuitBreakerConfig, retention: int) -> dict[str, str]:
-    """The settings of a breaker as fields of its hash."""
-    return {**config.fields(), "retention_ms": str(retention)}
-
-
 def _arguments(wanted: WantedRegistration, retention: int) -> list[str | int]:
     registration = wanted.registration
-    record, settings = flat(registration.fields()), flat(settings_of(wanted.config, retention))
+    record, settings = flat(registration.fields()), settings_of(wanted.config, retention)
     head: list[str | int] = [registration.id, registration.name, int(wanted.chosen)]
     return [*head, len(record), *record, len(settings), *settings]
+
+
+def held_name(service_type: str, registration_id: str) -> str:
+    """The name of a registration in the set of a lease, as ``lib/holders`` has it."""
+    return f"{service_type}|{registration_id}"
 
 
 def held_by(found: Iterable[str]) -> Mapping[str, list[str]]:
