@@ -67,8 +67,6 @@ if count >= b.half_open_max_calls then
 end
 
 deadline = now + b.timeout_duration_ms
-processes.renew(KEYS[3], ARGV[2], now + tonumber(ARGV[4]))
-leases.grant(KEYS[2], ARGV[3], deadline, expired, b.timeout_duration_ms + b.retention_ms)
 if b.state == "open" then
   state_machine.half_open(b, now)
   changes.publish(KEYS[4], KEYS[5], now, b.retention_ms, {
@@ -79,6 +77,8 @@ if b.state == "open" then
     details = { "breaker", breaker.as_json(b) },
   })
 end
+processes.renew(KEYS[3], ARGV[2], now + tonumber(ARGV[4]))
+leases.grant(KEYS[2], ARGV[3], deadline, expired, b.timeout_duration_ms + b.retention_ms)
 breaker.save(KEYS[1], b, now)
 changes.keep(KEYS[3], b.retention_ms)
 return reply("permit", string.format("%.0f", deadline))

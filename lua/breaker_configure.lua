@@ -48,16 +48,9 @@ if ARGV[3] == "explicit" then
     end
   end
 end
-if #changed > 0 then
-  redis.call("HSET", key, unpack(ARGV, 4))
-  redis.call("DEL", KEYS[2])
-end
 
 local b = breaker.load(key)
 if #changed > 0 then
-  b.generation = b.generation + 1
-  b.window, b.window_past = "", ""
-  callers.clear_window(KEYS[5], b)
   changes.publish(KEYS[3], KEYS[4], now, b.retention_ms, {
     kind = "breaker_settings_changed",
     provider = ARGV[1],
@@ -65,6 +58,12 @@ if #changed > 0 then
     reason = "registered with other settings",
     details = { "settings", table.concat(changed, " ") },
   })
+  redis.call("HSET", key, unpack(ARGV, 4))
+  redis.call("DEL", KEYS[2])
+  b = breaker.load(key)
+  b.generation = b.generation + 1
+  b.window, b.window_past = "", ""
+  callers.clear_window(KEYS[5], b)
 end
 breaker.save(key, b, now)
 return breaker.reply(#changed > 0 and "changed" or "unchanged", b, now)

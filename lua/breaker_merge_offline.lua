@@ -97,13 +97,15 @@ if cools_down then
 end
 
 if code == "opened" then
-  redis.call("DEL", KEYS[2])
   local counts = string.format("%.0f of %.0f calls failed", failures, successes + failures)
   publish("breaker_opened", "opened by " .. process .. " while Redis was away: " .. counts, {})
 end
 if cools_down then
   local reason = "received by " .. process .. " while Redis was away"
   publish("breaker_cooldown_started", reason, { "until", string.format("%.0f", deadline) })
+end
+if code == "opened" then
+  redis.call("DEL", KEYS[2])
 end
 breaker.save(KEYS[1], b, now)
 return breaker.reply(cools_down and code == "unchanged" and "changed" or code, b, now)

@@ -39,7 +39,6 @@ b.override_actor = override ~= "" and ARGV[2] or ""
 b.override_until = override ~= "" and duration > 0 and now + duration or 0
 b.generation = b.generation + 1
 b.changed_at = now
-redis.call("DEL", KEYS[2])
 changes.publish(KEYS[3], KEYS[4], now, b.retention_ms, {
   kind = KINDS[override],
   provider = ARGV[1],
@@ -47,5 +46,6 @@ changes.publish(KEYS[3], KEYS[4], now, b.retention_ms, {
   reason = ARGV[4],
   details = { "until", string.format("%.0f", b.override_until), "breaker", breaker.as_json(b) },
 })
+redis.call("DEL", KEYS[2])
 breaker.save(KEYS[1], b, now)
 return breaker.reply("changed", b, now)

@@ -89,7 +89,6 @@ local function is_probe()
 end
 
 local probe, kind = is_probe(), nil
-redis.call("ZREM", KEYS[2], permit)
 if reason then
   kind = state_machine.open(b, now)
 elseif warning then
@@ -107,10 +106,11 @@ elseif probe and total then
 end
 local code = (warning or probe) and "counted" or "stale"
 if kind then
-  redis.call("DEL", KEYS[2])
   publish(kind, reason)
+  redis.call("DEL", KEYS[2])
   code = string.match(kind, "_(.*)")
 end
+redis.call("ZREM", KEYS[2], permit)
 if code == "closed" then
   callers.clear_window(KEYS[6], b)
 end

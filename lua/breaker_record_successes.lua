@@ -25,13 +25,15 @@ local COLUMNS = 4
 
 local process = ARGV[1]
 local now = clock.now()
+local loaded = {} -- by key: a report may name a breaker twice, with two generations
 
 -- The breaker, what becomes of the successes, and why it must open, if it must.
 local function record(key, callers_key, successes, age, generation)
-  local b = breaker.load(key, true)
+  local b = loaded[key] or breaker.load(key, true)
   if not b then
     return nil, "missing"
   end
+  loaded[key] = b
   b.total_successes = b.total_successes + successes
   if not override.lets_call_count(b, now, generation) then
     return b, "stale"
@@ -41,6 +43,7 @@ local function record(key, callers_key, successes, age, generation)
   local quorum = callers.quorum(callers_key, b, now)
   local reason = trip_conditions.reason(b, quorum, false, window.add(b, now, successes, false))
   if reason and not breaker.load_rest(key, b) then
+    loaded[key] = nil
     return nil, "missing"
   end
   return b, reason and "opened" or "counted", reason
@@ -53,13 +56,19 @@ for i = 3, #KEYS, 2 do
   local b, code, reason = record(KEYS[i], KEYS[i + 1], successes, age, ARGV[at + 3])
   reply[#reply + 1] = code
   if reason then
-    opened[#opened + 1] = { b = b, key = KEYS[i], provider = ARGV[at], reason = reason }
-  elseif b then
-    breaker.save(KEYS[i], b, now)
+    opened[#opened + 1] = { b = b, provider = ARGV[at], reason = reason }
   end
 end
-if #opened == 0 then
+
+local function save()
+  for key, b in pairs(loaded) do
+    breaker.save(key, b, now)
+  end
   return reply
+end
+
+if #opened == 0 then
+  return save()
 end
 
 -- Most calls end above, and need not load what follows.
@@ -75,6 +84,5 @@ for _, one in ipairs(opened) do
     reason = one.reason,
     details = { "breaker", breaker.as_json(one.b) },
   })
-  breaker.save(one.key, one.b, now)
 end
-return reply
+return save()

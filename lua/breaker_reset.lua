@@ -30,8 +30,6 @@ b.override = ""
 b.override_reason = ""
 b.override_actor = ""
 b.override_until = 0
-redis.call("DEL", KEYS[2])
-callers.clear_window(KEYS[5], b)
 changes.publish(KEYS[3], KEYS[4], now, b.retention_ms, {
   kind = "breaker_reset",
   provider = ARGV[1],
@@ -39,5 +37,7 @@ changes.publish(KEYS[3], KEYS[4], now, b.retention_ms, {
   reason = ARGV[3],
   details = { "was", previous, "breaker", breaker.as_json(b) },
 })
+redis.call("DEL", KEYS[2])
+callers.clear_window(KEYS[5], b)
 breaker.save(KEYS[1], b, now)
 return breaker.reply("changed", b, now)

@@ -58,7 +58,6 @@ local function replace()
     end
   end
   b.generation = generation
-  redis.call("DEL", KEYS[2])
   return true
 end
 
@@ -112,5 +111,8 @@ changes.publish(KEYS[3], KEYS[4], now, b.retention_ms, {
   reason = "Redis had lost the state",
   details = { "state", b.state, "breaker", breaker.as_json(b) },
 })
+if newer then
+  redis.call("DEL", KEYS[2])
+end
 breaker.save(key, b, now, configures)
 return breaker.reply("restored", b, now)

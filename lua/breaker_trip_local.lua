@@ -30,8 +30,8 @@ if opens and (b.state ~= "closed" or override.in_force(b, now) ~= "") then
   return breaker.reply("unchanged", b, now)
 end
 
-callers.trip_local(KEYS[2], b, now, ARGV[2], duration)
 local kind = opens and "breaker_tripped_locally" or "breaker_recovered_locally"
 local details = opens and { "until", string.format("%.0f", now + duration) } or {}
 changes.append(KEYS[3], kind, ARGV[1], ARGV[2], ARGV[4], details)
+callers.trip_local(KEYS[2], b, now, ARGV[2], duration)
 return breaker.reply("changed", b, now)

@@ -20,12 +20,12 @@ if version[1] ~= ARGV[2] or (tonumber(version[2]) or 0) >= seen then
 end
 
 local epoch = math.max(now, (tonumber(version[1]) or 0) + 1)
-redis.call("HSET", KEYS[2], "epoch", string.format("%.0f", epoch))
 changes.publish(KEYS[1], KEYS[2], now, 0, {
   kind = "state_lost",
   provider = "",
   actor = ARGV[1],
   reason = "Redis has older data than this process has seen; the processes restore what they know",
+  epoch = string.format("%.0f", epoch),
   details = { "lost", "everything after revision " .. version[2] },
 })
 return { "begun", string.format("%.0f", now) }

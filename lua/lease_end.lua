@@ -22,8 +22,9 @@ local held = damage.pcall("SCARD", KEYS[2])
 if type(held) == "number" and held > 0 then
   return { "held" }
 end
-if redis.call("ZREM", KEYS[1], process) == 1 then
+if redis.call("ZSCORE", KEYS[1], process) then
   processes.announce(KEYS[4], "process_expired", process, ARGV[2], "its lease expired")
+  redis.call("ZREM", KEYS[1], process)
 end
 redis.call("DEL", KEYS[2], KEYS[3])
 return { "ended" }

@@ -54,12 +54,12 @@ local reply = { "expired" }
 if #fresh > 0 and mass_expiry and now < (tonumber(found[4]) or 0) then
   reply[1] = "suspended"
   local deadline = at(suspended_until > now and suspended_until or now + lease)
+  local reason = string.format("%d of %d leases expired while Redis was away", #fresh, number)
+  processes.announce(KEYS[3], "expiry_suspended", "", sweeper, reason)
   for _, process in ipairs(fresh) do
     redis.call("ZADD", KEYS[1], deadline, process)
   end
   redis.call("HSET", KEYS[2], "suspended_until", deadline)
-  local reason = string.format("%d of %d leases expired while Redis was away", #fresh, number)
-  processes.announce(KEYS[3], "expiry_suspended", "", sweeper, reason)
 else
   for _, process in ipairs(fresh) do
     final[#final + 1] = process

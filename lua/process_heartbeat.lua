@@ -70,6 +70,8 @@ local function expired()
   return redis.call("ZCOUNT", KEYS[1], "-inf", string.format("%.0f", now))
 end
 local mass_expiry = expired() > tonumber(ARGV[8]) * redis.call("ZCARD", KEYS[1])
+local info = { ARGV[9], ARGV[10], ARGV[11] }
+processes.introduce(KEYS[3], KEYS[4], process, now, lease, info)
 if ARGV[7] == "1" then
   redis.call("HSET", KEYS[6], "suspect_until", deadline)
 end
@@ -78,8 +80,6 @@ if mass_expiry then
 end
 
 redis.call("ZADD", KEYS[1], deadline, process)
-local info = { ARGV[9], ARGV[10], ARGV[11] }
-processes.introduce(KEYS[3], KEYS[4], process, now, lease, info)
 for i = 12, #ARGV do
   processes.use(KEYS[5], ARGV[i])
 end

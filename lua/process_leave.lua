@@ -22,7 +22,7 @@ if redis.call("SCARD", KEYS[2]) > 0 then
   redis.call("ZADD", KEYS[1], string.format("%.0f", clock.now()), process)
   return { "held" }
 end
+processes.announce(KEYS[4], "process_left", process, process, "")
 redis.call("ZREM", KEYS[1], process)
 redis.call("DEL", KEYS[2], KEYS[3])
-processes.announce(KEYS[4], "process_left", process, process, "")
 return { "left" }

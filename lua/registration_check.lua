@@ -34,7 +34,7 @@ if version[1] ~= ARGV[2] or version[2] ~= ARGV[3] then
 end
 local now, keep = clock.now(), tonumber(ARGV[4])
 local sample, number = ARGV[5], tonumber(ARGV[6])
-local lost, orphans = {}, {}
+local lost, orphans, removals = {}, {}, {}
 
 -- Whether one of a registration's keys is gone. It is unlisted: one of its holders writes it anew.
 -- If the holders are gone, all processes register again at their next heartbeat.
@@ -45,13 +45,17 @@ local function is_lost(record, held_by, id)
   if held and type(fields) == "number" and fields > 0 and redis.call("ZSCORE", KEYS[1], id) then
     return false
   end
-  redis.call("ZREM", KEYS[1], id)
-  redis.call("DEL", record)
-  if not held then
-    redis.call("DEL", held_by)
+  removals[#removals + 1] = { id = id, record = record, held_by = not held and held_by }
+  return true
+end
+
+local function remove(one)
+  redis.call("ZREM", KEYS[1], one.id)
+  redis.call("DEL", one.record)
+  if one.held_by then
+    redis.call("DEL", one.held_by)
     redis.call("HINCRBY", KEYS[6], "losses", 1)
   end
-  return true
 end
 
 local function look(record, held_by, id)
@@ -81,9 +85,6 @@ for i = 7 + 2 * number, #KEYS do
     redis.call("PEXPIRE", KEYS[i], ARGV[4])
   end
 end
-for _, key in ipairs({ KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6] }) do
-  changes.keep(key, keep)
-end
 if #lost > 0 then
   local names = table.concat(lost, " ")
   changes.publish(KEYS[2], KEYS[3], now, keep, {
@@ -93,6 +94,12 @@ if #lost > 0 then
     reason = "Redis has lost keys, and the processes that know them write them anew",
     details = { "lost", names },
   })
+end
+for _, one in ipairs(removals) do
+  remove(one)
+end
+for _, key in ipairs({ KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6] }) do
+  changes.keep(key, keep)
 end
 
 local reply = { "checked", string.format("%d", #lost) }

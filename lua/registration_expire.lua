@@ -30,9 +30,10 @@ local reply = { "expired" }
 for i = 6, #KEYS, COLUMNS do
   local at = HEAD + 1 + (i - 6)
   local id, name = ARGV[at], ARGV[at + 1]
-  local _, others = holders.release(KEYS[i + 1], KEYS[5], process, holders.name(service_type, id))
-  if others == 0 and redis.call("ZSCORE", KEYS[1], id) then
-    holders.remove(KEYS[i + 1], KEYS[1], KEYS[i], id)
+  local held = holders.name(service_type, id)
+  local code = holders.release(KEYS[i + 1], KEYS[5], process, held)
+  local gone = code == "last" or code == "unheld"
+  if gone and redis.call("ZSCORE", KEYS[1], id) then
     changes.publish(KEYS[2], KEYS[3], now, 0, {
       kind = "provider_expired",
       provider = name,
@@ -41,6 +42,9 @@ for i = 6, #KEYS, COLUMNS do
       details = { "id", id, "process", process },
     })
     reply[#reply + 1] = id
+  end
+  if gone then
+    holders.remove(KEYS[i + 1], KEYS[5], held, KEYS[1], KEYS[i], id)
   end
 end
 return reply

@@ -68,23 +68,24 @@ end
 -- Writes one registration; its columns of the reply.
 local function register(one)
   local record = registrations.read(one.record)
-  local order, listed = registrations.place(KEYS[1], KEYS[3], one.id)
-  one.order = order
-  if not record or (overwrites and not listed) then
+  one.order, one.listed = registrations.place(KEYS[1], KEYS[3], one.id)
+  local fresh = not one.listed or holders.none(one.holders)
+  if not record or (overwrites and fresh) then
     registrations.write(one.record, one.fields, process, now)
   end
   local configure, is_new = settle(one.breaker, one.settings, one.chosen)
   local code, old, by, changed = "joined", "", "", {}
-  if not listed or not record then
+  if fresh or not record then
     code = "registered"
     publish("provider_registered", "", one, {})
   elseif overwrites then
     changed, old = registrations.differences(record, one.fields)
     if #changed > 0 then
       code, by = "changed", record.registered_by or ""
-      registrations.write(one.record, one.fields, process, now)
+      one.written = registrations.after(record, one.fields, process, now)
       local details = { "fields", table.concat(changed, " "), "before", old, "before_actor", by }
       publish("provider_changed", "registered with other settings", one, details)
+      registrations.write(one.record, one.fields, process, now)
     end
   end
   lost_breakers = lost_breakers or (is_new and code == "joined")
@@ -95,8 +96,7 @@ end
 processes.repair(KEYS[1], "zset")
 processes.repair(KEYS[4], "zset")
 changes.repair(KEYS[3])
-local before, columns = changes.version(KEYS[3]), {}
-local at = 9
+local before, columns, at = changes.version(KEYS[3]), {}, 9
 for i = 9, #KEYS, 3 do
   local one = registrations.parse(ARGV, at)
   one.record, one.holders, one.breaker, at = KEYS[i], KEYS[i + 1], KEYS[i + 2], one.after
@@ -115,6 +115,6 @@ for _, i in ipairs({ 1, 3, 4, 5, 8 }) do
   changes.keep(KEYS[i], keep)
 end
 local after = changes.version(KEYS[3])
-local number = string.format("%d", redis.call("ZCARD", KEYS[4]))
-local head = { "registered", string.format("%.0f", now), after[1], before[2], after[2], number }
+local head = { "registered", string.format("%.0f", now), after[1], before[2], after[2] }
+head[6] = string.format("%d", redis.call("ZCARD", KEYS[4]))
 return registrations.append(head, columns)

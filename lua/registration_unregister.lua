@@ -10,7 +10,9 @@
 -- ARGV[2]    holder         the leaving process
 -- ARGV[3..]  ids            for each registration: its id, the provider's name
 -- Returns    {"unregistered", code, …}  for each registration: "removed" (it is gone), "left"
---                                       (others hold it) or "absent" (the process did not)
+--                                       (others hold it), "absent" (the process did not) or
+--                                       "damaged" (who holds it cannot be read: it stays until
+--                                       registration_check finds it without holders)
 -- Events     provider_unregistered
 local clock = require("lib.clock")
 local changes = require("lib.changes")
@@ -22,13 +24,10 @@ local now = clock.now()
 
 local function unregister(record, holders_key, id, name)
   local held = holders.name(service_type, id)
-  local was_holder, others = holders.release(holders_key, KEYS[4], process, held)
-  if not was_holder then
-    return "absent"
-  elseif others > 0 then
-    return "left"
+  local code = holders.release(holders_key, KEYS[4], process, held)
+  if code ~= "last" then
+    return code == "unheld" and "absent" or code
   end
-  holders.remove(holders_key, KEYS[1], record, id)
   changes.publish(KEYS[2], KEYS[3], now, 0, {
     kind = "provider_unregistered",
     provider = name,
@@ -36,6 +35,7 @@ local function unregister(record, holders_key, id, name)
     reason = "",
     details = { "id", id },
   })
+  holders.remove(holders_key, KEYS[4], held, KEYS[1], record, id)
   return "removed"
 end
 

@@ -58,16 +58,31 @@ function changes.bump(meta, now)
   changes.keep(meta, HOUR_MS)
 end
 
+-- The version that `bump` will make.
+local function next_version(meta, now)
+  local found = damage.pcall("HMGET", meta, "epoch", "revision")
+  local epoch, revision = found[1], found[2] or "0"
+  if is_error(found) or not string.match(revision, "^-?%d+$") then
+    epoch, revision = nil, 0
+  end
+  return { epoch or string.format("%.0f", now), string.format("%.0f", revision + 1) }
+end
+
 -- Publishes a change of what snapshots hold: takes the next revision and appends an event with it.
--- A follower at the revision before it can apply the event instead of reading the data again.
+-- A follower at the revision before it can apply the event instead of reading the data again. The
+-- event goes first: without the right to XADD, nothing is changed. `event.epoch` begins an epoch.
 function changes.publish(stream, meta, now, keep, event)
-  changes.bump(meta, now)
-  local version = changes.version(meta)
+  local version = next_version(meta, now)
+  version[1] = event.epoch or version[1]
   local details = { "epoch", version[1], "revision", version[2] }
   for _, item in ipairs(event.details or {}) do
     details[#details + 1] = item
   end
   changes.append(stream, event.kind, event.provider, event.actor, event.reason, details)
+  if event.epoch then
+    redis.call("HSET", meta, "epoch", event.epoch)
+  end
+  changes.bump(meta, now)
   changes.keep(stream, keep)
   changes.keep(meta, keep)
 end

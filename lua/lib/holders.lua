@@ -8,6 +8,12 @@ function holders.name(service_type, id)
   return service_type .. "|" .. id
 end
 
+-- Whether no process holds a registration: then it is new, though a call that was refused midway
+-- has written its record. A set that cannot be read may have holders.
+function holders.none(key)
+  return damage.pcall("SCARD", key) == 0
+end
+
 -- Makes a process a holder. A set that is damaged is written anew.
 function holders.hold(key, lease, process, name)
   for set, member in pairs({ [key] = process, [lease] = name }) do
@@ -18,19 +24,26 @@ function holders.hold(key, lease, process, name)
   end
 end
 
--- Ends the hold of a process: whether it was a holder, and how many others are left.
+-- Ends the hold of a process, unless it is the last one: "left" (others hold it), "absent" (the
+-- process does not), "unheld" (none does), "damaged" (the set cannot be read), or "last": then
+-- nothing is written yet, so that the removal can be announced first.
 function holders.release(key, lease, process, name)
-  damage.pcall("SREM", lease, name)
-  local removed = damage.pcall("SREM", key, process)
-  if type(removed) ~= "number" then
-    redis.call("DEL", key)
-    return true, 0
+  local count = damage.pcall("SCARD", key)
+  local code
+  if type(count) ~= "number" then
+    code = "damaged"
+  elseif count == 1 and redis.call("SRANDMEMBER", key) == process then
+    return "last"
+  else
+    code = redis.call("SREM", key, process) == 1 and "left" or count == 0 and "unheld" or "absent"
   end
-  return removed == 1, redis.call("SCARD", key)
+  damage.pcall("SREM", lease, name)
+  return code
 end
 
--- Removes a registration without holders.
-function holders.remove(key, registrations, record, id)
+-- Removes a registration that no other process holds.
+function holders.remove(key, lease, name, registrations, record, id)
+  damage.pcall("SREM", lease, name)
   redis.call("ZREM", registrations, id)
   redis.call("DEL", record, key)
 end

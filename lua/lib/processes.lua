@@ -37,14 +37,16 @@ function processes.renew(leases, process, deadline)
   end
 end
 
--- Writes who a process is, and announces it if it is new. `info` is host, pid and version.
+-- Writes who a process is, and announces it first if it is new. `info` is host, pid and version.
 function processes.introduce(key, stream, process, now, lease, info)
   local at = string.format("%.0f", now)
   processes.repair(key, "hash")
-  redis.call("HSET", key, "host", info[1], "pid", info[2], "version", info[3])
-  if redis.call("HSETNX", key, "started", at) == 1 then
+  local started = redis.call("HGET", key, "started")
+  if not started then
     processes.announce(stream, "process_joined", process, process, "")
   end
+  local who = { "host", info[1], "pid", info[2], "version", info[3] }
+  redis.call("HSET", key, "started", started or at, unpack(who))
   redis.call("PEXPIRE", key, lease)
 end
 

@@ -53,9 +53,22 @@ function registrations.append(list, items)
   return list
 end
 
+-- A record as it will be with these fields, as field, value, ….
+function registrations.after(record, fields, process, now)
+  record.registered_by, record.registered_at = process, string.format("%.0f", now)
+  for i = 1, #fields, 2 do
+    record[fields[i]] = fields[i + 1]
+  end
+  local flat = {}
+  for field, value in pairs(record) do
+    registrations.append(flat, { field, value })
+  end
+  return flat
+end
+
 -- What an event says of a registration, so that followers need not read it.
 function registrations.details(one, breaker, more)
-  local record = cjson.encode(redis.call("HGETALL", one.record))
+  local record = cjson.encode(one.written or redis.call("HGETALL", one.record))
   local settings = cjson.encode(registrations.fields(one.breaker, one.settings))
   local placed = { "id", one.id, "order", one.order, "record", record }
   registrations.append(placed, { "settings", settings, "breaker", breaker })

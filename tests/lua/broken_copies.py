@@ -358,7 +358,7 @@ BROKEN: Final[dict[str, Replacements]] = {
     "closing keeps the callers": ((_RECORD, "  callers.clear_window(KEYS[6], b)\n", ""),),
     "a reset keeps the callers": ((_RESET, "callers.clear_window(KEYS[5], b)\n", ""),),
     "new settings keep the callers of the old window": (
-        (_CONFIGURE, "  callers.clear_window(KEYS[5], b)\n  changes", "  changes"),
+        (_CONFIGURE, "  callers.clear_window(KEYS[5], b)\nend", "end"),
     ),
     "new settings remove the callers of the streak": (
         (_CALLERS, 'remove(key, "+inf", streak or "-inf")', 'remove(key, "+inf", "-inf")'),

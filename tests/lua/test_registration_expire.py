@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -8,6 +8,7 @@ from tests.lua.lua_server import KEYS
 from tests.lua.registering import (
     LEASE,
     Wanted,
+    end,
     expire,
     heartbeat,
     held_by,
@@ -145,9 +146,22 @@ def test_a_hold_that_another_process_has_taken_over_stays(server: LuaServer) -> 
     assert holders(server) == {"C"}
 
 
-@pytest.mark.parametrize("damage", ["deleted", "another type"])
+UNREADABLE: Final = (KEYS.holders("openai"), "another type")
+
+
 @pytest.mark.parametrize(
-    "key", [KEYS.holders("openai"), KEYS.registration("openai"), KEYS.lease("A"), KEYS.meta]
+    ("key", "damage"),
+    [
+        (key, damage)
+        for key in (
+            KEYS.holders("openai"),
+            KEYS.registration("openai"),
+            KEYS.lease("A"),
+            KEYS.meta,
+        )
+        for damage in ("deleted", "another type")
+        if (key, damage) != UNREADABLE
+    ],
 )
 def test_a_registration_of_which_a_key_was_lost_expires_all_the_same(
     server: LuaServer, key: str, damage: str
@@ -162,3 +176,18 @@ def test_a_registration_of_which_a_key_was_lost_expires_all_the_same(
 
     assert registered(server) == []
     assert server.kinds()[-1] == "provider_expired"
+
+
+def test_a_registration_stays_while_its_holders_cannot_be_read(server: LuaServer) -> None:
+    """The expiry of one holder removed a registration that another process held."""
+    register(server)
+    register(server, process="C")
+    server.client.delete(KEYS.holders("openai"))
+    server.client.set(KEYS.holders("openai"), "not ours", ex=60)
+    server.clock.now += LEASE
+
+    assert expire(server) == ["expired"]
+
+    assert registered(server) == ["openai"]
+    assert held_by(server, "A") == {}
+    assert end(server) == ["ended"]

@@ -8,6 +8,7 @@ from tests.lua.lua_server import KEYS, START
 from tests.lua.registering import (
     LEASE,
     Wanted,
+    check,
     heartbeat,
     held_by,
     holders,
@@ -127,12 +128,27 @@ def test_the_last_holder_to_leave_is_recognised_after_a_key_was_lost(
     assert (registered(server), holders(server), held_by(server, "A")) == ([], set(), {})
 
 
-@pytest.mark.parametrize("key", [KEYS.holders("openai"), KEYS.lease("A")])
-def test_a_set_of_another_type_does_not_keep_a_registration(server: LuaServer, key: str) -> None:
+def test_a_lease_of_another_type_does_not_keep_a_registration(server: LuaServer) -> None:
     register(server)
-    server.client.delete(key)
-    server.client.set(key, "not ours", ex=60)
+    server.client.delete(KEYS.lease("A"))
+    server.client.set(KEYS.lease("A"), "not ours", ex=60)
 
     assert unregister(server) == ["unregistered", "removed"]
 
     assert registered(server) == []
+
+
+def test_a_registration_stays_while_its_holders_cannot_be_read(server: LuaServer) -> None:
+    """A leave removed a registration that another process held."""
+    register(server, process="A")
+    register(server, process="B")
+    server.client.delete(KEYS.holders("openai"))
+    server.client.set(KEYS.holders("openai"), "not ours", ex=60)
+
+    assert unregister(server, process="A") == ["unregistered", "damaged"]
+
+    assert registered(server) == ["openai"]
+    assert (held_by(server, "A"), held_by(server, "B")) == ({}, {"llm": ["openai"]})
+    assert check(server)[:3] == ["checked", "1", "openai"]
+    assert register(server, process="B", mode="rejoin").code == "registered"
+    assert unregister(server, process="B") == ["unregistered", "removed"]
