@@ -150,5 +150,15 @@ class Registrar:
 
     async def _unwrite(self, store: Store, service_type: str, batch: list[Registration]) -> None:
         ids = [one.id for one in batch]
-        if set(await self._desired.unregister(store, service_type, ids)) != {"removed"}:
+        codes = await self._desired.unregister(store, service_type, ids)
+        if set(codes) != {"removed"}:
             self._replicas.of(service_type).expire()  # others may hold them
+        for one, code in zip(ids, codes, strict=True):
+            if code == "damaged":
+                _log.warning(
+                    "the set of processes that hold registration %s of %s is damaged: the "
+                    "registration stays until the fleet has written anew who holds it",
+                    one,
+                    service_type,
+                    extra={"service_type": service_type, "registration": one},
+                )
