@@ -14,6 +14,40 @@
 --              "missing"  the breaker must be configured first
 -- Events     breaker_opened
 local clock = require("lib.clock")
+local plain_success = require("lib.plain_success")
+
+local COLUMNS = 4
+
+local process = ARGV[1]
+local now = clock.now()
+local reply = { "recorded", string.format("%.0f", now) }
+
+-- Whether all of them are plain and counted; if not, nothing is written.
+local function count_plain()
+  local plain = {}
+  for i = 3, #KEYS, 2 do
+    local at = 2 + (i - 3) / 2 * COLUMNS
+    local successes, generation = tonumber(ARGV[at + 1]), ARGV[at + 3]
+    local one = plain_success.read(KEYS[i], KEYS[i + 1], process, now, successes, generation)
+    if not one or plain[KEYS[i]] then
+      return false
+    end
+    plain[KEYS[i]] = one
+  end
+  for key, one in pairs(plain) do
+    plain_success.write(key, one)
+  end
+  return true
+end
+
+if count_plain() then
+  for i = 1, (#KEYS - 2) / 2 do
+    reply[2 + i] = "counted"
+  end
+  return reply
+end
+
+-- Most calls end above, and need not load what follows.
 local breaker = require("lib.breaker")
 local override = require("lib.override")
 local streak = require("lib.streak")
@@ -21,10 +55,6 @@ local callers = require("lib.callers")
 local window = require("lib.window")
 local trip_conditions = require("lib.trip_conditions")
 
-local COLUMNS = 4
-
-local process = ARGV[1]
-local now = clock.now()
 local loaded = {} -- by key: a report may name a breaker twice, with two generations
 
 -- The breaker, what becomes of the successes, and why it must open, if it must.
@@ -49,7 +79,7 @@ local function record(key, callers_key, successes, age, generation)
   return b, reason and "opened" or "counted", reason
 end
 
-local reply, opened = { "recorded", string.format("%.0f", now) }, {}
+local opened = {}
 for i = 3, #KEYS, 2 do
   local at = 2 + (i - 3) / 2 * COLUMNS
   local successes, age = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
@@ -71,7 +101,6 @@ if #opened == 0 then
   return save()
 end
 
--- Most calls end above, and need not load what follows.
 local state_machine = require("lib.state_machine")
 local changes = require("lib.changes")
 

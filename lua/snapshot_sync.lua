@@ -13,11 +13,18 @@
 --            {"changed", now, epoch, revision, n, position, …, id, order, …}
 --                             the current version, n positions and the list of registrations
 local clock = require("lib.clock")
-local cursor = require("lib.cursor")
-local changes = require("lib.changes")
 
 local now = string.format("%.0f", clock.now())
-local version = changes.version(KEYS[1])
+local found = redis.call("HMGET", KEYS[1], "epoch", "revision")
+local epoch, revision = found[1] or "", found[2] or "0"
+local is_same = epoch == ARGV[1] and revision == ARGV[2]
+if is_same and #ARGV < 4 then
+  return { "same", now }
+end
+
+-- Most calls end above, and need not load what follows.
+local cursor = require("lib.cursor")
+local changes = require("lib.changes")
 
 -- One by one: there may be more items than Lua can unpack.
 local function append(reply, items)
@@ -35,9 +42,9 @@ if #positions > 0 then
   changes.keep(KEYS[3], tonumber(ARGV[3]))
 end
 
-if version[1] == ARGV[1] and version[2] == ARGV[2] then
+if is_same then
   return append({ "same", now }, positions)
 end
 local count = string.format("%d", #positions)
-local reply = append({ "changed", now, version[1], version[2], count }, positions)
+local reply = append({ "changed", now, epoch, revision, count }, positions)
 return append(reply, redis.call("ZRANGE", KEYS[2], 0, -1, "WITHSCORES"))

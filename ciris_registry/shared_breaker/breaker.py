@@ -55,6 +55,9 @@ class SharedBreaker:
         self.last_error = ""
         self.elsewhere, self.elsewhere_until = 0, 0.0
         self.sent = 0
+        # Successes that Redis has counted since it reported this state.
+        self._counted_since: BreakerState | None = None
+        self._counted = 0
 
     # Questions
 
@@ -190,11 +193,22 @@ class SharedBreaker:
             and not known.consecutive_failures
             and generation in {None, known.generation}
             and self.key not in self._batches.waiting
+            # Else its answer says that a local trip has ended.
+            and self.name not in self.replica.reported_trips
         )
 
+    def note_counted(self) -> None:
+        """Redis has counted a success that was sent, and changed nothing else."""
+        reported = self.replica.authoritative(self.name)
+        if reported is not self._counted_since:
+            self._counted_since, self._counted = reported, 0
+        self._counted += 1
+
     def unreported(self) -> int:
-        """How many successes are counted here that Redis has not answered."""
-        return self.sent + self._batches.number(self.key)
+        """How many successes of this process are not in the state that Redis last reported."""
+        is_newest = self._counted_since is self.replica.authoritative(self.name)
+        counted = self._counted if is_newest else 0
+        return self.sent + counted + self._batches.number(self.key)
 
     def _fresh(self) -> BreakerState:
         return BreakerState(self._desired.config_for(self.service_type, self.name)[0])

@@ -8,7 +8,8 @@ means.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ciris_registry.circuit_breaker import UNTRACKED, Outcome
 from ciris_registry.errors import (
@@ -17,14 +18,15 @@ from ciris_registry.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from ciris_registry.shared_breaker.eager import begun
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ciris_registry.shared_breaker.breaker import SharedBreaker
     from ciris_registry.shared_breaker.permits import HeldPermits
     from ciris_registry.shared_breaker.success_batches import SuccessBatch, SuccessBatches
     from ciris_registry.shared_breaker.writes import BreakerWrites
-    from ciris_registry.store import Session, Store, WriteQueue
+    from ciris_registry.store import PackedCall, Session, Store, WriteQueue
     from ciris_registry.store.connection import Connectivity
 
 _log = logging.getLogger(__name__)
@@ -147,18 +149,44 @@ class Reporting:
             or not breaker.needs_no_answer(generation)
         ):
             return False
-        self._session.send(begun(self._answered(breaker, store, generation)))
+        # No coroutine and no task: together they would take longer than all the rest.
+        call, posted = store.breakers.post_success(*breaker.key, generation)
+        breaker.sent += 1
+        self._session.sending.add(posted)
+        posted.add_done_callback(partial(self._answered, breaker, store, generation, call))
         return True
 
-    async def _answered(self, breaker: SharedBreaker, store: Store, generation: int | None) -> None:
+    def _answered(
+        self,
+        breaker: SharedBreaker,
+        store: Store,
+        generation: int | None,
+        call: PackedCall,
+        posted: asyncio.Future[Any],
+    ) -> None:
+        """A success that was sent is answered, or its connection is lost."""
+        breaker.sent -= 1
+        self._session.sending.discard(posted)
+        if store.breakers.is_counted(call, posted):
+            breaker.note_counted()
+        elif self._session.running():
+            self._session.send(self._examined(breaker, store, generation, call, posted))
+
+    async def _examined(
+        self,
+        breaker: SharedBreaker,
+        store: Store,
+        generation: int | None,
+        call: PackedCall,
+        posted: asyncio.Future[Any],
+    ) -> None:
+        """See to a success that Redis did not simply count."""
         arrived = False
-        breaker.sent += 1
         try:
-            arrived = await self._arrive(breaker, store, "success", "", generation)
+            arrived = await self._arrive(breaker, store, "success", "", generation, (call, posted))
         except RegistryError as error:
             _log.warning("one success of %s is not counted: %s", breaker.name, error)
         finally:
-            breaker.sent -= 1
             if not arrived:
                 self._expect(breaker, "success", "", generation)
 
@@ -169,15 +197,18 @@ class Reporting:
         outcome: Outcome,
         permit: str,
         generation: int | None,
+        posted: tuple[PackedCall, asyncio.Future[Any]] | None = None,
     ) -> bool:
         """Whether Redis took an outcome; if not, it is counted offline and merged later.
 
-        If Redis may have it, it is not counted again: one that is lost is better than one that
-        counts twice.
+        If Redis may have it, as it may have one that was ``posted``, it is not counted again: one
+        that is lost is better than one that counts twice.
         """
         known = breaker.authoritative_generation()
         earlier: SuccessBatch | None = None
         try:
+            if posted is not None and await self._writes.finish(breaker, store, *posted):
+                return True
             if self._write_queue.pending:
                 await self._writes.flush_before()
             self._connectivity.require()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ciris_registry.cache import BreakerReport, is_decided, restore_breakers
 from ciris_registry.circuit_breaker import Admission, CircuitState, Refusal, ReplyCode
@@ -17,6 +17,7 @@ from ciris_registry.errors import RegistryError, StoreUnavailableError
 from ciris_registry.store import BatchedSuccesses, OfflineMerge
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
     from ciris_registry.cache import DesiredState
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ciris_registry.shared_breaker.local_trip import LocalTrips
     from ciris_registry.shared_breaker.offline_outcomes import OfflineCounts
     from ciris_registry.shared_breaker.success_batches import SuccessBatch, SuccessBatches
-    from ciris_registry.store import BreakerReply, Store, WriteQueue
+    from ciris_registry.store import BreakerReply, PackedCall, Store, WriteQueue
     from ciris_registry.store.connection import Connectivity
 
 _log = logging.getLogger(__name__)
@@ -135,6 +136,17 @@ class BreakerWrites:
             lambda: store.breakers.record(*breaker.key, outcome, permit, generation, batch=batch),
             settled=permit,
         )
+
+    async def finish(
+        self, breaker: SharedBreaker, store: Store, call: PackedCall, posted: asyncio.Future[Any]
+    ) -> bool:
+        """See to a success that was posted; False if Redis has no such breaker."""
+        code = await store.breakers.finish_success(call, posted)
+        if code is ReplyCode.OPENED:
+            _log.info("the breaker of %s %s is open, for the whole fleet", *breaker.key)
+        elif code is not ReplyCode.MISSING:
+            breaker.note_counted()
+        return code is not ReplyCode.MISSING
 
     async def merge_offline(
         self, breaker: SharedBreaker, store: Store, counts: OfflineCounts

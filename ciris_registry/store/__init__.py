@@ -27,6 +27,7 @@ from ciris_registry.store.records import (
     update_breaker,
     with_counters,
 )
+from ciris_registry.store.script_runner import PackedCall
 from ciris_registry.store.scripts import load_scripts
 from ciris_registry.store.session import Session
 from ciris_registry.store.store import Store
@@ -42,6 +43,7 @@ __all__ = [
     "EventReader",
     "Loaded",
     "OfflineMerge",
+    "PackedCall",
     "Registered",
     "Session",
     "SlotReply",

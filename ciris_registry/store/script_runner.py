@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ciris_registry.store.connection import pack_script
 from ciris_registry.store.keys import KeySubject, PartitionKeys, TypeKeys
 from ciris_registry.store.scripts import load_scripts
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Mapping, Sequence
 
     from ciris_registry.store.connection import Transport
@@ -32,6 +34,15 @@ class _Prepared(NamedTuple):
     keys: list[tuple[str, KeySubject]]
     parameters: tuple[str, ...]
     variadic: str
+
+
+class PackedCall(NamedTuple):
+    """One call of a script as it is sent, which may be sent many times."""
+
+    script: Script
+    numkeys: int
+    values: list[str | int]
+    packed: bytes
 
 
 class ScriptRunner:
@@ -94,6 +105,48 @@ class ScriptRunner:
         values[:0] = [prefix + ends[end] for prefix, end in prepared.keys]
         return self._transport.evaluate(
             script.sha, script.text, numkeys, values, repeatable=repeatable
+        )
+
+    def pack(
+        self,
+        name: str,
+        service_type: str,
+        more_keys: Sequence[str],
+        **args: str | int | Sequence[str | int],
+    ) -> PackedCall:
+        """The call of a script with a variadic key parameter, for ``post``."""
+        prepared = self._prepared.get((name, service_type)) or self._prepare(name, service_type)
+        script = prepared.script
+        keys = self.keys(service_type).for_parameters(prepared.parameters)
+        keys[prepared.variadic] = more_keys
+        numkeys, values = script.arrange(keys, args)
+        return PackedCall(
+            script, numkeys, values, pack_script(("EVALSHA", script.sha, numkeys), values)
+        )
+
+    def post(self, call: PackedCall) -> asyncio.Future[Any]:
+        """Send a call at once, which must be possible; its reply goes to ``taken``."""
+        return self._transport.post(call.packed)
+
+    def taken(self, call: PackedCall, posted: asyncio.Future[Any]) -> list[Any] | None:
+        """The reply to a call that was posted; None if ``finish`` has to be awaited for it."""
+        if posted.cancelled() or posted.exception() is not None:
+            return None
+        reply: list[Any] | str | int | None = posted.result()
+        if not isinstance(reply, list):
+            return None
+        self._transport.note_answer(call.script.text)
+        return reply
+
+    async def finish(self, call: PackedCall, posted: asyncio.Future[Any]) -> list[Any]:
+        """The reply to a posted call; it is sent once more only if Redis cannot have it.
+
+        Raises:
+            StoreError: See ``Transport.evaluate``.
+        """
+        script, numkeys, values, _ = call
+        return await self._transport.evaluate(
+            script.sha, script.text, numkeys, values, repeatable=False, posted=posted
         )
 
     async def run_in_partition(

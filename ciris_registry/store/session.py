@@ -50,7 +50,7 @@ class Session:
     ) -> None:
         self.process = process
         self.failures: dict[str, str] = {}
-        self.sending: set[asyncio.Task[Any]] = set()
+        self.sending: set[asyncio.Future[Any]] = set()
         self.on_start: Callable[[Store], Awaitable[None]] | None = None
         self.on_end: Callable[[], Awaitable[None]] | None = None
         self._clients = clients
@@ -150,11 +150,12 @@ class Session:
         return store
 
     async def landed(self) -> None:
-        """Wait for the calls that ``send`` has started."""
+        """Wait for the calls that ``send`` has started, and for the commands that were posted."""
         loop = asyncio.get_running_loop()
-        sending = [task for task in self.sending if task.get_loop() is loop]
-        if sending:
-            await asyncio.wait(sending)
+        for _ in range(2):  # a task of its own sees to a posted command that failed
+            sending = [one for one in self.sending if one.get_loop() is loop]
+            if sending:
+                await asyncio.wait(sending)
 
     async def unless_away(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Do ``work``, and wait for it as long as Redis answers; do nothing if Redis is away.

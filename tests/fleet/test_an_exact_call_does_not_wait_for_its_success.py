@@ -131,3 +131,20 @@ async def test_a_success_whose_reply_is_lost_counts_at_most_once(server: Server)
     successes, failures = counted(server)
     assert (successes <= 3, failures) == (True, 0)
     await registry.aclose()
+
+
+@pytest.mark.parametrize("lost", ["the scripts", "the breaker"])
+async def test_a_success_that_redis_did_not_understand_counts_once(
+    server: Server, lost: str
+) -> None:
+    registry = await started(server)
+
+    async def lose(_: object) -> None:
+        with redis.Redis.from_url(server.url) as client:
+            client.script_flush() if lost == "the scripts" else client.delete(BREAKER)
+
+    await registry.call("h", "llm", lose)
+    await registry.flush()
+
+    assert counted(server) == (2 if lost == "the scripts" else 1, 0)
+    await registry.aclose()

@@ -11,7 +11,7 @@ from ciris_registry.store.connection.connectivity import (
     RoundTrip,
 )
 from ciris_registry.store.connection.embedded import EmbeddedServer
-from ciris_registry.store.connection.pipelined import WaitInterruptedError
+from ciris_registry.store.connection.pipelined import WaitInterruptedError, pack_script
 from ciris_registry.store.connection.retry import backoff
 from ciris_registry.store.connection.transport import Transport
 from ciris_registry.store.connection.url import Password, StoreURL
@@ -28,4 +28,5 @@ __all__ = [
     "Transport",
     "WaitInterruptedError",
     "backoff",
+    "pack_script",
 ]

@@ -23,7 +23,10 @@ from ciris_registry.settings import REPLY_TIMEOUT
 from ciris_registry.store.connection.client_internals import error_parser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+# hiredis' own type says a tuple of one.
+pack: Callable[[tuple[str | int, ...]], bytes] = cast("Any", hiredis).pack_command
 
 _LAST_LOOK: Final = 0.05
 """Seconds between the end of the timeout and giving up the connection: a process that was stopped
@@ -35,6 +38,19 @@ _ASKING: Final = b"*1\r\n$6\r\nASKING\r\n"
 Redirect: TypeAlias = "Callable[[PipelinedConnection, Exception, bytes, asyncio.Future[Any]], bool]"
 """Is given a command that the server has refused, with its error and the future of its caller; says
 whether it sees to the caller's reply."""
+
+
+def pack_script(head: tuple[str, str, int], values: Sequence[str | int]) -> bytes:
+    """EVALSHA or EVAL as bytes: ``head`` is its name, the script and the number of keys."""
+    try:
+        return pack((*head, *values))
+    except UnicodeEncodeError:
+        # A reason or a host name that came from a file system: see os.fsdecode.
+        return pack((*head, *(one if isinstance(one, int) else _encodable(one) for one in values)))
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 class WaitInterruptedError(Exception):

@@ -11,7 +11,6 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import hiredis
 from redis.exceptions import InvalidResponse, NoScriptError, RedisError
 
 from ciris_registry.errors import (
@@ -23,7 +22,7 @@ from ciris_registry.errors import (
 )
 from ciris_registry.store.connection.connectivity import Refusals, RoundTrip
 from ciris_registry.store.connection.error_replies import is_denied_ping, is_momentary, understood
-from ciris_registry.store.connection.pipelined import PipelinedConnection
+from ciris_registry.store.connection.pipelined import PipelinedConnection, pack, pack_script
 from ciris_registry.store.connection.reconnecting import ReconnectingConnection
 from ciris_registry.store.connection.retry import (
     UNREACHABLE,
@@ -38,9 +37,6 @@ if TYPE_CHECKING:
 
     from ciris_registry.store.connection.routing import Route
 
-
-# hiredis' own type says a tuple of one.
-_pack: Callable[[tuple[str | int, ...]], bytes] = cast("Any", hiredis).pack_command
 
 _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.02
@@ -86,32 +82,34 @@ class Transport:
         self._closed = False
 
     async def evaluate(
-        self, sha: str, text: str, numkeys: int, values: list[str | int], *, repeatable: bool = True
+        self,
+        sha: str,
+        text: str,
+        numkeys: int,
+        values: list[str | int],
+        *,
+        repeatable: bool = True,
+        posted: asyncio.Future[Any] | None = None,
     ) -> list[Any]:
         """Run the Lua script ``text``, whose SHA-1 is ``sha``; its reply.
 
         A call that is not ``repeatable`` is sent a second time only if Redis cannot have received
-        the first.
+        the first, which is already on its way if it was ``posted``.
 
         Raises:
             IndeterminateWriteError: The connection broke while such a call was in flight.
             StoreUnavailableError: Redis is away.
             StoreError: Redis refuses.
         """
-        try:
-            packed = _pack(("EVALSHA", sha, numkeys, *values))
-        except UnicodeEncodeError:
-            # A reason or a host name that came from a file system: see os.fsdecode.
-            values = [one if isinstance(one, int) else _encodable(one) for one in values]
-            packed = _pack(("EVALSHA", sha, numkeys, *values))
-
+        packed = pack_script(("EVALSHA", sha, numkeys), values)
         reply: list[Any]
+        out = [] if posted is None else [posted]
         try:
             reply = await self.attempt(
-                lambda: self._ask(packed), script=text, repeatable=repeatable
+                lambda: out.pop() if out else self._ask(packed), script=text, repeatable=repeatable
             )
         except NoScriptError:
-            in_full = _pack(("EVAL", text, numkeys, *values))
+            in_full = pack_script(("EVAL", text, numkeys), values)
             reply = await self.attempt(
                 lambda: self._ask(in_full), script=text, repeatable=repeatable
             )
@@ -125,6 +123,16 @@ class Transport:
         connection = self._connection.open
         return isinstance(connection, PipelinedConnection) and not connection.broken
 
+    def post(self, packed: bytes) -> asyncio.Future[Any]:
+        """Send a command at once, if ``ready``; an error that is its reply is for ``evaluate``."""
+        return cast("PipelinedConnection", self._connection.open).ask(packed)
+
+    def note_answer(self, script: str) -> None:
+        """What was posted was answered well: the script of this text has run."""
+        self._on_reply()
+        if self._refused:
+            self._refusals.passed(_name_of(script))
+
     def _ask(self, packed: bytes) -> Awaitable[Any]:
         connection = self._connection.open
         if connection is None or connection.broken:
@@ -135,7 +143,7 @@ class Transport:
         self, connection: ReconnectingConnection, command: tuple[str | int, ...]
     ) -> Any:  # any reply
         """Send a command that blocks on the server, on a connection that no other call uses."""
-        packed = _pack(command)
+        packed = pack(command)
         # Its reply does not show that the connection of the scripts works.
         return await self.attempt(
             lambda: connection.ask(packed), command=str(command[0]), note_reply=False
@@ -143,7 +151,7 @@ class Transport:
 
     async def ping(self, limit: float) -> None:
         """Have the server answer within ``limit`` seconds, on the connection of the scripts."""
-        packed = _pack(("PING",))
+        packed = pack(("PING",))
 
         async def ask() -> None:
             try:
@@ -169,7 +177,7 @@ class Transport:
 
     async def ask(self, *command: str | int) -> Any:  # any reply
         """Send one plain command, on the connection of the scripts."""
-        packed = _pack(command)
+        packed = pack(command)
         return await self.attempt(lambda: self._ask(packed), command=str(command[0]))
 
     async def ask_each(self, commands: Iterable[tuple[str | int, ...]]) -> list[Any]:
@@ -178,7 +186,7 @@ class Transport:
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        packed = [_pack(one) for one in commands]
+        packed = [pack(one) for one in commands]
 
         async def all_of_them() -> list[Any]:
             replies = await asyncio.gather(*map(self._ask, packed), return_exceptions=True)
@@ -290,7 +298,3 @@ class Transport:
 def _name_of(script: str) -> str:
     """The name of a script, which its text begins with."""
     return script.partition(":")[0].removeprefix("-- ")
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

@@ -6,19 +6,23 @@ rules; what a process does about a breaker that Redis has lost is decided elsewh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ciris_registry.circuit_breaker import Admission, Outcome, Refusal, ReplyCode
 from ciris_registry.store.records.decoding import counters, paired
-from ciris_registry.store.records.replies import BreakerReply
+from ciris_registry.store.records.replies import BatchedSuccesses, BreakerReply
 from ciris_registry.store.script_runner import flat
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Mapping, Sequence
 
     from ciris_registry.circuit_breaker import CircuitBreakerConfig
-    from ciris_registry.store.records.replies import BatchedSuccesses, OfflineMerge
-    from ciris_registry.store.script_runner import ScriptRunner
+    from ciris_registry.store.records.replies import OfflineMerge
+    from ciris_registry.store.script_runner import PackedCall, ScriptRunner
+
+_MOST_REMEMBERED: Final = 10_000
+"""The most providers whose calls are kept packed; beyond it all are dropped."""
 
 
 class BreakerStore:
@@ -26,6 +30,7 @@ class BreakerStore:
 
     def __init__(self, calls: ScriptRunner) -> None:
         self._calls = calls
+        self._success_calls: dict[tuple[str, str], tuple[int | None, PackedCall]] = {}
 
     def configure(
         self, service_type: str, name: str, config: CircuitBreakerConfig, *, explicit: bool
@@ -100,22 +105,39 @@ class BreakerStore:
         self, service_type: str, counts: Sequence[BatchedSuccesses]
     ) -> list[ReplyCode]:
         """Count successes of many breakers, never twice; the reply code of each, in their order."""
-        keys = self._calls.keys(service_type)
+        more_keys, args = self._successes(service_type, counts)
         reply = await self._calls.run(
             "breaker_record_successes",
             service_type,
             repeatable=False,
-            more_keys=[
-                key for one in counts for key in (keys.breaker(one.name), keys.callers(one.name))
-            ],
-            process=self._calls.process,
-            counts=[
-                part
-                for one in counts
-                for part in (one.name, one.successes, one.age, _text(one.generation))
-            ],
+            more_keys=more_keys,
+            **args,
         )
         return [ReplyCode(code) for code in reply[2:]]
+
+    def post_success(
+        self, service_type: str, name: str, generation: int | None
+    ) -> tuple[PackedCall, asyncio.Future[Any]]:
+        """Send one success at once, if ``Store.ready``; ``is_counted`` reads the reply."""
+        known = self._success_calls.get((service_type, name))
+        if known is None or known[0] != generation:
+            more_keys, args = self._successes(
+                service_type, [BatchedSuccesses(name, 1, 0, generation)]
+            )
+            call = self._calls.pack("breaker_record_successes", service_type, more_keys, **args)
+            if len(self._success_calls) >= _MOST_REMEMBERED:
+                self._success_calls.clear()
+            known = self._success_calls[service_type, name] = (generation, call)
+        return known[1], self._calls.post(known[1])
+
+    def is_counted(self, call: PackedCall, posted: asyncio.Future[Any]) -> bool:
+        """Whether Redis has counted a success; if not, await ``finish_success``."""
+        reply = self._calls.taken(call, posted)
+        return reply is not None and reply[2] == ReplyCode.COUNTED
+
+    async def finish_success(self, call: PackedCall, posted: asyncio.Future[Any]) -> ReplyCode:
+        """The code of the reply to a success that was not simply counted."""
+        return ReplyCode((await self._calls.finish(call, posted))[2])
 
     def trip_local(
         self, service_type: str, name: str, duration: int, reason: str
@@ -213,6 +235,21 @@ class BreakerStore:
             age_ms=merge.age,
             wait_ms=merge.wait,
         )
+
+    def _successes(
+        self, service_type: str, counts: Sequence[BatchedSuccesses]
+    ) -> tuple[list[str], dict[str, str | list[str | int]]]:
+        """The keys and the arguments of a report."""
+        keys = self._calls.keys(service_type)
+        more_keys = [
+            key for one in counts for key in (keys.breaker(one.name), keys.callers(one.name))
+        ]
+        columns = [
+            part
+            for one in counts
+            for part in (one.name, one.successes, one.age, _text(one.generation))
+        ]
+        return more_keys, {"process": self._calls.process, "counts": columns}
 
     async def _change(
         self,
