@@ -51,6 +51,7 @@ local another_life = not lost and b.born ~= state.born
 local newer = lost or remembered.is_newer(b, state, now, moved)
 
 local function replace()
+  remembered.keep_totals(b, state)
   local generation = lost and state.generation or math.max(b.generation, state.generation) + 1
   for field, value in pairs(state) do
     if field ~= "cooldown_until" and (field ~= "born" or value > 0) then
@@ -92,10 +93,8 @@ local function cut()
 end
 
 local cools_down = cool_down()
-local changed
-if newer then
-  changed = replace()
-else
+local changed = newer and replace()
+if not newer then
   local followed = remembered.follow_clock(b, seen, state, moved)
   changed = count_on() or followed
 end

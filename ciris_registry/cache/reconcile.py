@@ -87,6 +87,7 @@ class Reconciler:
                 await self._session.revive()
                 store.renew_connection()
                 await self._answered(store)
+                await store.check_rights(refused=refusals.newest is not None)
                 self._connectivity.mark_answering()
                 # A write on a dead connection would hold up all others.
                 await store.end_silent_connections(self._connectivity.timeout)
@@ -123,6 +124,7 @@ class Reconciler:
             task.cancel()
 
     async def _start(self, store: Store) -> None:
+        await store.check_rights()
         await self._first_contact(store)
         if not self._connectivity.round_trip.seconds:
             await store.ping(REPLY_TIMEOUT)  # the wait of the first call goes by it

@@ -48,6 +48,7 @@ class PartitionKeys:
         self.types: Final = f"{root}:types"
         self.processes: Final = f"{root}:processes"
         self.expiry: Final = f"{root}:expiry"
+        self.rights: Final = f"{root}:rights"
         self.root: Final = root
 
     def lease(self, process: str) -> str:

@@ -62,6 +62,7 @@ class Store:
             round_trip,
             _files_of(clients.url),
         )
+        self._names_user = clients.url.names_user
         lease, retention = round(settings.lease * 1000), round(settings.retention * 1000)
         self._calls = calls = ScriptRunner(self._transport, namespace, process, lease, retention)
         self.registrations = RegistrationStore(calls, self._transport)
@@ -103,6 +104,19 @@ class Store:
             StoreUnavailableError: It does not.
         """
         await self._transport.ping(limit)
+
+    async def check_rights(self, *, refused: bool = False) -> None:
+        """Have Redis try each command that this process will use; it changes nothing.
+
+        A script that is refused midway leaves what it has written: better to know before. Where
+        the URL names no user, only if something was ``refused``: the default user may do all.
+
+        Raises:
+            AccessDeniedError: The user may not run some of them; its text names them.
+            StoreUnavailableError: Redis is away.
+        """
+        if self._names_user or refused:
+            await self._calls.run_in_partition("rights_check")
 
     @property
     def is_open(self) -> bool:

@@ -81,8 +81,8 @@ local function state_of(b, flat)
   return add(add(flat, b, CALL, CALL.shown), b, REST, REST.shown)
 end
 
--- Writes the assigned fields, or with `whole` the whole state, and renews the expiry: when it is
--- short by a tenth of the retention, a second at most.
+-- Renews the expiry, when it is short by a tenth of the retention, a second at most. Writes last:
+-- the assigned fields, or with `whole` the whole state. What is refused before counts nothing.
 function breaker.save(key, b, now, whole)
   local flat = whole and state_of(b, {}) or {}
   local n = #flat
@@ -90,15 +90,15 @@ function breaker.save(key, b, now, whole)
     flat[n + 1], flat[n + 2] = field, as_text(b[field])
     n = n + 2
   end
-  if n > 0 then
-    redis.call("HSET", key, unpack(flat))
-  end
   local latest = math.max(b.retry_at, b.cooldown_until, b.override_until, now)
   local wanted, left = latest - now + b.retention_ms, redis.call("PTTL", key)
   if b.override ~= "" and b.override_until == 0 then
     redis.call("PERSIST", key)
   elseif left > wanted or left <= wanted - math.min(b.retention_ms / 10, 1000) then
     redis.call("PEXPIRE", key, as_text(wanted))
+  end
+  if n > 0 then
+    redis.call("HSET", key, unpack(flat))
   end
 end
 

@@ -58,6 +58,15 @@ function remembered.is_newer(b, state, now, moved)
   return b.state == "closed" and (state.state or "closed") ~= "closed"
 end
 
+-- Within one life of the breaker, totals only grow: outcomes may have been counted since.
+function remembered.keep_totals(b, state)
+  for _, total in ipairs({ "total_successes", "total_failures" }) do
+    if b.born == state.born then
+      state[total] = math.max(b[total], state[total] or 0)
+    end
+  end
+end
+
 -- If the server's clock was set, moves each time that the process and Redis know alike: else a
 -- deadline would lie further ahead than its own length, or be over at once. Returns whether any
 -- time was moved.

@@ -272,7 +272,9 @@ class Prediction:
             self.last_failure_at = then.last_failure_at
             self.override, self.override_until = then.override, then.override_until
             self.override_reason, self.override_actor = then.override_reason, then.override_actor
-            self.successes, self.failures = then.successes, then.failures
+            counted_here = (0, 0) if another else (self.successes, self.failures)
+            self.successes = max(then.successes, counted_here[0])
+            self.failures = max(then.failures, counted_here[1])
             self.permits = {}
         if newer or renumbered:
             self.generation = then.generation if lost else counted

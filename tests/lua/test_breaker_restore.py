@@ -344,3 +344,20 @@ def test_an_override_is_restored_as_it_was_written(server: LuaServer) -> None:
     assert (stored["override"], stored["override_until"]) == ("open", str(START + 60_000))
     assert (stored["override_reason"], stored["override_actor"]) == ("1e3", "007")
     assert acquire(server, "A|1", writes=False)[2] == "forced_open"
+
+
+def test_outcomes_counted_since_a_state_was_seen_stay_counted(server: LuaServer) -> None:
+    """What a process remembered took the place of the totals that others had counted."""
+    configure(server)
+    record(server)
+    record(server, "success")
+    known = server.dump()[KEYS.breaker("openai")][0]
+    for _ in range(3):
+        record(server, "success")
+
+    newer = {name: known[name] for name in ("born", "changed_at", "total_failures")}
+    newer |= {"state": "open", "generation": 5, "total_successes": "1"}
+    assert restore(server, newer)[0] == "restored"
+
+    stored = server.dump()[KEYS.breaker("openai")][0]
+    assert (stored["total_failures"], stored["total_successes"]) == ("1", "4")

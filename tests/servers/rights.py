@@ -40,10 +40,10 @@ def documented_commands() -> set[str]:
     return set(re.findall(r" \+(\S+)", documented_line()))
 
 
-def add_user(server: Server, without: Collection[str] = ()) -> str:
+def add_user(server: Server, without: Collection[str] = (), name: str = "ciris") -> str:
     """Make a user with the documented rights on a server, but for some of them; its URL."""
     _, _, *rules = documented_line().replace("PASSWORD", PASSWORD).split()
-    name = "ciris" + "".join(f"-{one.replace('|', '-')}" for one in sorted(without))
+    name += "".join(f"-{one.replace('|', '-')}" for one in sorted(without))
     left_out = {f"+{one}" for one in without}
     server.ask("ACL", "SETUSER", name, *(one for one in rules if one not in left_out))
     return f"redis://{name}:{PASSWORD}@{server.address}"

@@ -109,7 +109,7 @@ _TABLE: Final = (
     _Row(re.compile("WRONGTYPE"), Refuses.A_KEY),
 )
 
-_RIGHT: Final = re.compile(r"permissions? to run the '([^']+)' command")
+_RIGHTS: Final = re.compile(r"permissions? to run the ((?:'[^']+' )+)command")
 _NO_KEYS: Final = re.compile(r"access (?:a|one of the|at least one of the|the '[^']*') keys?")
 _LINE: Final = re.compile(r"user_script:(\d+)")
 _CALLED: Final = re.compile(r"redis\.p?call\(\s*[\"'](\w+)[\"']")
@@ -200,9 +200,9 @@ def _line_of(error: BaseException) -> str:
 def _right(lines: list[str], script: str) -> str:
     """The missing right by its name, as far as the server or the script says it."""
     for line in lines:
-        named, at = _RIGHT.search(line), _LINE.search(line)
+        named, at = _RIGHTS.search(line), _LINE.search(line)
         if named is not None:
-            return _advice(named[1])
+            return _advice(*re.findall(r"'([^']+)'", named[1]))
         if _NO_KEYS.search(line):
             return "the user may not use the registry's keys: give it ~ciris:v2:*"
         if at is not None and script:
@@ -213,8 +213,10 @@ def _right(lines: list[str], script: str) -> str:
     return ""
 
 
-def _advice(right: str) -> str:
-    return f"the right +{right} is missing: see ACL SETUSER"
+def _advice(*rights: str) -> str:
+    missing = ", ".join(f"+{one}" for one in rights)
+    what = f"the right {missing} is" if len(rights) == 1 else f"the rights {missing} are"
+    return f"{what} missing: see ACL SETUSER"
 
 
 def _missing_file(causes: list[BaseException], files: Sequence[str]) -> str:

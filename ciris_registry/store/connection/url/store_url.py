@@ -117,6 +117,12 @@ class StoreURL:
         return self.scheme.startswith("rediss")
 
     @property
+    def names_user(self) -> bool:
+        """Whether its connections may have the rights of a user that is not the default one."""
+        asked = self.password is not None and not isinstance(self.password, str)
+        return asked or self.username is not None
+
+    @property
     def fails_over(self) -> bool:
         """Whether another server may take the place of the one that is in use."""
         return bool(self.nodes)
