@@ -13,20 +13,19 @@
 -- Returns    {"restored", now, field, value, …}   the state, one of its times or the count of its
 --                                                 generations is restored
 --            {"unchanged", now, field, value, …}  the state in Redis is at least as new
+--            {"forgotten", now}                   it was forgotten on purpose since its last change
 --            {"missing"}                          Redis has no settings, and none were given
 -- Events     breaker_restored
 local clock = require("lib.clock")
 local breaker = require("lib.breaker")
-local damage = require("lib.damage")
 local remembered = require("lib.remembered")
+local forgotten = require("lib.forgotten")
 local changes = require("lib.changes")
 
 local key, now, first = KEYS[1], clock.now(), 5 + tonumber(ARGV[4])
 
 local function configure()
-  if type(damage.pcall("HLEN", key)) ~= "number" then
-    redis.call("DEL", key)
-  end
+  changes.repair(key)
   redis.call("HSET", key, unpack(ARGV, 5, first - 1))
   local b = breaker.load(key)
   if b then
@@ -35,6 +34,9 @@ local function configure()
   return b
 end
 
+if forgotten.covers(KEYS[4], ARGV[1], ARGV, first, now) then
+  return { "forgotten", string.format("%.0f", now) }
+end
 local b = breaker.load(key)
 local configures = not b
 if configures and first == 5 then

@@ -13,9 +13,10 @@
 -- ARGV[2]    epoch          the version at which the caller knew the keys
 -- ARGV[3]    revision
 -- ARGV[4]    keep_ms        how long the keys outlive this call
--- ARGV[5]    sample         the most holders of one registration that are looked at
--- ARGV[6]    ids            how many registrations there are
--- ARGV[7..]  names          their ids; then the names of the breakers
+-- ARGV[5]    lease_ms       the length of a lease
+-- ARGV[6]    sample         the most holders of one registration that are looked at
+-- ARGV[7]    ids            how many registrations there are
+-- ARGV[8..]  names          their ids; then the names of the breakers
 -- Returns    {"checked", n, id or name, …, holder, id, …}
 --                           n lost registrations and breakers; then the holders that have no
 --                           lease, each with its registration
@@ -24,6 +25,7 @@
 local damage = require("lib.damage")
 local clock = require("lib.clock")
 local changes = require("lib.changes")
+local forgotten = require("lib.forgotten")
 local processes = require("lib.processes")
 
 processes.repair(KEYS[1], "zset")
@@ -33,7 +35,7 @@ if version[1] ~= ARGV[2] or version[2] ~= ARGV[3] then
   return { "moved" }
 end
 local now, keep = clock.now(), tonumber(ARGV[4])
-local sample, number = ARGV[5], tonumber(ARGV[6])
+local sample, number = ARGV[6], tonumber(ARGV[7])
 local lost, orphans, removals = {}, {}, {}
 
 -- Whether one of a registration's keys is gone. It is unlisted: one of its holders writes it anew.
@@ -74,12 +76,12 @@ local function look(record, held_by, id)
 end
 
 for i = 1, number do
-  look(KEYS[5 + 2 * i], KEYS[6 + 2 * i], ARGV[6 + i])
+  look(KEYS[5 + 2 * i], KEYS[6 + 2 * i], ARGV[7 + i])
 end
 for i = 7 + 2 * number, #KEYS do
   local left = redis.call("PTTL", KEYS[i])
   if left == -2 then
-    lost[#lost + 1] = ARGV[i - number]
+    lost[#lost + 1] = ARGV[i - number + 1]
   elseif left ~= -1 and left < keep then
     -- A breaker under an override without an end has no expiry and must not get one.
     redis.call("PEXPIRE", KEYS[i], ARGV[4])
@@ -98,6 +100,7 @@ end
 for _, one in ipairs(removals) do
   remove(one)
 end
+forgotten.clear_old(KEYS[3], now, 2 * tonumber(ARGV[5]))
 for _, key in ipairs({ KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6] }) do
   changes.keep(key, keep)
 end

@@ -24,6 +24,7 @@ try("PTTL", key)
 try("PERSIST", key)
 try("PEXPIRE", key, 1)
 
+try("HDEL", key, "a")
 try("HGET", key, "a")
 try("HMGET", key, "a")
 try("HGETALL", key)

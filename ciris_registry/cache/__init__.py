@@ -10,6 +10,7 @@ from ciris_registry.cache.expected_keys import expected_breakers, expected_regis
 from ciris_registry.cache.reconcile import Reconciler
 from ciris_registry.cache.refresh_schedule import RefreshSchedule
 from ciris_registry.cache.replica import (
+    BreakerForgotten,
     BreakerRead,
     BreakerReport,
     ExpectedBreaker,
@@ -26,6 +27,7 @@ from ciris_registry.cache.watcher import Watcher, block_of
 __all__ = [
     "PROCESSES",
     "READ_INTERVAL",
+    "BreakerForgotten",
     "BreakerRead",
     "BreakerReport",
     "DesiredState",

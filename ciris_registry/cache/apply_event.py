@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Final, cast
 
 from ciris_registry.cache.replica import (
+    BreakerForgotten,
     BreakerReport,
     RegistrationGone,
     RegistrationReport,
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 _STATE: Final = frozenset({"state", *COUNTERS})
 """What an event must contain of a breaker."""
 
-_OF_REGISTRATIONS: Final = frozenset(
-    {"provider_registered", "provider_unregistered", "provider_expired"}
+_COMPLETE: Final = frozenset(
+    {"provider_registered", "provider_unregistered", "provider_expired", "breaker_forgotten"}
 )
-"""The events that contain all that they change of a registration."""
+"""The events of a registration, or of a whole breaker, that contain all that they change."""
 
 
 def apply_events(replica: Replica, events: Iterable[Event], flush_now: Callable[[], None]) -> bool:
@@ -57,8 +58,8 @@ def _apply(replica: Replica, event: Event, flush_now: Callable[[], None]) -> boo
         return False
     if ahead is not None and ahead <= 0:
         return True  # known already
-    if event.kind in _OF_REGISTRATIONS:
-        return ahead == 1 and _apply_registration(replica, event, made)
+    if event.kind in _COMPLETE:
+        return ahead == 1 and _apply_complete(replica, event, made)
     return _apply_breaker(replica, event, made if ahead == 1 else None)
 
 
@@ -74,8 +75,10 @@ def _apply_breaker(replica: Replica, event: Event, version: Version | None) -> b
     return applied and version is not None
 
 
-def _apply_registration(replica: Replica, event: Event, version: Version) -> bool:
-    """Apply what an event says of a registration; False if it cannot be read."""
+def _apply_complete(replica: Replica, event: Event, version: Version) -> bool:
+    """Apply what an event says of a registration or a breaker; False if it cannot be read."""
+    if event.kind == "breaker_forgotten":
+        return replica.apply(BreakerForgotten(event.provider, version))
     registration_id = event.details.get("id", "")
     if event.kind != "provider_registered":
         return replica.apply(RegistrationGone(registration_id, version))

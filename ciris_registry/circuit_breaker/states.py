@@ -34,6 +34,8 @@ class ReplyCode(StrEnum):
     UNCHANGED = "unchanged"
     CREATED = "created"
     RESTORED = "restored"
+    FORGOTTEN = "forgotten"
+    KEPT = "kept"
     MISSING = "missing"
 
 

@@ -153,19 +153,24 @@ class RegistrationMethods:
         source = ProviderSource(instance, factory, None, classify=classify)
         self._registrar.bind(provider_name(target), source)
 
-    def unregister(self, provider_name: str) -> bool:
+    def unregister(self, provider_name: str, *, forget_breaker: bool = False) -> bool:
         """End this process's membership in all registrations of a provider.
 
-        A registration ends with its last member. Its breaker stays for ``settings.retention``.
+        A registration ends with its last member. Its breaker stays for ``settings.retention``, so
+        that a provider that comes back is refused as before. ``forget_breaker`` removes it from the
+        whole fleet, so that a provider of that name begins anew, closed. While another process has
+        registered the provider, its breaker stays all the same, and a warning says so.
 
         Returns:
             Whether this process had registered it.
         """
-        return self._registrar.leave(provider_name)
+        return self._registrar.leave(provider_name, forget_breaker=forget_breaker)
 
-    async def aunregister(self, provider_name: str) -> bool:
+    async def aunregister(self, provider_name: str, *, forget_breaker: bool = False) -> bool:
         """``unregister``, and wait until Redis has it."""
-        found = self.unregister(provider_name)
+        if forget_breaker:
+            await self.flush()  # an outcome that is reported later would make the breaker anew
+        found = self.unregister(provider_name, forget_breaker=forget_breaker)
         await self.flush()
         return found
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ciris_registry.cache import LocalEdit, is_decided, restore_breakers
+from ciris_registry.cache import BreakerForgotten, LocalEdit, is_decided, restore_breakers
+from ciris_registry.circuit_breaker import ReplyCode
 from ciris_registry.membership.naming import Namer, Naming
 from ciris_registry.membership.write_batches import WriteBatches
 from ciris_registry.registration import UNWRITTEN
@@ -41,6 +42,7 @@ class Registrar:
         self.on_change: Callable[[], None] = lambda: None
         self._namer = Namer(naming)
         self._writes = WriteBatches(write_queue)
+        self._write_queue = write_queue
         self._desired = desired
         self._replicas = replicas
         self._session = session
@@ -78,11 +80,14 @@ class Registrar:
         self.bindings.bind_target(target, source.binding())
         self.on_change()
 
-    def leave(self, name: str) -> bool:
+    def leave(self, name: str, *, forget_breaker: bool = False) -> bool:
         """Unregister all registrations of a provider by this process; whether there were any."""
         leaving = [one for one in self._desired.all() if one.name == name]
         for registration in leaving:
             self._leave(registration)
+        if forget_breaker:
+            for service_type in dict.fromkeys(one.service_type for one in leaving):
+                self._forget(service_type, name)
         return bool(leaving)
 
     def leave_all(self) -> None:
@@ -130,6 +135,26 @@ class Registrar:
         replica = self._replicas.of(service_type)
         replica.apply(LocalEdit(replica.snapshot.without(registration.id)))
         self._writes.add("leaving", registration, self._unwrite)
+
+    def _forget(self, service_type: str, name: str) -> None:
+        """Forget a breaker, here at once, unless another process has registered the provider."""
+        replica = self._replicas.of(service_type)
+        if name not in replica.snapshot.names():
+            replica.apply(BreakerForgotten(name))
+
+        async def forget(store: Store) -> None:
+            reply = await store.breakers.forget(service_type, name)
+            if reply.code is ReplyCode.KEPT:
+                replica.expire()
+                _log.warning(
+                    "the breaker of %s %s stays: another process has registered the provider",
+                    service_type,
+                    name,
+                    extra={"service_type": service_type, "provider": name},
+                )
+
+        what = f"forgetting the breaker of {service_type} {name}"
+        self._write_queue.put(what, forget, must_flush=True)
 
     async def _write(self, store: Store, service_type: str, batch: list[Registration]) -> None:
         replica = self._replicas.of(service_type)

@@ -192,10 +192,12 @@ class BreakerWrites:
         replica, (kind, name) = breaker.replica, breaker.key
         known = replica.authoritative(name)
         if known is not None and is_decided(known):
-            await restore_breakers(
+            restored = await restore_breakers(
                 store, self._desired, replica.authoritative_snapshot(), [name], replica.now()
             )
         else:
+            restored = []
+        if not restored:  # there is nothing to put back, or it was forgotten on purpose
             await self._desired.configure(store, kind, name)
 
     async def _do(

@@ -253,6 +253,7 @@ def check(
         epoch=epoch,
         revision=revision,
         keep_ms=LEASE + RETENTION,
+        lease_ms=LEASE,
         sample=sample,
         ids=len(ids),
         names=[*ids, *breakers],

@@ -147,6 +147,12 @@ ROWS: Final = (
         two_failures,
         lambda s: record_successes(s, ("openai", 2, 0, "")),
     ),
+    Announcing(
+        "breaker_forget",
+        ("breaker_forgotten",),
+        probing,
+        lambda s: s.call("breaker_forget", "openai", provider="openai", process="A", keep_ms=9),
+    ),
     Announcing("breaker_reset", ("breaker_reset",), probing, reset, ()),
     Announcing(
         "breaker_restore", ("breaker_restored",), configure, lambda s: restore(s, REMEMBERED)

@@ -97,6 +97,8 @@ async def use_everything(store: Store, service_type: str, name: str, scope: str)
     await store.breakers.trip_local(service_type, name, 50, "reason")
     await store.breakers.override(service_type, name, "open", "reason", "actor", 0)
     await store.breakers.reset(service_type, name, "reason", "actor")
+    await store.breakers.forget(service_type, name)
+    await store.check_rights(refused=True)
     await store.breakers.cool_down(service_type, name, 1_000, "reason")
     await store.breakers.restore(
         service_type, name, config, {"state": "open", "changed_at": "1"}, 1

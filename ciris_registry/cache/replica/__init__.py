@@ -5,6 +5,7 @@
 
 from ciris_registry.cache.replica.authoritative import is_older, refuses_calls
 from ciris_registry.cache.replica.change import (
+    BreakerForgotten,
     BreakerRead,
     BreakerReport,
     ExpectedBreaker,
@@ -18,6 +19,7 @@ from ciris_registry.cache.replica.replicas import Replicas
 from ciris_registry.cache.replica.snapshot import Snapshot
 
 __all__ = [
+    "BreakerForgotten",
     "BreakerRead",
     "BreakerReport",
     "ExpectedBreaker",

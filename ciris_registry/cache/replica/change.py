@@ -80,6 +80,13 @@ class RegistrationGone(NamedTuple):
     version: Version
 
 
+class BreakerForgotten(NamedTuple):
+    """A breaker was forgotten on purpose; ``version`` as above, None if this process knows none."""
+
+    name: str
+    version: Version | None = None
+
+
 Change: TypeAlias = (
     BreakerReport
     | ExpectedBreaker
@@ -88,4 +95,5 @@ Change: TypeAlias = (
     | LocalEdit
     | RegistrationReport
     | RegistrationGone
+    | BreakerForgotten
 )

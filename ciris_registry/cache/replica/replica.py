@@ -9,17 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from ciris_registry.cache.replica import change as changes
 from ciris_registry.cache.replica.authoritative import AuthoritativeBreakers, admit_alike
-from ciris_registry.cache.replica.change import (
-    BreakerRead,
-    BreakerReport,
-    Change,
-    ExpectedBreaker,
-    FullState,
-    LocalEdit,
-    RegistrationGone,
-    RegistrationReport,
-)
 from ciris_registry.cache.replica.own_probes import OwnProbes
 from ciris_registry.cache.replica.server_clock import ServerClock
 from ciris_registry.cache.replica.snapshot import Snapshot
@@ -28,7 +19,7 @@ from ciris_registry.cache.replica.unknown_providers import UnknownProviders
 from ciris_registry.store import NOTHING, parse_breaker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from ciris_registry.circuit_breaker import BreakerState
     from ciris_registry.registration import Registration
@@ -86,37 +77,41 @@ class Replica:
 
     # Changes
 
-    def apply(self, change: Change) -> bool:
+    def apply(self, change: changes.Change) -> bool:
         """Apply one change; False if it cannot be read, or its place in the order is unknown.
 
         A report that is older than what the replica has changes nothing. No state that is in a
         snapshot is ever modified: a change puts another one in its place.
         """
         match change:
-            case BreakerReport():
+            case changes.BreakerReport():
                 return self._apply_report(change)
-            case ExpectedBreaker(name, breaker):
+            case changes.ExpectedBreaker(name, breaker):
                 self._put(name, breaker)
-            case FullState(read, at):
+            case changes.FullState(read, at):
                 self._replace_all(read, at)
-            case BreakerRead(name, fields, permits, callers):
+            case changes.BreakerRead(name, fields, permits, callers):
                 known = self.snapshot.breakers.get(name)
                 if fields:
                     breaker, _ = parse_breaker(fields, permits, self._default, callers)
                     self._authoritative.take(name, known, breaker, self.now())
                     self._put_over(name, known, breaker)
-            case LocalEdit(snapshot):
+            case changes.LocalEdit(snapshot):
                 self.snapshot = snapshot
                 self.shape += 1
-            case RegistrationReport(registration, fields, version):
+            case changes.RegistrationReport(registration, fields, version):
                 self._register(registration, fields)
                 self.snapshot = replace(self.snapshot, version=version)
-            case RegistrationGone(registration_id, version):
+            case changes.RegistrationGone(registration_id, version):
                 self.snapshot = replace(self.snapshot.without(registration_id), version=version)
+                self.shape += 1
+            case changes.BreakerForgotten(name, version):
+                self._keep(self.snapshot.breakers.keys() - {name})
+                self.snapshot = replace(self.snapshot, version=version or self.snapshot.version)
                 self.shape += 1
         return True
 
-    def _apply_report(self, change: BreakerReport) -> bool:
+    def _apply_report(self, change: changes.BreakerReport) -> bool:
         name, version = change.name, change.version
         known = self.snapshot.breakers.get(name)
         if known is None:
@@ -186,6 +181,11 @@ class Replica:
     def _make_room(self) -> None:
         """Drop the breakers that the next load would not read: programs make up names."""
         kept = {*self.snapshot.names(), *self.names_to_load()}
+        self._keep(kept)
+        self._room = 2 * len(kept) + _ROOM
+
+    def _keep(self, kept: Container[str]) -> None:
+        """Drop all other breakers."""
         breakers = self.snapshot.breakers
         self.snapshot = replace(
             self.snapshot, breakers={name: one for name, one in breakers.items() if name in kept}
@@ -195,7 +195,6 @@ class Replica:
         for known in (self.asked, self.reported_trips):
             for name in [name for name in known if name not in kept]:
                 del known[name]
-        self._room = 2 * len(kept) + _ROOM
 
     # Freshness
 

@@ -179,6 +179,17 @@ class BreakerStore:
             reason=reason,
         )
 
+    def forget(self, service_type: str, name: str) -> Awaitable[BreakerReply]:
+        """Remove a breaker, unless its provider still has a registration."""
+        calls = self._calls
+        return self._change(
+            "breaker_forget",
+            service_type,
+            name,
+            process=calls.process,
+            keep_ms=2 * calls.lease + calls.retention,
+        )
+
     def cool_down(
         self, service_type: str, name: str, duration: int, reason: str
     ) -> Awaitable[BreakerReply]:

@@ -36,9 +36,9 @@ class Event:
     nothing else has changed), ``breaker_opened``, ``breaker_half_opened``, ``breaker_closed``,
     ``breaker_tripped_locally`` and ``breaker_recovered_locally`` (in the reporting process only),
     ``breaker_cooldown_started``, ``breaker_forced_open``, ``breaker_forced_closed``,
-    ``breaker_override_cleared``, ``breaker_reset``, ``breaker_settings_changed`` or
-    ``breaker_restored``; without a service type, ``process_joined``, ``process_left``,
-    ``process_expired`` or ``expiry_suspended``.
+    ``breaker_override_cleared``, ``breaker_reset``, ``breaker_forgotten``,
+    ``breaker_settings_changed`` or ``breaker_restored``; without a service type,
+    ``process_joined``, ``process_left``, ``process_expired`` or ``expiry_suspended``.
 
     ``actor`` is the process or person that made the change, ``at`` the server's time in
     milliseconds, ``id`` the entry's place in the stream. ``version`` is the version of the service

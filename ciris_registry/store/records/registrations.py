@@ -170,6 +170,7 @@ class RegistrationStore:
                 epoch=version[0],
                 revision=version[1],
                 keep_ms=calls.lease + calls.retention,
+                lease_ms=calls.lease,
                 sample=_SAMPLE,
                 ids=len(registered),
                 names=names,
