@@ -26,15 +26,23 @@
 --            losses: how many times Redis has lost who holds a registration. Then for each
 --            service type its version, and "1" if this process has to look for lost data now
 -- Events     process_joined in `processes`
-local damage = require("lib.damage")
 local clock = require("lib.clock")
-local changes = require("lib.changes")
-local processes = require("lib.processes")
+local plain_beat = require("lib.plain_beat")
 
 local process, lease, retention = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local interval, held = tonumber(ARGV[4]), tonumber(ARGV[5])
 local now = clock.now()
 local deadline = string.format("%.0f", now + lease)
+
+local renewed = plain_beat.renew(KEYS, ARGV, now)
+if renewed then
+  return renewed
+end
+
+-- Most beats end above, and need not load what follows.
+local damage = require("lib.damage")
+local changes = require("lib.changes")
+local processes = require("lib.processes")
 
 -- The version of a service type's data, and whether the process has to look for lost data.
 local function look(meta)

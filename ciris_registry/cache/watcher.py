@@ -42,6 +42,10 @@ _LATEST_SHARE: Final = 0.8
 _LONGEST_BLOCK: Final = REPLY_TIMEOUT - 1
 """Seconds that a read waits at most, whatever ``max_staleness`` is."""
 
+_UNUSED: Final = 3.0
+"""Without a resolve for so many times ``max_staleness``, reads wait as long as they may: events
+arrive as soon as ever, and the next resolve asks Redis once."""
+
 _LONGEST_RESTART: Final = 1.0
 """Seconds after which a watcher that failed runs again: only it can end a suspended state."""
 
@@ -85,6 +89,7 @@ class Watcher:
         self._flush_now = flush_now
         self._block = block_of(max_staleness)
         self._latest = max_staleness * _LATEST_SHARE
+        self._unused = max_staleness * _UNUSED
         self._heard_at = 0.0
         self._news = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -182,7 +187,7 @@ class Watcher:
         silent = not places or not await self._read(store, reader, replicas, places)
         if not places:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._wait() if schedule.any_aside else None):
+                async with asyncio.timeout(self._wait(self._block) if schedule.any_aside else None):
                     await self._news.wait()
         elif (silent or time.monotonic() - self._checked_at > self._block) and self._is_our_turn():
             await self._check(store, list(replicas.values()), silent=silent)
@@ -191,9 +196,9 @@ class Watcher:
         """Whether this process looks at a version now: one of the fleet does, however many read."""
         return random.random() * self._peers() < 1  # noqa: S311 # no secret
 
-    def _wait(self) -> float:
-        """Seconds until the next service type is due, at most what one read waits."""
-        return max(0.001, min(self._block, self._schedule.next_at - time.monotonic()))
+    def _wait(self, longest: float) -> float:
+        """Seconds until the next service type is due, at most ``longest``."""
+        return max(0.001, min(longest, self._schedule.next_at - time.monotonic()))
 
     async def _read(
         self,
@@ -203,8 +208,13 @@ class Watcher:
         places: Mapping[str, str],
     ) -> bool:
         """One read of the streams; False if they were silent."""
-        wait, began = self._wait(), time.monotonic()
-        block = max(1, round(min(wait, self._heard_at + self._latest - began) * 1000))
+        began = time.monotonic()
+        if began - max(replicas[one].used_at for one in places) > self._unused:
+            longest = confirmed_in = _LONGEST_BLOCK
+        else:
+            longest, confirmed_in = self._block, self._heard_at + self._latest - began
+        wait = self._wait(longest)
+        block = max(1, round(min(wait, confirmed_in) * 1000))
         try:
             events = await reader.after(places, block)
         except StoreUnavailableError:
@@ -218,7 +228,7 @@ class Watcher:
         # the events may have been here for a while.
         self._heard_at = began if events else min(began + block / 1000, time.monotonic())
         self._apply(replicas, places, events)
-        return bool(events) or wait < self._block
+        return bool(events) or wait < longest
 
     def _apply(
         self, replicas: Mapping[str, Replica], places: Iterable[str], events: Iterable[Event]

@@ -100,6 +100,7 @@ class Picker:
             or not self.picks
         ):
             return None
+        replica.used_at = now
         if self.round_robin is None:
             return self.picks[0]
         position = self.round_robin.step()

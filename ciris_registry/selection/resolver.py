@@ -162,7 +162,8 @@ class Resolver:
         """A valid picker on a fresh replica, the cursor that was moved, and its position."""
         if known is not None and position is not None:
             return known, known.candidates.cursor, position
-        if not exact and time.monotonic() < replica.fresh_until:
+        replica.used_at = time.monotonic()
+        if not exact and replica.used_at < replica.fresh_until:
             return self._pickers.get(replica, request, known, replica.now()), "", 0
         # The cursor of a request hardly ever changes, so the refresh moves it in the same call.
         taken = known.candidates.cursor if known is not None and exact else ""

@@ -38,9 +38,9 @@ class Replica:
     """This process's copy of one service type.
 
     ``shape`` counts the changes of what a resolve looks at. The snapshot may be relied on until
-    ``fresh_until``, a monotonic time; ``heard_at`` is when it last matched Redis; ``loaded``:
-    whether it has ever been loaded. ``place`` is the id up to which the stream was read, empty if
-    the service type has to be read anew first. ``held`` are the names of breakers with a handle.
+    ``fresh_until``, a monotonic time; ``heard_at`` is when it last matched Redis, ``used_at`` when
+    a resolve used it; ``loaded``: whether it ever was. ``place`` is the id up to which the stream
+    was read, empty if all has to be read anew. ``held`` are the names of breakers with a handle.
 
     By breaker, ``asked`` is the opening that a caller saw to be over, ``reported_trips`` until when
     Redis was informed that the breaker is open in this process alone.
@@ -58,7 +58,7 @@ class Replica:
         self.service_type = service_type
         self.snapshot = Snapshot(service_type)
         self.shape, self.loaded = 0, False
-        self.fresh_until = self.heard_at = 0.0
+        self.fresh_until = self.heard_at = self.used_at = 0.0
         self.place = ""
         self.clock = ServerClock()
         self.now = self.clock.now  # every outcome asks for it

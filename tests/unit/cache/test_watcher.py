@@ -174,6 +174,34 @@ async def test_a_replica_stays_fresh_under_events_now_and_then(
     assert len(stale) <= 3, stale
 
 
+@pytest.mark.parametrize("url", ["real"], indirect=True)
+async def test_an_unused_replica_is_read_at_long_waits_until_it_is_used(
+    new_registry: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand idle processes shall not keep a server busy."""
+    blocks: list[int] = []
+    read = EventReader.after
+
+    async def noted(reader: EventReader, places: Any, block: int) -> Any:
+        blocks.append(block)
+        return await read(reader, places, block)
+
+    settings = RegistrySettings(store_timeout=5.0, max_staleness=0.1)
+    one, other = (new_registry(consistency="cached", settings=settings) for _ in range(2))
+    for registry in (one, other):
+        registry.register("h", "llm", Client(), name="shared")
+        assert await registry.get_service("h", "llm") is not None
+    monkeypatch.setattr(EventReader, "after", noted)
+
+    await async_wait_until(lambda: max(blocks, default=0) > 3000)
+    await follows(one, other, "llm", AT_ONCE)
+
+    blocks.clear()
+    assert await other.get_service("h", "llm") is not None
+    await one.breaker("llm", "shared").aforce_open("ends the long wait", 0.001)
+    await async_wait_until(lambda: min(blocks, default=9999) <= 70)
+
+
 @pytest.mark.parametrize("url", ["real"], indirect=True)  # fakeredis fails at such a stream
 @pytest.mark.parametrize("damaged", ["events", "meta"])
 async def test_one_damaged_service_type_does_not_hold_up_the_others(
