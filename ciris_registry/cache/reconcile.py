@@ -70,7 +70,7 @@ class Reconciler:
             await self._contact(store)
             self._connectivity.mark_connected()
         except TimeoutError:
-            self._connectivity.mark_lost(f"no answer within {_FIRST_CONTACT:g} s")
+            self._connectivity.mark_lost(store.no_answer(_FIRST_CONTACT))
         except StoreUnavailableError as error:
             self._connectivity.mark_lost(error)
 
@@ -135,7 +135,7 @@ class Reconciler:
         try:
             wait = max(_PING, 2 * self._connectivity.timeout)
             if not (await asyncio.wait({ping}, timeout=wait))[0]:
-                self._connectivity.mark_lost(f"no answer within {wait:g} s")
+                self._connectivity.mark_lost(store.no_answer(wait))
             await ping
         finally:
             ping.cancel()

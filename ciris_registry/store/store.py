@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from ciris_registry.store.connection import Transport
+from ciris_registry.store.connection import Transport, no_answer
 from ciris_registry.store.keys import PartitionKeys
 from ciris_registry.store.records import (
     BreakerStore,
@@ -63,6 +63,7 @@ class Store:
             _files_of(clients.url),
         )
         self._names_user = clients.url.names_user
+        self._url = clients.url.redacted
         lease, retention = round(settings.lease * 1000), round(settings.retention * 1000)
         self._calls = calls = ScriptRunner(self._transport, namespace, process, lease, retention)
         self.registrations = RegistrationStore(calls, self._transport)
@@ -117,6 +118,10 @@ class Store:
         """
         if self._names_user or refused:
             await self._calls.run_in_partition("rights_check")
+
+    def no_answer(self, seconds: float) -> str:
+        """The problem of a server that has not answered for so many seconds, in words."""
+        return no_answer(seconds, self._url, opened=self.is_open)
 
     @property
     def is_open(self) -> bool:

@@ -11,6 +11,7 @@ from ciris_registry.store.connection.connectivity import (
     RoundTrip,
 )
 from ciris_registry.store.connection.embedded import EmbeddedServer
+from ciris_registry.store.connection.error_replies import no_answer
 from ciris_registry.store.connection.pipelined import WaitInterruptedError, pack_script
 from ciris_registry.store.connection.retry import backoff
 from ciris_registry.store.connection.transport import Transport
@@ -28,5 +29,6 @@ __all__ = [
     "Transport",
     "WaitInterruptedError",
     "backoff",
+    "no_answer",
     "pack_script",
 ]

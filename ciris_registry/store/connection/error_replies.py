@@ -33,7 +33,7 @@ from ciris_registry.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from ciris_registry.store.connection.retry import UNREACHABLE
+from ciris_registry.store.connection.retry import UNREACHABLE, ConnectingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,6 +70,18 @@ def _text(pattern: str, refuses: Refuses, advice: str = "") -> _Row:
 _ONE_NODE: Final = "this is one node of a cluster: use redis+cluster://"
 _NO_SCRIPTS: Final = "the server must run Lua scripts: Redis 6.2, Valkey 7.2 or later"
 
+_SPEAKS_TLS: Final = "this port speaks TLS: use rediss://"
+_NO_TLS: Final = "this port does not speak TLS: use redis://"
+_MAY_SPEAK_TLS: Final = "if this port speaks TLS, use rediss://"
+_MAY_NOT_SPEAK_TLS: Final = "if this port does not speak TLS, use redis://"
+_OTHER_NAME: Final = (
+    "the server's certificate is for another name: use one of its names, or "
+    "?ssl_check_hostname=false"
+)
+_CLIENT_CERTIFICATE: Final = (
+    "if the server wants a client certificate, give ?ssl_certfile= and ?ssl_keyfile="
+)
+
 _TABLE: Final = (
     # Of a cluster
     _code("MOVED|ASK|CROSSSLOT", Refuses.ALL, _ONE_NODE),
@@ -100,10 +112,14 @@ _TABLE: Final = (
     # Of a server that has no scripts, or of something that is no Redis
     _text(r"unknown command '?`?(?:EVAL|EVALSHA)\b", Refuses.ALL, _NO_SCRIPTS),
     _text("unknown (?:redis |valkey )?command", Refuses.ALL, _NO_SCRIPTS),
-    _text(r"WRONG_VERSION_NUMBER", Refuses.ALL, "the port does not speak TLS: use redis://"),
-    _text(r'got "\\x15"', Refuses.ALL, "this port speaks TLS: use rediss://"),
-    _text('got "H"', Refuses.ALL, "this port speaks HTTP, not the protocol of Redis"),
+    _text(r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE", Refuses.ALL, _NO_TLS),
+    _text(r'got "\\x15"', Refuses.ALL, _SPEAKS_TLS),
+    _text('got "[H<]"', Refuses.ALL, "this port speaks HTTP, not the protocol of Redis"),
     _text("Protocol error", Refuses.ALL, "this port does not speak the protocol of Redis"),
+    _text("is not valid for|doesn't match|mismatch, cert", Refuses.ALL, _OTHER_NAME),
+    _text("certificate has expired", Refuses.ALL, "renew the server's certificate"),
+    _text("NO_CERTIFICATE_OR_CRL", Refuses.ALL, "the file of ?ssl_ca_certs= has no certificate"),
+    _text("ALERT_CERTIFICATE_REQUIRED", Refuses.ALL, _CLIENT_CERTIFICATE),
     _text("CERTIFICATE_VERIFY_FAILED", Refuses.ALL, "name the CA's file with ?ssl_ca_certs="),
     # Of one key
     _Row(re.compile("WRONGTYPE"), Refuses.A_KEY),
@@ -111,6 +127,7 @@ _TABLE: Final = (
 
 _RIGHTS: Final = re.compile(r"permissions? to run the ((?:'[^']+' )+)command")
 _NO_KEYS: Final = re.compile(r"access (?:a|one of the|at least one of the|the '[^']*') keys?")
+_ENDED: Final = re.compile("Connection closed by server|reset by peer|Connection lost")
 _LINE: Final = re.compile(r"user_script:(\d+)")
 _CALLED: Final = re.compile(r"redis\.p?call\(\s*[\"'](\w+)[\"']")
 
@@ -152,7 +169,13 @@ def understood(
         refuses = Refuses.ACCESS
     if refuses is None and isinstance(error, (*UNREACHABLE, InvalidResponse)):
         refuses = Refuses.ALL
-    advice = row.advice if row is not None else _missing_file(causes, files)
+    advice = (
+        row.advice
+        if row is not None
+        else _missing_file(causes, files) or _while_connecting(error, lines, url)
+    )
+    if advice in {_SPEAKS_TLS, _NO_TLS, _MAY_SPEAK_TLS, _MAY_NOT_SPEAK_TLS}:
+        advice = _of_scheme(advice, url)
     if refuses is Refuses.ACCESS:
         advice = _right(lines, script) or advice
     elif "+cluster" in url and advice.startswith(_ONE_NODE):
@@ -184,10 +207,10 @@ def is_denied_ping(error: BaseException) -> bool:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    # While it connects, redis-py wraps every error in a ConnectionError.
+    # While it connects, redis-py wraps every error in a ConnectionError, some without a cause.
     while error is not None:
         yield error
-        error = error.__cause__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _line_of(error: BaseException) -> str:
@@ -217,6 +240,34 @@ def _advice(*rights: str) -> str:
     missing = ", ".join(f"+{one}" for one in rights)
     what = f"the right {missing} is" if len(rights) == 1 else f"the rights {missing} are"
     return f"{what} missing: see ACL SETUSER"
+
+
+def _while_connecting(error: BaseException, lines: list[str], url: str) -> str:
+    """What a connection that ends before the server has answered may be about."""
+    secure = url.startswith("rediss")
+    if not isinstance(error, ConnectingError):
+        return ""
+    if secure and "no answer" in lines[0]:
+        return _MAY_NOT_SPEAK_TLS
+    if not any(_ENDED.search(line) for line in lines):
+        return ""
+    return _CLIENT_CERTIFICATE if secure else _MAY_SPEAK_TLS if url.startswith("redis") else ""
+
+
+def no_answer(seconds: float, url: str, *, opened: bool) -> str:
+    """The problem of a server that has not answered for so many seconds.
+
+    A plain Redis takes the handshake of TLS for the beginning of a command, and waits for its end;
+    ``opened`` says that a connection has got past that.
+    """
+    advice = f"; {_MAY_NOT_SPEAK_TLS}" if url.startswith("rediss") and not opened else ""
+    return f"no answer within {seconds:g} s{_of_scheme(advice, url)}"
+
+
+def _of_scheme(advice: str, url: str) -> str:
+    """The advice with the scheme of sentinels or a cluster, where the URL has one of these."""
+    kind = re.match(r"rediss?(\+\w+)://", url)
+    return advice if kind is None else re.sub(r"use (rediss?)://", rf"use \1{kind[1]}://", advice)
 
 
 def _missing_file(causes: list[BaseException], files: Sequence[str]) -> str:
