@@ -28,6 +28,7 @@ __all__ = [
     "InvalidURLError",
     "NoProviderError",
     "NotAwaitableError",
+    "PartitionConflictError",
     "ProxyError",
     "RegistrationError",
     "RegistryError",
@@ -50,6 +51,25 @@ class InvalidURLError(RegistryError, ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class PartitionConflictError(RegistryError):
+    """Two processes name different numbers of partitions for one namespace.
+
+    The process goes by the ``recorded`` number, so that the fleet shares its state; ``named`` is
+    its own. Give all processes one number, or leave it out. To change the number of a namespace,
+    stop its processes and delete the key that the message names.
+    """
+
+    def __init__(self, namespace: str, named: int, recorded: int) -> None:
+        super().__init__(
+            f"this process names {named} partitions, but namespace {namespace} has {recorded}, "
+            f"which this process uses: name {recorded} or none; to change the number, stop all "
+            f"processes and delete the key ciris:v2:{{{namespace}/0}}:namespace"
+        )
+        self.namespace = namespace
+        self.named = named
+        self.recorded = recorded
 
 
 class EmbeddedServerError(RegistryError):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from ciris_registry.store.connection import ConnectivityState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from ciris_registry.cache import Replicas
-    from ciris_registry.shared_breaker import SuccessBatches
-    from ciris_registry.store import Session, WriteQueue
-    from ciris_registry.store.connection import Connectivity, ConnectivityState
+    from ciris_registry.errors import RegistryError
+    from ciris_registry.partitions import Partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,9 @@ class RegistryHealth:
     - ``rejected_writes``: the error of each write that Redis went on refusing while it took others;
       never in Redis. The newest hundred, by what was to be written.
     - ``failures``: the last error of each background task that was restarted.
+    - ``partitions``: ``redis`` for each partition that this process uses, by its number; ``redis``,
+      ``since`` and ``error`` are those of the worst.
+    - ``conflict``: empty, or which number of partitions another process has named.
     """
 
     redis: ConnectivityState
@@ -47,35 +50,51 @@ class RegistryHealth:
     dropped_writes: int
     rejected_writes: Mapping[str, str]
     failures: Mapping[str, str]
+    partitions: Mapping[int, ConnectivityState]
+    conflict: str
 
     @property
     def ok(self) -> bool:
         """Whether Redis is connected, so that this process and the fleet see the same state."""
-        return self.redis == "connected"
+        return self.redis == "connected" and not self.conflict
 
 
-def health_of(
-    session: Session,
-    connectivity: Connectivity,
-    write_queue: WriteQueue,
-    batches: SuccessBatches,
-    replicas: Replicas,
-) -> RegistryHealth:
-    """Read the health of a registry from its parts, without I/O."""
+_WORSE: Final = (
+    ConnectivityState.CONNECTED,
+    ConnectivityState.SUSPENDED,
+    ConnectivityState.LOST,
+)
+
+
+def health_of(partitions: Sequence[Partition], conflict: RegistryError | None) -> RegistryHealth:
+    """Read the health of a registry from its partitions, without I/O."""
     now = time.monotonic()
+    worst = max((one.connectivity for one in partitions), key=lambda one: _WORSE.index(one.state))
+    several = len(partitions) > 1
     return RegistryHealth(
-        redis=connectivity.state,
-        since=connectivity.since,
-        error=connectivity.error,
-        outages=connectivity.outages,
-        round_trip=connectivity.round_trip.seconds,
+        redis=worst.state,
+        since=worst.since,
+        error=worst.error,
+        outages=sum(one.connectivity.outages for one in partitions),
+        round_trip=max(one.connectivity.round_trip.seconds for one in partitions),
         heard={
             kind: now - replica.heard_at if replica.heard_at else None
-            for kind, replica in list(replicas.by_type.items())
+            for one in partitions
+            for kind, replica in list(one.replicas.by_type.items())
         },
-        pending_writes=len(write_queue),
-        pending_successes=batches.total,
-        dropped_writes=write_queue.dropped,
-        rejected_writes=dict(write_queue.rejected.by_name),
-        failures=dict(session.failures),
+        pending_writes=sum(len(one.write_queue) for one in partitions),
+        pending_successes=sum(one.batches.total for one in partitions),
+        dropped_writes=sum(one.write_queue.dropped for one in partitions),
+        rejected_writes={
+            what: problem
+            for one in partitions
+            for what, problem in list(one.write_queue.rejected.by_name.items())
+        },
+        failures={
+            f"{task} of partition {one.index}" if several else task: failure
+            for one in partitions
+            for task, failure in list(one.session.failures.items())
+        },
+        partitions={one.index: one.connectivity.state for one in partitions},
+        conflict=str(conflict) if conflict is not None else "",
     )

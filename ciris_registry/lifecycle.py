@@ -13,13 +13,13 @@ import logging
 import os
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ciris_registry.errors import RegistryError, StoreUnavailableError
 from ciris_registry.names import service_type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from enum import Enum
 
     from ciris_registry.cache import DesiredState, Replicas, SingleFlights
@@ -148,29 +148,40 @@ class Lifecycle:
             await self._single_flights.of(kind).reload(store)
 
 
-_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+class Owned(Protocol):
+    """What has the sessions of a registry."""
+
+    def sessions(self) -> Iterable[Session]:
+        """The sessions that there are now."""
+        ...
 
 
-def end_with_owner(owner: object, session: Session) -> None:
-    """End a session when its owner is dropped, and detach it in a forked process."""
-    _sessions.add(session)
+_owned: weakref.WeakSet[Owned] = weakref.WeakSet()
+
+
+def end_with_owner(owner: object, owned: Owned) -> None:
+    """End sessions when their owner is dropped, and detach them in a forked process."""
+    _owned.add(owned)
     # Not at exit: a program that never closes its registry ends quietly.
-    weakref.finalize(owner, _dropped, session).atexit = False
+    weakref.finalize(owner, _dropped, owned).atexit = False
 
 
-def _dropped(session: Session) -> None:
-    if session.abandon():
+def _dropped(owned: Owned) -> None:
+    sessions = list(owned.sessions())
+    abandoned = [one.abandon() for one in sessions]
+    if any(abandoned):
         warnings.warn(
-            f"a registry on {session.url} was dropped without aclose(); its tasks are cancelled, "
-            f"and its leases expire",
+            f"a registry on {sessions[0].url} was dropped without aclose(); its tasks are "
+            f"cancelled, and its leases expire",
             ResourceWarning,
             stacklevel=2,
         )
 
 
 def _forked() -> None:
-    for session in list(_sessions):
-        session.disown()
+    for owned in list(_owned):
+        for one in owned.sessions():
+            one.disown()
 
 
 os.register_at_fork(after_in_child=_forked)

@@ -10,7 +10,6 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from ciris_registry.assembly import assemble
 from ciris_registry.cache import Subscription
 from ciris_registry.calls import CallMethods
 from ciris_registry.errors import StoreError
@@ -18,18 +17,18 @@ from ciris_registry.health import RegistryHealth, health_of
 from ciris_registry.lifecycle import end_with_owner
 from ciris_registry.membership import Naming, RegistrationMethods, checked_policy
 from ciris_registry.names import namespace_name, provider_name, service_type_name
+from ciris_registry.partitions import partitions_of
 from ciris_registry.provider_info import provider_info
 from ciris_registry.providers import MockService
 from ciris_registry.selection import (
     Consistency,
-    ResolvingMethods,
     check_all,
     check_arguments,
     is_exact,
     service_types_of,
 )
 from ciris_registry.settings import RegistrySettings, environment_namespace, environment_url
-from ciris_registry.store import new_process_id
+from ciris_registry.store import flush_all, new_process_id
 from ciris_registry.store.connection import Password, StoreURL
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
     from enum import Enum
 
     from ciris_registry.circuit_breaker.outcomes import Classify
+    from ciris_registry.membership import Registrar
+    from ciris_registry.partitions import Partition
     from ciris_registry.shared_breaker import BreakerHandle
 
 _log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ DEFAULT_REQUIRED = ("communication", "memory", "audit", "llm")
 """The service types that ``wait_ready`` waits for by default."""
 
 
-class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
+class ServiceRegistry(RegistrationMethods, CallMethods):
     """Finds services for one agent process, and shares providers and breakers with the fleet.
 
     Args:
@@ -61,6 +62,8 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         classify: The policy for outcomes that no policy of the call or registration classifies.
         always_use_last_provider: Call the only provider of a service type during its cooldown too.
         password: The password, or a function or provider that is asked at each connection.
+        partitions: 1 to 1,024: into how many partitions the namespace divides its service types,
+            each in one slot of a cluster; default: the number that the namespace has, or 1.
 
     Raises:
         InvalidURLError: The URL is invalid.
@@ -82,6 +85,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         classify: Classify | None = None,
         always_use_last_provider: bool = False,
         password: Password | None = None,
+        partitions: int | None = None,
     ) -> None:
         check_arguments(url, naming, settings)
         checked_policy(classify)
@@ -96,25 +100,32 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         self.namespace = namespace_name(environment_namespace() if namespace is None else namespace)
         if not url:
             _log.info("no URL was given, so the state of this registry is private to this process")
-        made = assemble(
+        self._partitions = partitions_of(
             StoreURL.parse(url or "memory://", password),
             self.namespace,
+            partitions,
             self.process_id,
             self.settings,
             naming,
-            classify,
+            classify=classify,
             exact=exact,
             always_use_last_provider=always_use_last_provider,
         )
-        self._parts, self._session = made, made.session
-        self._registrar, self._bindings = made.registrar, made.registrar.bindings
-        self._lifecycle = made.lifecycle
-        self._readiness = made.readiness
-        self._pickers = made.pickers
-        self._resolver = made.resolver
-        self._explainer = made.explainer
-        self._executor = made.executor
-        end_with_owner(self, self._session)
+        self._exact, self._ready = exact, self._partitions.ready
+        self._bindings = self._partitions.bindings
+        # The number of partitions may change it to the first of many; it always is one.
+        self._parts = self._partitions.first
+        self._session = self._parts.session
+        end_with_owner(self, self._partitions)
+
+    def _registrar(self, service_type: str) -> Registrar:
+        return self._partitions.of(service_type).registrar
+
+    def _registrars(self) -> list[Registrar]:
+        return [one.registrar for one in self._partitions.made()]
+
+    async def _agreed(self, service_type: str | Enum) -> Partition:
+        return await self._partitions.agreed(service_type)
 
     # Life
 
@@ -123,9 +134,9 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
 
         Without Redis, the registry works alone, and joins the fleet once Redis is connected.
         """
-        await self._session.store()
+        await self._partitions.start()
         with contextlib.suppress(StoreError):
-            await self._lifecycle.flush()
+            await self._partitions.each(lambda one: one.lifecycle.flush())
         return self
 
     async def aclose(self) -> None:
@@ -135,12 +146,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         """
         if self._session.closed:
             return
-        try:
-            self._registrar.leave_all()
-            await self._lifecycle.leave()
-        finally:
-            await self._session.aclose()
-            self._pickers.clear()
+        await self._partitions.leave()
 
     async def flush(self) -> None:
         """Wait until all pending writes of synchronous methods are in Redis.
@@ -148,8 +154,9 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         Raises:
             StoreUnavailableError: Redis was unreachable for ``settings.write_timeout``; the writes
                 stay pending.
+            PartitionConflictError: Another process has named another number of partitions.
         """
-        await self._lifecycle.flush_retrying()
+        await self._partitions.flush()
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -206,7 +213,7 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         required = (
             self.required_services if service_types is None else service_types_of(service_types)
         )
-        return await self._readiness.reached(required, timeout)
+        return await self._partitions.wait_ready(required, timeout)
 
     # Information
 
@@ -215,9 +222,8 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
     ) -> dict[str, Any]:
         """Registrations and breakers as last seen, keyed as in the in-process registry."""
         kind = None if service_type is None else service_type_name(service_type)
-        replicas = list(self._parts.replicas.by_type.values())
-        snapshots = [replica.snapshot for replica in replicas]
-        return provider_info(snapshots, self._parts.breakers.handle, handler, kind)
+        snapshots = [replica.snapshot for _, replica in self._partitions.replicas()]
+        return provider_info(snapshots, self.breaker, handler, kind)
 
     async def aget_provider_info(
         self, handler: str | None = None, service_type: str | Enum | None = None
@@ -226,12 +232,13 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
 
         While Redis is unreachable, it is as last seen.
         """
-        await self._lifecycle.refresh_unless_away(service_type)
+        await self._partitions.refresh_unless_away(service_type)
         return self.get_provider_info(handler, service_type)
 
     def get_services_by_type(self, service_type: str | Enum) -> list[Any]:
         """The instances of a service type that exist in this process, each once."""
-        snapshot = self._parts.replicas.of(service_type_name(service_type)).snapshot
+        kind = service_type_name(service_type)
+        snapshot = self._partitions.of(kind).replicas.of(kind).snapshot
         return self._bindings.instances(snapshot.registrations)
 
     async def health_check_all(self) -> dict[str, bool]:
@@ -240,20 +247,14 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         Records no outcome. Keys are ``handler.service_type.name``, with ``global`` as the handler
         of global registrations.
         """
-        await self._session.store()
-        if self._parts.write_queue.must_flush:
-            await self._session.unless_away(self._parts.write_queue.flush)
-        return await check_all(self._parts.replicas, self._parts.breakers, self._bindings)
+        await self._partitions.start()
+        parts = self._parts
+        await flush_all(self._partitions.unflushed, parts.write_queue, parts.session)
+        return await check_all(self._partitions.replicas(), self._bindings)
 
     def health(self) -> RegistryHealth:
         """The state of the connection, the age of the replicas, and the pending writes."""
-        return health_of(
-            self._session,
-            self._parts.connectivity,
-            self._parts.write_queue,
-            self._parts.batches,
-            self._parts.replicas,
-        )
+        return health_of(self._partitions.made(), self._partitions.partitioning.conflict)
 
     async def refresh(self, service_type: str | Enum | None = None) -> None:
         """Reload the shared state, with counters, of one service type or of all in use.
@@ -261,26 +262,25 @@ class ServiceRegistry(RegistrationMethods, ResolvingMethods, CallMethods):
         Raises:
             StoreUnavailableError: Redis was unreachable for ``settings.write_timeout``.
         """
-        await self._lifecycle.refresh_retrying(service_type)
+        await self._partitions.refresh(service_type)
 
     def events(self, service_type: str | Enum | None = None) -> Subscription:
         """Iterate with ``async for`` over the events of one service type or of all, from now on."""
         kind = None if service_type is None else service_type_name(service_type)
-        return Subscription(
-            self._parts.session, self._parts.connectivity, self._parts.write_queue, kind
-        )
+        return Subscription(lambda: self._partitions.with_type(kind), kind)
 
     # Breakers
 
     def breaker(self, service_type: str | Enum, name: str) -> BreakerHandle:
         """The handle on the shared breaker of a provider, which need not be registered."""
-        return self._parts.breakers.handle(service_type_name(service_type), provider_name(name))
+        kind = service_type_name(service_type)
+        return self._partitions.of(kind).breakers.handle(kind, provider_name(name))
 
     def reset_circuit_breakers(self) -> None:
         """Reset the breakers of all providers that this process knows, for the whole fleet."""
-        for service_type, replica in list(self._parts.replicas.by_type.items()):
+        for _, replica in self._partitions.replicas():
             for name in replica.snapshot.names():
-                self._parts.breakers.handle(service_type, name).reset("reset_circuit_breakers")
+                self.breaker(replica.service_type, name).reset("reset_circuit_breakers")
 
     async def areset_circuit_breakers(self) -> None:
         """``reset_circuit_breakers``, and wait until Redis has it."""

@@ -6,7 +6,8 @@
 -- KEYS[4]    processes     the stream of who joined and left
 -- KEYS[5]    types         service types in use
 -- KEYS[6]    expiry        what is known of mass expiries
--- KEYS[7..]  metas         the revision of each service type that the process uses
+-- KEYS[7]    namespace     the number of partitions, in the first of them
+-- KEYS[8..]  metas         the revision of each service type that the process uses
 -- ARGV[1]    holder        the process
 -- ARGV[2]    lease_ms      how long the lease lasts without being renewed
 -- ARGV[3]    retention_ms  how long the data outlives the last lease
@@ -18,13 +19,16 @@
 -- ARGV[9]    host          the host that the process runs on
 -- ARGV[10]   pid           its process id on that host
 -- ARGV[11]   version       its version of ciris_registry
--- ARGV[12..] used          its service types, in the order of metas
--- Returns    {"renewed" | "rejoin", now, expired, processes, losses, epoch,
---            revision, due, …}
+-- ARGV[12]   partitions    the number of partitions that it knows; "0": this is not the first one
+-- ARGV[13]   origin        "named" | "default": whether a program has named that number
+-- ARGV[14..] used          its service types, in the order of metas
+-- Returns    {"renewed" | "rejoin", now, expired, processes, losses, partitions,
+--            origin, epoch, revision, due, …}
 --            "rejoin": Redis has lost registrations of the process, which must register again.
 --            expired: how many leases have expired; processes: how many there are;
---            losses: how many times Redis has lost who holds a registration. Then for each
---            service type its version, and "1" if this process has to look for lost data now
+--            losses: how many times Redis has lost who holds a registration; the number of
+--            partitions that counts. Then for each service type its version, and "1" if this
+--            process has to look for lost data now
 -- Events     process_joined in `processes`
 local clock = require("lib.clock")
 local plain_beat = require("lib.plain_beat")
@@ -43,6 +47,7 @@ end
 local damage = require("lib.damage")
 local changes = require("lib.changes")
 local processes = require("lib.processes")
+local partitions = require("lib.partitions")
 
 -- The version of a service type's data, and whether the process has to look for lost data.
 local function look(meta)
@@ -88,7 +93,7 @@ if mass_expiry then
 end
 
 redis.call("ZADD", KEYS[1], deadline, process)
-for i = 12, #ARGV do
+for i = 14, #ARGV do
   processes.use(KEYS[5], ARGV[i])
 end
 for _, key in ipairs({ KEYS[1], KEYS[2], KEYS[5], KEYS[6] }) do
@@ -97,7 +102,13 @@ end
 local reply = { code, string.format("%.0f", now), string.format("%d", expired()) }
 reply[4] = string.format("%d", redis.call("ZCARD", KEYS[1]))
 reply[5] = losses
-for i = 7, #KEYS do
+reply[6], reply[7] = ARGV[12], ARGV[13]
+if ARGV[12] ~= "0" then
+  local keep_ms = lease + retention
+  local agreed = partitions.agree(KEYS[7], ARGV[12], ARGV[13], process, keep_ms)
+  reply[6], reply[7] = agreed[1], agreed[2]
+end
+for i = 8, #KEYS do
   local epoch, revision, due = look(KEYS[i])
   for _, one in ipairs({ epoch, revision, due }) do
     reply[#reply + 1] = one

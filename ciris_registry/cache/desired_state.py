@@ -75,6 +75,10 @@ class DesiredState:
         for registrations in list(self._own.values()):
             yield from list(registrations.values())
 
+    def registered(self, service_type: str) -> list[DesiredRegistration]:
+        """This process's registrations of a service type, with their settings."""
+        return list(self._desired.get(service_type, {}).values())
+
     def add(self, registration: Registration, config: CircuitBreakerConfig | None) -> None:
         """Add a registration to the desired state."""
         service_type = registration.service_type

@@ -193,6 +193,10 @@ class SingleFlights:
             )
         return flight
 
+    def forget(self, service_type: str) -> None:
+        """Drop the single flight of a replica that is dropped."""
+        self._by_type.pop(service_type, None)
+
 
 class _Batch:
     """Resolves that share one refresh, and the cursor steps that they take in it."""

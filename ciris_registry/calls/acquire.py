@@ -6,17 +6,18 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 from ciris_registry.calls.attempt import Attempt
+from ciris_registry.calls.executor import Executor
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ciris_registry.calls.executor import CallOptions, Executor
+    from ciris_registry.calls.executor import CallOptions, LateExecutor
 
 
 class AcquiredBlock(AbstractAsyncContextManager[Any]):
     """One block; see ``ServiceRegistry.acquire``. It can be entered once."""
 
-    def __init__(self, executor: Executor, options: CallOptions) -> None:
+    def __init__(self, executor: Executor | LateExecutor, options: CallOptions) -> None:
         self._executor = executor
         self._options = options
         self._attempt: Attempt | None = None
@@ -24,14 +25,16 @@ class AcquiredBlock(AbstractAsyncContextManager[Any]):
     async def __aenter__(self) -> Any:  # a program's object
         if self._attempt is not None:
             raise RuntimeError("this block was entered before; call registry.acquire(…) again")
-        options = self._options
+        options, executor = self._options, self._executor
+        if not isinstance(executor, Executor):
+            executor = await executor()
         picker = options.picker
         pick = picker.pick() if picker is not None and not options.exact else None
         if pick is None:
-            pick = await self._executor.next(options)
+            pick = await executor.next(options)
         elif picker is not None and pick.registration.max_in_flight is not None:
-            pick = await self._executor.next(options, (), picker.position)
-        self._attempt = Attempt(self._executor.context, pick, options.classify)
+            pick = await executor.next(options, (), picker.position)
+        self._attempt = Attempt(executor.context, pick, options.classify)
         self._attempt.__enter__()
         return pick.instance
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from ciris_registry.calls.acquire import AcquiredBlock
-from ciris_registry.calls.executor import CallOptions
+from ciris_registry.calls.executor import CallOptions, Executor
 from ciris_registry.calls.proxy import new_proxy
 from ciris_registry.calls.retry import with_retries
 from ciris_registry.calls.streaming import stream
 from ciris_registry.membership import checked_policy
-from ciris_registry.selection import check_call, is_exact, key_of, request_of
+from ciris_registry.selection import (
+    Resolving,
+    ResolvingMethods,
+    check_call,
+    is_exact,
+    key_of,
+    request_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -25,10 +32,10 @@ if TYPE_CHECKING:
     )
     from enum import Enum
 
-    from ciris_registry.calls.executor import Executor
+    from ciris_registry.calls.executor import CallRound, LateExecutor
     from ciris_registry.calls.retry import Retry
     from ciris_registry.circuit_breaker.outcomes import Classify
-    from ciris_registry.selection import Consistency, Pickers, Resolver
+    from ciris_registry.selection import Consistency
 
 _T = TypeVar("_T")
 _P = TypeVar("_P")
@@ -36,17 +43,19 @@ _P = TypeVar("_P")
 _NO_MORE: Final[Mapping[str, Any]] = {}
 
 
-class CallMethods:
+class Calling(Resolving, Protocol):
+    """What executes the guarded calls of some service types."""
+
+    executor: Executor
+
+
+class CallMethods(ResolvingMethods[Calling]):
     """Calls that choose a provider, report the outcome, and call the next provider on a failure.
 
     An outcome is classified by the ``classify`` of the call, then by that of the registration, then
     by that of the registry, then by the default rules. A call that takes longer than the breaker's
     ``timeout_duration`` is a failure.
     """
-
-    _pickers: Pickers
-    _resolver: Resolver
-    _executor: Executor
 
     def acquire(
         self,
@@ -72,10 +81,10 @@ class CallMethods:
             InvalidNameError: The handler or service type is invalid.
             RegistrationError: Another argument is invalid.
         """
-        options = self._options(
+        prepared = self._prepared(
             handler, service_type, required_capabilities, fallback_to_global, consistency, classify
         )
-        return AcquiredBlock(self._executor, options)
+        return AcquiredBlock(*prepared)
 
     async def call(
         self,
@@ -123,7 +132,7 @@ class CallMethods:
             RegistrationError: Another argument is invalid.
             Exception: What the last provider raised.
         """
-        options = self._options(
+        executor, options = self._prepared(
             handler,
             service_type,
             required_capabilities,
@@ -133,10 +142,10 @@ class CallMethods:
             failover=failover,
         )
         value: _T
-        if deadline is None and retry is None:
-            value = await self._executor.call(options, fn, args, _NO_MORE)
+        if deadline is None and retry is None and isinstance(executor, Executor):
+            value = await executor.call(options, fn, args, _NO_MORE)
         else:
-            value = await self._call(options, deadline, retry, fn, args, _NO_MORE)
+            value = await self._call(executor, options, deadline, retry, fn, args, _NO_MORE)
         return value
 
     def stream(
@@ -163,7 +172,7 @@ class CallMethods:
             NotAwaitableError: ``fn`` returned no asynchronous iterable.
             Exception: What the provider raised.
         """
-        options = self._options(
+        prepared = self._prepared(
             handler,
             service_type,
             required_capabilities,
@@ -172,7 +181,7 @@ class CallMethods:
             classify,
             failover=failover,
         )
-        return stream(self._executor, options, fn, args, _NO_MORE)
+        return stream(*prepared, fn, args, _NO_MORE)
 
     def proxy(
         self,
@@ -199,8 +208,8 @@ class CallMethods:
             InvalidNameError: The handler or service type is invalid.
             RegistrationError: Another argument is invalid.
         """
-        options = partial(
-            self._options,
+        prepare = partial(
+            self._prepared,
             handler,
             service_type,
             required_capabilities,
@@ -209,20 +218,21 @@ class CallMethods:
             classify,
             failover=failover,
         )
-        options()  # check the arguments now
+        prepare()  # check the arguments now
         check_call(deadline, retry)
 
         def call(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-            return self._call(options(), deadline, retry, fn, args, kwargs)
+            return self._call(*prepare(), deadline, retry, fn, args, kwargs)
 
         def streamed(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-            return stream(self._executor, options(), fn, args, kwargs)
+            return stream(*prepare(), fn, args, kwargs)
 
         made: _P = new_proxy(protocol, call, streamed)
         return made
 
     async def _call(
         self,
+        executor: Executor | LateExecutor,
         options: CallOptions,
         deadline: float | None,
         retry: Retry | None,
@@ -230,17 +240,21 @@ class CallMethods:
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
     ) -> Any:  # what fn returned
-        if deadline is None and retry is None:
-            return await self._executor.call(options, fn, args, kwargs)
-        check_call(deadline, retry)
-        return await with_retries(
-            lambda this_round: self._executor.call(options, fn, args, kwargs, this_round),
-            lambda: self._resolver.soonest(options.request),
-            retry,
-            deadline,
-        )
+        if deadline is not None or retry is not None:
+            check_call(deadline, retry)
 
-    def _options(
+        async def one_round(this_round: CallRound | None = None) -> Any:  # as above
+            found = executor if isinstance(executor, Executor) else await executor()
+            return await found.call(options, fn, args, kwargs, this_round)
+
+        def soonest() -> float:
+            return self._ready[options.request.service_type].resolver.soonest(options.request)
+
+        if deadline is None and retry is None:
+            return await one_round()
+        return await with_retries(one_round, soonest, retry, deadline)
+
+    def _prepared(
         self,
         handler: str,
         service_type: str | Enum,
@@ -250,13 +264,26 @@ class CallMethods:
         classify: Classify | None,
         *,
         failover: bool = True,
-    ) -> CallOptions:
-        exact = self._resolver.exact if consistency is None else is_exact(consistency)
+    ) -> tuple[Executor | LateExecutor, CallOptions]:
+        """What executes a call, which the fleet may have to agree on first, and its options."""
+        exact = self._exact if consistency is None else is_exact(consistency)
         if classify is not None:
             checked_policy(classify)
         key = key_of(handler, service_type, required_capabilities, fallback_to_global)
-        picker = self._pickers.find(key)
-        if picker is not None:
-            return CallOptions(picker.request, key, picker, exact, failover, classify)
+        try:
+            parts = self._ready[service_type]
+        except (KeyError, TypeError):  # not asked for yet, or no valid name
+            parts = None
+        picker = parts.pickers.find(key) if parts is not None else None
+        if picker is not None and parts is not None:
+            options = CallOptions(picker.request, key, picker, exact, failover, classify)
+            return parts.executor, options
         request = request_of(handler, service_type, required_capabilities, fallback_to_global)
-        return CallOptions(request, key, None, exact, failover, classify)
+        options = CallOptions(request, key, None, exact, failover, classify)
+        if parts is not None:
+            return parts.executor, options
+
+        async def agreed() -> Executor:
+            return (await self._agreed(request.service_type)).executor
+
+        return agreed, options

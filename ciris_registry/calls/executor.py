@@ -6,6 +6,7 @@ settles a call. Picker and resolver decide which providers may be called.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ciris_registry.calls.attempt import NOT_CALLED, Attempt
@@ -14,7 +15,7 @@ from ciris_registry.errors import ClosedError, NoProviderError
 from ciris_registry.selection import explanation_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from ciris_registry.calls.attempt import AttemptContext
     from ciris_registry.circuit_breaker.outcomes import Classification, Classify
@@ -191,3 +192,7 @@ class Executor:
             if failure is None:
                 raise
         return None
+
+
+LateExecutor = Callable[[], Awaitable[Executor]]
+"""Finds the executor of a service type, once the fleet has agreed on its partition."""

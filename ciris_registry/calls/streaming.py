@@ -10,6 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from ciris_registry.calls.attempt import Attempt
+from ciris_registry.calls.executor import Executor
 from ciris_registry.calls.messages import explain_failure, not_awaitable
 from ciris_registry.errors import ClosedError, NoProviderError, NotAwaitableError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         Sequence,
     )
 
-    from ciris_registry.calls.executor import CallOptions, Executor
+    from ciris_registry.calls.executor import CallOptions, LateExecutor
     from ciris_registry.selection import Pick
 
 _END: Final = object()
@@ -31,7 +32,7 @@ _NOTHING: Final = object()
 
 
 async def stream(
-    executor: Executor,
+    executor: Executor | LateExecutor,
     options: CallOptions,
     fn: Callable[..., Any],
     args: Sequence[Any],
@@ -47,6 +48,8 @@ async def stream(
     """
     tried: dict[str, Exception | None] = {}
     failure: Exception | None = None
+    if not isinstance(executor, Executor):
+        executor = await executor()
     pick: Pick | None = await executor.first(options)
     try:
         while pick is not None:

@@ -16,18 +16,27 @@ from ciris_registry.names import GLOBAL, handler_name, provider_name, service_ty
 from ciris_registry.registration import Priority, Registration, SelectionStrategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from enum import Enum
 
     from ciris_registry.circuit_breaker import CircuitBreakerConfig
     from ciris_registry.circuit_breaker.outcomes import Classify
+    from ciris_registry.membership.bindings import Bindings
     from ciris_registry.membership.registrar import Registrar
 
 
 class RegistrationMethods:
     """The methods of a registry by which a process offers providers, and binds those of others."""
 
-    _registrar: Registrar
+    _bindings: Bindings
+
+    def _registrar(self, service_type: str) -> Registrar:
+        """The registrar of a service type."""
+        raise NotImplementedError
+
+    def _registrars(self) -> Iterable[Registrar]:
+        """The registrars of all service types, which share their bindings."""
+        raise NotImplementedError
 
     async def flush(self) -> None:
         """Wait until the registrations of this process are in Redis."""
@@ -98,7 +107,8 @@ class RegistrationMethods:
             max_in_flight=max_in_flight,
         )
         source = ProviderSource(provider, factory, name, weak=weak, classify=classify)
-        return self._registrar.register(draft, checked_config(circuit_breaker_config), source)
+        registrar = self._registrar(draft.service_type)
+        return registrar.register(draft, checked_config(circuit_breaker_config), source)
 
     def register_global(  # the signature of the in-process registry
         self,
@@ -131,7 +141,8 @@ class RegistrationMethods:
             max_in_flight=max_in_flight,
         )
         source = ProviderSource(provider, factory, name, weak=weak, classify=classify)
-        return self._registrar.register(draft, checked_config(circuit_breaker_config), source)
+        registrar = self._registrar(draft.service_type)
+        return registrar.register(draft, checked_config(circuit_breaker_config), source)
 
     def bind(
         self,
@@ -151,7 +162,7 @@ class RegistrationMethods:
             RegistrationError: Not exactly one of instance and factory was given.
         """
         source = ProviderSource(instance, factory, None, classify=classify)
-        self._registrar.bind(provider_name(target), source)
+        self._bindings.bind_target(provider_name(target), source.binding())
 
     def unregister(self, provider_name: str, *, forget_breaker: bool = False) -> bool:
         """End this process's membership in all registrations of a provider.
@@ -164,7 +175,8 @@ class RegistrationMethods:
         Returns:
             Whether this process had registered it.
         """
-        return self._registrar.leave(provider_name, forget_breaker=forget_breaker)
+        found = [one.leave(provider_name, forget_breaker=forget_breaker) for one in self._registrars()]
+        return any(found)
 
     async def aunregister(self, provider_name: str, *, forget_breaker: bool = False) -> bool:
         """``unregister``, and wait until Redis has it."""
@@ -176,8 +188,9 @@ class RegistrationMethods:
 
     def clear_all(self) -> None:
         """Unregister all providers of this process, and drop its bindings."""
-        self._registrar.leave_all()
-        self._registrar.bindings.clear()
+        for one in self._registrars():
+            one.leave_all()
+        self._bindings.clear()
 
     async def aclear_all(self) -> None:
         """``clear_all``, and wait until Redis has it."""

@@ -57,10 +57,10 @@ class Readiness:
             if not any(map(self._bindings.has, self._replicas.of(one).snapshot.registrations))
         ]
 
-    async def reached(self, required: Sequence[str], timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds; whether nothing is missing then."""
+    async def reached(self, required: Sequence[str], left: float, timeout: float) -> bool:
+        """Wait for the ``left`` seconds of a ``timeout``; whether nothing is missing then."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(left):
                 if self._write_queue.pending and self._connectivity.connected:
                     await self._session.store()
                     await self._session.unless_away(self._flush)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ciris_registry.cache import BreakerForgotten, LocalEdit, is_decided, restore_breakers
 from ciris_registry.circuit_breaker import ReplyCode
-from ciris_registry.membership.naming import Namer, Naming
 from ciris_registry.membership.write_batches import WriteBatches
 from ciris_registry.registration import UNWRITTEN
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from ciris_registry.cache import DesiredState, Replica, Replicas
     from ciris_registry.circuit_breaker import CircuitBreakerConfig
     from ciris_registry.membership.bindings import Bindings
+    from ciris_registry.membership.naming import Namer
     from ciris_registry.membership.registration_request import ProviderSource
     from ciris_registry.registration import Registration
     from ciris_registry.store import Session, Store, WriteQueue
@@ -31,7 +31,7 @@ class Registrar:
 
     def __init__(
         self,
-        naming: Naming,
+        namer: Namer,
         session: Session,
         write_queue: WriteQueue,
         desired: DesiredState,
@@ -40,10 +40,10 @@ class Registrar:
     ) -> None:
         self.bindings = bindings
         self.on_change: Callable[[], None] = lambda: None
-        self._namer = Namer(naming)
+        self._namer = namer
         self._writes = WriteBatches(write_queue)
         self._write_queue = write_queue
-        self._desired = desired
+        self.desired = desired
         self._replicas = replicas
         self._session = session
         self._registered = 0
@@ -63,26 +63,26 @@ class Registrar:
         )
         if warning:
             _log.warning(warning)
-        self._registered += 1
-        registration = replace(draft, name=name, order=UNWRITTEN + self._registered)
+        registration = replace(draft, name=name)
         binding.on_death = partial(self.bindings.note_death, service_type, registration.id)
         self.bindings.bind(registration, binding)
-        self._desired.add(registration, config)
-        replica = self._replicas.of(service_type)
-        replica.apply(LocalEdit(replica.snapshot.joined_by(registration)))
-        self._compare_strategy(registration)
-        self._writes.add("the registration of", registration, self._write)
-        self.on_change()
+        self._add(registration, config)
         return name
 
-    def bind(self, target: str, source: ProviderSource) -> None:
-        """Bind providers that other processes registered, by name or by service type."""
-        self.bindings.bind_target(target, source.binding())
-        self.on_change()
+    def take_over(self, other: Registrar, service_type: str) -> None:
+        """Register anew what this process has registered in another partition."""
+        for registration, config in other.desired.registered(service_type):
+            self._add(registration, config)
+
+    def hand_over(self, service_type: str) -> None:
+        """Leave a service type that another partition has taken over; bindings and names stay."""
+        for registration in list(self.desired.registrations(service_type).values()):
+            self.desired.remove(registration)
+            self._writes.add("leaving", registration, self._unwrite)
 
     def leave(self, name: str, *, forget_breaker: bool = False) -> bool:
         """Unregister all registrations of a provider by this process; whether there were any."""
-        leaving = [one for one in self._desired.all() if one.name == name]
+        leaving = [one for one in self.desired.all() if one.name == name]
         for registration in leaving:
             self._leave(registration)
         if forget_breaker:
@@ -92,15 +92,24 @@ class Registrar:
 
     def leave_all(self) -> None:
         """Unregister all providers of this process."""
-        for registration in list(self._desired.all()):
+        for registration in list(self.desired.all()):
             self._leave(registration)
 
-    def leave_dead(self) -> None:
-        """Unregister the providers whose weakly held instances have died."""
-        for service_type, registration_id in self.bindings.take_dead():
-            registration = self._desired.registrations(service_type).get(registration_id)
-            if registration is not None:
-                self._leave(registration)
+    def leave_one(self, service_type: str, registration_id: str) -> None:
+        """Unregister one registration, if this process has it."""
+        registration = self.desired.registrations(service_type).get(registration_id)
+        if registration is not None:
+            self._leave(registration)
+
+    def _add(self, registration: Registration, config: CircuitBreakerConfig | None) -> None:
+        self._registered += 1
+        added = replace(registration, order=UNWRITTEN + self._registered)
+        self.desired.add(added, config)
+        replica = self._replicas.of(added.service_type)
+        replica.apply(LocalEdit(replica.snapshot.joined_by(added)))
+        self._compare_strategy(added)
+        self._writes.add("the registration of", added, self._write)
+        self.on_change()
 
     def _compare_strategy(self, registration: Registration) -> None:
         """Warn if the strategy differs from that of the group's first member, which counts."""
@@ -127,9 +136,9 @@ class Registrar:
 
     def _leave(self, registration: Registration) -> None:
         service_type = registration.service_type
-        self._desired.remove(registration)
+        self.desired.remove(registration)
         self.bindings.unbind(service_type, registration.id)
-        others = list(self._desired.registrations(service_type).values())
+        others = list(self.desired.registrations(service_type).values())
         if not any(one.name == registration.name for one in others):
             self._namer.release(service_type, registration.name)
         replica = self._replicas.of(service_type)
@@ -160,7 +169,7 @@ class Registrar:
         replica = self._replicas.of(service_type)
         await self._restore_decided(store, replica, {one.name for one in batch})
         known = replica.snapshot.version
-        for _, reply in await self._desired.write(store, service_type, batch):
+        for _, reply in await self.desired.write(store, service_type, batch):
             if reply.code != "joined" or reply.configure or reply.versions[0] != known:
                 replica.expire()
 
@@ -171,11 +180,11 @@ class Registrar:
             name for name in names if name in known.breakers and is_decided(known.breakers[name])
         ]
         if decided:
-            await restore_breakers(store, self._desired, known, decided, replica.now())
+            await restore_breakers(store, self.desired, known, decided, replica.now())
 
     async def _unwrite(self, store: Store, service_type: str, batch: list[Registration]) -> None:
         ids = [one.id for one in batch]
-        codes = await self._desired.unregister(store, service_type, ids)
+        codes = await self.desired.unregister(store, service_type, ids)
         if set(codes) != {"removed"}:
             self._replicas.of(service_type).expire()  # others may hold them
         for one, code in zip(ids, codes, strict=True):

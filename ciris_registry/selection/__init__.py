@@ -4,7 +4,7 @@ It gives a pick that may be called. It makes no calls, and decides no state of a
 """
 
 from ciris_registry.selection.admission import Admission
-from ciris_registry.selection.api import ResolvingMethods
+from ciris_registry.selection.api import Resolving, ResolvingMethods
 from ciris_registry.selection.candidates import Rejected, Request
 from ciris_registry.selection.concurrency_limit import ConcurrencyLimit
 from ciris_registry.selection.explain import Explainer, explanation_of
@@ -33,6 +33,7 @@ __all__ = [
     "Rejected",
     "Request",
     "Resolver",
+    "Resolving",
     "ResolvingMethods",
     "RoundRobins",
     "check_all",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ciris_registry.selection.picker import key_of
 from ciris_registry.selection.request import Consistency, is_exact, request_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from enum import Enum
 
     from ciris_registry.explanation import Explanation
@@ -17,12 +17,30 @@ if TYPE_CHECKING:
     from ciris_registry.selection.resolver import Resolver
 
 
-class ResolvingMethods:
-    """The methods of a registry that find an instance, or explain which one they would find."""
+class Resolving(Protocol):
+    """What resolves the requests for some service types."""
 
-    _pickers: Pickers
-    _resolver: Resolver
-    _explainer: Explainer
+    pickers: Pickers
+    resolver: Resolver
+    explainer: Explainer
+
+
+_Parts = TypeVar("_Parts", bound=Resolving)
+
+
+class ResolvingMethods(Generic[_Parts]):
+    """The methods of a registry that find an instance, or explain which one they would find.
+
+    ``_ready`` has what resolves a service type, by the name that programs give it; what it has not
+    yet is asked of ``_agreed``.
+    """
+
+    _exact: bool
+    _ready: Mapping[object, _Parts]
+
+    async def _agreed(self, service_type: str | Enum) -> _Parts:
+        """What resolves a service type, as the fleet has agreed on it."""
+        raise NotImplementedError
 
     async def get_service(
         self,
@@ -48,9 +66,14 @@ class ResolvingMethods:
             InvalidNameError: The handler or service type is invalid.
             RegistrationError: The capabilities or the consistency are invalid.
         """
-        exact = self._resolver.exact if consistency is None else is_exact(consistency)
+        exact = self._exact if consistency is None else is_exact(consistency)
+        try:
+            parts = self._ready[service_type]
+        except (KeyError, TypeError):  # not asked for yet, or no valid name
+            request_of(handler, service_type, required_capabilities, fallback_to_global)
+            parts = await self._agreed(service_type)
         key = key_of(handler, service_type, required_capabilities, fallback_to_global)
-        picker = self._pickers.find(key)
+        picker = parts.pickers.find(key)
         if picker is None:
             request = request_of(handler, service_type, required_capabilities, fallback_to_global)
         else:
@@ -58,7 +81,7 @@ class ResolvingMethods:
             if pick is not None:
                 return pick.instance
             request = picker.request
-        return await self._resolver.resolve(request, exact=exact, key=key, known=picker)
+        return await parts.resolver.resolve(request, exact=exact, key=key, known=picker)
 
     async def explain(
         self,
@@ -76,4 +99,5 @@ class ResolvingMethods:
             RegistrationError: The capabilities are invalid.
         """
         request = request_of(handler, service_type, required_capabilities, fallback_to_global)
-        return await self._explainer.explain(request)
+        parts = await self._agreed(service_type)
+        return await parts.explainer.explain(request)

@@ -8,9 +8,9 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
-    from ciris_registry.cache import Replicas
+    from ciris_registry.cache import Replica
     from ciris_registry.membership import Bindings
     from ciris_registry.shared_breaker import Breakers
     from ciris_registry.store import Session
@@ -52,11 +52,14 @@ async def problem_of(check: Callable[[], object], timeout: float) -> str | None:
         return f"is_healthy raised {error!r:.200}"
 
 
-async def check_all(replicas: Replicas, breakers: Breakers, bindings: Bindings) -> dict[str, bool]:
+async def check_all(
+    replicas: Iterable[tuple[Breakers, Replica]], bindings: Bindings
+) -> dict[str, bool]:
     """Run all health checks concurrently; results by ``handler.service_type.name``."""
     keys: list[str] = []
     checks: list[Coroutine[Any, Any, str | None]] = []
-    for service_type, replica in list(replicas.by_type.items()):
+    for breakers, replica in replicas:
+        service_type = replica.service_type
         for one in replica.snapshot.registrations:
             instance = bindings.instance(one)
             check = health_check_of(instance) if instance is not None else None

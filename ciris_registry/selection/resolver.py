@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ciris_registry.errors import StoreError, StoreUnavailableError
 from ciris_registry.selection.candidates import Rejected
 from ciris_registry.selection.picker import load
+from ciris_registry.store import flush_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -54,6 +55,7 @@ class Resolver:
         pickers: Pickers,
         admission: Admission,
         round_robins: RoundRobins,
+        unflushed: Collection[WriteQueue],
         *,
         exact: bool,
     ) -> None:
@@ -67,6 +69,7 @@ class Resolver:
         self._pickers = pickers
         self._admission = admission
         self._round_robins = round_robins
+        self._unflushed = unflushed
         self._damaged: set[tuple[str, str]] = set()
         self._local_rotations: dict[tuple[str, str], itertools.count[int]] = {}
 
@@ -119,8 +122,8 @@ class Resolver:
         """
         store = await self._session.store()
         write_queue = self._write_queue
-        if write_queue.must_flush or (exact and write_queue.pending):
-            await self._session.unless_away(write_queue.flush)
+        if self._unflushed or (exact and write_queue.pending):
+            await flush_all(self._unflushed, write_queue, self._session)
         known = known or self._pickers.known(request)
         replica = known.replica if known is not None else self._replicas.of(request.service_type)
         picker, taken, position = await self._refreshed(

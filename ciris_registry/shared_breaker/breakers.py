@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from ciris_registry.shared_breaker.breaker import SharedBreaker
 
@@ -35,6 +36,7 @@ class Breakers:
         self._offline = offline
         self._batches = batches
         self._new_handle = new_handle
+        self._handles: WeakSet[BreakerHandle] = WeakSet()
 
     def of(self, service_type: str, name: str) -> SharedBreaker:
         """What this process knows of a provider's breaker."""
@@ -48,4 +50,11 @@ class Breakers:
 
     def handle(self, service_type: str, name: str) -> BreakerHandle:
         """A handle on a provider's breaker, for programs."""
-        return self._new_handle(self.of(service_type, name))
+        handle = self._new_handle(self.of(service_type, name))
+        self._handles.add(handle)
+        return handle
+
+    def take_over(self, other: Breakers, service_type: str) -> None:
+        """Let the handles of another partition on a service type act here from now on."""
+        for handle in [one for one in other._handles if one.service_type == service_type]:
+            handle.become(self.handle(service_type, handle.name))

@@ -55,6 +55,10 @@ class BreakerHandle:
         self._cooldowns = cooldowns
         self._overrides = overrides
 
+    def become(self, other: BreakerHandle) -> None:
+        """Act as another handle on this provider's breaker: its service type has moved."""
+        self.__dict__.update(other.__dict__)
+
     # Reading changes no state, here or in Redis
 
     @property

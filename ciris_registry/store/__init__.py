@@ -4,6 +4,7 @@ The scripts hold the rules. Callers decide what to write.
 """
 
 from ciris_registry.store.keys import TypeKeys
+from ciris_registry.store.partitioning import Partitioning
 from ciris_registry.store.records import (
     COUNTERS,
     NOTHING,
@@ -31,7 +32,7 @@ from ciris_registry.store.script_runner import PackedCall
 from ciris_registry.store.scripts import load_scripts
 from ciris_registry.store.session import Session
 from ciris_registry.store.store import Store
-from ciris_registry.store.write_queue import WriteQueue
+from ciris_registry.store.write_queue import WriteQueue, flush_all
 
 __all__ = [
     "COUNTERS",
@@ -44,6 +45,7 @@ __all__ = [
     "Loaded",
     "OfflineMerge",
     "PackedCall",
+    "Partitioning",
     "Registered",
     "Session",
     "SlotReply",
@@ -53,6 +55,7 @@ __all__ = [
     "Version",
     "WantedRegistration",
     "WriteQueue",
+    "flush_all",
     "host_name",
     "load_scripts",
     "new_process_id",

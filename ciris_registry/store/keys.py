@@ -49,6 +49,7 @@ class PartitionKeys:
         self.processes: Final = f"{root}:processes"
         self.expiry: Final = f"{root}:expiry"
         self.rights: Final = f"{root}:rights"
+        self.namespace: Final = f"{root}:namespace"
         self.root: Final = root
 
     def lease(self, process: str) -> str:
@@ -82,19 +83,14 @@ class PartitionKeys:
 class TypeKeys(PartitionKeys):
     """The keys of one service type, and those of its partition."""
 
-    def __init__(self, namespace: str, service_type: str) -> None:
-        super().__init__(namespace)
+    def __init__(self, namespace: str, service_type: str, partition: int = 0) -> None:
+        super().__init__(namespace, partition)
         root = f"{self.root}:{service_type}"
         self.registrations: Final = f"{root}:registrations"
         self.cursors: Final = f"{root}:cursors"
         self.events: Final = f"{root}:events"
         self.meta: Final = f"{root}:meta"
         self._root: Final = root
-
-    @classmethod
-    def of(cls, namespace: str, service_type: str) -> TypeKeys:
-        """The keys of this service type; both names must have been checked."""
-        return cls(namespace, service_type)
 
     def registration(self, registration_id: str) -> str:
         """The hash of one registration."""

@@ -46,16 +46,22 @@ class PackedCall(NamedTuple):
 
 
 class ScriptRunner:
-    """The script calls of one process in one namespace.
+    """The script calls of one process in one partition.
 
     ``lease`` and ``retention`` are in milliseconds; many scripts take them.
     """
 
     def __init__(
-        self, transport: Transport, namespace: str, process: str, lease: int, retention: int
+        self,
+        transport: Transport,
+        namespace: str,
+        partition: int,
+        process: str,
+        lease: int,
+        retention: int,
     ) -> None:
-        self.namespace = namespace
-        self.partition = PartitionKeys(namespace)
+        self.partition = PartitionKeys(namespace, partition)
+        self._place = (namespace, partition)
         self.process = process
         self.lease = lease
         self.retention = retention
@@ -68,7 +74,8 @@ class ScriptRunner:
         """The keys of one service type."""
         keys = self._keys.get(service_type)
         if keys is None:
-            keys = self._keys[service_type] = TypeKeys.of(self.namespace, service_type)
+            namespace, partition = self._place
+            keys = self._keys[service_type] = TypeKeys(namespace, service_type, partition)
         return keys
 
     def run(

@@ -1,4 +1,4 @@
-"""The session of a registry in an event loop: one client, and the background tasks.
+"""The session of a registry in an event loop and a partition: one client, the background tasks.
 
 A registry may be used from several loops in turn; each loop gets a client and tasks of its own.
 """
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ciris_registry.settings import RegistrySettings
     from ciris_registry.store.connection import Clients, Connectivity
+    from ciris_registry.store.partitioning import Partitioning
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ class Session:
         self,
         clients: Clients,
         namespace: str,
+        partition: int,
+        partitioning: Partitioning,
         process: str,
         settings: RegistrySettings,
         connectivity: Connectivity,
@@ -55,6 +58,8 @@ class Session:
         self.on_end: Callable[[], Awaitable[None]] | None = None
         self._clients = clients
         self._namespace = namespace
+        self._partition = partition
+        self._partitioning = partitioning
         self._settings = settings
         self._connectivity = connectivity
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -210,6 +215,8 @@ class Session:
                     self._namespace,
                     self.process,
                     self._settings,
+                    self._partition,
+                    self._partitioning,
                     self._connectivity.suspect,
                     self._connectivity.note_reply,
                     self._connectivity.refusals,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ciris_registry.settings import RegistrySettings
     from ciris_registry.store.connection import Clients, Refusals, RoundTrip, StoreURL
     from ciris_registry.store.keys import TypeKeys
+    from ciris_registry.store.partitioning import Partitioning
 
 _TLS_FILES: Final = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
 
@@ -34,7 +35,11 @@ _UPTIME: Final = re.compile(r"^uptime_in_seconds:(\d+)", re.MULTILINE)
 
 
 class Store:
-    """The shared state of one namespace."""
+    """The shared state in one partition of a namespace.
+
+    ``partitioning`` is what the process knows of the number of partitions, None if it writes no
+    number. ``on_failure``, ``on_reply``, ``refusals`` and ``round_trip`` are the connectivity's.
+    """
 
     def __init__(
         self,
@@ -42,6 +47,8 @@ class Store:
         namespace: str,
         process: str,
         settings: RegistrySettings,
+        partition: int = 0,
+        partitioning: Partitioning | None = None,
         on_failure: Callable[[object], None] | None = None,
         on_reply: Callable[[], None] = lambda: None,
         refusals: Refusals | None = None,
@@ -52,7 +59,7 @@ class Store:
         self.process = process
         self.namespace = namespace
         self._transport = Transport(
-            clients.route(PartitionKeys(namespace).root),
+            clients.route(PartitionKeys(namespace, partition).root),
             clients.url.redacted,
             write_timeout,
             clients.revive,
@@ -65,9 +72,16 @@ class Store:
         self._names_user = clients.url.names_user
         self._url = clients.url.redacted
         lease, retention = round(settings.lease * 1000), round(settings.retention * 1000)
-        self._calls = calls = ScriptRunner(self._transport, namespace, process, lease, retention)
+        self._calls = calls = ScriptRunner(
+            self._transport, namespace, partition, process, lease, retention
+        )
         self.registrations = RegistrationStore(calls, self._transport)
-        self.processes = ProcessStore(calls, self._transport, settings.mass_expiry_share)
+        self.processes = ProcessStore(
+            calls,
+            self._transport,
+            settings.mass_expiry_share,
+            partitioning if partition == 0 else None,
+        )
         self.snapshots = SnapshotStore(calls)
         self.breakers = BreakerStore(calls)
         self.slots = SlotStore(calls)

@@ -3,7 +3,7 @@
 -- process_heartbeat, whose long way takes several times as long.
 local plain_beat = {}
 
-local METAS = 7
+local METAS = 8
 local FIELDS_OF_A_PROCESS = 4
 
 -- What the reply says of the service types; nil if one of them needs this process.
@@ -21,6 +21,15 @@ local function versions(keys, now, interval)
   return found
 end
 
+-- Whether the number of partitions is the one that the process knows, or it lies elsewhere.
+local function has_number(key, args)
+  if args[12] == "0" then
+    return true
+  end
+  local found = redis.pcall("HMGET", key, "partitions", "origin")
+  return not found.err and found[1] == args[12] and found[2] == args[13]
+end
+
 -- Renews the lease and returns the reply; for a beat of another kind, writes nothing: nil.
 function plain_beat.renew(keys, args, now)
   local process, lease, keep = args[1], tonumber(args[2]), args[2] + args[3]
@@ -32,7 +41,7 @@ function plain_beat.renew(keys, args, now)
     and redis.pcall("SCARD", keys[2]) == tonumber(args[5])
     and redis.pcall("HLEN", keys[3]) == FIELDS_OF_A_PROCESS
     and (type(losses) == "string" and (args[6] == "" or args[6] == losses))
-  if not sound or args[7] == "1" then
+  if not sound or args[7] == "1" or not has_number(keys[7], args) then
     return nil
   end
   local expired = redis.call("ZCOUNT", keys[1], "-inf", string.format("%.0f", now))
@@ -47,8 +56,12 @@ function plain_beat.renew(keys, args, now)
   if left ~= -2 and left < keep - math.min(keep / 10, 10000) then
     redis.call("PEXPIRE", keys[2], string.format("%.0f", keep))
   end
-  local now_text, expired_text = string.format("%.0f", now), string.format("%d", expired)
-  return { "renewed", now_text, expired_text, string.format("%d", number), losses, unpack(found) }
+  local reply = { "renewed", string.format("%.0f", now), string.format("%d", expired) }
+  reply[4], reply[5], reply[6], reply[7] = string.format("%d", number), losses, args[12], args[13]
+  for i = 1, #found do
+    reply[i + 7] = found[i]
+  end
+  return reply
 end
 
 return plain_beat

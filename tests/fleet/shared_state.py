@@ -15,7 +15,7 @@ class SharedState:
 
     def __init__(self, client: redis.Redis) -> None:
         self.client: Any = client
-        self.keys = TypeKeys.of("default", "llm")
+        self.keys = TypeKeys("default", "llm")
 
     def now(self) -> int:
         """The server's clock, in milliseconds."""

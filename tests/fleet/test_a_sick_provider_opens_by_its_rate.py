@@ -43,7 +43,7 @@ class Volume:
     def __init__(self, client: Any, **settings: float) -> None:
         scripts = load_scripts()
         self._client = client
-        self._keys = TypeKeys.of("default", "llm")
+        self._keys = TypeKeys("default", "llm")
         self._record = scripts["breaker_record"]
         configure = scripts["breaker_configure"]
         fields = {**CircuitBreakerConfig(**settings).fields(), "retention_ms": "3600000"}  # type: ignore[arg-type]

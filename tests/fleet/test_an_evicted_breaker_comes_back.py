@@ -40,7 +40,7 @@ async def test_a_new_process_called_what_redis_had_evicted(
     await WAYS[way](one.breaker("llm", "openai"))
     await async_wait_until(lambda: not other.breaker("llm", "openai").is_available())
 
-    key = TypeKeys.of("default", "llm").breaker("openai")
+    key = TypeKeys("default", "llm").breaker("openai")
     with redis.Redis.from_url(real_url, decode_responses=True) as client:
         assert client.delete(key) == 1
         await async_wait_until(lambda: bool(client.exists(key)))

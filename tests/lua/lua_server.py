@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ciris_registry.store.scripts import Script
 
 LUA: Final = Path(__file__).parents[2] / "lua"
-KEYS: Final = TypeKeys.of("fleet", "llm")
+KEYS: Final = TypeKeys("fleet", "llm")
 
 START: Final = 1_700_000_000_000
 """The time when every test begins, in milliseconds."""

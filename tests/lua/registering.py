@@ -22,7 +22,7 @@ SWEEP: Final = 2_000
 """Milliseconds for which one process sweeps alone."""
 
 CONFIG: Final = CircuitBreakerConfig()
-MEMORY: Final = TypeKeys.of("fleet", "memory")
+MEMORY: Final = TypeKeys("fleet", "memory")
 """The keys of another service type of the same namespace."""
 
 _KEYS: Final = {"llm": KEYS, "memory": MEMORY}
@@ -161,7 +161,7 @@ def heartbeat(
     return server.call(
         "process_heartbeat",
         process,
-        tail=[TypeKeys.of("fleet", one).meta for one in used],
+        tail=[TypeKeys("fleet", one).meta for one in used],
         holder=process,
         lease_ms=LEASE,
         retention_ms=RETENTION,

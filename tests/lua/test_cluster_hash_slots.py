@@ -144,5 +144,5 @@ async def test_all_keys_of_each_call_lie_in_one_slot(
 
 
 def test_one_read_may_follow_the_streams_of_all_service_types() -> None:
-    streams = [TypeKeys.of("default", one).events for one in ("llm", "memory", "tool")]
+    streams = [TypeKeys("default", one).events for one in ("llm", "memory", "tool")]
     assert len({slot_of(stream) for stream in streams}) == 1

@@ -89,7 +89,7 @@ async def _used(server: Server) -> int:
 
 
 async def _of_keys(server: Server, names: Iterable[str]) -> int:
-    keys = TypeKeys.of(server.namespace, _SERVICE)
+    keys = TypeKeys(server.namespace, _SERVICE)
     asked = [keys.registrations, keys.leases, keys.cursors, keys.events, keys.meta]
     for name in names:
         asked += [keys.registration(name), keys.breaker(name)]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from ciris_registry.cache.replica.change import FullState
 from ciris_registry.cache.replica.replica import Replica
+from ciris_registry.store import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +39,20 @@ class Replicas:
         """The replica of a service type."""
         replica = self.by_type.get(service_type)
         return replica if replica is not None else self._begin(service_type)
+
+    def take_over(self, other: Replica) -> None:
+        """Know of a service type what the replica of another partition knows, and ask Redis."""
+        replica = self.of(other.service_type)
+        replica.note_clock(other.now(), time.monotonic())
+        replica.apply(
+            FullState(dataclasses.replace(other.authoritative_snapshot(), version=NOTHING), 0)
+        )
+        replica.place = ""
+
+    def forget(self, service_type: str) -> None:
+        """Drop a replica that another partition has taken over."""
+        self.by_type.pop(service_type, None)
+        self.held.pop(service_type, None)
 
     def distrust(self) -> None:
         """The next resolve of each service type has to ask Redis."""

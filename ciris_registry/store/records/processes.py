@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ciris_registry.store.connection import Transport
+    from ciris_registry.store.partitioning import Partitioning
     from ciris_registry.store.script_runner import ScriptRunner
 
 _SWEEP: Final = 2_000
@@ -31,14 +32,23 @@ _MOST_SWEPT: Final = 100
 class ProcessStore:
     """The processes of one partition, as one of them writes and reads them.
 
-    ``share`` of the leases expiring together is a mass expiry, which suspends expiry.
+    ``share`` of the leases expiring together is a mass expiry, which suspends expiry. The first
+    partition has the number of partitions: there, ``partitioning`` is what this process knows of
+    it; elsewhere it is None.
     """
 
-    def __init__(self, runner: ScriptRunner, transport: Transport, share: float) -> None:
+    def __init__(
+        self,
+        runner: ScriptRunner,
+        transport: Transport,
+        share: float,
+        partitioning: Partitioning | None,
+    ) -> None:
         self._runner = runner
         self._transport = transport
         self._keys = runner.partition
         self._share = repr(share)
+        self._partitioning = partitioning
 
     async def heartbeat(
         self,
@@ -54,8 +64,8 @@ class ProcessStore:
         ``held`` is the number of registrations that this process has written, ``losses`` what the
         last beat said, ``interval`` the seconds between two looks of the fleet for lost data.
         """
-        runner = self._runner
-        code, now, expired, processes, losses, *columns = await runner.run_in_partition(
+        runner, partitioning = self._runner, self._partitioning
+        code, now, expired, processes, losses, *found = await runner.run_in_partition(
             "process_heartbeat",
             runner.process,
             more_keys=[runner.keys(one).meta for one in service_types],
@@ -70,14 +80,37 @@ class ProcessStore:
             host=host_name(),
             pid=os.getpid(),
             version=__version__,
+            partitions=partitioning.count if partitioning is not None else 0,
+            origin=partitioning.origin if partitioning is not None else "",
             used=service_types,
         )
+        partitions, origin, *columns = found
+        if partitioning is not None:
+            partitioning.adopt(partitions, origin)
         epochs, revisions, due = columns[::3], columns[1::3], columns[2::3]
         versions = dict(zip(service_types, zip(epochs, revisions, strict=True), strict=True))
         checks = [one for one, now_due in zip(service_types, due, strict=True) if now_due == "1"]
         return Beat(
             code == "rejoin", int(now), int(expired), int(processes), losses, versions, checks
         )
+
+    async def agree_on_partitions(self) -> None:
+        """Agree with the fleet on the number of partitions; in the first partition only."""
+        runner, partitioning = self._runner, self._partitioning
+        if partitioning is not None:
+            _, partitions, origin = await runner.run_in_partition(
+                "namespace_agree",
+                partitions=partitioning.count,
+                origin=partitioning.origin,
+                actor=runner.process,
+                keep_ms=runner.lease + runner.retention,
+            )
+            partitioning.adopt(partitions, origin)
+
+    async def number_of_partitions(self) -> int:
+        """The number of partitions as Redis has it; 1 if it has none. Writes nothing."""
+        (found,) = await self._transport.ask("HMGET", self._keys.namespace, "partitions")
+        return int(found) if found is not None and found.isdecimal() else 1
 
     async def leave(self) -> None:
         """End this process's lease: its permits and slots are free at once."""

@@ -41,13 +41,20 @@ class WriteQueue:
     """The pending writes of one process.
 
     ``pending`` says whether any has not reached Redis yet, ``must_flush`` whether one of them has
-    to be there before the next awaited call of the registry returns.
+    to be there before the next awaited call of the registry returns. It is then in ``unflushed``,
+    the queues of which that holds, one for each partition.
     """
 
-    def __init__(self, session: Session, connectivity: Connectivity) -> None:
+    def __init__(
+        self,
+        session: Session,
+        connectivity: Connectivity,
+        unflushed: set[WriteQueue] | None = None,
+    ) -> None:
         self.pending = self.must_flush = False
         self.dropped = 0
         self.rejected = RejectedWrites(connectivity)
+        self._unflushed = set[WriteQueue]() if unflushed is None else unflushed
         self._session = session
         self._connectivity = connectivity
         self._writes: deque[_Write] = deque()
@@ -120,6 +127,11 @@ class WriteQueue:
             await asyncio.wait({draining, one_more}, return_when=asyncio.FIRST_COMPLETED)
             if draining.done() and self._waits(last):
                 draining.result()
+
+    async def flush_unless_away(self) -> None:
+        """``flush``, as long as Redis answers; connect first."""
+        await self._session.store()
+        await self._session.unless_away(self.flush)
 
     async def deliver(self) -> None:
         """Send the pending writes, also while Redis is suspended or lost.
@@ -207,6 +219,7 @@ class WriteQueue:
     def _note(self) -> None:
         self.pending = bool(self._writes)
         self.must_flush = self._waits(self._must_reach)
+        (self._unflushed.add if self.must_flush else self._unflushed.discard)(self)
 
     def _waits(self, last: int) -> bool:
         """Whether one of the writes up to this number is pending; the deque is in their order."""

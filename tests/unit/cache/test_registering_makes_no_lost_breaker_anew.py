@@ -26,7 +26,7 @@ async def test_a_second_handler_closed_a_breaker_that_redis_had_lost(
     config = CircuitBreakerConfig(failure_threshold=1, recovery_timeout=600)
     registry.register("one", "llm", Client(), name="shared", circuit_breaker_config=config)
     await registry.breaker("llm", "shared").arecord_failure()
-    breaker = TypeKeys.of("default", "llm").breaker("shared")
+    breaker = TypeKeys("default", "llm").breaker("shared")
     with redis.Redis.from_url(real_url, decode_responses=True) as client:
         client.delete(breaker)
         registry.register("other", "llm", Client(), name="shared")

@@ -183,7 +183,7 @@ async def test_a_released_trial_can_be_taken_again(registry: ServiceRegistry) ->
             await handle.acheck_and_raise()
 
         permit = registry._parts.permits.take("llm", "shared", 0)
-        registry._resolver._admission._breaker_admission.release(handle._breaker, permit)
+        registry._parts.resolver._admission._breaker_admission.release(handle._breaker, permit)
 
         await handle.acheck_and_raise()
         handle.record_success()

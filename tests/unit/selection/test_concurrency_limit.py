@@ -123,13 +123,13 @@ async def test_resolves_and_unlimited_calls_use_the_picker_alone(
     await asyncio.sleep(0.05)
     scripts.clear()
     admitted: list[object] = []
-    admit = registry._resolver.admit
+    admit = registry._parts.resolver.admit
 
     async def noted(*args: Any, **options: Any) -> Any:
         admitted.append(args)
         return await admit(*args, **options)
 
-    monkeypatch.setattr(registry._resolver, "admit", noted)
+    monkeypatch.setattr(registry._parts.resolver, "admit", noted)
     for _ in range(15):
         await registry.get_service("h", "llm")
         await work(registry)

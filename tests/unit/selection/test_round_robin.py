@@ -41,7 +41,7 @@ async def resolved(registry: ServiceRegistry, times: int) -> list[str]:
 
 async def settled(registry: ServiceRegistry) -> None:
     """Wait for the blocks that are being leased in advance."""
-    leasing = registry._resolver._round_robins._leasing
+    leasing = registry._parts.resolver._round_robins._leasing
     while leasing:
         await asyncio.wait(leasing.values())
 
@@ -98,7 +98,7 @@ async def test_resolves_that_wait_together_share_one_lease(
     register(registry, "abcd")
     await resolved(registry, 60)
     await settled(registry)
-    round_robin = registry._resolver._round_robins.of("llm", CURSOR)
+    round_robin = registry._parts.resolver._round_robins.of("llm", CURSOR)
     round_robin.next, round_robin.spare = round_robin.end, None
     leased.clear()
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from ciris_registry import BreakerHandle
-    from ciris_registry.assembly import Assembly
+    from ciris_registry.partitions import Partition
     from ciris_registry.shared_breaker import SharedBreaker
 
 SETTINGS: Final = RegistrySettings(store_timeout=0.05, write_timeout=0.05)
@@ -35,7 +35,7 @@ class Away:
 
     def __init__(self, registry: ServiceRegistry) -> None:
         self.registry = registry
-        self.parts: Assembly = registry._parts
+        self.parts: Partition = registry._parts
         self.handle: BreakerHandle = registry.breaker("llm", "one")
         self.breaker: SharedBreaker = self.parts.breakers.of("llm", "one")
 

@@ -28,7 +28,7 @@ def transport() -> FakeTransport:
 
 @pytest.fixture
 def calls(transport: FakeTransport) -> ScriptRunner:
-    return ScriptRunner(transport, "ns", "p1", 1000, 2000)  # type: ignore[arg-type]
+    return ScriptRunner(transport, "ns", 0, "p1", 1000, 2000)  # type: ignore[arg-type]
 
 
 async def test_each_call_has_the_keys_of_its_service_type_and_subject(

@@ -1,4 +1,4 @@
-"""Assembling one registry: the only module that knows all parts.
+"""Assembling the parts of one partition: the only module that knows all of them.
 
 Each constructor names what it uses. Callbacks from a lower room to a higher one are set here. So is
 the order of the steps of reconciling.
@@ -6,13 +6,11 @@ the order of the steps of reconciling.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ciris_registry.cache import (
     DesiredState,
-    EvictionWarning,
     Reconciler,
     RefreshSchedule,
     Replicas,
@@ -23,7 +21,8 @@ from ciris_registry.cache import (
 from ciris_registry.calls import AttemptContext, Executor
 from ciris_registry.circuit_breaker.outcomes import Classifier
 from ciris_registry.lifecycle import Lifecycle
-from ciris_registry.membership import Bindings, Heartbeat, Readiness, Registrar
+from ciris_registry.membership import Heartbeat, Readiness, Registrar
+from ciris_registry.partitions.partition import Partition
 from ciris_registry.selection import (
     Admission,
     ConcurrencyLimit,
@@ -47,59 +46,50 @@ from ciris_registry.shared_breaker import (
     SuccessBatches,
 )
 from ciris_registry.store import Session, WriteQueue
-from ciris_registry.store.connection import Clients, Connectivity
+from ciris_registry.store.connection import Connectivity
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ciris_registry.cache import EvictionWarning
     from ciris_registry.circuit_breaker.outcomes import Classify
-    from ciris_registry.membership import Naming
+    from ciris_registry.membership import Bindings, Namer
     from ciris_registry.settings import RegistrySettings
     from ciris_registry.shared_breaker import OfflineCounts, SuccessBatch
-    from ciris_registry.store import Store
-    from ciris_registry.store.connection import StoreURL
-
-
-@dataclass(frozen=True, slots=True)
-class Assembly:
-    """The parts that a registry calls. The others run in its background tasks."""
-
-    session: Session
-    connectivity: Connectivity
-    write_queue: WriteQueue
-    batches: SuccessBatches
-    permits: HeldPermits
-    replicas: Replicas
-    single_flights: SingleFlights
-    breakers: Breakers
-    concurrency_limit: ConcurrencyLimit
-    round_robins: RoundRobins
-    registrar: Registrar
-    lifecycle: Lifecycle
-    readiness: Readiness
-    pickers: Pickers
-    resolver: Resolver
-    explainer: Explainer
-    executor: Executor
+    from ciris_registry.store import Partitioning, Store
+    from ciris_registry.store.connection import Clients
 
 
 def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
-    url: StoreURL,
+    index: int,
+    *,
+    clients: Clients,
     namespace: str,
+    partitioning: Partitioning,
     process: str,
     settings: RegistrySettings,
-    naming: Naming,
+    namer: Namer,
+    bindings: Bindings,
+    eviction: EvictionWarning,
+    unflushed: set[WriteQueue],
     classify: Classify | None,
-    *,
     exact: bool,
     always_use_last_provider: bool,
-) -> Assembly:
-    """Make all parts of a registry, from the bottom up; none of them runs yet.
+    agree: Callable[[int, Store], Awaitable[None]],
+    leave_dead: Callable[[], None],
+) -> Partition:
+    """Make all parts of a partition, from the bottom up; none of them runs yet.
 
     The arguments must have been checked. With ``exact``, resolves ask Redis each time and outcomes
-    are reported one by one.
+    are reported one by one. ``agree`` makes sure that the number of partitions is known,
+    ``leave_dead`` unregisters providers whose weakly held instances have died. ``unflushed`` are
+    the write queues of all partitions that have a write to flush.
     """
-    connectivity = Connectivity(url.redacted, settings)
-    session = Session(Clients(url), namespace, process, settings, connectivity)
-    write_queue = WriteQueue(session, connectivity)
+    url = clients.url
+    shown = url.redacted if not index else f"{url.redacted} (partition {index})"
+    connectivity = Connectivity(shown, settings)
+    session = Session(clients, namespace, index, partitioning, process, settings, connectivity)
+    write_queue = WriteQueue(session, connectivity, unflushed)
 
     desired, replicas = DesiredState(settings), Replicas(settings, connectivity.round_trip)
     single_flights = SingleFlights(replicas, session, connectivity, desired, settings)
@@ -127,8 +117,7 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
     )
     breakers = Breakers(replicas, desired, offline, batches, new_handle)
 
-    bindings = Bindings()
-    registrar = Registrar(naming, session, write_queue, desired, replicas, bindings)
+    registrar = Registrar(namer, session, write_queue, desired, replicas, bindings)
     lifecycle = Lifecycle(
         session,
         connectivity,
@@ -137,7 +126,7 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
         desired,
         replicas,
         single_flights,
-        registrar.leave_dead,
+        leave_dead,
     )
     readiness = Readiness(
         session, connectivity, write_queue, bindings, replicas, single_flights, lifecycle.flush
@@ -149,7 +138,7 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
         desired,
         replicas,
         single_flights,
-        leave_dead=registrar.leave_dead,
+        leave_dead=leave_dead,
         renew_slots=concurrency_limit.renew,
     )
 
@@ -170,6 +159,7 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
         pickers,
         admission,
         round_robins,
+        unflushed,
         exact=exact,
     )
     explainer = Explainer(
@@ -206,9 +196,11 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
         for kind in list(replicas.by_type):
             await schedule.reload(store, kind)
 
-    eviction = EvictionWarning(url.redacted)
+    async def agreed(store: Store) -> None:
+        await agree(index, store)
 
     async def first_contact(store: Store) -> None:
+        await agreed(store)
         if offline:  # of an event loop that ended while Redis was away
             await store.ping(REPLY_TIMEOUT)
             await replay_offline(store)
@@ -220,7 +212,14 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
         connectivity,
         fails_over=url.fails_over,
         first_contact=first_contact,
-        steps=(replay_offline, deliver, heartbeat.after_outage, refresh_all, eviction.check),
+        steps=(
+            agreed,
+            replay_offline,
+            deliver,
+            heartbeat.after_outage,
+            refresh_all,
+            eviction.check,
+        ),
         last=replay_offline,
     )
 
@@ -267,10 +266,9 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
     batches.on_away, batches.on_missing = to_offline, restore_missing
     replicas.on_local_end = lambda kind, name: local_trips.report(breakers.of(kind, name))
     registrar.on_change = readiness.wake
-    # A picker must not keep an instance alive after its binding ended.
-    bindings.on_change = pickers.clear
 
-    return Assembly(
+    return Partition(
+        index=index,
         session=session,
         connectivity=connectivity,
         write_queue=write_queue,
