@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 ROWS: Final = re.findall(
     r"^\| `(ciris:\S+)` \| (\w+) \|", text_of("docs/reference/redis-keys.md"), re.MULTILINE
 )
-PLACES: Final = {"{ns/p}:<type>": r"\{default/0\}:llm", "{ns/p}": r"\{default/0\}"}
+PLACES: Final = {
+    "{ns/p}:<type>": r"\{default/0\}:llm",
+    "{ns/p}": r"\{default/0\}",
+    "{ns/0}": r"\{default/0\}",
+}
 
 
 def row_of(key: str, kind: str) -> str:

@@ -65,6 +65,7 @@ ERRORS: Final = {
     "InvalidURLError",
     "NoProviderError",
     "NotAwaitableError",
+    "PartitionConflictError",
     "ProxyError",
     "RegistrationError",
     "RegistryError",

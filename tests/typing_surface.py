@@ -51,6 +51,7 @@ from ciris_registry.errors import (
     InvalidNameError,
     InvalidURLError,
     NotAwaitableError,
+    PartitionConflictError,
     ProxyError,
     RegistrationError,
     SettingsError,
@@ -281,6 +282,8 @@ def felt(health: RegistryHealth) -> None:
     assert_type(health.rejected_writes, Mapping[str, str])
     assert_type(health.round_trip, float)
     assert_type(health.failures, Mapping[str, str])
+    assert_type(health.partitions, Mapping[int, ConnectivityState])
+    assert_type(health.conflict, str)
 
 
 async def breaking(breaker: BreakerHandle) -> None:
@@ -491,5 +494,9 @@ def calling_in_vain(error: RegistryError) -> None:
             assert_type(error.service_type, str)
             assert_type(error.reasons, tuple[Explanation, ...])
             assert_type(error.retry_after, float | None)
+        case PartitionConflictError():
+            assert_type(error.namespace, str)
+            assert_type(error.named, int)
+            assert_type(error.recorded, int)
         case NotAwaitableError() | ProxyError() | _:
             assert_type(str(error), str)

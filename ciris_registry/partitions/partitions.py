@@ -228,7 +228,7 @@ class Partitions:
         await asyncio.sleep(_CALLS_END)
         for kind in service_types:
             if self.of(kind) is not partition:
-                leave_behind(partition, kind)
+                await leave_behind(partition, kind)
 
     def _partition(self, index: int) -> Partition:
         partition = self._made.get(index)

@@ -157,8 +157,11 @@ def heartbeat(
     share: float = 0.5,
     version: str = "1.0",
     losses: str = "",
+    partitions: int = 0,
+    origin: str = "",
 ) -> list[Any]:
-    return server.call(
+    """Its reply, without the number of partitions if ``partitions`` is 0."""
+    reply = server.call(
         "process_heartbeat",
         process,
         tail=[TypeKeys("fleet", one).meta for one in used],
@@ -173,8 +176,11 @@ def heartbeat(
         host="here",
         pid=42,
         version=version,
+        partitions=partitions,
+        origin=origin,
         used=used,
     )
+    return reply if partitions else [*reply[:5], *reply[7:]]
 
 
 def leave(server: LuaServer, process: str = "A", *, writes: bool = True) -> list[Any]:

@@ -13,6 +13,7 @@ from ciris_registry.registration import Registration
 from ciris_registry.store.connection.clients import Clients
 from ciris_registry.store.connection.url import StoreURL
 from ciris_registry.store.keys import TypeKeys
+from ciris_registry.store.partitioning import Partitioning
 from ciris_registry.store.records.registrations import WantedRegistration
 from ciris_registry.store.records.replies import BatchedSuccesses, OfflineMerge
 from ciris_registry.store.scripts import load_scripts
@@ -74,6 +75,7 @@ async def use_everything(store: Store, service_type: str, name: str, scope: str)
     await store.registrations.register(service_type, wanted, rejoin=True)
     await store.breakers.configure(service_type, name, config, explicit=True)
     await store.processes.heartbeat([service_type, "other"], 2, "", 5.0, outage=False)
+    await store.processes.agree_on_partitions()
     await store.processes.expired()
     await store.registrations.expire(service_type, "host-2-y", [registration.id])
     await store.processes.adopt("host-3-z", service_type, [registration.id])
@@ -133,7 +135,8 @@ async def test_all_keys_of_each_call_lie_in_one_slot(
 ) -> None:
     calls = ScriptCalls()
     clients = Clients(StoreURL.parse("memory://"))
-    store = Store(clients, namespace, "host-1-x", RegistrySettings())
+    partitioning = Partitioning(namespace, 8)
+    store = Store(clients, namespace, "host-1-x", RegistrySettings(), partitioning=partitioning)
     calls.of(store._transport)
     await use_everything(store, service_type, name, scope)
     await store.aclose()
@@ -141,6 +144,11 @@ async def test_all_keys_of_each_call_lie_in_one_slot(
     assert {script for script, _ in calls} == set(load_scripts())
     for script, slots in keys_of(calls):
         assert len(slots) == 1, f"the keys of {script} lie in slots {slots}"
+
+
+def test_partitions_lie_in_slots_of_their_own() -> None:
+    slots = {slot_of(TypeKeys("default", "llm", one).meta) for one in range(8)}
+    assert len(slots) == 8
 
 
 def test_one_read_may_follow_the_streams_of_all_service_types() -> None:

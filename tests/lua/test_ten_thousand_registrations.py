@@ -74,6 +74,8 @@ def heartbeat(server: LuaServer) -> list[Any]:
         "host": "here",
         "pid": 42,
         "version": "1.0",
+        "partitions": 0,
+        "origin": "",
     }
     return call(server, "process_heartbeat", [KEYS.meta], **fixed, used=["llm"])
 
