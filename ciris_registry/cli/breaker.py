@@ -14,7 +14,7 @@ from ciris_registry.names import provider_name, service_type_name
 
 if TYPE_CHECKING:
     from ciris_registry.cli.reading import BreakerStatus, TypeStatus
-    from ciris_registry.store import BreakerReply, Store
+    from ciris_registry.store import BreakerReply, Store, Stores
 
     Change = Callable[[Store, str, str], Awaitable[BreakerReply]]
 
@@ -120,10 +120,11 @@ def _override(state: str, reason: str, length: int | None) -> Change:
 def _run(target: Target, service_type: str, name: str, change: Change) -> None:
     """Apply the change, and print the breaker's state before and after it in one line."""
 
-    async def work(store: Store, _: str) -> str:
+    async def work(stores: Stores, _: str) -> str:
         from ciris_registry.cli.reading import read_type  # noqa: PLC0415 # `lua` and `demo` do not need it
 
         kind = service_type_name(service_type)
+        store = await stores.of(kind)
         before = await read_type(store, kind, [provider_name(name)])
         code = (await change(store, service_type, name)).code
         if code is ReplyCode.MISSING:

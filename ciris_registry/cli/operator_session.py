@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ciris_registry.errors import InvalidURLError
 from ciris_registry.names import namespace_name
 from ciris_registry.settings import RegistrySettings
-from ciris_registry.store import Store, host_name
+from ciris_registry.store import Store, Stores, host_name
 from ciris_registry.store.connection import Clients, StoreURL
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _WRITE_TIMEOUT = 0.3
 
 
 class OperatorSession:
-    """``async with`` gives the store of one namespace.
+    """``async with`` gives the stores of one namespace.
 
     Raises:
         InvalidURLError: The URL is invalid, or its state belongs to one process only.
@@ -41,20 +41,25 @@ class OperatorSession:
         self.url = parsed.redacted
         self._namespace = namespace_name(namespace)
         self._clients = Clients(parsed)
-        self._store: Store | None = None
+        self._stores: Stores | None = None
         self.answered: Callable[[], None] = lambda: None
 
-    async def __aenter__(self) -> Store:
+    async def __aenter__(self) -> Stores:
         await self._clients.revive()
         settings = RegistrySettings(write_timeout=_WRITE_TIMEOUT)
-        self._store = Store(
-            self._clients,
-            self._namespace,
-            operator_name(),
-            settings,
-            on_reply=self.answered,
-        )
-        return self._store
+
+        def new_store(partition: int) -> Store:
+            return Store(
+                self._clients,
+                self._namespace,
+                operator_name(),
+                settings,
+                partition,
+                on_reply=self.answered,
+            )
+
+        self._stores = Stores(new_store)
+        return self._stores
 
     async def __aexit__(
         self,
@@ -63,8 +68,8 @@ class OperatorSession:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if self._store is not None:
-                await self._store.aclose()
+            if self._stores is not None:
+                await self._stores.aclose()
         finally:
             self._clients.release()
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from ciris_registry.cli.operator_session import OperatorSession
-    from ciris_registry.store import Store
+    from ciris_registry.store import Stores
 
 _T = TypeVar("_T")
 
@@ -70,9 +70,9 @@ class Target:
         )
 
     def run(
-        self, work: Callable[[Store, str], Coroutine[Any, Any, _T]], limit: float | None = LIMIT
+        self, work: Callable[[Stores, str], Coroutine[Any, Any, _T]], limit: float | None = LIMIT
     ) -> _T:
-        """Run ``work`` with the store of this state and its URL without credentials.
+        """Run ``work`` with the stores of this state and its URL without credentials.
 
         The command ends on an error of the URL or of Redis, and after ``limit`` seconds without an
         answer.
@@ -89,7 +89,7 @@ class Target:
 
 async def _with_store(
     session: OperatorSession,
-    work: Callable[[Store, str], Coroutine[Any, Any, _T]],
+    work: Callable[[Stores, str], Coroutine[Any, Any, _T]],
     limit: float | None,
 ) -> _T:
     loop, where = asyncio.get_running_loop(), printable(session.url)
@@ -103,8 +103,8 @@ async def _with_store(
 
     session.answered = answered
     try:
-        async with watch, session as store:
-            return await work(store, session.url)
+        async with watch, session as stores:
+            return await work(stores, session.url)
     except TimeoutError:
         if not watch.expired():
             raise

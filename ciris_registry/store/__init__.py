@@ -32,6 +32,7 @@ from ciris_registry.store.script_runner import PackedCall
 from ciris_registry.store.scripts import load_scripts
 from ciris_registry.store.session import Session
 from ciris_registry.store.store import Store
+from ciris_registry.store.stores import Stores
 from ciris_registry.store.write_queue import WriteQueue, flush_all
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "Session",
     "SlotReply",
     "Store",
+    "Stores",
     "Synced",
     "TypeKeys",
     "Version",

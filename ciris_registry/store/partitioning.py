@@ -56,8 +56,8 @@ class Partitioning:
         return NAMED if self._named else _DEFAULT
 
     def of(self, service_type: str) -> int:
-        """The partition of a service type: CRC16 of its name modulo the number of partitions."""
-        return key_slot(service_type.encode(), self.count) if self.count > 1 else 0
+        """The partition of a service type by the number that this process goes by."""
+        return partition_of(service_type, self.count)
 
     def adopt(self, count: str, origin: str) -> None:
         """Go by the number that Redis has."""
@@ -75,6 +75,11 @@ class Partitioning:
         elif self.conflict is None or self.conflict.recorded != number:
             self.conflict = PartitionConflictError(self._namespace, self._wanted or 1, number)
             _log.error("%s", self.conflict, extra={"namespace": self._namespace})
+
+
+def partition_of(service_type: str, count: int) -> int:
+    """The partition of a service type: CRC16 of its name modulo the number of partitions."""
+    return key_slot(service_type.encode(), count) if count > 1 else 0
 
 
 def _is_number(named: object) -> bool:

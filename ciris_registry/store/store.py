@@ -58,6 +58,7 @@ class Store:
         write_timeout = settings.write_timeout if on_failure is None else 0.0
         self.process = process
         self.namespace = namespace
+        self.partition = partition
         self._transport = Transport(
             clients.route(PartitionKeys(namespace, partition).root),
             clients.url.redacted,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ciris_registry.cli.events.reader import EventReader
-    from ciris_registry.store import Event, Store
+    from ciris_registry.store import Event, Stores
 
 _RETRY_INTERVAL = 1.0
 """Seconds between two attempts while Redis is lost."""
@@ -46,11 +46,11 @@ def events(
     def print_event(event: Event) -> None:
         typer.echo(show(event))
 
-    async def work(store: Store, _: str) -> None:
+    async def work(stores: Stores, _: str) -> None:
         from ciris_registry.cli.events.reader import EventReader  # noqa: PLC0415 # `lua` and `demo` do not need it
 
         reader = EventReader(
-            store, None if service_type is None else service_type_name(service_type)
+            stores, None if service_type is None else service_type_name(service_type)
         )
         newest = await reader.last(last)
         for event in newest:

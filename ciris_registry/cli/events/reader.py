@@ -12,7 +12,7 @@ from ciris_registry.names import service_type_name
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from ciris_registry.store import Event, Store
+    from ciris_registry.store import Event, Store, Stores
 
 
 class EventReader:
@@ -21,23 +21,25 @@ class EventReader:
     ``damaged`` has the problem of each stream that cannot be read; that stream is left out.
     """
 
-    def __init__(self, store: Store, only: str | None) -> None:
+    def __init__(self, stores: Stores, only: str | None) -> None:
         self.damaged: dict[str, str] = {}
-        self._store = store
+        self._stores = stores
         self._only = only
-        self._after: dict[str, str] = {}
+        self._after: dict[Store, dict[str, str]] = {}
 
     async def last(self, count: int) -> list[Event]:
         """The newest ``count`` events, oldest first; ``follow`` continues after them."""
         found: list[Event] = []
-        for service_type in await self._types():
-            try:
-                events = await self._store.events.latest(service_type, max(count, 1))
-            except CorruptStateError as error:
-                self.damaged[service_type] = error.problem
-                continue
-            self._after[service_type] = events[-1].id if events else "0-0"
-            found += events
+        for store in await self._partitions():
+            after = self._after.setdefault(store, {})
+            for service_type in await self._types(store):
+                try:
+                    events = await store.events.latest(service_type, max(count, 1))
+                except CorruptStateError as error:
+                    self.damaged[service_type] = error.problem
+                    continue
+                after[service_type] = events[-1].id if events else "0-0"
+                found += events
         return _in_time(found)[-count:] if count else []
 
     async def follow(self) -> AsyncIterator[Event]:
@@ -46,21 +48,43 @@ class EventReader:
         Raises:
             StoreUnavailableError: Redis is lost; no event is missed if it keeps its data.
         """
-        while True:
-            for service_type in await self._types():
-                self._after.setdefault(service_type, "0-0")
-            if not self._after:
-                await asyncio.sleep(READ_INTERVAL / 1000)
-                continue
-            for event in _in_time(await self._store.events.after(self._after, READ_INTERVAL)):
-                self._after[event.service_type] = event.id
-                yield event
+        reads: dict[asyncio.Task[list[Event]], Store] = {}
+        try:
+            while True:
+                for store in await self._partitions():
+                    if store not in reads.values():
+                        reads[asyncio.ensure_future(self._next(store))] = store
+                done, _ = await asyncio.wait(reads, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    after = self._after[reads.pop(task)]
+                    for event in _in_time(task.result()):
+                        after[event.service_type] = event.id
+                        yield event
+        finally:
+            for task in reads:
+                task.cancel()
+            await asyncio.gather(*reads, return_exceptions=True)
 
-    async def _types(self) -> list[str]:
+    async def _next(self, store: Store) -> list[Event]:
+        """The next events of one partition; none if there are none for a while."""
+        after = self._after.setdefault(store, {})
+        for service_type in await self._types(store):
+            after.setdefault(service_type, "0-0")
+        if not after:
+            await asyncio.sleep(READ_INTERVAL / 1000)
+            return []
+        return await store.events.after(after, READ_INTERVAL)
+
+    async def _partitions(self) -> list[Store]:
+        if self._only is not None:
+            return [await self._stores.of(self._only)]
+        return await self._stores.all()
+
+    async def _types(self, store: Store) -> list[str]:
         if self._only is not None:
             names = [self._only]
         else:
-            names = [one for one in await self._store.processes.service_types() if _is_type(one)]
+            names = [one for one in await store.processes.service_types() if _is_type(one)]
             names.append(PROCESSES)
         return [one for one in names if one not in self.damaged]
 

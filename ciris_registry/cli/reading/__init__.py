@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from ciris_registry.cli.reading.breaker import BreakerStatus
-from ciris_registry.cli.reading.fleet import (
+from ciris_registry.cli.reading.service_type import (
     Damage,
     Member,
     RegistrationStatus,
-    Status,
     TypeStatus,
-    read_status,
     read_type,
 )
+from ciris_registry.cli.reading.status import Status, read_status
 
 __all__ = [
     "BreakerStatus",

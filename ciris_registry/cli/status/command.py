@@ -15,7 +15,7 @@ from ciris_registry.names import service_type_name
 
 if TYPE_CHECKING:
     from ciris_registry.cli.reading import Status
-    from ciris_registry.store import Store
+    from ciris_registry.store import Stores
 
 _PIPED_WIDTH: Final = 200
 """Columns where there is no terminal, so that grep finds whole rows."""
@@ -39,11 +39,11 @@ def status(
     WINDOW: failed calls and all calls in the breaker's window. OK, FAILED: totals.
     """
 
-    async def gather(store: Store, redacted_url: str) -> Status:
+    async def gather(stores: Stores, redacted_url: str) -> Status:
         from ciris_registry.cli.reading import read_status  # noqa: PLC0415 # `lua` and `demo` do not need it
 
         only = None if service_type is None else service_type_name(service_type)
-        return await read_status(store, redacted_url, only)
+        return await read_status(stores, redacted_url, only)
 
     found = Target.of(context, url, namespace).run(gather)
     if as_json:

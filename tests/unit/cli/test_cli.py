@@ -153,9 +153,9 @@ async def test_commands_load_only_what_they_need(real_url: str) -> None:
     assert not lua & {
         "fakeredis",
         "rich",
-        "ciris_registry.cli.reading.fleet",
+        "ciris_registry.cli.reading.status",
         "ciris_registry.demo",
     }
     status = await asyncio.to_thread(_loaded_by, "status", "--json", url=real_url)
-    assert "ciris_registry.cli.reading.fleet" in status
+    assert "ciris_registry.cli.reading.status" in status
     assert not status & {"fakeredis", "rich", "ciris_registry.demo"}

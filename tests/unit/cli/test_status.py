@@ -397,3 +397,24 @@ async def test_what_stands_in_redis_cannot_steer_the_terminal(
         assert "\x1b" not in printed
         assert "\x07" not in printed
         assert words != ["status"] or "[red]\\x1b[2J, two\\nlines" in printed
+
+
+async def test_all_partitions_are_read_and_acted_on(real_url: str) -> None:
+    types = ("llm", "memory", "audit", "tool")
+    async with ServiceRegistry(url=real_url, partitions=8) as registry:
+        for kind in types:
+            registry.register_global(kind, object(), name=f"of-{kind}")
+        await registry.flush()
+
+        status = json.loads((await ciris("status", "--json", url=real_url)).stdout)
+        assert [one["service_type"] for one in status["service_types"]] == sorted(types)
+        assert all(len(one["registrations"]) == 1 for one in status["service_types"])
+        for kind in types:
+            forced = await ciris("breaker", "force-open", kind, f"of-{kind}", url=real_url)
+            assert "forced open" in forced.stdout, forced.stderr
+        shown = await ciris("events", url=real_url)
+        assert shown.stdout.count("forced_open") + shown.stdout.count("override") >= len(types)
+        await registry.refresh()
+        assert [await registry.get_service("h", kind) for kind in types] == [None] * len(types)
+        for kind in types:
+            await ciris("breaker", "clear-override", kind, f"of-{kind}", url=real_url)

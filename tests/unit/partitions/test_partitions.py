@@ -107,9 +107,8 @@ async def test_an_opening_is_the_fleets_in_every_partition(new_registry: New) ->
     for kind in TYPES:
         await one.breaker(kind, f"of-{kind}").arecord_failure()
 
-    for kind in TYPES:
-        handle = other.breaker(kind, f"of-{kind}")
-        await async_wait_until(lambda handle=handle: handle.state is CircuitState.OPEN)
+    handles = [other.breaker(kind, f"of-{kind}") for kind in TYPES]
+    await async_wait_until(lambda: all(one.state is CircuitState.OPEN for one in handles))
 
 
 async def test_a_process_on_the_default_moves_when_another_names_a_number(
@@ -218,7 +217,10 @@ async def test_a_lost_number_is_written_back_by_those_who_know_it(new_registry: 
 
     await store._transport.ask("FLUSHDB")
 
-    await async_wait_until(lambda: number(other))
+    async def recorded() -> bool:
+        return bool(await number(other))
+
+    await async_wait_until(recorded)
     late = new_registry()
     register_all(late)
     assert await answers(late) == list(TYPES)

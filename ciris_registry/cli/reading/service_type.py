@@ -1,4 +1,4 @@
-"""Reads the status of a namespace as plain data that JSON can hold; it writes nothing.
+"""Reads one service type as plain data that JSON can hold; it writes nothing.
 
 A breaker outlives its provider, and no key lists breakers. So the names of unregistered providers
 are taken from the event stream.
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ciris_registry.circuit_breaker import CircuitBreakerConfig
 from ciris_registry.cli.reading.breaker import BreakerStatus
-from ciris_registry.errors import CorruptStateError, InvalidNameError
-from ciris_registry.names import EVERY_HANDLER, GLOBAL, fits, service_type_name
+from ciris_registry.errors import CorruptStateError
+from ciris_registry.names import EVERY_HANDLER, GLOBAL, fits
 from ciris_registry.registration import name_of, parse_registration
 from ciris_registry.store import NOTHING, parse_breaker
 
@@ -76,40 +76,6 @@ class TypeStatus:
     def breaker(self, name: str) -> BreakerStatus | None:
         """The breaker of this provider, if there is one."""
         return next((one for one in self.breakers if one.name == name), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """One namespace; ``in_use`` names all of its service types, shown or not."""
-
-    url: str
-    namespace: str
-    in_use: tuple[str, ...]
-    service_types: tuple[TypeStatus, ...]
-    damaged: tuple[Damage, ...]
-
-
-async def read_status(store: Store, url: str, only: str | None = None) -> Status:
-    """All service types of the namespace, or only one, in use or not.
-
-    Raises:
-        StoreUnavailableError: Redis cannot be reached.
-    """
-    in_use: list[str] = []
-    damaged: list[Damage] = []
-    for name in await store.processes.service_types():
-        try:
-            in_use.append(service_type_name(name))
-        except InvalidNameError as error:
-            damaged.append(Damage(f"service type {name!r}", str(error)))
-    shown = in_use if only is None else [only]
-    return Status(
-        url=url,
-        namespace=store.namespace,
-        in_use=tuple(in_use),
-        service_types=tuple([await read_type(store, one) for one in shown]),
-        damaged=tuple(damaged),
-    )
 
 
 async def read_type(store: Store, service_type: str, also: Iterable[str] = ()) -> TypeStatus:
