@@ -5,6 +5,7 @@ Prints how long the calls took beside what they may take, and what was not count
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +58,10 @@ class Loaded:
         worst = max(max(one["worst"].values()) for one in seen)
         lag = max(one["lag"] for one in seen)
         bound = (STORE_TIMEOUT + BEYOND) * (2 if self.mode == "exact" else 1)
-        print(
+        sys.stdout.write(
             f"{self.name}: {what}: worst call {worst * 1e3:.0f} ms without the loop's lag "
-            f"(bound {bound * 1e3:.0f} ms; lag {lag * 1e3:.0f} ms), followed after {followed:.2f} s"
+            f"(bound {bound * 1e3:.0f} ms; lag {lag * 1e3:.0f} ms), "
+            f"followed after {followed:.2f} s\n"
         )
         assert worst <= bound
         assert followed <= FOLLOWED
@@ -119,6 +121,8 @@ def test_no_caller_notices_what_happens_to_a_cluster(mode: str, partitions: int)
         time.sleep(1.0)
         fleet.all(paced_load.end)
         calls, counted = loaded.counted()
-        print(f"{loaded.name}: {calls} calls, {counted} counted, {calls - counted} not replicated")
+        sys.stdout.write(
+            f"{loaded.name}: {calls} calls, {counted} counted, {calls - counted} not replicated\n"
+        )
         assert calls > RATE
         assert 0 <= calls - counted <= RATE

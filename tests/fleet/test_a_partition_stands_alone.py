@@ -1,4 +1,4 @@
-"""A node of a cluster that is down takes the service types of its partitions along, and no others."""
+"""A node of a cluster that is down takes only the service types of its partitions along."""
 
 from __future__ import annotations
 
