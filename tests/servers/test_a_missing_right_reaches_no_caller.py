@@ -98,7 +98,7 @@ async def use(registry: ServiceRegistry) -> None:
 async def lose_and_get_back(server: Server, command: str, mode: Any) -> list[str]:
     """What is wrong while a fleet lacks the right to a command, and when it has it again."""
     user = namespace = f"{command}-comes-back-{mode}"
-    url, keys = add_user(server, name=user), TypeKeys.of(namespace, "llm")
+    url, keys = add_user(server, name=user), TypeKeys(namespace, "llm")
     fleet = [
         ServiceRegistry(url=url, namespace=namespace, settings=SETTINGS, consistency=mode)
         for _ in range(2)

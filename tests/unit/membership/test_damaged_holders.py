@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SETTINGS: Final = RegistrySettings(
     lease=3.0, heartbeat_interval=0.6, store_timeout=5.0, write_timeout=5.0
 )
-KEYS: Final = TypeKeys.of("default", "llm")
+KEYS: Final = TypeKeys("default", "llm")
 
 
 class Client:
