@@ -175,7 +175,9 @@ class RegistrationMethods:
         Returns:
             Whether this process had registered it.
         """
-        found = [one.leave(provider_name, forget_breaker=forget_breaker) for one in self._registrars()]
+        found = [
+            one.leave(provider_name, forget_breaker=forget_breaker) for one in self._registrars()
+        ]
         return any(found)
 
     async def aunregister(self, provider_name: str, *, forget_breaker: bool = False) -> bool:
