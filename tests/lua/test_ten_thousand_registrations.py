@@ -116,6 +116,7 @@ def test_a_look_for_lost_data_names_them_all_when_they_are_lost(full: LuaServer)
             epoch=START,
             revision=revision,
             keep_ms=LEASE + RETENTION,
+            lease_ms=LEASE,
             sample=100,
             ids=len(IDS),
             names=IDS,
