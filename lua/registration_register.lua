@@ -28,15 +28,23 @@
 --             as JSON, before_actor: the process that wrote them, fields: which ones changed
 -- Events     provider_registered, provider_changed; process_joined in `processes`
 local clock = require("lib.clock")
-local changes = require("lib.changes")
 local processes = require("lib.processes")
-local registrations = require("lib.registrations")
-local holders = require("lib.holders")
-local breaker = require("lib.breaker")
+local plain_join = require("lib.plain_join")
 
 local service_type, process = ARGV[1], ARGV[2]
 local lease, overwrites = tonumber(ARGV[3]), ARGV[5] == "register"
 local now, keep, lost_breakers = clock.now(), lease + tonumber(ARGV[4]), false
+
+local reply = plain_join.register(KEYS, ARGV, now, processes)
+if reply then
+  return reply
+end
+
+-- Most calls end above, and need not load what follows.
+local changes = require("lib.changes")
+local registrations = require("lib.registrations")
+local holders = require("lib.holders")
+local breaker = require("lib.breaker")
 
 -- Makes the breaker if there is none. Returns "1" if it has other settings, and whether it is new.
 local function settle(key, settings, chosen)
@@ -49,13 +57,8 @@ local function settle(key, settings, chosen)
     return "0", true
   end
   changes.keep(key, left == -1 and -1 or keep) -- an override without an end keeps it for good
-  local found = registrations.fields(key, settings)
-  for i = 1, chosen and #found or 0, 2 do
-    if found[i + 1] ~= settings[i + 1] then
-      return "1"
-    end
-  end
-  return #found > 0 and "0" or "1"
+  local all, same = plain_join.compare(key, settings, 1, #settings)
+  return all and (same or not chosen) and "0" or "1"
 end
 
 local function publish(kind, reason, one, details)
@@ -108,13 +111,9 @@ end
 if changes.version(KEYS[3])[1] == "" or lost_breakers then
   changes.bump(KEYS[3], now)
 end
-processes.renew(KEYS[4], process, now + lease)
 processes.introduce(KEYS[6], KEYS[7], process, now, lease, { ARGV[6], ARGV[7], ARGV[8] })
+processes.renew(KEYS[4], process, now + lease)
 processes.use(KEYS[8], service_type)
-for _, i in ipairs({ 1, 3, 4, 5, 8 }) do
-  changes.keep(KEYS[i], keep)
-end
-local after = changes.version(KEYS[3])
-local head = { "registered", string.format("%.0f", now), after[1], before[2], after[2] }
-head[6] = string.format("%d", redis.call("ZCARD", KEYS[4]))
+plain_join.keep_shared(KEYS, keep)
+local head = plain_join.head(KEYS, now, changes.version(KEYS[3]), before[2])
 return registrations.append(head, columns)
