@@ -228,6 +228,9 @@ class Watcher:
         # the events may have been here for a while.
         self._heard_at = began if events else min(began + block / 1000, time.monotonic())
         self._apply(replicas, places, events)
+        if events:
+            # Other registries of this process apply it, too, before any of them reads again.
+            await asyncio.sleep(0)
         return bool(events) or wait < longest
 
     def _apply(
