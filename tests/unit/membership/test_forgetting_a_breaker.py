@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from ciris_registry import CircuitBreakerConfig, RegistrySettings, ServiceRegistry
+from tests.redis_proxy import RedisProxy
 from tests.waiting import async_wait_until
 
 if TYPE_CHECKING:
@@ -98,6 +99,38 @@ async def test_followers_drop_it_by_the_event(new_registry: New) -> None:
     await first.aunregister("one", forget_breaker=True)
 
     await async_wait_until(lambda: second.breaker("llm", "one").state == "closed")
+
+
+@MODES
+async def test_a_process_that_was_cut_off_does_not_put_it_back(
+    new_registry: New, private_server: str, mode: str
+) -> None:
+    first = new_registry(url=private_server, settings=SETTINGS, namespace=mode, consistency=mode)
+    async with RedisProxy(private_server.removeprefix("unix://")) as proxy:
+        second = new_registry(url=proxy.url, settings=SETTINGS, namespace=mode, consistency=mode)
+        await opened(first)
+        second.bind("one", Client())
+        second.register_global("llm", Client(), name="other")
+        await second.flush()
+        await second.refresh("llm")
+        assert second.breaker("llm", "one").state == "open"
+        proxy.refuse_all("LOADING Redis is loading the dataset in memory")
+        await async_wait_until(lambda: not second.health().ok)
+        second.breaker("llm", "one").record_success()
+
+        await first.aunregister("one", forget_breaker=True)
+        first.register_global("llm", Client(), name="one")
+        await first.flush()
+        proxy.accept_all()
+
+        await async_wait_until(lambda: second.health().ok)
+        await second.refresh("llm")
+        assert second.breaker("llm", "one").state == "closed"
+        await first.refresh("llm")
+        assert first.breaker("llm", "one").state == "closed"
+        assert await usable(first)
+        await second.aclose()
+    await first.aclear_all()
 
 
 @MODES
