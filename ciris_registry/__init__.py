@@ -10,6 +10,8 @@ from ciris_registry.circuit_breaker.outcomes import (
     SUCCESS,
     Classification,
     cooldown,
+    refused,
+    unfit,
 )
 from ciris_registry.errors import (
     CallTimeoutError,
@@ -58,4 +60,6 @@ __all__ = [
     "__version__",
     "cooldown",
     "get_global_registry",
+    "refused",
+    "unfit",
 ]

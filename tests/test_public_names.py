@@ -48,6 +48,8 @@ FRONT_PAGE: Final = IN_PROCESS | {
     "StoreUnavailableError",
     "__version__",
     "cooldown",
+    "refused",
+    "unfit",
 }
 
 ERRORS: Final = {

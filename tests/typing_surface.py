@@ -39,6 +39,8 @@ from ciris_registry import (
     __version__,
     cooldown,
     get_global_registry,
+    refused,
+    unfit,
 )
 from ciris_registry.errors import (
     AccessDeniedError,
@@ -140,7 +142,13 @@ def policy(outcome: object) -> Classification | None:
     if isinstance(outcome, OSError):
         return FAILURE
     classification = cooldown(7.5, "closed for lunch")
-    assert_type(classification.kind, Literal["success", "failure", "ignored", "cooldown"])
+    assert_type(
+        classification.kind,
+        Literal["success", "failure", "cooldown", "refused", "unfit", "ignored"],
+    )
+    assert_type(classification.scope, Literal["provider", "account"])
+    assert_type(refused("invalid_key", "revoked", scope="account"), Classification)
+    assert_type(unfit("context_too_long"), Classification)
     assert_type(classification.seconds, float)
     assert_type(classification.reason, str)
     return SUCCESS if outcome else classification

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ciris_registry.circuit_breaker.outcomes import Classification, Classify
     from ciris_registry.selection import Pick, Picker, Rejected, Request, Resolver
 
-_FAIL_OVER: Final = frozenset({"failure", "cooldown"})
+_FAIL_OVER: Final = frozenset({"failure", "cooldown", "refused", "unfit"})
 """Outcomes after which the next provider is called."""
 
 

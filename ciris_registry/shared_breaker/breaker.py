@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ciris_registry.cache import ExpectedBreaker
 from ciris_registry.circuit_breaker import BreakerState, CircuitState, after_outcome
+from ciris_registry.masking import mask_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from ciris_registry.shared_breaker.success_batches import SuccessBatches
 
 _R = TypeVar("_R")
-
-_LONGEST_ERROR: Final = 200
-"""Characters of an error that are shown."""
 
 
 class SharedBreaker:
@@ -232,8 +230,8 @@ def _without_streak(breaker: BreakerState, _now: int) -> None:
 
 
 def in_words(error: BaseException) -> str:
-    """An error as it is shown, whatever the program made of its ``repr``."""
+    """An error as it is shown, without secrets, whatever the program made of its ``repr``."""
     try:
-        return repr(error)[:_LONGEST_ERROR]
+        return mask_secrets(repr(error))
     except Exception:  # noqa: BLE001 # the call has to be settled in any case
         return type(error).__name__

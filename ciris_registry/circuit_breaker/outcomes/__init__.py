@@ -8,9 +8,14 @@ from ciris_registry.circuit_breaker.outcomes.classification import (
     IGNORED,
     SUCCESS,
     Classification,
+    Kind,
+    Scope,
     cooldown,
+    refused,
+    unfit,
 )
 from ciris_registry.circuit_breaker.outcomes.classifier import Classifier, Classify
+from ciris_registry.circuit_breaker.outcomes.fault_code import FaultCode
 from ciris_registry.circuit_breaker.outcomes.http_status import CooldownDurations
 
 __all__ = [
@@ -21,5 +26,10 @@ __all__ = [
     "Classifier",
     "Classify",
     "CooldownDurations",
+    "FaultCode",
+    "Kind",
+    "Scope",
     "cooldown",
+    "refused",
+    "unfit",
 ]

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from ciris_registry.circuit_breaker.outcomes.classification import (
     FAILURE,
     IGNORED,
+    SEVERITY,
     SUCCESS,
     Classification,
-    is_cooldown,
+    is_valid,
 )
 from ciris_registry.circuit_breaker.outcomes.http_errors import http_facts_of
 from ciris_registry.circuit_breaker.outcomes.http_status import by_http_facts
 from ciris_registry.errors import CallTimeoutError, RegistryError
+from ciris_registry.masking import mask_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _MOST_MEMBERS: Final = 1_000
-# Kinds of classification, the worst last: a group of errors counts as its worst member.
-_WORSE: Final = ("success", "ignored", "cooldown", "failure")
 # An object whose repr() raises must not replace the outcome of the call.
 _SHOWN: Final = reprlib.Repr()
 _SHOWN.maxother = 200
@@ -69,7 +69,7 @@ class Classifier:
             decided = self._decided(group, policies)
             return decided or max(
                 (self.error(one, *policies) for one in islice(_members(group), _MOST_MEMBERS)),
-                key=lambda one: (_WORSE.index(one.kind), one.seconds),
+                key=lambda one: (SEVERITY.index(one.kind), one.seconds),
                 default=FAILURE,
             )
         if not isinstance(error, Exception):
@@ -92,18 +92,15 @@ class Classifier:
         try:
             answer = cast("object", policy(outcome))
         except Exception as error:  # noqa: BLE001 # a program's policy may raise anything
-            self._warn(policy, f"raised {_SHOWN.repr(error)}")
+            self._warn(policy, f"raised {_shown(error)}")
             return None
         if answer is None:
             return None
-        if isinstance(answer, Classification) and answer.kind in _WORSE:
-            if answer.kind != "cooldown":
-                return answer
-            if is_cooldown(answer.seconds):
-                return self._limited(answer)
+        if isinstance(answer, Classification) and is_valid(answer):
+            return self._limited(answer) if answer.kind == "cooldown" else answer
         if inspect.iscoroutine(answer):
             answer.close()
-        problem = f"returned {_SHOWN.repr(answer)}, which is neither a Classification nor None"
+        problem = f"returned {_shown(answer)}, which is neither a Classification nor None"
         self._warn(policy, problem)
         return None
 
@@ -125,6 +122,10 @@ class Classifier:
     def _limited(self, classification: Classification) -> Classification:
         longest = self._durations.longest
         return replace(classification, seconds=min(classification.seconds, longest))
+
+
+def _shown(value: object) -> str:
+    return mask_secrets(_SHOWN.repr(value))
 
 
 def _is_plain(error: Exception) -> bool:
