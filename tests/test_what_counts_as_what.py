@@ -107,6 +107,7 @@ async def test_a_timeout_is_a_failure_and_the_next_provider_is_called(
         (HttpError(429), SETTINGS.cooldown),
         (HttpError(503, retry_after="70"), 70.0),
         (HttpError(529, retry_after="70"), 70.0),
+        (HttpError(403, code("rateLimitExceeded"), retry_after="70"), 70.0),
         (HttpError(429, code("insufficient_quota")), SETTINGS.quota_cooldown),
         (ExceptionGroup("two", [HttpError(400), HttpError(429, retry_after="70")]), 70.0),
     ],
@@ -122,13 +123,31 @@ async def test_a_rate_limit_is_a_cooldown_and_the_next_provider_is_called(
     assert await failures(registry) == 0
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 422])
+@pytest.mark.parametrize("status", [400, 404, 409, 422])
 async def test_an_invalid_request_is_no_failure_of_the_provider(
     registry: ServiceRegistry, status: int
 ) -> None:
     two(registry, HttpError(status))
     with pytest.raises(HttpError):
         await registry.call("planner", "llm", Client.complete, "Hello?")
+    assert (await failures(registry), await rest(registry)) == (0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        HttpError(401),
+        HttpError(402),
+        HttpError(403),
+        HttpError(404, code("model_not_found")),
+        HttpError(400, code("context_length_exceeded")),
+    ],
+)
+async def test_after_a_refusal_or_an_unfit_request_the_next_provider_is_called(
+    registry: ServiceRegistry, error: HttpError
+) -> None:
+    two(registry, error)
+    assert await registry.call("planner", "llm", Client.complete, "Hello?") == "second"
     assert (await failures(registry), await rest(registry)) == (0, 0.0)
 
 

@@ -22,6 +22,7 @@ from ciris_registry.circuit_breaker.outcomes.classification import (
     Classification,
     is_valid,
 )
+from ciris_registry.circuit_breaker.outcomes.error_chain import wraps_nothing
 from ciris_registry.circuit_breaker.outcomes.http_errors import http_facts_of
 from ciris_registry.circuit_breaker.outcomes.http_status import by_http_facts
 from ciris_registry.errors import CallTimeoutError, RegistryError
@@ -132,7 +133,7 @@ def _is_plain(error: Exception) -> bool:
     """Whether an error carries no HTTP facts: an instance of a built-in class, and no more."""
     return (
         type(error).__module__ == "builtins"
-        and error.__cause__ is None
+        and wraps_nothing(error)
         and not getattr(error, "__dict__", None)
     )
 

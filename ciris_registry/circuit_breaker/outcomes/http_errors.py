@@ -1,8 +1,8 @@
-"""The HTTP facts of an error: status, headers and error codes of the response.
+"""The facts of an error: status, headers, error codes, message and waits of the response.
 
-Found by duck typing in the errors of httpx, openai, anthropic, aiohttp, urllib, requests, botocore
-and of frameworks that wrap them, without importing any of them. No I/O: an unread body is not
-read. An attribute that raises counts as absent.
+Found by duck typing in the errors of httpx, openai, anthropic, aiohttp, urllib, requests, botocore,
+google, grpc and of frameworks that wrap them, without importing any of them. No I/O: an unread body
+is not read. An attribute that raises counts as absent.
 """
 
 from __future__ import annotations
@@ -10,85 +10,143 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
+from http import HTTPStatus
 from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from ciris_registry.circuit_breaker.outcomes.error_body import codes_of, message_of
-from ciris_registry.circuit_breaker.outcomes.safe_access import attribute, item, tried
+from ciris_registry.circuit_breaker.outcomes.error_body import body_of
+from ciris_registry.circuit_breaker.outcomes.error_chain import chain_of
+from ciris_registry.circuit_breaker.outcomes.grpc_errors import (
+    GRPC_STATUSES,
+    details_of,
+    grpc_status_of,
+    is_grpc_error,
+    metadata_of,
+)
+from ciris_registry.circuit_breaker.outcomes.retry_info import wait_in_words, waits_in, waits_of
+from ciris_registry.circuit_breaker.outcomes.safe_access import (
+    attribute,
+    item,
+    libraries_of,
+    plain_attribute,
+    tried,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
-_T = TypeVar("_T")
-_Link = tuple[object, object]
-"""An error and its response."""
+    from ciris_registry.circuit_breaker.outcomes.retry_after import Wait
 
-# Frameworks wrap once or twice; a longer chain comes from layers of the program.
-_MOST_CAUSES: Final = 5
 _MOST_HEADERS: Final = 200
 _LONGEST_TEXT: Final = 2_000
-_STATUSES: Final = range(100, 1000)
+_STATUSES: Final = range(100, 600)
+_OK: Final = 200
+_LIBRARIES: Final = frozenset(
+    {"aiohttp", "azure", "google", "http", "httpx", "requests", "starlette", "tornado", "urllib"}
+    | {"urllib3", "werkzeug"}
+)
+"""Libraries whose errors have an HTTP status in ``code``, whatever else they have."""
+_READ: Final = (
+    *("response", "status_code", "status", "headers", "body", "details", "retry_after"),
+    *("grpc_status_code", "type", "message"),
+)
+"""An error without any of these, and without a ``code``, has no facts."""
+_HTTP_ATTRIBUTES: Final = ("headers", "hdrs", "body", "response", "url", "request", "request_info")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HTTPFacts:
-    """Facts of the error itself, and of its causes where it has none.
+    """Facts of the error itself, and of what it wraps where it has none.
 
-    ``status`` is 0 if there is none. Names of ``headers`` and ``codes`` are in lower case, codes
-    with ``_`` between words. ``message`` is the body's, else the error's, in lower case.
+    ``status`` is 0 if there is none; ``grpc`` is the name of a gRPC status. Names of ``headers``
+    and ``codes`` are in lower case, codes with ``_`` between words. ``message`` is the body's, else
+    the error's, in lower case. ``waits`` are those that no header names.
     """
 
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     codes: frozenset[str] = frozenset()
     message: str = ""
+    waits: list[Wait] = field(default_factory=list["Wait"])
+    grpc: str = ""
+    of_body: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is any fact that classifies the error."""
+        return bool(self.status or self.codes or self.waits)
 
 
 def http_facts_of(error: object) -> HTTPFacts:
-    """Read the HTTP facts of an error and its causes."""
-    links = [(one, attribute(one, "response")) for one in _chain(error)]
-    status = _first(_status, links) or 0
-    codes = [codes for link in links if (codes := tried(codes_of, *link))]
-    message = _first(message_of, links) or _first(_text_of_status, links) or ""
-    return HTTPFacts(
-        status,
-        _first(_headers, links) or {},
-        frozenset[str]().union(*codes),
-        message[:_LONGEST_TEXT].lower(),
-    )
+    """Read the facts of an error and of what it wraps."""
+    facts = HTTPFacts()
+    said = ""
+    for one in chain_of(error, lambda: facts.is_known):
+        if not _has_any(one, _READ) and plain_attribute(one, "code") is None:
+            continue
+        tried(_add, facts, one, attribute(one, "response"))
+        if facts.status and facts.headers and facts.message:
+            break
+        if not said and facts.status:
+            said = tried(str, one) or ""
+    facts.message = (facts.message or said)[:_LONGEST_TEXT].lower()
+    if facts.message and (wait := wait_in_words(facts.message)):
+        facts.waits.append(wait)
+    facts.headers = {**facts.of_body, **facts.headers}
+    return facts
 
 
-def _first(read: Callable[[object, object], _T], links: Sequence[_Link]) -> _T | None:
-    """The first result that is not empty."""
-    return next((found for link in links if (found := tried(read, *link))), None)
+def _add(facts: HTTPFacts, error: object, response: object) -> None:
+    body = body_of(error, response)
+    if not facts.status:
+        facts.grpc = grpc_status_of(error)
+        status = GRPC_STATUSES.get(facts.grpc, 0) or _status(error, response)
+        # An error inside a stream has the stream's status.
+        facts.status = body.status if status <= _OK and body.status else status
+        facts.codes |= {facts.grpc.lower()} if facts.grpc else set()
+    facts.codes |= body.codes
+    facts.headers = facts.headers or _headers(error, response)
+    facts.of_body = facts.of_body or _read(body.headers)
+    facts.message = facts.message or body.message or _own_message(error)
+    facts.waits += waits_in(body.parts)
+    facts.waits += waits_of(error)
 
 
-def _chain(error: object) -> Iterator[object]:
-    seen: list[object] = []
-    while error is not None and len(seen) <= _MOST_CAUSES:
-        if any(error is one for one in seen):
-            return
-        seen.append(error)
-        yield error
-        error = attribute(error, "__cause__")
+def _own_message(error: object) -> str:
+    if is_grpc_error(error):
+        return details_of(error)
+    message = attribute(error, "message")
+    return message if isinstance(message, str) else ""
 
 
 def _status(error: object, response: object) -> int:
-    # Reading aiohttp's ``code`` raises a warning, so ``code`` comes last.
     for holder, name in (
         (response, "status_code"),
         (response, "status"),
         (error, "status_code"),
         (error, "status"),
-        (error, "code"),
     ):
         if status := tried(_as_status, attribute(holder, name)):
             return status
-    return _as_status(item(item(response, "ResponseMetadata"), "HTTPStatusCode"))
+    if status := tried(_as_status, item(item(response, "ResponseMetadata"), "HTTPStatusCode")):
+        return status
+    # Reading aiohttp's ``code`` raises a warning, so ``code`` comes last. Web sockets, databases
+    # and SSH have codes too.
+    code: object = plain_attribute(error, "code")
+    if not isinstance(code, HTTPStatus):
+        code = attribute(error, "code") if _is_http(error) else None
+    return tried(_as_status, code) or 0
 
 
-def _text_of_status(error: object, response: object) -> str:
-    return str(error) if _status(error, response) else ""
+def _is_http(error: object) -> bool:
+    return _has_any(error, _HTTP_ATTRIBUTES) or not libraries_of(error).isdisjoint(_LIBRARIES)
+
+
+def _has_any(error: object, names: tuple[str, ...]) -> bool:
+    for name in names:  # noqa: SIM110 # a generator would take twice the time
+        if attribute(error, name) is not None:
+            return True
+    return False
 
 
 def _as_status(value: object) -> int:
@@ -102,6 +160,7 @@ def _headers(error: object, response: object) -> dict[str, str]:
         attribute(response, "headers"),
         attribute(error, "headers"),
         item(item(response, "ResponseMetadata"), "HTTPHeaders"),
+        metadata_of(error) if is_grpc_error(error) else None,
     ):
         if found := tried(_read, source):
             return found
@@ -119,7 +178,9 @@ def _read(source: object) -> dict[str, str]:
     for pair in islice(pairs, _MOST_HEADERS):
         name, text = tried(_text, pair[0]), tried(_text, pair[-1])
         if name and text:
-            found.setdefault(name.lower(), text)
+            name = name.lower()
+            # As RFC 9110 joins a header that is given more than once.
+            found[name] = f"{found[name]}, {text}" if name in found else text
     return found
 
 

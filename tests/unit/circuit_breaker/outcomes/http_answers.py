@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ciris_registry import FAILURE, IGNORED, Classification, cooldown
+from ciris_registry import FAILURE, IGNORED, Classification, cooldown, refused, unfit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,11 +56,11 @@ ANSWERS = {
     "out-of-requests": Answer(429, cooldown(360), REQUESTS_ARE_OUT),
     "out-of-tokens": Answer(429, cooldown(60), {**DATE, **TOKENS_ARE_OUT}),
     "out-of-quota": Answer(429, cooldown(3600), {"Retry-After": "1"}, QUOTA, cooldown(1)),
-    "out-of-credit": Answer(400, cooldown(3600), {}, NO_CREDIT, IGNORED),
-    "unpaid": Answer(402, cooldown(3600)),
+    "out-of-credit": Answer(400, refused("billing"), {}, NO_CREDIT, IGNORED),
+    "unpaid": Answer(402, refused("billing")),
     "wrong": Answer(400, IGNORED),
-    "unknown-key": Answer(401, IGNORED),
-    "forbidden": Answer(403, IGNORED),
+    "unknown-key": Answer(401, refused("invalid_key")),
+    "forbidden": Answer(403, unfit("forbidden")),
     "not-found": Answer(404, IGNORED),
     "timed-out": Answer(408, FAILURE),
     "unprocessable": Answer(422, IGNORED),

@@ -40,7 +40,7 @@ def test_code_scope_and_reason_do_not_count_in_comparisons() -> None:
 
 
 def test_codes_are_text() -> None:
-    assert FaultCode.NO_SUCH_MODEL == "no_such_model"
+    assert str(FaultCode.NO_SUCH_MODEL) == "no_such_model"
     assert all(is_valid(refused(code)) for code in FaultCode)
 
 

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciris_registry import FAILURE, IGNORED, Classification, RegistrySettings, cooldown
+from ciris_registry import (
+    FAILURE,
+    IGNORED,
+    Classification,
+    RegistrySettings,
+    cooldown,
+    refused,
+    unfit,
+)
 from ciris_registry.circuit_breaker.outcomes.classifier import Classifier
 from ciris_registry.errors import SettingsError
 from tests.running import run
@@ -25,8 +33,10 @@ RULES: list[tuple[Exception, Classification]] = [
     (TimeoutError(), FAILURE),
     (ConnectionRefusedError(), FAILURE),
     (HttpError(400), IGNORED),
-    (HttpError(401), IGNORED),
+    (HttpError(401), refused("invalid_key")),
     (HttpError(404, retry_after="7"), IGNORED),
+    (HttpError(403), unfit("forbidden")),
+    (HttpError(413), unfit("request_too_large")),
     (HttpError(422), IGNORED),
     (HttpError(408), FAILURE),
     (HttpError(408, retry_after="7"), FAILURE),
@@ -55,16 +65,16 @@ RULES: list[tuple[Exception, Classification]] = [
     (HttpError(0, LIMITED), cooldown(4)),
     (HttpError(0, code("insufficient_quota")), cooldown(600)),
     (HttpError(400, code("ThrottlingException")), cooldown(4)),
-    (HttpError(403, LIMITED), IGNORED),
-    (HttpError(500, LIMITED), FAILURE),
-    (HttpError(402), cooldown(600)),
-    (HttpError(402, retry_after="7"), cooldown(600)),
-    (HttpError(402, retry_after="700"), cooldown(700)),
-    (HttpError(402, retry_after="7000"), cooldown(6000)),
+    (HttpError(403, LIMITED), cooldown(4)),
+    (HttpError(500, LIMITED), cooldown(4)),
+    (HttpError(402), refused("billing")),
+    (HttpError(402, retry_after="7"), refused("billing")),
+    (HttpError(402, code("insufficient_quota"), retry_after="700"), cooldown(700)),
+    (HttpError(402, code("insufficient_quota"), retry_after="7000"), cooldown(6000)),
     (HttpError(429, code("insufficient_quota"), retry_after="1"), cooldown(600)),
-    (HttpError(429, code("billing_hard_limit_reached")), cooldown(600)),
+    (HttpError(429, code("billing_hard_limit_reached")), refused("billing")),
     (HttpError(401, code("quota_exceeded")), cooldown(600)),
-    (HttpError(400, says("Your credit balance is too low to access the API.")), cooldown(600)),
+    (HttpError(400, says("Your credit balance is too low to access the API.")), refused("billing")),
     (HttpError(400, says("You have reached your specified API usage limits.")), cooldown(600)),
     (HttpError(429, says("You exceeded your current quota"), retry_after="7"), cooldown(7)),
     (HttpError(500, says("Your credit balance is too low")), FAILURE),
@@ -121,6 +131,9 @@ GROUPS: list[tuple[list[BaseException], Classification]] = [
     ([HttpError(404), HttpError(429)], cooldown(4)),
     ([HttpError(429, retry_after="9"), HttpError(429)], cooldown(9)),
     ([HttpError(404)], IGNORED),
+    ([HttpError(401), HttpError(429), HttpError(404)], refused("invalid_key")),
+    ([HttpError(429), HttpError(403), HttpError(404)], cooldown(4)),
+    ([HttpError(403), HttpError(404)], unfit("forbidden")),
     ([asyncio.CancelledError()], IGNORED),
     ([asyncio.CancelledError(), HttpError(429)], cooldown(4)),
     ([HttpError(404), BaseExceptionGroup("inner", [ValueError()])], FAILURE),
@@ -166,7 +179,7 @@ def test_the_settings_have_bounds(name: str, seconds: float) -> None:
 def test_max_cooldown_limits_the_other_settings_too() -> None:
     strict = Classifier(RegistrySettings(max_cooldown=2.0).cooldown_durations)
     assert strict.error(HttpError(429)) == cooldown(2)
-    assert strict.error(HttpError(402)) == cooldown(2)
+    assert strict.error(HttpError(402, code("quota_exceeded"))) == cooldown(2)
 
 
 @given(
@@ -183,7 +196,7 @@ def test_no_response_makes_a_cooldown_out_of_bounds(
     classification = Classifier(SETTINGS.cooldown_durations).error(
         HttpError(status, body, **headers)
     )
-    assert classification.kind in {"failure", "ignored", "cooldown"}
+    assert classification.kind in {"failure", "ignored", "cooldown", "refused", "unfit"}
     assert 0 <= classification.seconds <= 6000
     assert (classification.seconds > 0) == (classification.kind == "cooldown")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciris_registry.circuit_breaker.outcomes.retry_after import wait_of
+from ciris_registry.circuit_breaker.outcomes.retry_after import Wait, wait_of
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 FORMS = [
@@ -79,7 +79,7 @@ def of_headers(headers: dict[str, str], *, limited: bool) -> float | None:
 def test_a_wait_is_read_in_each_form(name: str, text: str, expected: float) -> None:
     wait = wait_of({name: text}, NOW, limited=True)
     assert wait is not None
-    assert wait.header == name
+    assert wait.source == name
     assert wait.seconds == pytest.approx(expected)
 
 
@@ -94,11 +94,50 @@ def test_milliseconds_are_a_number_or_absent(text: str) -> None:
     assert wait_of({"retry-after-ms": text}, NOW, limited=True) is None
 
 
-def test_milliseconds_take_precedence_over_seconds_and_seconds_over_reset_times() -> None:
-    assert seconds(retry_after_ms="1500", retry_after="7", x_ratelimit_reset="90") == 1.5
+def test_the_later_of_two_waits_counts_and_milliseconds_are_the_precise_one() -> None:
+    assert seconds(retry_after_ms="1500", retry_after="2") == 1.5
+    assert seconds(retry_after_ms="1500", retry_after="7", x_ratelimit_reset="90") == 7
     assert seconds(retry_after="7", x_ratelimit_reset="90") == 7
     assert seconds(retry_after_ms="0", retry_after="7") == 7
     assert seconds(retry_after_ms="soon", retry_after="never", x_ratelimit_reset="90") == 90
+
+
+def test_a_wait_of_the_body_counts_if_it_is_the_later_one() -> None:
+    def of(*others: float, **headers: str) -> float:
+        named = {name.replace("_", "-"): text for name, text in headers.items()}
+        waits = [Wait(seconds, "body") for seconds in others]
+        wait = wait_of(named, NOW, limited=True, others=waits)
+        return wait.seconds if wait is not None else 0.0
+
+    assert of(9, 40) == 40
+    assert of(40, retry_after="7") == 40
+    assert of(4, retry_after="7") == 7
+    assert of(4, x_ratelimit_reset="90") == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("40, 40", 40), ("7, 40", 40), ("soon, 40", 40), ("1m, 7s", 60)]
+)
+def test_of_a_header_that_is_given_twice_the_later_counts(text: str, expected: float) -> None:
+    assert seconds(retry_after=text) == expected
+    assert seconds(x_ratelimit_reset=text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('"default";r=0;t=40', 40),
+        ('"default";r=50;t=30', 30),
+        ('"burst";r=5;t=90, "daily";r=0;t=40', 40),
+        ("limit=10, remaining=0, reset=40", 40),
+        ('"default";r=0', None),
+        ('"default"', None),
+    ],
+)
+def test_the_rate_limit_fields_of_the_ietf_are_read(text: str, expected: float | None) -> None:
+    assert seconds(ratelimit=text) == expected
+    if ";r=50" in text:
+        assert seconds_of_another_refusal(ratelimit=text) is None
 
 
 def test_the_date_of_the_response_takes_precedence_over_the_local_clock() -> None:
