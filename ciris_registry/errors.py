@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessDeniedError",
+    "CallCancelledError",
     "CallTimeoutError",
     "CircuitBreakerError",
     "ClosedError",
@@ -229,6 +230,17 @@ class CallTimeoutError(RegistryError, TimeoutError):
         super().__init__(f"{provider} did not answer within {seconds:g} s")
         self.provider = provider
         self.seconds = seconds
+
+
+class CallCancelledError(RegistryError):
+    """A provider cancelled its own call: its client or a task of it, not the caller.
+
+    It is a failure of the provider, by its name ``provider``; the cancellation is the cause.
+    """
+
+    def __init__(self, provider: str) -> None:
+        super().__init__(f"the call of {provider} was cancelled from inside")
+        self.provider = provider
 
 
 class DeadlineExceededError(RegistryError, TimeoutError):

@@ -4,7 +4,7 @@ It asks ``selection`` for picks and reports outcomes. It chooses no providers it
 """
 
 from ciris_registry.calls.api import CallMethods
-from ciris_registry.calls.attempt import AttemptContext
+from ciris_registry.calls.attempt_context import AttemptContext
 from ciris_registry.calls.executor import Executor
 
 __all__ = [

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     )
     from enum import Enum
 
-    from ciris_registry.calls.executor import CallRound, LateExecutor
+    from ciris_registry.calls.executor import LateExecutor
+    from ciris_registry.calls.failover import CallRound
     from ciris_registry.calls.retry import Retry
     from ciris_registry.circuit_breaker.outcomes import Classify
     from ciris_registry.selection import Consistency

@@ -7,96 +7,49 @@ outcome never replaces the result of the call.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, Self
 
+from ciris_registry.calls.awaits import may_have_awaited
 from ciris_registry.calls.messages import not_awaitable
-from ciris_registry.circuit_breaker.outcomes import IGNORED, SUCCESS
-from ciris_registry.errors import CallTimeoutError, NotAwaitableError, RegistryError
+from ciris_registry.calls.suspects import log_once
+from ciris_registry.circuit_breaker.outcomes import (
+    FAILURE,
+    IGNORED,
+    PROGRAMMING_ERROR,
+    PROGRAMMING_ERRORS,
+    SUCCESS,
+    all_wrapped,
+)
+from ciris_registry.errors import (
+    CallCancelledError,
+    CallTimeoutError,
+    NotAwaitableError,
+    RegistryError,
+)
 from ciris_registry.shared_breaker import in_words
-from ciris_registry.timeouts import TimeLimit, TimeLimits
+from ciris_registry.timeouts import TimeLimit
 
 if TYPE_CHECKING:
-    from ciris_registry.circuit_breaker.outcomes import Classification, Classifier, Classify
-    from ciris_registry.selection import ConcurrencyLimit, Pick
-    from ciris_registry.shared_breaker import BreakerAdmission, Cooldowns, Reporting, SharedBreaker
+    from contextvars import Token
+    from types import TracebackType
+
+    from ciris_registry.calls.attempt_context import AttemptContext
+    from ciris_registry.circuit_breaker.outcomes import Classification, Classify
+    from ciris_registry.selection import Pick
 
 _log = logging.getLogger(__name__)
+
+_MOST_INNER: Final = 15
 
 NOT_CALLED: Final = object()
 """In place of a value: nothing was awaited."""
 
-PROGRAMMING_ERRORS: Final = (TypeError, AttributeError, NameError)
-"""Raised by the function before there is anything to await, these are errors of the program: they
-must not open a breaker for the whole fleet."""
-
-_MOST_REMEMBERED: Final = 10_000
-"""The most providers whose lost outcomes were logged; beyond it all are dropped."""
-
-
-class AttemptContext:
-    """The parts that all attempts of one process use."""
-
-    def __init__(
-        self,
-        classifier: Classifier,
-        reporting: Reporting,
-        admission: BreakerAdmission,
-        cooldowns: Cooldowns,
-        concurrency_limit: ConcurrencyLimit,
-    ) -> None:
-        self.classifier = classifier
-        self.limits = TimeLimits()
-        self._reporting = reporting
-        self._admission = admission
-        self._cooldowns = cooldowns
-        self._concurrency_limit = concurrency_limit
-        self._warned: set[tuple[str, str]] = set()
-
-    async def settle(self, pick: Pick, outcome: Classification) -> None:
-        """Report the outcome of an attempt, and release its permit and slot."""
-        breaker = pick.breaker
-        permit = pick.permit.permit if pick.permit is not None else ""
-        # A permit belongs to one generation.
-        generation = None if permit else pick.generation
-        try:
-            if outcome.kind == "success":
-                if permit or not self.counts(breaker, generation):
-                    await self._reporting.report(breaker, "success", permit, generation)
-            elif outcome.kind == "failure":
-                await self._reporting.report(breaker, "failure", permit, generation)
-            else:
-                if outcome.kind == "cooldown":
-                    self._cooldowns.begin(breaker, outcome.seconds, outcome.reason)
-                if permit:
-                    self._admission.release(breaker, permit)
-        except RegistryError as error:
-            self._warn(breaker.key, error)
-        finally:
-            # After the report: its permit may end soon.
-            if pick.slot is not None:
-                self._concurrency_limit.release(pick.slot)
-
-    def counts(self, breaker: SharedBreaker, generation: int | None) -> bool:
-        """Count a success, in a batch or sent at once; False if its report must be awaited."""
-        return breaker.count_success(generation) or self._reporting.send_success(
-            breaker, generation
-        )
-
-    def _warn(self, key: tuple[str, str], error: RegistryError) -> None:
-        if key not in self._warned:
-            if len(self._warned) >= _MOST_REMEMBERED:
-                self._warned.clear()
-            self._warned.add(key)
-            kind, name = key
-            _log.warning("outcomes of %s of %s cannot be reported: %s", name, kind, error)
-
-    def release(self, pick: Pick) -> None:
-        """Release permit and slot of an attempt without an outcome."""
-        if pick.permit is not None:
-            self._admission.release(pick.breaker, pick.permit.permit)
-        if pick.slot is not None:
-            self._concurrency_limit.release(pick.slot)
+_running: ContextVar[Attempt | None] = ContextVar("the attempt that runs", default=None)
+"""By it, an attempt inside of an attempt knows the outer one."""
 
 
 class Attempt(TimeLimit):
@@ -106,7 +59,17 @@ class Attempt(TimeLimit):
     ``returned``, ``failed`` and ``abandon``, which settles it. Later ones change nothing.
     """
 
-    __slots__ = ("_answered", "_classify", "_context", "_pick", "_settled")
+    __slots__ = (
+        "_answered",
+        "_classify",
+        "_context",
+        "_inner",
+        "_outer",
+        "_pick",
+        "_settled",
+        "_token",
+    )
+    _token: Token[Attempt | None]
 
     def __init__(self, context: AttemptContext, pick: Pick, classify: Classify | None) -> None:
         super().__init__(context.limits, pick.seconds)
@@ -114,7 +77,29 @@ class Attempt(TimeLimit):
         self._pick = pick
         self._classify = classify
         self._settled = self._answered = False
+        self._inner: list[Exception] | None = None
+        self._outer = _running.get()
         pick.breaker.in_flight += 1
+
+    def __enter__(self) -> Self:
+        self._token = _running.set(self)
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with suppress(ValueError):  # the block is left in another context
+            _running.reset(self._token)
+        del self._token  # it holds the context
+        super().__exit__(kind, error, traceback)
+
+    @property
+    def provider(self) -> tuple[str, str]:
+        """The service type and the name of the provider."""
+        return self._pick.breaker.key
 
     # Errors: the provider's or not
 
@@ -126,6 +111,10 @@ class Attempt(TimeLimit):
         """
         if self._settled:
             return None
+        if isinstance(error, asyncio.CancelledError) and not self.interrupted:
+            cancelled = CallCancelledError(self._pick.registration.name)
+            cancelled.__cause__ = error
+            return cancelled
         if (
             not isinstance(error, Exception)
             # The caller was cancelled, even if the provider replaced the cancellation by an error.
@@ -216,23 +205,63 @@ class Attempt(TimeLimit):
         if pick.slot is not None:
             self._context.release(pick)
 
-    async def failed(self, failure: Exception) -> Classification:
-        """End with a failure; its classification."""
-        pick, classifier = self._pick, self._context.classifier
-        if isinstance(failure, CallTimeoutError) and not self.expired:
-            outcome = IGNORED  # of a nested guarded call
-        else:
-            try:
-                outcome = classifier.error(failure, self._classify, pick.classify)
-            except BaseException:  # as in returned
-                self.abandon()
-                raise
+    async def failed(self, failure: Exception, *, may_wait: bool = False) -> Classification:
+        """End with a failure; its classification.
+
+        An attempt whose failure is a ``PROGRAMMING_ERROR`` stays open if it ``may_wait`` for the
+        call to show whose error it is; ``charge`` or ``abandon`` ends it.
+        """
+        pick = self._pick
+        try:
+            outcome = self._classified(failure)
+        except BaseException:  # as in returned
+            self.abandon()
+            raise
+        if self._outer is not None:
+            self._outer.note_inner(failure)
+        if outcome is PROGRAMMING_ERROR and may_wait:
+            self._let_go_of_slot()
+            return outcome
         words = in_words(failure)
         if outcome.kind == "failure":
             pick.breaker.last_error = words
         _log.debug("a call of %s raised %s: %s", pick.registration.name, words, outcome.kind)
         await self._settle(outcome)
         return outcome
+
+    async def charge(self) -> None:
+        """End with the failure of a provider whose answer was not what it should be."""
+        await self._settle(FAILURE)
+
+    def note_inner(self, failure: Exception) -> None:
+        """An attempt inside of this one has failed, and its breaker has counted that."""
+        self._inner = [*(self._inner or ())[-_MOST_INNER:], failure]
+
+    def _classified(self, failure: Exception) -> Classification:
+        pick, classifier = self._pick, self._context.classifier
+        own = isinstance(failure, CallTimeoutError) and self.expired
+        own = own or (isinstance(failure, CallCancelledError) and not self._inner)
+        if not own and self._comes_from_inside(failure):
+            return IGNORED
+        outcome = classifier.error(failure, self._classify, pick.classify)
+        if outcome is PROGRAMMING_ERROR and not may_have_awaited(failure):
+            log_once(self, failure, "before it awaited anything")
+            return IGNORED
+        return outcome
+
+    def _comes_from_inside(self, failure: Exception) -> bool:
+        """Whether a guarded call inside of this attempt has raised this, or what it wraps."""
+        inner = self._inner or ()
+        return any(
+            isinstance(link, RegistryError) or any(link is one for one in inner)
+            for link in all_wrapped(failure)
+        )
+
+    def _let_go_of_slot(self) -> None:
+        slot = self._pick.slot
+        if slot is not None:
+            self._pick = self._pick._replace(slot=None)
+            self._context.release_slot(slot)
 
     def abandon(self) -> None:
         """End without an outcome: the caller was cancelled or stopped waiting."""
@@ -247,6 +276,6 @@ class Attempt(TimeLimit):
         """Mark the attempt as settled; False if it was settled before."""
         if self._settled:
             return False
-        self._settled = True
+        self._settled, self._inner = True, None  # an error may hold this attempt
         self._pick.breaker.in_flight -= 1
         return True

@@ -7,22 +7,20 @@ settles a call. Picker and resolver decide which providers may be called.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ciris_registry.calls.attempt import NOT_CALLED, Attempt
-from ciris_registry.calls.messages import explain_failure
+from ciris_registry.calls.failover import Failover
 from ciris_registry.errors import ClosedError, NoProviderError
 from ciris_registry.selection import explanation_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from ciris_registry.calls.attempt import AttemptContext
-    from ciris_registry.circuit_breaker.outcomes import Classification, Classify
+    from ciris_registry.calls.attempt_context import AttemptContext
+    from ciris_registry.calls.failover import CallRound
+    from ciris_registry.circuit_breaker.outcomes import Classify
     from ciris_registry.selection import Pick, Picker, Rejected, Request, Resolver
-
-_FAIL_OVER: Final = frozenset({"failure", "cooldown", "refused", "unfit"})
-"""Outcomes after which the next provider is called."""
 
 
 class CallOptions(NamedTuple):
@@ -38,22 +36,6 @@ class CallOptions(NamedTuple):
     exact: bool
     failover: bool = True
     classify: Classify | None = None
-
-    def fails_over(self, outcome: Classification) -> bool:
-        """Whether the next provider is called after an attempt with this outcome."""
-        return self.failover and outcome.kind in _FAIL_OVER
-
-
-class CallRound:
-    """One round of a call that may be retried.
-
-    ``exhausted``: all providers failed or were unavailable; a later round may succeed.
-    """
-
-    __slots__ = ("exhausted",)
-
-    def __init__(self) -> None:
-        self.exhausted = False
 
 
 class Executor:
@@ -124,15 +106,14 @@ class Executor:
             NotAwaitableError: ``fn`` returned nothing that can be awaited.
             Exception: The failure of the last provider.
         """
-        tried: dict[str, Exception | None] = {}
-        failure: Exception | None = None
-        value: Any = None
+        course: Failover | None = None
         picker = options.picker
         pick = picker.pick() if picker is not None and not options.exact else None
         try:
             while True:
                 if pick is None or (pick.slot is None and pick.registration.max_in_flight):
-                    pick = await self._next(options, tried, pick, failure, this_round)
+                    course = course or Failover(this_round, allowed=options.failover)
+                    pick = await self.after(course, options, pick)
                     if pick is None:
                         break
                 attempt = Attempt(self.context, pick, options.classify)
@@ -145,31 +126,25 @@ class Executor:
                     failure = attempt.failure(error, called=pending is not NOT_CALLED)
                     if failure is None:
                         raise
-                    outcome = await attempt.failed(failure)
-                else:
+                    course = course or Failover(this_round, allowed=options.failover)
+                    goes_on = await course.failed(attempt, failure)
                     failure = None
-                    if attempt.count(value):
+                else:
+                    if (course is None or not course.suspects) and attempt.count(value):
                         return value
-                    outcome = await attempt.returned(value, pending)
-                if not options.fails_over(outcome):
+                    course = course or Failover(this_round, allowed=options.failover)
+                    goes_on = await course.returned(attempt, value, pending)
+                if not goes_on:
                     break
-                tried[pick.registration.name] = failure
                 pick = None
-            if failure is not None:
-                raise failure
-            return value
+            return course.result()
         finally:
             # The traceback holds this frame: without this, it would be a reference cycle.
-            failure = None
-            tried.clear()
+            if course is not None:
+                course.clear()
 
-    async def _next(
-        self,
-        options: CallOptions,
-        tried: Mapping[str, Exception | None],
-        drawn: Pick | None,
-        failure: Exception | None,
-        this_round: CallRound | None,
+    async def after(
+        self, course: Failover, options: CallOptions, drawn: Pick | None = None
     ) -> Pick | None:
         """The next pick; None if there is none, and the call ends as its last attempt did.
 
@@ -180,16 +155,13 @@ class Executor:
         """
         try:
             position = options.picker.position if drawn is not None and options.picker else None
-            return await self.next(options, tried, position)
+            return await self.next(options, course.tried, position)
         except NoProviderError as none:
-            if this_round is not None:
-                this_round.exhausted = True
-            if not tried:
+            course.exhausted(none)
+            if not course.tried:
                 raise
-            if failure is not None:
-                explain_failure(failure, tried, none)
         except ClosedError:
-            if failure is None:
+            if course.failure is None:
                 raise
         return None
 

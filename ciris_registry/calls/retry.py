@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tenacity import AsyncRetrying, stop_after_attempt, wait_random_exponential
 
-from ciris_registry.calls.executor import CallRound
+from ciris_registry.calls.failover import CallRound
 from ciris_registry.errors import DeadlineExceededError
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ciris_registry.calls.attempt import Attempt
 from ciris_registry.calls.executor import Executor
-from ciris_registry.calls.messages import explain_failure, not_awaitable
-from ciris_registry.errors import ClosedError, NoProviderError, NotAwaitableError
+from ciris_registry.calls.failover import Failover
+from ciris_registry.calls.messages import not_awaitable
+from ciris_registry.errors import NotAwaitableError
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -46,11 +47,10 @@ async def stream(
         NotAwaitableError: ``fn`` returned no asynchronous iterable.
         Exception: The failure of the provider.
     """
-    tried: dict[str, Exception | None] = {}
-    failure: Exception | None = None
     if not isinstance(executor, Executor):
         executor = await executor()
     pick: Pick | None = await executor.first(options)
+    course = Failover(allowed=options.failover)
     try:
         while pick is not None:
             attempt = Attempt(executor.context, pick, options.classify)
@@ -59,47 +59,28 @@ async def stream(
                 item = await source.first(fn, pick.instance, args, kwargs)
                 if source.failure is None:
                     await attempt.answered()
+                    await course.served()
                 while item is not _END:
                     begun = True
                     yield item
                     item = await source.next()
-                failure = source.failure
-                if failure is None:
+                if source.failure is None:
                     await attempt.succeeded()
                     return
-                outcome = await attempt.failed(failure)
+                goes_on = await course.failed(attempt, source.failure)
             finally:
                 try:
                     await source.aclose()
                 finally:
                     # If the consumer left: the provider is free only after its stream is closed.
-                    attempt.abandon()
-            if begun or not options.fails_over(outcome):
+                    course.left(attempt)
+            if begun or not goes_on:
                 break
-            tried[pick.registration.name] = failure
-            pick = await _next(executor, options, tried, failure)
-        assert failure is not None  # noqa: S101 # the last attempt has failed
-        raise failure
+            pick = await executor.after(course, options)
+        course.result()
     finally:
         # The traceback holds this frame: without this, it would be a reference cycle.
-        failure = None
-        tried.clear()
-
-
-async def _next(
-    executor: Executor,
-    options: CallOptions,
-    tried: Mapping[str, Exception | None],
-    failure: Exception,
-) -> Pick | None:
-    """The next pick; None if there is none, and the stream raises its last failure."""
-    try:
-        return await executor.next(options, tried)
-    except NoProviderError as none:
-        explain_failure(failure, tried, none)
-    except ClosedError:
-        pass
-    return None
+        course.clear()
 
 
 class _Source:

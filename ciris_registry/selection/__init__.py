@@ -6,7 +6,7 @@ It gives a pick that may be called. It makes no calls, and decides no state of a
 from ciris_registry.selection.admission import Admission
 from ciris_registry.selection.api import Resolving, ResolvingMethods
 from ciris_registry.selection.candidates import Rejected, Request
-from ciris_registry.selection.concurrency_limit import ConcurrencyLimit
+from ciris_registry.selection.concurrency_limit import ConcurrencyLimit, Slot
 from ciris_registry.selection.explain import Explainer, explanation_of
 from ciris_registry.selection.health_checks import check_all
 from ciris_registry.selection.pick import Pick
@@ -36,6 +36,7 @@ __all__ = [
     "Resolving",
     "ResolvingMethods",
     "RoundRobins",
+    "Slot",
     "check_all",
     "check_arguments",
     "check_call",

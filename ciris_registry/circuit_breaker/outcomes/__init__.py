@@ -6,6 +6,8 @@ It reads errors of any HTTP client without importing one. It records nothing and
 from ciris_registry.circuit_breaker.outcomes.classification import (
     FAILURE,
     IGNORED,
+    PROGRAMMING_ERROR,
+    PROGRAMMING_ERRORS,
     SUCCESS,
     Classification,
     Kind,
@@ -16,11 +18,14 @@ from ciris_registry.circuit_breaker.outcomes.classification import (
 )
 from ciris_registry.circuit_breaker.outcomes.classifier import Classifier, Classify
 from ciris_registry.circuit_breaker.outcomes.fault_code import FaultCode
+from ciris_registry.circuit_breaker.outcomes.error_chain import all_wrapped
 from ciris_registry.circuit_breaker.outcomes.http_status import CooldownDurations
 
 __all__ = [
     "FAILURE",
     "IGNORED",
+    "PROGRAMMING_ERROR",
+    "PROGRAMMING_ERRORS",
     "SUCCESS",
     "Classification",
     "Classifier",
@@ -29,6 +34,7 @@ __all__ = [
     "FaultCode",
     "Kind",
     "Scope",
+    "all_wrapped",
     "cooldown",
     "refused",
     "unfit",

@@ -67,6 +67,21 @@ SUCCESS: Final = Classification("success")
 FAILURE: Final = Classification("failure")
 IGNORED: Final = Classification("ignored")
 
+PROGRAMMING_ERROR: Final = Classification("ignored", reason="a programming error")
+"""The default of an error that is the program's or an answer's: the call shows which."""
+
+PROGRAMMING_ERRORS: Final = (
+    TypeError,
+    AttributeError,
+    NameError,
+    LookupError,
+    AssertionError,
+    ArithmeticError,
+    NotImplementedError,
+    ImportError,
+    RecursionError,
+)
+
 
 def cooldown(
     seconds: float, reason: str = "", *, code: str = "", scope: Scope = "provider"

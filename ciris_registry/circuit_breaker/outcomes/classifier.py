@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from ciris_registry.circuit_breaker.outcomes.classification import (
     FAILURE,
     IGNORED,
+    PROGRAMMING_ERROR,
+    PROGRAMMING_ERRORS,
     SEVERITY,
     SUCCESS,
     Classification,
@@ -25,7 +27,7 @@ from ciris_registry.circuit_breaker.outcomes.classification import (
 from ciris_registry.circuit_breaker.outcomes.error_chain import wraps_nothing
 from ciris_registry.circuit_breaker.outcomes.http_errors import http_facts_of
 from ciris_registry.circuit_breaker.outcomes.http_status import by_http_facts
-from ciris_registry.errors import CallTimeoutError, RegistryError
+from ciris_registry.errors import CallCancelledError, CallTimeoutError, RegistryError
 from ciris_registry.masking import mask_secrets
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_OF_THE_PROVIDER: Final = (CallTimeoutError, CallCancelledError)
 _MOST_MEMBERS: Final = 1_000
 # An object whose repr() raises must not replace the outcome of the call.
 _SHOWN: Final = reprlib.Repr()
@@ -114,11 +117,15 @@ class Classifier:
             _log.warning("the policy %s %s; it counts as None", name, problem)
 
     def _by_default(self, error: Exception) -> Classification:
-        if isinstance(error, RegistryError) and not isinstance(error, CallTimeoutError):
+        if isinstance(error, RegistryError) and not isinstance(error, _OF_THE_PROVIDER):
             return IGNORED  # of a nested call of a registry, so not this provider's failure
-        if isinstance(error, TimeoutError) or _is_plain(error):
+        if isinstance(error, TimeoutError):
             return FAILURE
-        return by_http_facts(http_facts_of(error), self._durations)
+        plain = _is_plain(error)
+        found = FAILURE if plain else by_http_facts(http_facts_of(error), self._durations)
+        if found is FAILURE and isinstance(error, PROGRAMMING_ERRORS):
+            return PROGRAMMING_ERROR
+        return found
 
     def _limited(self, classification: Classification) -> Classification:
         longest = self._durations.longest

@@ -49,6 +49,18 @@ def chain_of(error: object, is_known: Callable[[], bool]) -> Iterator[object]:
         error = cause
 
 
+def all_wrapped(error: BaseException) -> Iterator[BaseException]:
+    """The error, and all that it wraps, as Python shows them."""
+    seen: list[BaseException] = []
+    while len(seen) <= _MOST_WRAPPED and not any(error is one for one in seen):
+        seen.append(error)
+        yield error
+        inner = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if inner is None:
+            return
+        error = inner
+
+
 def wraps_nothing(error: BaseException) -> bool:
     """Whether a chain of this error has no second link."""
     return error.__cause__ is None and (error.__suppress_context__ or error.__context__ is None)
