@@ -70,6 +70,11 @@ class RegistrySettings(BaseModel):
     max_cooldown: float = Field(default=86_400.0, gt=0, le=_TEN_YEARS)
     """The longest cooldown, whatever the provider, a policy or the two settings above ask for."""
 
+    max_retry_wait: float = Field(default=60.0, gt=0, le=_TEN_YEARS)
+    """How long ``retry`` waits for a provider that may serve later, at most; if that takes longer,
+    the call ends with its last error at once. A call with a ``deadline`` waits within that instead.
+    Up to ten years; the default is that of OpenAI's clients."""
+
     breaker: CircuitBreakerConfig = CircuitBreakerConfig()
     """The settings of breakers whose registration gives none."""
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ciris_registry.calls.retry import Retry
     from ciris_registry.circuit_breaker.outcomes import Classify
     from ciris_registry.selection import Consistency
+    from ciris_registry.settings import RegistrySettings
 
 _T = TypeVar("_T")
 _P = TypeVar("_P")
@@ -57,6 +58,8 @@ class CallMethods(ResolvingMethods[Calling]):
     by that of the registry, then by the default rules. A call that takes longer than the breaker's
     ``timeout_duration`` is a failure.
     """
+
+    settings: RegistrySettings
 
     def acquire(
         self,
@@ -115,7 +118,8 @@ class CallMethods(ResolvingMethods[Calling]):
                 is called twice in a round. Use False for calls that must not be repeated.
             deadline: Seconds, over 0, for the whole call. When it passes, no provider is blamed.
             retry: The largest number of rounds over all providers, at least 1, with growing, random
-                waits; or a tenacity policy. A round begins when a provider may serve. An error that
+                waits; or a tenacity policy. A round begins when a provider may serve; without a
+                ``deadline``, no call waits longer than ``max_retry_wait`` for that. An error that
                 is no provider's failure is not retried, nor, without ``failover``, a call that was
                 sent.
             classify: The policy of this call, which classifies errors and values.
@@ -253,7 +257,7 @@ class CallMethods(ResolvingMethods[Calling]):
 
         if deadline is None and retry is None:
             return await one_round()
-        return await with_retries(one_round, soonest, retry, deadline)
+        return await with_retries(one_round, soonest, retry, deadline, self.settings.max_retry_wait)
 
     def _prepared(
         self,

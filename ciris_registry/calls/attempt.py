@@ -162,7 +162,11 @@ class Attempt(TimeLimit):
             or self._classify is not None
             or pick.classify is not None
             or context.classifier.classifies_values
-            or not context.counts(pick.breaker, pick.generation)
+            # As its context counts it, which only few successes need to cross.
+            or not (
+                pick.breaker.count_success(pick.generation)
+                or context.send_success(pick.breaker, pick.generation)
+            )
         ):
             return False
         self._end()
@@ -197,7 +201,11 @@ class Attempt(TimeLimit):
         """End with a success that has no value to classify."""
         pick = self._pick
         if not self._answered and (
-            pick.permit is not None or not self._context.counts(pick.breaker, pick.generation)
+            pick.permit is not None
+            or not (
+                pick.breaker.count_success(pick.generation)
+                or self._context.send_success(pick.breaker, pick.generation)
+            )
         ):
             await self._settle(SUCCESS)
             return
@@ -252,6 +260,12 @@ class Attempt(TimeLimit):
     def _comes_from_inside(self, failure: Exception) -> bool:
         """Whether a guarded call inside of this attempt has raised this, or what it wraps."""
         inner = self._inner or ()
+        if (
+            not inner
+            and failure.__context__ is failure.__cause__ is None
+            and not isinstance(failure, RegistryError)
+        ):
+            return False
         return any(
             isinstance(link, RegistryError) or any(link is one for one in inner)
             for link in all_wrapped(failure)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from ciris_registry.circuit_breaker.outcomes import FAILURE
 from ciris_registry.errors import RegistryError
+from ciris_registry.shared_breaker import in_words
 from ciris_registry.timeouts import TimeLimits
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class AttemptContext:
     ) -> None:
         self.classifier = classifier
         self.limits = TimeLimits()
+        self.send_success = reporting.send_success
         self._reporting = reporting
         self._admission = admission
         self._cooldowns = cooldowns
@@ -43,13 +46,39 @@ class AttemptContext:
 
     async def settle(self, pick: Pick, outcome: Classification) -> None:
         """Report the outcome of an attempt, and release its permit and slot."""
-        breaker = pick.breaker
         permit = pick.permit.permit if pick.permit is not None else ""
-        # A permit belongs to one generation.
-        generation = None if permit else pick.generation
+        try:
+            await self._report(pick.breaker, outcome, permit, pick.generation)
+        finally:
+            # After the report: its permit may end soon.
+            if pick.slot is not None:
+                self._concurrency_limit.release(pick.slot)
+
+    async def factory_failed(
+        self, breaker: SharedBreaker, error: Exception, permit: str, generation: int | None
+    ) -> None:
+        """Report what a factory raised in place of an instance."""
+        outcome = self.classifier.error(error)
+        if outcome.kind == "ignored":
+            outcome = FAILURE  # there is no provider, whoever is at fault
+        if outcome.kind == "failure":
+            breaker.last_error = in_words(error)
+        await self._report(breaker, outcome, permit, generation)
+
+    async def _report(
+        self,
+        breaker: SharedBreaker,
+        outcome: Classification,
+        permit: str,
+        generation: int | None,
+    ) -> None:
+        if permit:
+            generation = None  # a permit belongs to one generation
         try:
             if outcome.kind == "success":
-                if permit or not self.counts(breaker, generation):
+                if permit or not (
+                    breaker.count_success(generation) or self.send_success(breaker, generation)
+                ):
                     await self._reporting.report(breaker, "success", permit, generation)
             elif outcome.kind == "failure":
                 await self._reporting.report(breaker, "failure", permit, generation)
@@ -60,16 +89,6 @@ class AttemptContext:
                     self._admission.release(breaker, permit)
         except RegistryError as error:
             self._warn(breaker.key, error)
-        finally:
-            # After the report: its permit may end soon.
-            if pick.slot is not None:
-                self._concurrency_limit.release(pick.slot)
-
-    def counts(self, breaker: SharedBreaker, generation: int | None) -> bool:
-        """Count a success, in a batch or sent at once; False if its report must be awaited."""
-        return breaker.count_success(generation) or self._reporting.send_success(
-            breaker, generation
-        )
 
     def _warn(self, key: tuple[str, str], error: RegistryError) -> None:
         if key not in self._warned:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import random
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -41,10 +42,12 @@ async def with_retries(
     soonest: Callable[[], float],
     retry: Retry | None,
     deadline: float | None,
+    longest: float,
 ) -> Any:  # what was called returned it
     """Run rounds of a call as ``retry`` allows, within ``deadline`` seconds.
 
-    ``attempt`` runs one round. ``soonest`` returns the seconds until a provider may serve.
+    ``attempt`` runs one round. ``soonest`` returns the seconds until a provider may serve; without
+    a deadline, no call waits for more than the ``longest``.
 
     Raises:
         DeadlineExceededError: The call did not end in time.
@@ -55,7 +58,7 @@ async def with_retries(
         async with watch:
             if retry is None:
                 return await attempt(None)
-            return await _Rounds(attempt, soonest, deadline).run(_policy(retry))
+            return await _Rounds(attempt, soonest, deadline, longest).run(_policy(retry))
     except Exception as error:
         # Any error: a provider may have replaced the cancellation.
         if deadline is None or not watch.expired():
@@ -72,10 +75,13 @@ class _Rounds:
         attempt: Callable[[CallRound | None], Awaitable[Any]],
         soonest: Callable[[], float],
         deadline: float | None,
+        longest: float,
     ) -> None:
         self._attempt = attempt
         self._soonest = soonest
+        self._longest = longest if deadline is None else math.inf
         self._end = None if deadline is None else time.monotonic() + deadline
+        self._available_in = 0.0
         self._round = CallRound()
         self._failure: BaseException | None = None
         self._traceback: TracebackType | None = None
@@ -109,12 +115,12 @@ class _Rounds:
             return bool(await answer if inspect.isawaitable(answer) else answer)
 
         def wait(state: RetryCallState) -> float:
-            available_in = self._soonest() * random.uniform(1.0, 1.0 + _SPREAD)  # noqa: S311 # no secret
+            available_in = self._available_in = self._soonest() * random.uniform(1.0, 1.0 + _SPREAD)  # noqa: S311 # no secret
             return max(policy.wait(state), available_in)
 
         def stop(state: RetryCallState) -> bool:
             late = self._end is not None and time.monotonic() + state.upcoming_sleep > self._end
-            return bool(late or policy.stop(state))
+            return bool(late or self._available_in > self._longest or policy.stop(state))
 
         return policy.copy(
             retry=again,

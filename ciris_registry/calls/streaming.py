@@ -135,13 +135,16 @@ class _Source:
         if self._given is not self._items:
             ending.append(self._given)
         for one in ending:
-            close: Callable[[], Awaitable[object]] | None = getattr(one, "aclose", None)
+            close: Callable[[], object] | None = getattr(one, "aclose", None)
+            close = close or getattr(one, "close", None)
             if close is None:
                 continue
             self._attempt.limit_next()
             # An error of closing concerns no caller: the consumer has left.
             with contextlib.suppress(Exception), self._attempt:
-                await close()
+                closing: Any = close()
+                if hasattr(closing, "__await__"):
+                    await closing
 
     async def _limited(self, work: Awaitable[Any]) -> Any:
         attempt = self._attempt

@@ -11,7 +11,9 @@ import inspect
 import logging
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from ciris_registry.errors import CallCancelledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +23,16 @@ if TYPE_CHECKING:
     from ciris_registry.store import Session
 
 _log = logging.getLogger(__name__)
+
+
+_LAST_TURNS: Final = 0.1
+"""Seconds beyond its limit that a factory may take to end."""
+
+
+class _Failed(NamedTuple):
+    """In place of an instance: its factory failed."""
+
+    error: Exception
 
 
 class Binding:
@@ -77,42 +89,62 @@ class Binding:
         """Whether the instance comes from a factory."""
         return self._factory is not None
 
-    async def get(self, registration: Registration, session: Session) -> object:
-        """The instance; None if its factory fails, or is cancelled at the end of the session.
+    async def get(
+        self, registration: Registration, session: Session, limit: float
+    ) -> tuple[object, Exception | None]:
+        """The instance, or None and, for the one caller that reports it, why its factory failed.
 
-        Concurrent first uses await one call of the factory.
+        The factory has ``limit`` seconds. Concurrent first uses await one call of it.
         """
         instance = self.instance
         if instance is not None or self._factory is None:
-            return instance
-        making = self._making
+            return instance, None
+        making, new = self._making, False
         if making is None or making.get_loop() is not asyncio.get_running_loop():
-            making = self._making = session.spawn(self._make(registration), watched=True)
+            new = True
+            making = self._making = session.spawn(self._make(registration, limit), watched=True)
             making.add_done_callback(self._made)
-        await asyncio.wait({making})  # a caller that is cancelled does not cancel the others
-        return None if making.cancelled() else making.result()
+        # A caller that is cancelled does not cancel the others.
+        await asyncio.wait({making}, timeout=limit + _LAST_TURNS)
+        if not making.done() or making.cancelled():
+            return None, None  # it ignores its cancellation, or the session ends
+        made = making.result()
+        if isinstance(made, _Failed):
+            return None, made.error if new else None
+        return made, None
 
-    async def _make(self, registration: Registration) -> object:
+    async def _make(self, registration: Registration, limit: float) -> object:
         try:
-            made = cast("Callable[[Registration], object]", self._factory)(registration)
-            if inspect.isawaitable(made):
-                made = await made
+            async with asyncio.timeout(limit):
+                made = cast("Callable[[Registration], object]", self._factory)(registration)
+                if inspect.isawaitable(made):
+                    made = await made
             if made is None:
                 raise ValueError("it returned None")  # noqa: TRY301 # logged like every other failure
+        except asyncio.CancelledError as cancelled:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return self._failed(registration, cancelled, CallCancelledError(registration.name))
         except Exception as error:  # noqa: BLE001 # a program's factory may raise anything
-            if not self._warned:
-                _log.warning(
-                    "the factory of %s failed, so the provider is rejected: %r",
-                    registration.id,
-                    error,
-                    extra={"provider": registration.name},
-                )
-            self._warned = True
-            return None
+            return self._failed(registration, error, error)
         self._instance = made
         if self.on_made is not None:
             self.on_made()
         return made
+
+    def _failed(
+        self, registration: Registration, shown: BaseException, error: Exception
+    ) -> _Failed:
+        if not self._warned:
+            _log.warning(
+                "the factory of %s failed, so the provider is rejected: %r",
+                registration.id,
+                shown,
+                extra={"provider": registration.name},
+            )
+        self._warned = True
+        return _Failed(error)
 
     def _made(self, _task: asyncio.Task[object]) -> None:
         self._making = None

@@ -181,6 +181,8 @@ def assemble(  # noqa: C901, PLR0915 # one list of all parts, from the bottom up
         concurrency_limit,
     )
 
+    admission.on_failed_factory = context.factory_failed
+
     # Following Redis
 
     async def replay_offline(store: Store) -> None:

@@ -14,7 +14,7 @@ from ciris_registry.selection.pick import Pick
 from ciris_registry.shared_breaker import HeldPermit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from ciris_registry.cache import Replica
     from ciris_registry.membership import Binding, Bindings
@@ -29,14 +29,24 @@ if TYPE_CHECKING:
     )
     from ciris_registry.store import Session
 
+    OnFailedFactory = Callable[[SharedBreaker, Exception, str, int | None], Awaitable[None]]
+
 _BEFORE_ITS_PERMIT: Final = 0.9
 """The share of its permit's time that a probe may take: a later outcome would be stale."""
 
 _SHORTEST: Final = 0.001
 
 
+async def _not_counted(*_: object) -> None:
+    """Without a way to settle outcomes, a factory that fails counts for nothing."""
+
+
 class Admission:
-    """Admits calls of this process, one candidate at a time."""
+    """Admits calls of this process, one candidate at a time.
+
+    ``on_failed_factory`` settles the outcome of a factory that failed, with the permit and the
+    generation that its breaker had.
+    """
 
     def __init__(
         self,
@@ -56,6 +66,7 @@ class Admission:
         self._reporting = reporting
         self._concurrency_limit = concurrency_limit
         self._checks = HealthChecks(session)
+        self.on_failed_factory: OnFailedFactory = _not_counted
 
     async def admit(
         self, replica: Replica, one: Registration, rejected: list[Rejected], *, settles: bool
@@ -78,7 +89,9 @@ class Admission:
         generation = known.generation if known is not None else None
         seconds = breaker.config.timeout_duration
         try:
-            instance, permit, problem = await self._instance(one, binding, permit, settles=settles)
+            instance, permit, problem = await self._instance(
+                one, breaker, binding, permit, settles=settles
+            )
             if problem:
                 slot: Slot | Rejected | None = Rejected(one, problem)
             else:  # the last that can fail
@@ -111,11 +124,22 @@ class Admission:
         return admission.refusal
 
     async def _instance(
-        self, one: Registration, binding: Binding, permit: HeldPermit | None, *, settles: bool
+        self,
+        one: Registration,
+        breaker: SharedBreaker,
+        binding: Binding,
+        permit: HeldPermit | None,
+        *,
+        settles: bool,
     ) -> tuple[Any, HeldPermit | None, str]:  # a program's object
         """The instance, the permit unless it is settled, and the problem, empty if none."""
-        instance = await binding.get(one, self._session)
+        generation, limit = breaker.generation, breaker.config.timeout_duration
+        instance, failure = await binding.get(one, self._session, limit * _BEFORE_ITS_PERMIT)
         if instance is None:
+            if failure is not None and settles:
+                held = permit.permit if permit is not None else ""
+                await self.on_failed_factory(breaker, failure, held, generation)
+                permit = None
             return None, permit, "its factory failed"
         check = health_check_of(instance)
         if check is None:

@@ -17,16 +17,27 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_NONE: Final = object()
+_NAME: Final = "is_healthy"
 
 
 def health_check_of(instance: object) -> Callable[[], object] | None:
-    """The instance's ``is_healthy``, or None if it has none."""
+    """The instance's ``is_healthy``; None if neither it nor its class defines one.
+
+    A mock, or a client that makes a remote call of any name, has none.
+    """
     try:
-        check: Any = getattr(instance, "is_healthy", _NONE)
+        defined = (
+            hasattr(type(instance), _NAME)
+            or _NAME in vars(instance)
+            or hasattr(instance.__class__, _NAME)  # that of a proxy, or of a mock with a spec
+        )
     except Exception:  # noqa: BLE001 # a program may raise anything
+        return None
+    try:
+        check: Callable[[], object] | None = getattr(instance, _NAME) if defined else None
+    except Exception:  # noqa: BLE001 # as above
         return lambda: False
-    return None if check is _NONE else check
+    return check
 
 
 async def problem_of(check: Callable[[], object], timeout: float) -> str | None:

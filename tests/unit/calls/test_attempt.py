@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ciris_registry.calls import attempt as module
+from ciris_registry.calls import attempt_context as module
 from ciris_registry.errors import StoreError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ async def test_the_lost_outcomes_of_a_namesake_were_not_logged(
     monkeypatch.setattr(module, "_MOST_REMEMBERED", 5)
     registry = new_registry()
     context = registry._parts.executor.context
-    monkeypatch.setattr(context._reporting, "send_success", lambda *_: False)
+    monkeypatch.setattr(context, "send_success", lambda *_: False)
     monkeypatch.setattr(context._reporting, "report", fail)
     kinds = [f"kind{number}" for number in range(12)]
     with caplog.at_level(logging.WARNING):
