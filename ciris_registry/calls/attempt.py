@@ -14,8 +14,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Self
 
 from ciris_registry.calls.awaits import may_have_awaited
-from ciris_registry.calls.messages import not_awaitable
-from ciris_registry.calls.suspects import log_once
+from ciris_registry.calls.messages import log_mistake, not_awaitable
 from ciris_registry.circuit_breaker.outcomes import (
     FAILURE,
     IGNORED,
@@ -253,7 +252,7 @@ class Attempt(TimeLimit):
             return IGNORED
         outcome = classifier.error(failure, self._classify, pick.classify)
         if outcome is PROGRAMMING_ERROR and not may_have_awaited(failure):
-            log_once(self, failure, "before it awaited anything")
+            log_mistake(self.provider, failure, "before it awaited anything")
             return IGNORED
         return outcome
 

@@ -60,7 +60,7 @@ class AttemptContext:
         """Report what a factory raised in place of an instance."""
         outcome = self.classifier.error(error)
         if outcome.kind == "ignored":
-            outcome = FAILURE  # there is no provider, whoever is at fault
+            outcome = FAILURE  # without an instance there is no provider
         if outcome.kind == "failure":
             breaker.last_error = in_words(error)
         await self._report(breaker, outcome, permit, generation)
@@ -82,6 +82,8 @@ class AttemptContext:
                     await self._reporting.report(breaker, "success", permit, generation)
             elif outcome.kind == "failure":
                 await self._reporting.report(breaker, "failure", permit, generation)
+            elif outcome.kind == "refused":
+                await self._reporting.refused(breaker, outcome.code, permit, generation)
             else:
                 if outcome.kind == "cooldown":
                     self._cooldowns.begin(breaker, outcome.seconds, outcome.reason)

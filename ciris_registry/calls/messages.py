@@ -1,8 +1,9 @@
-"""Texts for callers: why no other provider was called, and what cannot be called."""
+"""Texts for callers and the log: why no other provider was called, whose mistake an error is."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Final
 
 from ciris_registry.shared_breaker import in_words
@@ -11,6 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ciris_registry.errors import NoProviderError
+
+_log = logging.getLogger(__name__)
+
+_MOST_REMEMBERED: Final = 10_000
+"""The most mistakes that were logged; beyond it all are dropped."""
+
+_logged: Final[set[tuple[str, str, str]]] = set()
 
 _FAILED: Final = "providers that failed: "
 
@@ -41,4 +49,23 @@ def not_awaitable(given: object, *, streams: bool = False) -> str:
     return (
         f"what was called gave a {kind}, which cannot be awaited; call an async function, or "
         f"asyncio.to_thread with a blocking one"
+    )
+
+
+def log_mistake(provider: tuple[str, str], error: BaseException, when: str) -> None:
+    """Log a program's own error, once for each provider and type."""
+    service_type, name = provider
+    key = (service_type, name, type(error).__qualname__)
+    if key in _logged:
+        return
+    if len(_logged) >= _MOST_REMEMBERED:
+        _logged.clear()
+    _logged.add(key)
+    _log.warning(
+        "a call of %s of %s raised %s %s: it counts as the program's error, and opens no breaker",
+        name,
+        service_type,
+        key[2],
+        when,
+        extra={"service_type": service_type, "provider": name, "error": key[2]},
     )

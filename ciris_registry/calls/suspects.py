@@ -7,20 +7,14 @@ ends in the same type of error, the program is: no breaker counts it.
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from ciris_registry.calls.messages import log_mistake
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ciris_registry.calls.attempt import Attempt
-
-_log = logging.getLogger(__name__)
-
-_MOST_REMEMBERED: Final = 10_000
-"""The most errors that were logged; beyond it all are dropped."""
-
-_logged: Final[set[tuple[str, str, str]]] = set()
 
 
 class Suspects:
@@ -57,7 +51,7 @@ class Suspects:
         if not errors or len({type(error) for error in tried}) > 1:
             return None
         for attempt, error in attempts:
-            log_once(attempt, error, "as each other provider did")
+            log_mistake(attempt.provider, error, "as each other provider did")
         return errors[0]
 
     def clear(self) -> None:
@@ -65,22 +59,3 @@ class Suspects:
         for attempt, _ in self._attempts:
             attempt.abandon()
         self._attempts.clear()
-
-
-def log_once(attempt: Attempt, error: BaseException, when: str) -> None:
-    """Log a program's own error, once for each provider and type."""
-    service_type, name = attempt.provider
-    key = (service_type, name, type(error).__qualname__)
-    if key in _logged:
-        return
-    if len(_logged) >= _MOST_REMEMBERED:
-        _logged.clear()
-    _logged.add(key)
-    _log.warning(
-        "a call of %s of %s raised %s %s: it counts as the program's error, and opens no breaker",
-        name,
-        service_type,
-        key[2],
-        when,
-        extra={"service_type": service_type, "provider": name, "error": key[2]},
-    )

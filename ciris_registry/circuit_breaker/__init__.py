@@ -12,7 +12,7 @@ from ciris_registry.circuit_breaker.config import (
     length_or_ever,
     milliseconds,
 )
-from ciris_registry.circuit_breaker.local_streak import after_outcome
+from ciris_registry.circuit_breaker.local_streak import after_outcome, held
 from ciris_registry.circuit_breaker.state_machine import BreakerState
 from ciris_registry.circuit_breaker.states import (
     UNTRACKED,
@@ -40,6 +40,7 @@ __all__ = [
     "Refusal",
     "ReplyCode",
     "after_outcome",
+    "held",
     "length_of",
     "length_or_ever",
     "milliseconds",

@@ -9,13 +9,15 @@ other processes, and does not change while the shared breaker is not closed.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ciris_registry.circuit_breaker.config import CircuitBreakerConfig, milliseconds
 from ciris_registry.circuit_breaker.states import UNTRACKED
 
 if TYPE_CHECKING:
     from ciris_registry.circuit_breaker.states import Outcome
+
+_MOST_DOUBLED: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,9 @@ class LocalStreak:
     ``changed_at`` is that of the shared breaker when the streak began; any other value ends the
     streak. ``until`` is 0 while the breaker is not open locally. ``trial`` is the permit of the
     running trial, valid until ``trial_until``. Times are milliseconds of the server's clock.
+
+    ``code`` is the fault code of a provider that refuses this program, which opens it at once;
+    ``refusals`` counts those in a row.
     """
 
     changed_at: int = 0
@@ -32,6 +37,13 @@ class LocalStreak:
     until: int = 0
     trial: str = ""
     trial_until: int = 0
+    code: str = ""
+    refusals: int = 0
+
+    @property
+    def reason(self) -> str:
+        """Why this process refuses the provider."""
+        return f"held: {self.code}" if self.code else "open_locally"
 
     def refused_until(self, now: int) -> int:
         """When this process admits the next call; 0 if it admits one now."""
@@ -70,6 +82,29 @@ class LocalStreak:
         if (until, trial_until) == (self.until, self.trial_until):
             return self
         return replace(self, until=until, trial_until=trial_until)
+
+
+def held(
+    local: LocalStreak | None,
+    config: CircuitBreakerConfig,
+    now: int,
+    code: str,
+    *,
+    changed_at: int,
+) -> LocalStreak:
+    """The local streak after a refusal: open for ``recovery_timeout``, twice as long each time.
+
+    It lasts for ``max_recovery_timeout`` at the most. A call that was in flight when the first
+    refusal came prolongs nothing.
+    """
+    if local is not None and local.code and now < local.until:
+        return local
+    refusals = local.refusals if local is not None else 0
+    longest = milliseconds(max(config.max_recovery_timeout, config.recovery_timeout))
+    length = min(milliseconds(config.recovery_timeout) * 2 ** min(refusals, _MOST_DOUBLED), longest)
+    return LocalStreak(
+        changed_at, config.failure_threshold, now + length, code=code, refusals=refusals + 1
+    )
 
 
 def after_outcome(

@@ -101,8 +101,9 @@ class BreakerState:
         if self.cooldown_until > now:
             return Refusal("cooling_down", self.cooldown_until)
         if override == "closed" or self.state is CircuitState.CLOSED:
-            until = self.local.refused_until(now) if self.local is not None and not override else 0
-            return Refusal("open_locally", until) if until else None
+            local = self.local if not override else None
+            until = local.refused_until(now) if local is not None else 0
+            return Refusal(local.reason, until) if local is not None and until else None
         if self.state is CircuitState.OPEN and now < self.retry_at:
             return Refusal("open", self.retry_at)
         out = [deadline for deadline in self.permits.values() if deadline > now]

@@ -40,9 +40,13 @@ class ReplyCode(StrEnum):
 
 
 class Refusal(NamedTuple):
-    """Why no call is admitted, and the time when one may be; 0 if that is unknown."""
+    """Why no call is admitted, and the time when one may be; 0 if that is unknown.
 
-    reason: Literal["open", "half_open", "cooling_down", "forced_open", "open_locally"]
+    ``reason`` is ``open``, ``half_open``, ``cooling_down``, ``forced_open``, ``open_locally``, or
+    ``held: `` and a fault code.
+    """
+
+    reason: str
     retry_at: int
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ciris_registry.cache import ExpectedBreaker
-from ciris_registry.circuit_breaker import BreakerState, CircuitState, after_outcome
+from ciris_registry.circuit_breaker import BreakerState, CircuitState, after_outcome, held
 from ciris_registry.masking import mask_secrets
 
 if TYPE_CHECKING:
@@ -142,6 +142,18 @@ class SharedBreaker:
             return False
         self.replica.apply(ExpectedBreaker(self.name, replace(known, local=local)))
         return local is None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the shared state is closed, as far as this process knows."""
+        return self.known.state is CircuitState.CLOSED
+
+    def hold_locally(self, code: str) -> None:
+        """Refuse the provider in this process: ``code`` says why it does not serve this program."""
+        known, now = self.ensure_state(), self.replica.now()
+        if known.state is CircuitState.CLOSED and not known.override_in_force(now):
+            local = held(known.local, known.config, now, code, changed_at=known.changed_at)
+            self.replica.apply(ExpectedBreaker(self.name, replace(known, local=local)))
 
     def offline(self, generation: int | None = None) -> OfflineCounts:
         """What this process counted of it while Redis is away.

@@ -59,6 +59,7 @@ class LocalTrips:
             reason = (
                 "its trial failed" if again else f"{local.failures} failures in a row of its own"
             )
+            reason = f"it is refused there: {local.code}" if local.code else reason
         await self._desired.announce(store, [service_type])
         length = max(0, until - breaker.replica.now())
         reply = await store.breakers.trip_local(service_type, name, length, reason)

@@ -135,6 +135,19 @@ class Reporting:
             if not arrived:
                 self._expect(breaker, outcome, settled, generation)
 
+    async def refused(
+        self, breaker: SharedBreaker, code: str, permit: str, generation: int | None
+    ) -> None:
+        """The provider has refused this program: this process holds it, as a local trip does.
+
+        A probe of the whole fleet that is refused has failed.
+        """
+        if permit and not breaker.is_closed:
+            await self.report(breaker, "failure", permit, generation)
+            return
+        breaker.hold_locally(code)
+        self._writes.local_trips.report(breaker)
+
     def send_success(self, breaker: SharedBreaker, generation: int | None) -> bool:
         """Send the success of a call at once, without waiting for the reply.
 

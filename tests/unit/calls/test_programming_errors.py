@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ciris_registry import CircuitBreakerConfig, Classification, Priority, ServiceRegistry
-from ciris_registry.calls.suspects import _logged
+from ciris_registry.calls.messages import _logged
 from ciris_registry.circuit_breaker.outcomes import FAILURE
 
 if TYPE_CHECKING:
