@@ -54,6 +54,7 @@ FRONT_PAGE: Final = IN_PROCESS | {
 
 ERRORS: Final = {
     "AccessDeniedError",
+    "CallCancelledError",
     "CallTimeoutError",
     "CircuitBreakerError",
     "ClosedError",

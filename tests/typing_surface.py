@@ -53,6 +53,7 @@ from ciris_registry.errors import (
     InvalidNameError,
     InvalidURLError,
     NotAwaitableError,
+    CallCancelledError,
     PartitionConflictError,
     ProxyError,
     RegistrationError,
@@ -117,6 +118,7 @@ def settings() -> RegistrySettings:
         cooldown=5.0,
         quota_cooldown=3600.0,
         max_cooldown=86_400.0,
+        max_retry_wait=60.0,
         breaker=config,
     )
     assert_type(knobs.lease, float)
@@ -130,6 +132,7 @@ def settings() -> RegistrySettings:
     assert_type(knobs.cooldown, float)
     assert_type(knobs.quota_cooldown, float)
     assert_type(knobs.max_cooldown, float)
+    assert_type(knobs.max_retry_wait, float)
     assert_type(knobs.breaker, CircuitBreakerConfig)
     assert_type(config.failure_rate_threshold, float | None)
     return knobs
@@ -502,6 +505,8 @@ def calling_in_vain(error: RegistryError) -> None:
             assert_type(error.service_type, str)
             assert_type(error.reasons, tuple[Explanation, ...])
             assert_type(error.retry_after, float | None)
+        case CallCancelledError():
+            assert_type(error.provider, str)
         case PartitionConflictError():
             assert_type(error.namespace, str)
             assert_type(error.named, int)

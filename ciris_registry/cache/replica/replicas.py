@@ -68,6 +68,7 @@ class Replicas:
     def _begin(self, service_type: str) -> Replica:
         held = self.held[service_type] = WeakValueDictionary()
         replica = Replica(service_type, self._settings, held, self._round_trip, agreed=self._agreed)
+        replica.used_at = time.monotonic()  # a new one is about to be used
         replica.on_local_end = lambda name: self.on_local_end(service_type, name)
         self.by_type[service_type] = replica  # last: other threads find ``held`` by it
         self.on_new()
