@@ -44,6 +44,7 @@ from ciris_registry import (
 )
 from ciris_registry.errors import (
     AccessDeniedError,
+    CallCancelledError,
     ClosedError,
     CommandRefusedError,
     CorruptStateError,
@@ -53,7 +54,6 @@ from ciris_registry.errors import (
     InvalidNameError,
     InvalidURLError,
     NotAwaitableError,
-    CallCancelledError,
     PartitionConflictError,
     ProxyError,
     RegistrationError,
