@@ -192,9 +192,9 @@ PATHS = {
     "a cached call": (call, 6),
     "a cached acquire": (acquire, 6),
     "an exact resolve": (exact_resolve, 14),
-    "a call that fails over": (failing_over, 23),
+    "a call that fails over": (failing_over, 24),
     "a followed event": (followed_event, 14),
-    "a call that fails over in a round robin": (failing_over_in_a_round_robin, 36),
+    "a call that fails over in a round robin": (failing_over_in_a_round_robin, 38),
     "a cached call with a concurrency limit": (call_with_a_limit, 25),
 }
 """Each path, and how many files it may cross."""

@@ -17,8 +17,8 @@ from ciris_registry.circuit_breaker.outcomes.classification import (
     unfit,
 )
 from ciris_registry.circuit_breaker.outcomes.classifier import Classifier, Classify
-from ciris_registry.circuit_breaker.outcomes.fault_code import FaultCode
 from ciris_registry.circuit_breaker.outcomes.error_chain import all_wrapped
+from ciris_registry.circuit_breaker.outcomes.fault_code import FaultCode
 from ciris_registry.circuit_breaker.outcomes.http_status import CooldownDurations
 
 __all__ = [
