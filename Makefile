@@ -125,7 +125,8 @@ bounds-test:
 	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/constraints.txt \
 		--editable '.[embedded,dev]'
 	$(LOWEST)/bin/python -m pytest -n $(JOBS) --ignore tests/test_recipes.py \
-		--ignore tests/unit/circuit_breaker/outcomes/test_errors_of_real_clients.py $(ARGS)
+		--ignore tests/unit/circuit_breaker/outcomes/test_errors_of_real_clients.py \
+		--ignore tests/unit/circuit_breaker/outcomes/test_provider_errors_of_clients.py $(ARGS)
 
 clean:
 	rm -rf .venv $(LOWEST) .tools build dist site .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -33,7 +33,7 @@ _INSIDE: Final = (
     *("error", "Error", "detail", "errors", "details", "innererror", "metadata", "parameters"),
     *("violations", "response"),
 )
-_DEEPEST: Final = 4
+_DEEPEST: Final = 8
 
 
 class Body(NamedTuple):

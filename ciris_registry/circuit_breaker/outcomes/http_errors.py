@@ -42,7 +42,18 @@ _LONGEST_TEXT: Final = 2_000
 _STATUSES: Final = range(100, 600)
 _OK: Final = 200
 _LIBRARIES: Final = frozenset(
-    {"aiohttp", "azure", "google", "http", "httpx", "requests", "starlette", "tornado", "urllib"}
+    {
+        "aiohttp",
+        "azure",
+        "google",
+        "http",
+        "httpx",
+        "httpx2",
+        "requests",
+        "starlette",
+        "tornado",
+        "urllib",
+    }
     | {"urllib3", "werkzeug"}
 )
 """Libraries whose errors have an HTTP status in ``code``, whatever else they have."""

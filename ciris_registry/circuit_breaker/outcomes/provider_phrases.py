@@ -164,6 +164,7 @@ _NO_MODEL: Final = re.compile(
     r"|(?:do|does)(?:n[o']t| not) have access|not be found|has been removed|not supported for)"
     r"|(?:unknown|invalid|no such|could not find|cannot find|unable to find|resolve|access to)"
     r" (?:the |a )?(?:[a-z]+ )?(?:model|deployment)\b"
+    r"|not a valid (?:model|deployment)"
     r"|^model: \S+$"
     r"|must be verified to use the model",
     re.MULTILINE,
@@ -187,7 +188,8 @@ _WITHOUT: Final = (
         "have access",
         "unknown",
     ),
-    *("be found", "removed", "not supported", "no such", "find", "resolve", "access to", "model: "),
+    *("be found", "removed", "not supported", "no such", "find", "resolve"),
+    *("access to", "not a valid", "model: "),
     "must be verified",
 )
 """Parts of each phrase of ``_NO_MODEL``: they are sought first, because that is fast."""
