@@ -47,7 +47,7 @@ class DesiredState:
         self._renewed_at = -math.inf
         self._desired: dict[str, dict[str, DesiredRegistration]] = {}
         self._own: dict[str, dict[str, Registration]] = {}
-        self._written: set[tuple[str, str]] = set()
+        self._written: dict[tuple[str, str], float] = {}
         self._announced: set[str] = set()
         self._warned: set[tuple[str, str]] = set()
 
@@ -140,7 +140,8 @@ class DesiredState:
             wanted.append(WantedRegistration(registration, config or known, chosen))
         replies = await store.registrations.register(service_type, wanted, rejoin=rejoin)
         self.peers = replies[-1].processes if replies else self.peers
-        self._written.update((service_type, one.registration.id) for one in mine)
+        now = time.monotonic()
+        self._written.update(((service_type, one.registration.id), now) for one in mine)
         self._announced.add(service_type)
         if self._renewed_at == -math.inf:
             self.note_renewal()
@@ -149,7 +150,8 @@ class DesiredState:
     async def unregister(self, store: Store, service_type: str, ids: Sequence[str]) -> list[str]:
         """End this process's hold of registrations; a code for each."""
         codes = await store.registrations.unregister(service_type, ids)
-        self._written.difference_update((service_type, one) for one in ids)
+        for one in ids:
+            self._written.pop((service_type, one), None)
         return codes
 
     async def configure(self, store: Store, service_type: str, name: str) -> BreakerReply:
@@ -191,12 +193,15 @@ class DesiredState:
         if last_known:
             await self._register(store, service_type, last_known, rejoin=True)
 
-    def lost(self, service_type: str, loaded: Loaded) -> list[str]:
-        """The ids of this process's registrations that Redis should have, but has not."""
+    def lost(self, service_type: str, loaded: Loaded, asked: float) -> list[str]:
+        """The ids of this process's registrations that Redis should have, but has not.
+
+        Only those written before the monotonic time at which Redis was ``asked`` what it has.
+        """
         return [
             one.id
             for one in list(self.registrations(service_type).values())
-            if (service_type, one.id) in self._written
+            if self._written.get((service_type, one.id), asked) < asked
             and not (loaded.records.get(one.id) and loaded.breakers.get(one.name))
         ]
 

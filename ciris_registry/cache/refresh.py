@@ -49,6 +49,7 @@ class Refresh:
         self._desired = desired
         self._default = default
         self._seen: Version = NOTHING
+        self._asked = 0.0
         self._put_back: set[str] = set()
 
     async def run(self, store: Store, steps: Mapping[str, int]) -> Refreshed:
@@ -69,7 +70,9 @@ class Refresh:
             self._put_back.update(known.breakers)  # their times are others now
             synced = await self._compare(store, {})
         pause = _FIRST_PAUSE
-        while synced.changed is not None and not await self._load(store, *synced.changed):
+        while synced.changed is not None and not await self._load(
+            store, synced.now, *synced.changed
+        ):
             # While many registrations arrive, the data changes before it can be read.
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -79,13 +82,18 @@ class Refresh:
 
     async def _compare(self, store: Store, steps: Mapping[str, int]) -> Synced:
         replica, asked = self._replica, time.monotonic()
-        self._seen = replica.seen_version
+        self._seen, self._asked = replica.seen_version, asked
         synced = await store.snapshots.sync(self._kind, replica.snapshot.version, steps)
         replica.note_clock(synced.now, asked)
         return synced
 
-    async def _load(self, store: Store, version: Version, orders: dict[str, float]) -> bool:
-        """Read and apply the whole state; False if it has changed in between.
+    async def _load(
+        self, store: Store, at: int, version: Version, orders: dict[str, float]
+    ) -> bool:
+        """Read and apply the whole state, which had this version ``at`` a time of the server.
+
+        False if that has to be tried again. Data that change while they are read are later than the
+        version in parts; the events since then, which a follower reads next, say nothing less.
 
         If Redis has lost data, restore what this process knows first. Only what it had seen before
         it asked shows a loss: an event may overtake the reply.
@@ -104,17 +112,20 @@ class Refresh:
         loaded = await store.snapshots.load(kind, version, list(orders), names)
         if loaded is None:
             return False
+        if loaded.moved:  # what was removed since is no damage
+            orders = {one: order for one, order in orders.items() if loaded.records[one]}
         read = Snapshot.from_loaded(kind, version, orders, loaded, self._default, snapshot.damaged)
-        ids = self._desired.lost(kind, loaded)
+        ids = self._desired.lost(kind, loaded, self._asked)
         breakers = overtaken(known.breakers, read.breakers, loaded.now)
         if not self._put_back.issuperset([*ids, *breakers]):
-            self._put_back.update(ids, breakers)
-            await restore(store, self._desired, known, ids, breakers, replica.now(), _LOST)
+            if not loaded.moved:  # else this process may have written or removed them since
+                self._put_back.update(ids, breakers)
+                await restore(store, self._desired, known, ids, breakers, replica.now(), _LOST)
             return False
         if is_earlier(version, replica.seen_version):
             return False  # an event has overtaken the reply
         self._desired.warn_of_changes(read)
-        replica.apply(FullState(read.with_own(self._desired.registrations(kind)), loaded.now))
+        replica.apply(FullState(read.with_own(self._desired.registrations(kind)), at))
         return True
 
 

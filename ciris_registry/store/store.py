@@ -83,7 +83,7 @@ class Store:
             settings.mass_expiry_share,
             partitioning if partition == 0 else None,
         )
-        self.snapshots = SnapshotStore(calls)
+        self.snapshots = SnapshotStore(calls, self._transport)
         self.breakers = BreakerStore(calls)
         self.slots = SlotStore(calls)
         self.events = EventStore(self._transport, calls.keys, calls.partition.processes)

@@ -180,17 +180,6 @@ def test_ten_thousand_leases_are_kept_if_redis_was_away_and_then_removed_in_part
     assert len(leases_expire(full, 20_000)) == len(IDS) + 2
 
 
-def test_a_snapshot_has_them_all_with_their_breakers(full: LuaServer) -> None:
-    keys = [KEYS.registration(one) for one in IDS]
-    for one in IDS:
-        keys += [KEYS.breaker(one), KEYS.permits(one), KEYS.callers(one)]
-
-    reply = call(full, "snapshot_load", keys, epoch=START, revision=1, ids=len(IDS))
-
-    assert reply[2 : 2 + len(IDS)] == [["name", one] for one in IDS]
-    assert reply[2 + len(IDS) :] == [[]] * 3 * len(IDS)
-
-
 def test_a_snapshot_gets_them_all_and_as_many_cursor_positions(full: LuaServer) -> None:
     steps = [part for one in IDS for part in (one, 1)]
 

@@ -120,7 +120,7 @@ async def _load(
         version, orders = synced.changed or (NOTHING, {})
         names = dict.fromkeys([*map(name_of, orders), *sorted(extra)])
         loaded = await store.snapshots.load(service_type, version, list(orders), list(names))
-        if loaded is not None:
+        if loaded is not None and not loaded.moved:
             return orders, loaded
 
 

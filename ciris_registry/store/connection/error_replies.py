@@ -201,6 +201,11 @@ def is_momentary(error: BaseException) -> bool:
     return any(row.refuses is Refuses.FOR_A_MOMENT and row.pattern.search(line) for row in _TABLE)
 
 
+def is_damage(error: BaseException) -> bool:
+    """Whether one key is of another type."""
+    return "WRONGTYPE" in _line_of(error)
+
+
 def is_denied_ping(error: BaseException) -> bool:
     """Whether only the right to PING is missing: the server has answered."""
     return "'ping'" in _line_of(error)

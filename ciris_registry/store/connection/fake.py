@@ -14,7 +14,7 @@ from ciris_registry.settings import REPLY_TIMEOUT
 from ciris_registry.store.connection.pipelined import WaitInterruptedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
 
 
 class FakeConnection:
@@ -30,6 +30,10 @@ class FakeConnection:
     def ask(self, packed: bytes) -> Awaitable[Any]:  # any reply
         """As ``PipelinedConnection.ask``."""
         return self._ask_in_turn(packed)
+
+    def ask_each(self, packed: Sequence[bytes]) -> list[asyncio.Future[Any]]:  # any replies
+        """As ``PipelinedConnection.ask_each``."""
+        return [asyncio.ensure_future(self._ask_in_turn(one)) for one in packed]
 
     def interrupt(self) -> None:
         """As ``PipelinedConnection.interrupt``, except for commands that wait for their turn."""

@@ -49,6 +49,22 @@ def pack_script(head: tuple[str, str, int], values: Sequence[str | int]) -> byte
         return pack((*head, *(one if isinstance(one, int) else _encodable(one) for one in values)))
 
 
+async def replies_to(asked: Sequence[asyncio.Future[Any]]) -> list[Any]:
+    """All replies, of which an error is one. No other caller may wait for any of them."""
+    replies: list[Any] = []
+    try:
+        for one in asked:
+            try:
+                replies.append(await one)
+            except Exception as error:  # noqa: BLE001 # a reply
+                replies.append(error)
+    finally:
+        for one in asked[len(replies) :]:
+            # An error that came already is read, so that asyncio does not report it.
+            _ = one.cancel() or one.cancelled() or one.exception()
+    return replies
+
+
 def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
@@ -99,6 +115,12 @@ class PipelinedConnection(asyncio.Protocol):
         reply: asyncio.Future[Any] = self._loop.create_future()
         self._send(packed, (reply, packed))
         return reply
+
+    def ask_each(self, packed: Sequence[bytes]) -> list[asyncio.Future[Any]]:  # any replies
+        """Send commands in one write; each is answered as by ``ask``."""
+        replies = [self._loop.create_future() for _ in packed]
+        self._send(b"".join(packed), *zip(replies, packed, strict=True))
+        return replies
 
     def ask_again(
         self, packed: bytes, waiting: asyncio.Future[Any], *, asking: bool = False

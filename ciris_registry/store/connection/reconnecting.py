@@ -12,10 +12,16 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ciris_registry.store.connection.open_connection import open_connection
-from ciris_registry.store.connection.pipelined import PipelinedConnection, WaitInterruptedError
+from ciris_registry.store.connection.pipelined import (
+    PipelinedConnection,
+    WaitInterruptedError,
+    replies_to,
+)
 from ciris_registry.store.connection.routing import Address, Redirects
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ciris_registry.store.connection.fake import FakeConnection
     from ciris_registry.store.connection.routing import Route
 
@@ -53,6 +59,13 @@ class ReconnectingConnection:
         if connection is None or connection.broken:
             connection = await self._opened_unless_interrupted()
         return await connection.ask(packed)
+
+    async def ask_each(self, packed: Sequence[bytes]) -> list[Any]:  # any replies
+        """Send commands in one write; their replies, of which an error of the server is one."""
+        connection = self.open
+        if connection is None or connection.broken:
+            connection = await self._opened_unless_interrupted()
+        return await replies_to(connection.ask_each(packed))
 
     def renew(self) -> None:
         """Send later commands on another connection; this one is closed after its last reply."""

@@ -6,10 +6,9 @@ script means is not known here.
 
 from __future__ import annotations
 
-import asyncio
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import InvalidResponse, NoScriptError, RedisError
 
@@ -21,28 +20,22 @@ from ciris_registry.errors import (
     StoreUnavailableError,
 )
 from ciris_registry.store.connection.connectivity import Refusals, RoundTrip
-from ciris_registry.store.connection.error_replies import is_denied_ping, is_momentary, understood
+from ciris_registry.store.connection.error_replies import is_damage, is_denied_ping, understood
+from ciris_registry.store.connection.momentary import repeat_while_momentary
 from ciris_registry.store.connection.pipelined import PipelinedConnection, pack, pack_script
 from ciris_registry.store.connection.reconnecting import ReconnectingConnection
 from ciris_registry.store.connection.retry import (
     UNREACHABLE,
-    backoff,
     limited,
     never_sent,
     persistently,
 )
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from ciris_registry.store.connection.routing import Route
-
-
-_FIRST_PAUSE: Final = 0.002
-_LONGEST_PAUSE: Final = 0.02
-_SHARE_OF_WAIT: Final = 0.8
-"""Seconds between two attempts while a slot of a cluster moves, and the share of the call's wait in
-which they are made: the call then fails with the server's words, not with a timeout."""
 
 
 class Transport:
@@ -68,6 +61,8 @@ class Transport:
         files: Sequence[str] = (),
     ) -> None:
         self._route = route
+        self.in_order = not route.redirects
+        """Whether commands of one write are carried out in their order."""
         self._connections: weakref.WeakSet[ReconnectingConnection] = weakref.WeakSet()
         self._connection = self.connection()
         self._url = url
@@ -180,22 +175,26 @@ class Transport:
         packed = pack(command)
         return await self.attempt(lambda: self._ask(packed), command=str(command[0]))
 
-    async def ask_each(self, commands: Iterable[tuple[str | int, ...]]) -> list[Any]:
-        """Send plain commands at once; their replies, of which an error of Redis is one.
+    async def ask_each(
+        self, commands: Iterable[tuple[str | int, ...]], *, whole: str = ""
+    ) -> list[Any]:
+        """Send plain commands in one write; their replies, of which an error of Redis is one.
+
+        Where all are parts of a ``whole``, that has this name, only a damaged key is such a reply.
 
         Raises:
-            StoreUnavailableError: Redis is away.
+            StoreError: Redis is away, or has refused a part of a whole.
         """
         packed = [pack(one) for one in commands]
 
         async def all_of_them() -> list[Any]:
-            replies = await asyncio.gather(*map(self._ask, packed), return_exceptions=True)
-            for reply in replies:
-                if isinstance(reply, UNREACHABLE):
-                    raise reply
+            replies = await self._connection.ask_each(packed)
+            for one in replies:
+                if isinstance(one, UNREACHABLE if not whole else Exception) and not is_damage(one):
+                    raise one
             return replies
 
-        replies: list[Any] = await self.attempt(all_of_them)
+        replies: list[Any] = await self.attempt(all_of_them, command=whole)
         return replies
 
     async def attempt(
@@ -237,16 +236,12 @@ class Transport:
     ) -> Any:
         """Repeat a call that a cluster could not serve for a moment; raise any other error."""
         wait = self._write_timeout if self._round_trip is None else self._round_trip.wait
-        end = time.monotonic() + _SHARE_OF_WAIT * wait
-        pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
-        while is_momentary(error) and time.monotonic() < end:
-            await asyncio.sleep(next(pauses))
-            try:
-                return await call()
-            except NoScriptError:
-                raise
-            except (RedisError, OSError) as newer:
-                error = newer
+        try:
+            return await repeat_while_momentary(call, error, wait)
+        except NoScriptError:
+            raise
+        except (RedisError, OSError) as newer:
+            error = newer
         found = self._explained(error, command or _name_of(script), script)
         if isinstance(found, StoreUnavailableError):
             self._refusals.note(found)

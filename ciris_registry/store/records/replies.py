@@ -26,13 +26,17 @@ class Synced(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """One service type as Redis has it: records by registration id, breakers by name."""
+    """One service type as Redis has it: records by registration id, breakers by name.
+
+    ``moved``: it changed while it was read; some keys are later than the version asked for.
+    """
 
     now: int
     records: dict[str, dict[str, str]]
     breakers: dict[str, dict[str, str]]
     permits: dict[str, dict[str, int]]
     callers: dict[str, dict[str, int]]
+    moved: bool = False
 
 
 class Registered(NamedTuple):

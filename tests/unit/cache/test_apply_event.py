@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -284,6 +285,7 @@ async def test_a_registration_that_comes_and_goes_is_applied_without_a_load(
     other.bind("llm", Client())
     assert await other.get_service("h", "llm") is not None
     replica = replica_of(other)
+    await asyncio.sleep(0.1)  # until the refreshes that belong to a start have ended
     loads.clear()
 
     one.register_global("llm", Client(), name="second")
@@ -294,3 +296,35 @@ async def test_a_registration_that_comes_and_goes_is_applied_without_a_load(
     await one.aunregister("second")
     await async_wait_until(lambda: replica.snapshot.names() == ["first"])
     assert not loads
+
+
+@pytest.mark.parametrize("consistency", ["cached", "exact"])
+async def test_data_that_change_during_a_load_are_used_and_the_change_follows(
+    new_registry: New, monkeypatch: pytest.MonkeyPatch, consistency: Any
+) -> None:
+    from ciris_registry.store.records.snapshots import SnapshotStore
+
+    one, other = new_registry(consistency="exact"), new_registry(consistency=consistency)
+    for name in ("first", "gone"):
+        one.register_global("llm", Client(), name=name)
+    await one.flush()
+    other.bind("llm", Client())
+    await other.start()
+    load = SnapshotStore.load
+
+    async def change_first(stored: SnapshotStore, *args: Any) -> Any:
+        monkeypatch.setattr(SnapshotStore, "load", load)
+        one.register_global("llm", Client(), name="second")
+        await one.aunregister("gone")
+        await one.breaker("llm", "first").acool_down(60)
+        return await load(stored, *args)
+
+    monkeypatch.setattr(SnapshotStore, "load", change_first)
+    assert await other.get_service("h", "llm") is None  # the only one left of those is cooling down
+    replica = replica_of(other)
+    assert [name for name in replica.snapshot.names() if name != "second"] == ["first"]
+
+    if consistency == "cached":
+        await async_wait_until(lambda: replica.snapshot.names() == ["first", "second"])
+    assert await other.get_service("h", "llm") is not None
+    assert replica.snapshot.names() == ["first", "second"]
