@@ -7,6 +7,7 @@ is not read. An attribute that raises counts as absent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from ciris_registry.circuit_breaker.outcomes.retry_after import Wait
 
 _MOST_HEADERS: Final = 200
+# Parts of the names of headers that say how long to wait; no other header counts.
+_WAITS: Final = re.compile("retry|rate|^date$")
 _LONGEST_TEXT: Final = 2_000
 _STATUSES: Final = range(100, 600)
 _OK: Final = 200
@@ -69,9 +72,11 @@ _HTTP_ATTRIBUTES: Final = ("headers", "hdrs", "body", "response", "url", "reques
 class HTTPFacts:
     """Facts of the error itself, and of what it wraps where it has none.
 
-    ``status`` is 0 if there is none; ``grpc`` is the name of a gRPC status. Names of ``headers``
-    and ``codes`` are in lower case, codes with ``_`` between words. ``message`` is the body's, else
-    the error's, in lower case. ``waits`` are those that no header names.
+    ``status`` is 0 if there is none; ``grpc`` is the name of a gRPC status. ``headers`` are those
+    that may say how long to wait. Names of ``headers`` and ``codes`` are in lower case, codes with
+    ``_`` between words. ``message`` is the body's, else the error's, in lower case. ``waits`` are
+    those that no header names, ``spoken`` one in the words of the message, ``of_body`` headers
+    inside the body.
     """
 
     status: int = 0
@@ -79,6 +84,7 @@ class HTTPFacts:
     codes: frozenset[str] = frozenset()
     message: str = ""
     waits: list[Wait] = field(default_factory=list["Wait"])
+    spoken: tuple[Wait, ...] = ()
     grpc: str = ""
     of_body: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -102,7 +108,7 @@ def http_facts_of(error: object) -> HTTPFacts:
             said = tried(str, one) or ""
     facts.message = (facts.message or said)[:_LONGEST_TEXT].lower()
     if facts.message and (wait := wait_in_words(facts.message)):
-        facts.waits.append(wait)
+        facts.spoken = (wait,)
     facts.headers = {**facts.of_body, **facts.headers}
     return facts
 
@@ -187,9 +193,9 @@ def _read(source: object) -> dict[str, str]:
         pairs = cast("Sequence[Sequence[object]]", source)
     found: dict[str, str] = {}
     for pair in islice(pairs, _MOST_HEADERS):
-        name, text = tried(_text, pair[0]), tried(_text, pair[-1])
-        if name and text:
-            name = name.lower()
+        name = pair[0]
+        name = (name if type(name) is str else tried(_text, name) or "").lower()
+        if _WAITS.search(name) and (text := tried(_text, pair[-1])):
             # As RFC 9110 joins a header that is given more than once.
             found[name] = f"{found[name]}, {text}" if name in found else text
     return found

@@ -74,8 +74,10 @@ def by_http_facts(facts: HTTPFacts, durations: CooldownDurations) -> Classificat
         return FAILURE
     fault, named = _fault_of(facts)
     limited = fault is not None and fault.kind == "cooldown"
-    wait = wait_of(facts.headers, time.time(), limited=limited, others=facts.waits)
-    if fault is None and wait is not None:
+    others = (*facts.waits, *facts.spoken)
+    wait = wait_of(facts.headers, time.time(), limited=limited, others=others)
+    # Words alone are no limit: a program's own error may have them.
+    if fault is None and wait is not None and (facts.status or facts.waits):
         fault = _BY_STATUS_AND_WAIT.get(facts.status)
     if fault is None:
         reason = _status_in_words(facts)

@@ -108,7 +108,6 @@ _PHRASES: Final[tuple[tuple[Fault, frozenset[int], tuple[str, ...]], ...]] = (
             "organization is disabled",
             "has not been used in project",
             "project has been suspended",
-            "operation not allowed",
         ),
     ),
     (
@@ -195,9 +194,9 @@ _WITHOUT: Final = (
 """Parts of each phrase of ``_NO_MODEL``: they are sought first, because that is fast."""
 # What a 403 may name besides; that of a firewall names none.
 _NAMED: Final = re.compile(
-    r"\b(?:(?:api[ _-]?)?key|token|credentials?|(account|organization|project|workspace"
-    r"|subscription)|(regions?|country|location)|(models?|deployment)|permissions?|scopes?"
-    r"|authorized)\b"
+    r"\b(?:(?:api[ _-]?)?key|(account|organization|project|workspace"
+    r"|subscription)|(regions?|country|location)|(models?|deployment)|permissions?"
+    r"|not authorized)\b"
 )
 _URL: Final = re.compile(r"https?://\S+")
 _A_MODEL: Final = re.compile(

@@ -50,6 +50,8 @@ def _libraries(kind: type) -> frozenset[str]:
 
 def item(holder: object, name: str) -> object:
     """The value of a key; None if it is missing, raises, or the object is no mapping."""
+    if type(holder) is dict:  # nearly always; the check of an abstract class takes much longer
+        return cast("dict[str, object]", holder).get(name)
     try:
         if isinstance(holder, Mapping):
             return cast("Mapping[str, object]", holder).get(name)
