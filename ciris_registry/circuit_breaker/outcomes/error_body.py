@@ -116,6 +116,8 @@ def _body(error: object, response: object) -> object:
     if body is None:
         body = _content(response)
     if body is None:
+        body = attribute(error, "json_body")  # of stripe
+    if body is None:
         body = attribute(error, "details")  # google.genai has the body there
         if not tried(isinstance, body, Mapping | list):
             return None

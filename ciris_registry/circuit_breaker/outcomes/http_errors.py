@@ -62,7 +62,7 @@ _LIBRARIES: Final = frozenset(
 """Libraries whose errors have an HTTP status in ``code``, whatever else they have."""
 _READ: Final = (
     *("response", "status_code", "status", "headers", "body", "details", "retry_after"),
-    *("grpc_status_code", "type", "message"),
+    *("grpc_status_code", "type", "message", "http_status"),
 )
 """An error without any of these, and without a ``code``, has no facts."""
 _HTTP_ATTRIBUTES: Final = ("headers", "hdrs", "body", "response", "url", "request", "request_info")
@@ -142,6 +142,7 @@ def _status(error: object, response: object) -> int:
         (response, "status"),
         (error, "status_code"),
         (error, "status"),
+        (error, "http_status"),  # of stripe
     ):
         if status := tried(_as_status, attribute(holder, name)):
             return status

@@ -97,6 +97,8 @@ def _fault_of(facts: HTTPFacts) -> tuple[Fault | None, str]:
     if found is None:
         found = fault_of(facts.codes, GENERAL)
     if found is None and facts.status == HTTPStatus.FORBIDDEN:
+        if "retry-after" in facts.headers:
+            return RATE_LIMITED, ""
         found = fault_named(facts.message) or (FORBIDDEN, "")
     return found or (_BY_STATUS.get(facts.status), "")
 

@@ -34,6 +34,7 @@ CONTEXT_TOO_LONG: Final = Fault("unfit", FaultCode.CONTEXT_TOO_LONG)
 REQUEST_TOO_LARGE: Final = Fault("unfit", FaultCode.REQUEST_TOO_LARGE)
 UNSUPPORTED: Final = Fault("unfit", FaultCode.UNSUPPORTED)
 FORBIDDEN: Final = Fault("unfit", FaultCode.FORBIDDEN)
+OF_THE_REQUEST: Final = Fault("ignored", "")
 FAILED: Final = Fault("failure", "")
 OVERLOADED: Final = Fault("cooldown", FaultCode.OVERLOADED)
 RATE_LIMITED: Final = Fault("cooldown", FaultCode.RATE_LIMITED)
@@ -84,6 +85,7 @@ SPECIFIC: Final[tuple[tuple[Fault, frozenset[str]], ...]] = (
             }
         ),
     ),
+    (OF_THE_REQUEST, frozenset({"card_declined", "card_error"})),  # HTTP 402 of Stripe
     (
         INVALID_KEY,
         frozenset(

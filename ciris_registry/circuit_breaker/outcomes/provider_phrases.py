@@ -20,6 +20,7 @@ from ciris_registry.circuit_breaker.outcomes.provider_codes import (
     NO_PERMISSION,
     NO_SUCH_MODEL,
     QUOTA,
+    RATE_LIMITED,
     REQUEST_TOO_LARGE,
     UNSUPPORTED,
     UNSUPPORTED_REGION,
@@ -43,6 +44,12 @@ _PHRASES: Final[tuple[tuple[Fault, frozenset[int], tuple[str, ...]], ...]] = (
             "monthly spending limit",
             "monthly usage limit",
         ),
+    ),
+    (QUOTA, frozenset({403}), ("quota exceeded", "exceeded your quota")),
+    (
+        RATE_LIMITED,
+        frozenset({400, 403}),
+        ("rate limit exceeded", "secondary rate limit", "too many requests"),
     ),
     (
         BILLING,
@@ -155,40 +162,46 @@ _PHRASES: Final[tuple[tuple[Fault, frozenset[int], tuple[str, ...]], ...]] = (
         ),
     ),
 )
+# A model, at most eight words, and what it lacks; or that, and then the model.
 _NO_MODEL: Final = re.compile(
-    r"(?:models?|deployment|inference profile)\b[^\n]{0,150}?"
+    r"(?:models?|deployment|inference profile)\b(?:\S*\s+){0,8}?"
     r"(?:not found|(?:does|do|did) ?n[o']t exist|not exist|no longer available|decommissioned"
     r"|retired|is deprecated|reached the end of its life|marked by provider as legacy"
-    r"|is not available|is not accessible|is invalid|on-demand throughput"
+    r"|is not available|is not accessible|on-demand throughput"
     r"|(?:do|does)(?:n[o']t| not) have access|not be found|has been removed|not supported for)"
+    r"|model (?:identifier|id|name) is invalid"
     r"|(?:unknown|invalid|no such|could not find|cannot find|unable to find|resolve|access to)"
     r" (?:the |a )?(?:[a-z]+ )?(?:model|deployment)\b"
+    r"(?! (?:parameter|input|output|response|request|argument|config|setting|option|field))"
     r"|not a valid (?:model|deployment)"
     r"|^model: \S+$"
     r"|must be verified to use the model",
     re.MULTILINE,
 )
 _WITHOUT: Final = (
-    *(
-        "not found",
-        "exist",
-        "no longer",
-        "decommission",
-        "retired",
-        "deprecated",
-        "end of its life",
-    ),
-    *(
-        "legacy",
-        "not available",
-        "not accessible",
-        "invalid",
-        "on-demand",
-        "have access",
-        "unknown",
-    ),
-    *("be found", "removed", "not supported", "no such", "find", "resolve"),
-    *("access to", "not a valid", "model: "),
+    "not found",
+    "exist",
+    "no longer",
+    "decommission",
+    "retired",
+    "deprecated",
+    "end of its life",
+    "legacy",
+    "not available",
+    "not accessible",
+    "invalid",
+    "on-demand",
+    "have access",
+    "unknown",
+    "be found",
+    "removed",
+    "not supported",
+    "no such",
+    "find",
+    "resolve",
+    "access to",
+    "not a valid",
+    "model: ",
     "must be verified",
 )
 """Parts of each phrase of ``_NO_MODEL``: they are sought first, because that is fast."""

@@ -193,6 +193,10 @@ def _ollama(row: Row) -> Exception:
     )
 
 
+def _stripe(row: Row) -> Exception:
+    return PlainError(row.message, http_status=row.status, headers={}, json_body=row.body)
+
+
 def _retry_after(row: Row) -> Exception:
     seconds: Any = row.retry_after
     # python-telegram-bot has a timedelta from version 22 on.
@@ -211,4 +215,5 @@ _FORMS: Final = {
     "mistralai": _mistral,
     "ollama": _ollama,
     "retry-after": _retry_after,
+    "stripe": _stripe,
 }
