@@ -51,7 +51,9 @@ def contents(server: LuaServer) -> dict[str, Any]:
     return {key: content for key, (content, _) in server.dump().items() if key != KEYS.types}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(one, marks=pytest.mark.long_run) for one in range(1, 8))]
+)
 def test_the_short_way_is_the_long_way(
     both: tuple[LuaServer, LuaServer], clock: Clock, seed: int
 ) -> None:

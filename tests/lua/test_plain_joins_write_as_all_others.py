@@ -51,7 +51,9 @@ def step(chance: random.Random) -> Callable[[LuaServer], Any]:
     return chance.choices([*kinds], [*kinds.values()])[0]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(one, marks=pytest.mark.long_run) for one in range(1, 8))]
+)
 def test_the_short_way_is_the_long_way(
     both: tuple[LuaServer, LuaServer], clock: Clock, seed: int
 ) -> None:

@@ -97,6 +97,7 @@ async def test_a_stream_deleted_by_a_server_whose_clock_was_ahead_is_followed_ag
     await follows(one, other, "llm", AT_ONCE)
 
 
+@pytest.mark.long_run
 @pytest.mark.parametrize("url", ["real"], indirect=True)
 async def test_a_long_staleness_is_not_taken_for_an_outage(new_registry: New) -> None:
     """A read of the streams waited longer than any command may take, and counted as an outage."""
@@ -148,6 +149,7 @@ async def test_a_reply_that_waited_in_a_blocked_loop_is_not_fresh(
     assert heard[1] > 0.5
 
 
+@pytest.mark.long_run
 @pytest.mark.parametrize("url", ["real"], indirect=True)
 async def test_a_replica_stays_fresh_under_events_now_and_then(
     new_registry: New,
@@ -286,6 +288,7 @@ async def test_the_watcher_reads_again_after_any_error_of_redis(
     assert [one.health().failures for one in pair] == [{}, {}]
 
 
+@pytest.mark.long_run
 @pytest.mark.filterwarnings("ignore")
 async def test_a_watcher_that_often_failed_is_restarted_within_seconds(
     new_registry: New, monkeypatch: pytest.MonkeyPatch
@@ -305,6 +308,7 @@ async def test_a_watcher_that_often_failed_is_restarted_within_seconds(
     assert began[-1] - began[-2] < 2.0
 
 
+@pytest.mark.long_run
 @pytest.mark.parametrize("url", ["real"], indirect=True)
 async def test_events_that_cannot_be_read_are_read_at_growing_intervals(
     pair: tuple[ServiceRegistry, ServiceRegistry],

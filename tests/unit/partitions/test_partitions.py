@@ -95,7 +95,8 @@ async def test_each_service_type_is_served_from_its_partition(new_registry: New)
 
 
 async def test_an_opening_is_the_fleets_in_every_partition(new_registry: New) -> None:
-    one, other = new_registry(partitions=8), new_registry()
+    one = new_registry(partitions=8)
+    other = new_registry(consistency="cached")
     for registry in (one, other):
         for kind in TYPES:
             registry.register_global(
