@@ -106,7 +106,7 @@ def http_facts_of(error: object) -> HTTPFacts:
             break
         if not said and facts.status:
             said = tried(str, one) or ""
-    facts.message = (facts.message or said)[:_LONGEST_TEXT].lower()
+    facts.message = (facts.message or said)[:_LONGEST_TEXT].lower().replace("\u2019", "'")
     if facts.message and (wait := wait_in_words(facts.message)):
         facts.spoken = (wait,)
     facts.headers = {**facts.of_body, **facts.headers}

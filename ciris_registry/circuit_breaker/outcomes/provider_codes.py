@@ -214,6 +214,8 @@ GENERAL: Final[tuple[tuple[Fault, frozenset[str]], ...]] = (
                 "accessdenied",
                 "accessdeniedexception",
                 "insufficient_permissions",
+                "insufficient_scope",
+                "missing_scope",
                 "notauthorized",
                 "permission_denied",
                 "permission_error",

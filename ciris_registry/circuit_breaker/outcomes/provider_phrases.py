@@ -29,7 +29,7 @@ from ciris_registry.circuit_breaker.outcomes.provider_codes import (
 
 _REFUSALS: Final = frozenset({400, 401, 403, 404, 410, 422})
 _LIMITS: Final = frozenset({400, 402, 403, 429})
-_SIZES: Final = frozenset({400, 403, 413, 422, 429})
+_SIZES: Final = frozenset({400, 403, 413, 422})
 _LONGEST: Final = 1_000
 _LONGEST_SENTENCE: Final = 500
 
@@ -78,9 +78,14 @@ _PHRASES: Final[tuple[tuple[Fault, frozenset[int], tuple[str, ...]], ...]] = (
             "input token count",
             "input length and `max_tokens` exceed",
             "maximum input length",
-            "tokens must be reduced in order to run",
-            "extra usage is required for long context",
+            "must have less than",
+            "tokens + `max_new_tokens` must be",
         ),
+    ),
+    (
+        CONTEXT_TOO_LONG,
+        frozenset({429}),
+        ("tokens must be reduced in order to run", "extra usage is required for long context"),
     ),
     (REQUEST_TOO_LARGE, frozenset({400, 413, 429}), ("request too large", "payload size exceeds")),
     (
@@ -159,12 +164,13 @@ _PHRASES: Final[tuple[tuple[Fault, frozenset[int], tuple[str, ...]], ...]] = (
             "max_tokens is too large",
             "max tokens must be less than or equal",
             "maximum number of output tokens",
+            "maximum allowed number of output tokens",
         ),
     ),
 )
 # A model, at most eight words, and what it lacks; or that, and then the model.
 _NO_MODEL: Final = re.compile(
-    r"(?:models?|deployment|inference profile)\b(?:\S*\s+){0,8}?"
+    r"(?:models?|deployment|inference profile)\b(?!\.[a-z])(?:\S*+\s++){0,8}?"
     r"(?:not found|(?:does|do|did) ?n[o']t exist|not exist|no longer available|decommissioned"
     r"|retired|is deprecated|reached the end of its life|marked by provider as legacy"
     r"|is not available|is not accessible|on-demand throughput"

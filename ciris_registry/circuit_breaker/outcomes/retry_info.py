@@ -26,6 +26,7 @@ _FIELDS: Final = {
     "retryAfterSeconds": 1.0,
     "retry_after_ms": 0.001,
     "retryAfterMs": 0.001,
+    "estimated_time": 1.0,  # of Hugging Face, until a model is loaded
 }
 _NUMBER: Final = r"[0-9]+(?:\.[0-9]+)?"
 _UNITS: Final = {
