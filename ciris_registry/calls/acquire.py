@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ciris_registry.calls.attempt import Attempt
+from ciris_registry.calls.attempt import RUNNING, Attempt
 from ciris_registry.calls.executor import Executor
 
 if TYPE_CHECKING:
+    from contextvars import Token
     from types import TracebackType
 
     from ciris_registry.calls.executor import CallOptions, LateExecutor
@@ -21,6 +22,7 @@ class AcquiredBlock(AbstractAsyncContextManager[Any]):
         self._executor = executor
         self._options = options
         self._attempt: Attempt | None = None
+        self._token: Token[Attempt | None] | None = None
 
     async def __aenter__(self) -> Any:  # a program's object
         if self._attempt is not None:
@@ -36,6 +38,7 @@ class AcquiredBlock(AbstractAsyncContextManager[Any]):
             pick = await executor.next(options, (), picker.position)
         self._attempt = Attempt(executor.context, pick, options.classify)
         self._attempt.__enter__()
+        self._token = RUNNING.set(self._attempt)
         return pick.instance
 
     async def __aexit__(
@@ -46,6 +49,10 @@ class AcquiredBlock(AbstractAsyncContextManager[Any]):
     ) -> None:
         attempt = self._attempt
         assert attempt is not None  # noqa: S101 # __aenter__ was awaited
+        if self._token is not None:
+            with suppress(ValueError):  # the block is left in another context
+                RUNNING.reset(self._token)
+            self._token = None  # it holds the context
         try:
             attempt.__exit__(kind, error, traceback)
         except TimeoutError as expired:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from ciris_registry.calls.awaits import may_have_awaited
 from ciris_registry.calls.messages import log_mistake, not_awaitable
@@ -33,9 +32,6 @@ from ciris_registry.shared_breaker import in_words
 from ciris_registry.timeouts import TimeLimit
 
 if TYPE_CHECKING:
-    from contextvars import Token
-    from types import TracebackType
-
     from ciris_registry.calls.attempt_context import AttemptContext
     from ciris_registry.circuit_breaker.outcomes import Classification, Classify
     from ciris_registry.selection import Pick
@@ -47,8 +43,8 @@ _MOST_INNER: Final = 15
 NOT_CALLED: Final = object()
 """In place of a value: nothing was awaited."""
 
-_running: ContextVar[Attempt | None] = ContextVar("the attempt that runs", default=None)
-"""By it, an attempt inside of an attempt knows the outer one."""
+RUNNING: Final[ContextVar[Attempt | None]] = ContextVar("the attempt that runs", default=None)
+"""Set while a function runs: by it, an attempt inside of an attempt knows the outer one."""
 
 
 class Attempt(TimeLimit):
@@ -63,12 +59,10 @@ class Attempt(TimeLimit):
         "_classify",
         "_context",
         "_inner",
-        "_outer",
         "_pick",
         "_settled",
-        "_token",
     )
-    _token: Token[Attempt | None]
+    _inner: list[Exception]  # set by the first error inside
 
     def __init__(self, context: AttemptContext, pick: Pick, classify: Classify | None) -> None:
         super().__init__(context.limits, pick.seconds)
@@ -76,24 +70,7 @@ class Attempt(TimeLimit):
         self._pick = pick
         self._classify = classify
         self._settled = self._answered = False
-        self._inner: list[Exception] | None = None
-        self._outer = _running.get()
         pick.breaker.in_flight += 1
-
-    def __enter__(self) -> Self:
-        self._token = _running.set(self)
-        return super().__enter__()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with suppress(ValueError):  # the block is left in another context
-            _running.reset(self._token)
-        del self._token  # it holds the context
-        super().__exit__(kind, error, traceback)
 
     @property
     def provider(self) -> tuple[str, str]:
@@ -224,8 +201,9 @@ class Attempt(TimeLimit):
         except BaseException:  # as in returned
             self.abandon()
             raise
-        if self._outer is not None:
-            self._outer.note_inner(failure)
+        outer = RUNNING.get()  # this attempt runs no more
+        if outer is not None:
+            outer.note_inner(failure)
         if outcome is PROGRAMMING_ERROR and may_wait:
             self._let_go_of_slot()
             return outcome
@@ -242,12 +220,12 @@ class Attempt(TimeLimit):
 
     def note_inner(self, failure: Exception) -> None:
         """An attempt inside of this one has failed, and its breaker has counted that."""
-        self._inner = [*(self._inner or ())[-_MOST_INNER:], failure]
+        self._inner = [*self._inside()[-_MOST_INNER:], failure]
 
     def _classified(self, failure: Exception) -> Classification:
         pick, classifier = self._pick, self._context.classifier
         own = isinstance(failure, CallTimeoutError) and self.expired
-        own = own or (isinstance(failure, CallCancelledError) and not self._inner)
+        own = own or (isinstance(failure, CallCancelledError) and not self._inside())
         if not own and self._comes_from_inside(failure):
             return IGNORED
         outcome = classifier.error(failure, self._classify, pick.classify)
@@ -258,7 +236,8 @@ class Attempt(TimeLimit):
 
     def _comes_from_inside(self, failure: Exception) -> bool:
         """Whether a guarded call inside of this attempt has raised this, or what it wraps."""
-        inner = self._inner or ()
+        inner = self._inside()
+        self._inner = []  # an error may hold this attempt
         if (
             not inner
             and failure.__context__ is failure.__cause__ is None
@@ -269,6 +248,10 @@ class Attempt(TimeLimit):
             isinstance(link, RegistryError) or any(link is one for one in inner)
             for link in all_wrapped(failure)
         )
+
+    def _inside(self) -> list[Exception]:
+        """The errors of attempts inside of this one."""
+        return getattr(self, "_inner", [])
 
     def _let_go_of_slot(self) -> None:
         slot = self._pick.slot
@@ -289,6 +272,6 @@ class Attempt(TimeLimit):
         """Mark the attempt as settled; False if it was settled before."""
         if self._settled:
             return False
-        self._settled, self._inner = True, None  # an error may hold this attempt
+        self._settled = True
         self._pick.breaker.in_flight -= 1
         return True

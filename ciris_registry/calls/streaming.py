@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
-from ciris_registry.calls.attempt import Attempt
+from ciris_registry.calls.attempt import RUNNING, Attempt
 from ciris_registry.calls.executor import Executor
 from ciris_registry.calls.failover import Failover
 from ciris_registry.calls.messages import not_awaitable
@@ -148,6 +148,7 @@ class _Source:
 
     async def _limited(self, work: Awaitable[Any]) -> Any:
         attempt = self._attempt
+        token = RUNNING.set(attempt)
         try:
             with attempt:
                 item = await work
@@ -156,6 +157,8 @@ class _Source:
             if self.failure is None:
                 raise
             return _END
+        finally:
+            RUNNING.reset(token)
         if attempt.expired:  # and the provider made an item of it
             self.failure = attempt.late()
             return _END

@@ -72,20 +72,27 @@ class Client:
 
 
 async def crossed(
-    one: ServiceRegistry, work: Callable[[], Awaitable[object]], warm_up: int = 3
+    one: ServiceRegistry,
+    work: Callable[[], Awaitable[object]],
+    warm_up: int = 3,
+    times: int = 5,
 ) -> Crossing:
-    """What one run of ``work`` crosses after ``warm_up`` others.
+    """What one run of ``work`` crosses after ``warm_up`` others: the least of so many ``times``.
 
-    A few replies a second are measured; those to this run are not.
+    A run may meet work of the background. A few replies a second are measured; those to these runs
+    are not.
     """
     for _ in range(warm_up):
         await work()
     await asyncio.sleep(0.05)
     one._parts.connectivity.round_trip.next_at = math.inf
-    crossing = Crossing()
-    with crossing:
-        await work()
-    return crossing
+    found: list[Crossing] = []
+    for _ in range(times):
+        crossing = Crossing()
+        with crossing:
+            await work()
+        found.append(crossing)
+    return min(found, key=lambda one: len(one.files))
 
 
 def registry(url: str, **options: Any) -> ServiceRegistry:
@@ -141,7 +148,8 @@ async def failing_over_in_a_round_robin(url: str) -> Crossing:
                 strategy=SelectionStrategy.ROUND_ROBIN,
             )
         found = [
-            await crossed(one, lambda: one.call("planner", "llm", Client.answer)) for _ in range(8)
+            await crossed(one, lambda: one.call("planner", "llm", Client.answer), times=1)
+            for _ in range(8)
         ]
         return max(found, key=lambda crossing: len(crossing.files))
 
