@@ -24,7 +24,6 @@ from ciris_registry.circuit_breaker.outcomes.classification import (
     Classification,
     is_valid,
 )
-from ciris_registry.circuit_breaker.outcomes.error_chain import wraps_nothing
 from ciris_registry.circuit_breaker.outcomes.http_errors import http_facts_of
 from ciris_registry.circuit_breaker.outcomes.http_status import by_http_facts
 from ciris_registry.errors import CallCancelledError, CallTimeoutError, RegistryError
@@ -140,7 +139,8 @@ def _is_plain(error: Exception) -> bool:
     """Whether an error carries no HTTP facts: an instance of a built-in class, and no more."""
     return (
         type(error).__module__ == "builtins"
-        and wraps_nothing(error)
+        and error.__cause__ is None
+        and (error.__suppress_context__ or error.__context__ is None)
         and not getattr(error, "__dict__", None)
     )
 

@@ -59,8 +59,3 @@ def all_wrapped(error: BaseException) -> Iterator[BaseException]:
         if inner is None:
             return
         error = inner
-
-
-def wraps_nothing(error: BaseException) -> bool:
-    """Whether a chain of this error has no second link."""
-    return error.__cause__ is None and (error.__suppress_context__ or error.__context__ is None)
