@@ -62,17 +62,18 @@ class SingleFlight:
         self._running: _Batch | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def promptly(self, store: Store, cursor: str = "") -> Taken:
+    async def promptly(self, store: Store, cursor: str = "", *, exact: bool = True) -> Taken:
         """As ``run``, but it waits no longer than a resolve may.
 
         If nothing is loaded yet it waits longer: without any data, every provider would be called.
-        So does a process that has just stood still, if its data are as old as that.
+        So does a process that has just stood still, if its data are as old as that. A resolve that
+        need not be ``exact`` goes by a first load that is running already.
 
         Raises:
             StoreUnavailableError: Redis is away.
         """
         if not self._replica.loaded:
-            return await self._first_load(store, cursor)
+            return await self._first_load(store, cursor, exact=exact)
         watched = self._standstill
         watched.used_at = time.monotonic()
         if watched.loop is not asyncio.get_running_loop():
@@ -124,18 +125,23 @@ class SingleFlight:
         self._replica.expire()
         await self.run(store)
 
-    async def _first_load(self, store: Store, cursor: str) -> Taken:
+    async def _first_load(self, store: Store, cursor: str, *, exact: bool) -> Taken:
         wait = self._connectivity.timeout
         end = time.monotonic() + max(_FIRST_LOAD, 2 * wait)
+        loop = asyncio.get_running_loop()
         while not self._replica.loaded:
             try:
                 self._connectivity.require()
                 left = min(max(_ONE_TRY, 2 * wait), end - time.monotonic())
+                if not exact and self._running is not None and self._loop is loop:
+                    await self._connectivity.within_timeout(self._running.ended(loop), left)
+                    if self._replica.loaded:
+                        break
                 return await self.run(store, cursor, max(_SHORTEST_TRY, left))
             except StoreUnavailableError:
                 if not await self._connectivity.wait_settled(end - time.monotonic()):
                     raise
-        return await self.promptly(store, cursor)
+        return await self.promptly(store, cursor) if exact else (self._replica.now(), 0)
 
     async def _fly(self, store: Store, batch: _Batch) -> None:
         if batch is not self._forming:
@@ -228,6 +234,10 @@ class _Batch:
         waiting = loop.create_future()
         self._waiting.append(waiting)
         return waiting
+
+    async def ended(self, loop: asyncio.AbstractEventLoop) -> None:
+        """As ``wait``."""
+        await self.wait(loop)
 
     def finish(self) -> None:
         """Let all that wait go on."""

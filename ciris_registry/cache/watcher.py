@@ -105,7 +105,7 @@ class Watcher:
     async def begin(self, store: Store) -> None:
         """Try to reach Redis once, in a new event loop, and go on in the background either way."""
         self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
-        self._reader, self._checked_at = None, time.monotonic()
+        self._reader = None
         await self._reconciler.begin(store)
         self._session.supervise("watcher", lambda: self._run(store), _LONGEST_RESTART)
 

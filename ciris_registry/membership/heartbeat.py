@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ciris_registry.cache import DesiredState, Replica, Replicas, SingleFlights
     from ciris_registry.settings import RegistrySettings
-    from ciris_registry.store import Beat, Store
+    from ciris_registry.store import Beat, Store, Version
     from ciris_registry.store.connection import Connectivity
 
 _log = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class Heartbeat:
         self._renew_slots = renew_slots
         self._outage = False
         self._warned = False
+        self._known: dict[str, Version] = {}
 
     async def run(self, store: Store) -> None:
         """Beat at each interval while Redis is connected, until cancelled."""
@@ -124,5 +125,7 @@ class Heartbeat:
             await self._desired.rewrite(store, replica.snapshot, ids)
         if service_type in beat.checks:
             await find_lost(store, replica, self._desired.retention)
-        if beat.rejoin or version != known:
+        moves = known[0] == version[0] and known != self._known.get(service_type, known)
+        self._known[service_type] = known
+        if beat.rejoin or (version != known and not moves):  # events bring it up to date
             await self._single_flights.of(service_type).run(store)

@@ -172,7 +172,7 @@ class Resolver:
         taken = known.candidates.cursor if known is not None and exact else ""
         flight = self._single_flights.of(request.service_type)
         try:
-            now, position = await flight.promptly(store, taken)
+            now, position = await flight.promptly(store, taken, exact=exact)
         except StoreError as error:
             self._warn_if_damaged(request.service_type, error)
             # A program that only resolves must let the tasks run that wait for Redis.
