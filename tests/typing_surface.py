@@ -105,6 +105,7 @@ def settings() -> RegistrySettings:
         backoff_multiplier=1.0,
         max_recovery_timeout=3600.0,
         min_failing_processes=1,
+        first_item_timeout=None,
     )
     knobs = RegistrySettings(
         lease=15,

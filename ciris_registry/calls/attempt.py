@@ -121,6 +121,8 @@ class Attempt(TimeLimit):
     def limit_next(self) -> None:
         """Begin a new time limit of ``timeout_duration`` for what is awaited next."""
         seconds = self._pick.breaker.config.timeout_duration
+        if seconds != self._pick.seconds:
+            self._pick = self._pick._replace(seconds=seconds)
         super().__init__(self._context.limits, seconds)
 
     # Its end

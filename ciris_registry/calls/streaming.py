@@ -53,7 +53,8 @@ async def stream(
     course = Failover(allowed=options.failover)
     try:
         while pick is not None:
-            attempt = Attempt(executor.context, pick, options.classify)
+            within = min(pick.seconds, pick.breaker.config.first_item_within)
+            attempt = Attempt(executor.context, pick._replace(seconds=within), options.classify)
             source, begun = _Source(attempt), False
             try:
                 item = await source.first(fn, pick.instance, args, kwargs)

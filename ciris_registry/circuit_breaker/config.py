@@ -50,6 +50,8 @@ class CircuitBreakerConfig:
       counted over ``window`` seconds once ``minimum_calls`` are in it. None turns it off.
     - ``backoff_multiplier``: each opening in a row lasts this many times as long as the one
       before (1 to 100), up to ``max_recovery_timeout``.
+    - ``first_item_timeout``: how long a stream may take to its first item, if that is less than
+      ``timeout_duration``. None: as long as that.
     - ``min_failing_processes``: it opens only if at least so many processes have failed, in the
       streak or in the window. The rate needs two failing processes if two or more are calling.
 
@@ -70,6 +72,7 @@ class CircuitBreakerConfig:
     backoff_multiplier: float = 1.0
     max_recovery_timeout: float = 3600.0
     min_failing_processes: int = 1
+    first_item_timeout: float | None = None
 
     def __post_init__(self) -> None:
         """Check every bound."""
@@ -84,6 +87,11 @@ class CircuitBreakerConfig:
             for least in (0.0 if name == "recovery_timeout" else 0.001,)
             if not _within(value := getattr(self, name), least, _LONGEST)
         ]
+        first = self.first_item_timeout
+        if first is not None and not _within(first, 0.001, _LONGEST):
+            problems.append(
+                f"first_item_timeout is {first!r}; use None, or seconds from 0.001 to {_LONGEST:.0f}"
+            )
         rate = self.failure_rate_threshold
         if rate is not None and not (_within(rate, 0.0, 1.0) and rate > 0):
             problems.append(f"failure_rate_threshold is {rate!r}; use more than 0 up to 1, or None")
@@ -101,9 +109,15 @@ class CircuitBreakerConfig:
         except OverflowError:
             return longest
 
+    @property
+    def first_item_within(self) -> float:
+        """Seconds that a stream may take to its first item."""
+        first = self.first_item_timeout
+        return self.timeout_duration if first is None else min(first, self.timeout_duration)
+
     def fields(self) -> dict[str, str]:
         """These settings as text fields of a breaker's hash; durations in milliseconds."""
-        rate = self.failure_rate_threshold
+        rate, first = self.failure_rate_threshold, self.first_item_timeout
         return {
             "failure_threshold": str(self.failure_threshold),
             "recovery_timeout_ms": str(milliseconds(self.recovery_timeout)),
@@ -116,6 +130,7 @@ class CircuitBreakerConfig:
             "backoff_multiplier": repr(float(self.backoff_multiplier)),
             "max_recovery_timeout_ms": str(milliseconds(self.max_recovery_timeout)),
             "min_failing_processes": str(self.min_failing_processes),
+            "first_item_timeout_ms": "" if first is None else str(milliseconds(first)),
         }
 
     @classmethod
@@ -127,6 +142,7 @@ class CircuitBreakerConfig:
         """
         try:
             rate = fields["failure_rate_threshold"]
+            first = fields["first_item_timeout_ms"]
             return cls(
                 failure_threshold=int(fields["failure_threshold"]),
                 recovery_timeout=int(fields["recovery_timeout_ms"]) / 1000,
@@ -139,6 +155,7 @@ class CircuitBreakerConfig:
                 backoff_multiplier=float(fields["backoff_multiplier"]),
                 max_recovery_timeout=int(fields["max_recovery_timeout_ms"]) / 1000,
                 min_failing_processes=int(fields["min_failing_processes"]),
+                first_item_timeout=int(first) / 1000 if first else None,
             )
         except KeyError as missing:
             problem = f"the field {missing} is missing"
