@@ -90,7 +90,7 @@ class CircuitBreakerConfig:
         first = self.first_item_timeout
         if first is not None and not _within(first, 0.001, _LONGEST):
             problems.append(
-                f"first_item_timeout is {first!r}; use None, or seconds from 0.001 to {_LONGEST:.0f}"
+                f"first_item_timeout is {first!r}; use None or seconds from 0.001 to {_LONGEST:.0f}"
             )
         rate = self.failure_rate_threshold
         if rate is not None and not (_within(rate, 0.0, 1.0) and rate > 0):
