@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
-from ciris_registry.calls.attempt import RUNNING, Attempt
+from ciris_registry.calls.attempt import RUNNING, Attempt, end_running
 from ciris_registry.calls.executor import Executor
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ class AcquiredBlock(AbstractAsyncContextManager[Any]):
         attempt = self._attempt
         assert attempt is not None  # noqa: S101 # __aenter__ was awaited
         if self._token is not None:
-            with suppress(ValueError):  # the block is left in another context
-                RUNNING.reset(self._token)
+            end_running(self._token)
             self._token = None  # it holds the context
         try:
             attempt.__exit__(kind, error, traceback)

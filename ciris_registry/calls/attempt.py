@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +33,8 @@ from ciris_registry.shared_breaker import in_words
 from ciris_registry.timeouts import TimeLimit
 
 if TYPE_CHECKING:
+    from contextvars import Token
+
     from ciris_registry.calls.attempt_context import AttemptContext
     from ciris_registry.circuit_breaker.outcomes import Classification, Classify
     from ciris_registry.selection import Pick
@@ -45,6 +48,15 @@ NOT_CALLED: Final = object()
 
 RUNNING: Final[ContextVar[Attempt | None]] = ContextVar("the attempt that runs", default=None)
 """Set while a function runs: by it, an attempt inside of an attempt knows the outer one."""
+
+
+def end_running(token: Token[Attempt | None]) -> None:
+    """The function of an attempt has ended, maybe outside of the context in which it began.
+
+    A coroutine that is collected after its event loop has ended runs in another context.
+    """
+    with suppress(ValueError):
+        RUNNING.reset(token)
 
 
 class Attempt(TimeLimit):

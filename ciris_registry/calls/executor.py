@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ciris_registry.calls.attempt import NOT_CALLED, RUNNING, Attempt
+from ciris_registry.calls.attempt import NOT_CALLED, RUNNING, Attempt, end_running
 from ciris_registry.calls.failover import Failover
 from ciris_registry.errors import ClosedError, NoProviderError
 from ciris_registry.selection import explanation_of
@@ -125,7 +125,7 @@ class Executor:
                         value = await pending if hasattr(pending, "__await__") else NOT_CALLED
                     RUNNING.reset(token)
                 except BaseException as error:
-                    RUNNING.reset(token)
+                    end_running(token)
                     failure = attempt.failure(error, called=pending is not NOT_CALLED)
                     if failure is None:
                         raise

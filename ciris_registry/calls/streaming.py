@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
-from ciris_registry.calls.attempt import RUNNING, Attempt
+from ciris_registry.calls.attempt import RUNNING, Attempt, end_running
 from ciris_registry.calls.executor import Executor
 from ciris_registry.calls.failover import Failover
 from ciris_registry.calls.messages import not_awaitable
@@ -159,7 +159,7 @@ class _Source:
                 raise
             return _END
         finally:
-            RUNNING.reset(token)
+            end_running(token)
         if attempt.expired:  # and the provider made an item of it
             self.failure = attempt.late()
             return _END
