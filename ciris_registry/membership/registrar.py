@@ -148,8 +148,12 @@ class Registrar:
     def _forget(self, service_type: str, name: str) -> None:
         """Forget a breaker, here at once, unless another process has registered the provider."""
         replica = self._replicas.of(service_type)
-        if name not in replica.snapshot.names():
-            replica.apply(BreakerForgotten(name))
+
+        def forget_here() -> None:
+            if name not in replica.snapshot.names():
+                replica.apply(BreakerForgotten(name))
+
+        forget_here()
 
         async def forget(store: Store) -> None:
             reply = await store.breakers.forget(service_type, name)
@@ -161,6 +165,8 @@ class Registrar:
                     name,
                     extra={"service_type": service_type, "provider": name},
                 )
+            else:
+                forget_here()  # a load that began before may have read it
 
         what = f"forgetting the breaker of {service_type} {name}"
         self._write_queue.put(what, forget, must_flush=True)

@@ -22,7 +22,7 @@ SOON = 0.1
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("mode", ["cached", "exact"])
+@pytest.mark.parametrize("mode", ["cached", pytest.param("exact", marks=pytest.mark.long_run)])
 def test_a_retry_after_stops_all_processes_and_is_no_failure(
     fleet: Callable[..., Team], shared: SharedState, mode: str
 ) -> None:

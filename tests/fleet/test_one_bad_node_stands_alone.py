@@ -120,7 +120,7 @@ def test_an_operator_can_end_a_local_trip(fleet: Callable[..., Team], shared: Sh
     wait_until(lambda: two[0].process_id not in shared.local_trips())
 
 
-@pytest.mark.parametrize("needed", [1, 2])
+@pytest.mark.parametrize("needed", [1, pytest.param(2, marks=pytest.mark.long_run)])
 def test_failures_during_an_outage_open_it_for_all_only_if_enough_processes_had_them(
     needed: int, server: Server, borrow: Callable[..., Team]
 ) -> None:

@@ -18,7 +18,7 @@ from tests.running import QUIETLY, run
         "acquire",
         "late_block",
         "retry",
-        "rounds",
+        pytest.param("rounds", marks=pytest.mark.long_run),
     ],
 )
 def test_a_failing_call_kept_its_error_until_a_garbage_collection(way: str) -> None:
