@@ -195,6 +195,7 @@ async def test_successes_during_an_outage_end_a_streak_that_began_before_it(serv
         assert (await handle.arecord_failure()).value == "closed"
 
 
+@pytest.mark.long_run
 async def test_a_probe_that_failed_during_an_outage_is_not_repeated_when_it_ends(
     server: Server,
 ) -> None:

@@ -100,7 +100,9 @@ def test_the_newest_settings_survive_a_flush_though_an_older_process_comes_back_
     assert not shared.events("provider_changed", "breaker_settings_changed")
 
 
-@pytest.mark.parametrize("damage", ["deleted", "replaced"])
+@pytest.mark.parametrize(
+    "damage", ["deleted", pytest.param("replaced", marks=pytest.mark.long_run)]
+)
 @pytest.mark.parametrize("key", ["registrations", "leases", "holders", "meta"])
 def test_a_key_that_was_deleted_or_damaged_is_restored_by_live_processes(
     fleet: Callable[..., Team], shared: SharedState, key: str, damage: str

@@ -137,7 +137,8 @@ async def lose_and_get_back(server: Server, command: str, mode: Any) -> list[str
     return [f"{command}: {one}" for one in wrong]
 
 
-@pytest.mark.parametrize("mode", ["cached", pytest.param("exact", marks=pytest.mark.long_run)])
+@pytest.mark.long_run
+@pytest.mark.parametrize("mode", ["cached", "exact"])
 async def test_when_a_right_is_given_back_everything_arrives(server: Server, mode: str) -> None:
     """A running fleet loses each right in turn, calls, registers, and gets the right back."""
     turns = asyncio.Semaphore(AT_ONCE)

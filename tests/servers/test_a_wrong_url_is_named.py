@@ -126,6 +126,7 @@ async def test_a_wrong_url_is_named_with_what_to_write_instead(
     assert re.search(hint, await said(template.format(**places)))
 
 
+@pytest.mark.long_run
 @pytest.mark.parametrize("template", sorted(WORKS))
 async def test_the_url_that_a_hint_asks_for_works(places: dict[str, str], template: str) -> None:
     assert await said(template.format(**places)) == ""
