@@ -80,7 +80,8 @@ class Cluster:
                     return one.connection
         finally:
             for one in answers:
-                await one.connection.disconnect()
+                # Without a wait, in which a cancellation would leave the others open.
+                await one.connection.disconnect(nowait=True)
         return await self.connect(master)
 
     async def _find(self, slot: int, answers: list[_Answer]) -> Address:

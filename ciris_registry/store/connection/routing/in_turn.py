@@ -56,6 +56,8 @@ async def ask_in_turn(
     finally:
         for task in asking:
             task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
-        take(asking)
+        try:
+            await asyncio.gather(*asking, return_exceptions=True)
+        finally:  # this wait may be cancelled, too
+            take([task for task in asking if task.done()])
     return failures

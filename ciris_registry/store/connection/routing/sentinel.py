@@ -70,7 +70,7 @@ class Sentinels:
         try:
             _check_role(master, *await ask(connection, ("ROLE",)))
         except BaseException:
-            await connection.disconnect()
+            await connection.disconnect(nowait=True)
             raise
         return connection
 
