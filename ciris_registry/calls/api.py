@@ -249,11 +249,13 @@ class CallMethods(ResolvingMethods[Calling]):
             check_call(deadline, retry)
 
         async def one_round(this_round: CallRound | None = None) -> Any:  # as above
-            found = executor if isinstance(executor, Executor) else await executor()
-            return await found.call(options, fn, args, kwargs, this_round)
+            nonlocal executor
+            if not isinstance(executor, Executor):
+                executor = await executor()
+            return await executor.call(options, fn, args, kwargs, this_round)
 
         def soonest() -> float:
-            return self._ready[options.request.service_type].resolver.soonest(options.request)
+            return executor.soonest(options.request) if isinstance(executor, Executor) else 0.0
 
         if deadline is None and retry is None:
             return await one_round()
@@ -289,6 +291,6 @@ class CallMethods(ResolvingMethods[Calling]):
             return parts.executor, options
 
         async def agreed() -> Executor:
-            return (await self._agreed(request.service_type)).executor
+            return (await self._agreed(service_type)).executor
 
         return agreed, options

@@ -45,6 +45,10 @@ class Executor:
         self.context = context
         self._resolver = resolver
 
+    def soonest(self, request: Request) -> float:
+        """Seconds until a provider may serve, as far as this process knows; 0: now."""
+        return self._resolver.soonest(request)
+
     async def first(self, options: CallOptions) -> Pick:
         """The first provider that may be called.
 
